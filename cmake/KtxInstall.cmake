@@ -1,0 +1,1 @@
+# install() and the exported package: find_package(ktx) gives ktx::ktx.

@@ -1,0 +1,22 @@
+// Short ways to throw ktx::Error.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ktx/error.hpp"
+
+namespace ktx {
+
+[[noreturn]] void throw_input(std::string message, std::string where = {},
+                              std::vector<std::string> notes = {});
+[[noreturn]] void throw_environment(std::string message, std::string where = {},
+                                    std::vector<std::string> notes = {});
+[[noreturn]] void throw_bug(std::string message, std::string where = {});
+
+/// Throws a `bug` error unless condition holds: for what other code of ktx guarantees.
+inline void require(bool condition, const char* message) {
+  if (!condition) throw_bug(message);
+}
+
+}  // namespace ktx

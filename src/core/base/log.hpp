@@ -1,0 +1,19 @@
+// The door to spdlog. The library logs to a sink that the program chooses; by default nowhere.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace ktx::base {
+
+enum class LogLevel { debug, info, warning };
+
+using LogSink = std::function<void(LogLevel, std::string_view message)>;
+
+/// Sends all later messages at `least` or above to `sink`; an empty sink silences the library.
+void set_log_sink(LogSink sink, LogLevel least = LogLevel::info);
+
+void log(LogLevel level, const std::string& message);
+
+}  // namespace ktx::base

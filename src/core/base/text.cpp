@@ -1,0 +1,106 @@
+// Text helpers.
+#include "core/base/text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+namespace ktx::base {
+
+namespace {
+
+// Levenshtein distance with swaps of neighbours counted once (optimal string alignment).
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i)
+    for (size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1,
+                          d[i - 1][j - 1] + (a[i - 1] != b[j - 1] ? 1 : 0)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
+struct Unit {
+  std::string_view name;
+  double bytes;
+};
+constexpr std::array<Unit, 10> units{{{"", 1},
+                                      {"B", 1},
+                                      {"KiB", 1024.},
+                                      {"MiB", 1048576.},
+                                      {"GiB", 1073741824.},
+                                      {"TiB", 1099511627776.},
+                                      {"KB", 1e3},
+                                      {"MB", 1e6},
+                                      {"GB", 1e9},
+                                      {"TB", 1e12}}};
+
+}  // namespace
+
+std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& names,
+                                 size_t most) {
+  std::vector<std::pair<size_t, std::string>> found;
+  for (const auto& name : names) {
+    const size_t distance = edit_distance(word.substr(0, 200), name);
+    if (distance <= std::max<size_t>(1, word.size() / 3)) found.emplace_back(distance, name);
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> out;
+  for (auto& [distance, name] : found)
+    if (out.size() < most) out.push_back(std::move(name));
+  return out;
+}
+
+std::vector<std::string> suggestions(std::string_view word, const std::vector<std::string>& names,
+                                     std::string_view plural) {
+  std::vector<std::string> notes;
+  const auto near = nearest(word, names);
+  if (!near.empty()) notes.push_back("did you mean '" + join(near, "' or '") + "'?");
+  notes.push_back("valid " + std::string(plural) + ": " + join(names));
+  return notes;
+}
+
+std::string join(const std::vector<std::string>& words, std::string_view separator) {
+  std::string out;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) out += separator;
+    out += words[i];
+  }
+  return out;
+}
+
+std::string format_bytes(uint64_t bytes) {
+  static constexpr std::array<const char*, 5> names{"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 999.5 && unit + 1 < names.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  const int decimals = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, names[unit]);
+  return text.data();
+}
+
+std::optional<uint64_t> parse_bytes(std::string_view text) {
+  double value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || !(value >= 0)) return std::nullopt;
+  auto rest = text.substr(static_cast<size_t>(stop - text.data()));
+  while (!rest.empty() && rest.front() == ' ') rest.remove_prefix(1);
+  for (const auto& unit : units)
+    if (rest == unit.name && value * unit.bytes < 9e18)
+      return static_cast<uint64_t>(std::llround(value * unit.bytes));
+  return std::nullopt;
+}
+
+}  // namespace ktx::base

@@ -1,0 +1,30 @@
+// Small text helpers for messages: nearest names, byte sizes, lists.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ktx::base {
+
+/// The names closest to `word` by edit distance (a third of its length at most), best first.
+std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& names,
+                                 size_t most = 3);
+
+/// Notes for an unknown name: "did you mean 'a' or 'b'?" when something is near, then
+/// "valid <plural>: a, b, c".
+std::vector<std::string> suggestions(std::string_view word, const std::vector<std::string>& names,
+                                     std::string_view plural);
+
+/// "a, b, c"
+std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
+
+/// 1536 -> "1.5 KiB"; three significant digits.
+std::string format_bytes(uint64_t bytes);
+
+/// "382GiB", "14 GiB", "512MiB", "2TB", "123" -> bytes; nothing when it is not a size.
+std::optional<uint64_t> parse_bytes(std::string_view text);
+
+}  // namespace ktx::base
