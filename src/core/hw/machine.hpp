@@ -1,0 +1,55 @@
+// A box as a plain value: CPUs, NUMA nodes, memory, ISA, GPUs. Detected, or read from a YAML file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/base/yaml.hpp"
+#include "core/hw/isa.hpp"
+
+namespace ktx::hw {
+
+struct NumaNode {
+  int id = 0;                     // the operating system's number
+  uint64_t memory_bytes = 0;
+  std::vector<int> cpus;          // logical CPUs, first hardware threads of each core first
+  int cores = 0;                  // physical cores
+};
+
+struct Gpu {
+  std::string name;
+  uint64_t memory_bytes = 0;
+};
+
+struct Machine {
+  std::string name;               // the CPU's model name, or the YAML file's `name`
+  Isa isa = Isa::scalar;
+  uint64_t l2_bytes = 0;          // of one core
+  uint64_t l3_bytes = 0;          // of one package
+  std::vector<NumaNode> nodes;    // at least one
+  std::vector<Gpu> gpus;          // filled in by core/device
+
+  int cpu_count() const noexcept;
+  int core_count() const noexcept;
+  uint64_t memory_bytes() const noexcept;
+};
+
+/// This box through hwloc, restricted to the CPUs this process may use. GPUs are left empty.
+/// The ISA is usable_isa().
+Machine detect_machine();
+
+/// A box described in YAML, e.g. for planning on a laptop:
+///   name: two-socket Xeon
+///   isa: amx_int8
+///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}   # or a list, one entry a node
+///   gpus: [{name: RTX 4090, memory: 24GiB}]
+/// Throws input error with file:line:column.
+Machine read_machine(const std::filesystem::path& file);
+Machine parse_machine(const base::Yaml& yaml);
+
+/// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA.
+Machine synthetic_machine(const std::string& description, Isa isa);
+
+}  // namespace ktx::hw
