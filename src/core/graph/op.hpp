@@ -82,8 +82,6 @@ struct RouterParams {
   bool sigmoid = false, normalize = false;
   bool group_by_top2 = false;
   float scale = 1;
-  /// The checkpoint's own top_k; with a smaller top_k and no `normalize`, see core/graph/op.cpp.
-  int checkpoint_top_k = 0;
 };
 
 struct MoeParams {

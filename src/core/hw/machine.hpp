@@ -26,6 +26,7 @@ struct Gpu {
 struct Machine {
   std::string name;               // the CPU's model name, or the YAML file's `name`
   Isa isa = Isa::scalar;
+  double read_bandwidth = 0;      // bytes/s of all nodes together; 0: not known
   uint64_t l2_bytes = 0;          // of one core
   uint64_t l3_bytes = 0;          // of one package
   std::vector<NumaNode> nodes;    // at least one
@@ -44,6 +45,7 @@ Machine detect_machine();
 ///   name: two-socket Xeon
 ///   isa: amx_int8
 ///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}   # or a list, one entry a node
+///   read_bandwidth: 300GB/s
 ///   gpus: [{name: RTX 4090, memory: 24GiB}]
 /// Throws input error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);
@@ -51,5 +53,9 @@ Machine parse_machine(const base::Yaml& yaml);
 
 /// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA.
 Machine synthetic_machine(const std::string& description, Isa isa);
+
+/// Bytes/s that all CPUs of this process together read from memory larger than the caches; measured
+/// for about `seconds`. Uses 2 MiB pages where the kernel gives them.
+double measure_read_bandwidth(int threads, double seconds = 0.2);
 
 }  // namespace ktx::hw

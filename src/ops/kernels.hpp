@@ -1,0 +1,32 @@
+// All kernels of all ops in one view: what placement chooses from and what EXPLAIN prints.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/graph/module.hpp"
+#include "core/graph/op.hpp"
+#include "core/hw/isa.hpp"
+
+namespace ktx::ops {
+
+/// What a kernel is asked to run: a module whose weights have been given their formats.
+struct KernelQuery {
+  const graph::Module* module = nullptr;
+  std::span<const quant::Format> formats;  // one a weight of the module, in order
+};
+
+struct KernelRow {
+  std::string_view name;    // "avx512_vnni", "ref"
+  std::string_view device;  // device kind: "cpu", later "cuda"
+  hw::Isa isa;              // the least CPU level it needs
+  /// Empty when it can run the module, else the reason.
+  std::string (*refusal)(const KernelRow& row, const KernelQuery& query);
+};
+
+/// The kernels of an op, best first; "ref" last. Tests and benchmarks iterate it.
+std::span<const KernelRow> kernels(graph::Op op) noexcept;
+
+}  // namespace ktx::ops

@@ -1,0 +1,68 @@
+// The plan: an immutable value that says where and how every module of a model runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/graph/graph.hpp"
+#include "core/hw/machine.hpp"
+#include "core/quant/format.hpp"
+
+namespace ktx::placement {
+
+enum class NumaKind : uint8_t { replicate, shard, interleave, node };
+
+struct NumaPolicy {
+  NumaKind kind = NumaKind::interleave;
+  int node = 0;  // kind == node
+
+  bool operator==(const NumaPolicy&) const = default;
+};
+std::string to_string(const NumaPolicy& policy);
+
+/// A better kernel that was not taken, and why.
+struct SkippedKernel {
+  std::string name, reason;
+};
+
+struct KernelPick {
+  std::string name;  // row of ops::kernels(op)
+  std::vector<SkippedKernel> skipped;
+};
+
+struct PlannedWeight {
+  std::string role;
+  quant::Format source, format;
+  uint64_t bytes = 0;  // as stored in memory (packed)
+};
+
+struct PlannedModule {
+  int module = -1;                 // index into Plan::model.modules
+  std::string device;              // "cpu"
+  KernelPick decode, prefill;
+  NumaPolicy numa;
+  std::string rule_name, rule_where;  // the rule that decided: name and file:line
+  std::vector<PlannedWeight> weights;
+  uint64_t bytes = 0;
+  uint64_t bytes_per_token = 0;    // weights read to decode one token
+};
+
+struct Plan {
+  std::string rules_file;
+  hw::Machine machine;
+  graph::Model model;
+  std::vector<PlannedModule> modules;  // one a used module of the model, in the model's order
+  int threads = 1;                     // CPU workers
+  int64_t cache_length = 0;            // tokens a session can hold
+  int64_t prefill_chunk = 0;           // tokens run at once at most
+  uint64_t cache_bytes = 0;            // KV cache of one session
+  uint64_t scratch_bytes = 0;          // activations of one step
+  double predicted_decode = 0;         // tokens/s by the machine's read bandwidth; 0: not known
+
+  /// The planned module of model.modules[module], or nullptr when it is unused.
+  const PlannedModule* find(int module) const noexcept;
+  uint64_t weight_bytes() const noexcept;
+};
+
+}  // namespace ktx::placement
