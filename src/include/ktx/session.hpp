@@ -1,0 +1,72 @@
+// A session: one conversation's KV cache; tokens in, tokens out.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "ktx/engine.hpp"
+
+namespace ktx {
+
+/// How the next token is chosen. temperature 0 takes the most probable one (greedy).
+struct Sampling {
+  float temperature = 0;
+  int top_k = 0;                  // keep the k most probable; 0: all
+  float top_p = 1;                // keep the smallest set with this probability
+  float min_p = 0;                // drop those under min_p times the best
+  float repetition_penalty = 1;   // divides positive, multiplies negative logits of seen tokens
+  int repetition_window = 64;     // over this many last tokens
+  uint64_t seed = 0;
+};
+
+struct GenerateOptions {
+  int64_t max_new_tokens = 256;
+  Sampling sampling;
+  std::vector<int32_t> stop_ids;  // generation ends when one is sampled; it is not given out
+};
+
+enum class StopReason { max_new_tokens, stop_id, cache_full, cancelled };
+
+struct Generation {
+  std::vector<int32_t> ids;
+  StopReason reason = StopReason::max_new_tokens;
+  int64_t prefill_tokens = 0, decode_tokens = 0;  // decode: steps of one token
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+class Session {
+ public:
+  /// Allocates a KV cache of engine.cache_length() tokens.
+  explicit Session(Engine& engine);
+  ~Session();
+  Session(Session&&) noexcept;
+
+  /// Runs the prompt, then samples until something stops it. on_token is called with every token;
+  /// false cancels. Throws input error when the prompt is empty, has unknown ids, or does not fit the
+  /// cache.
+  Generation generate(std::span<const int32_t> prompt, const GenerateOptions& options,
+                      const std::function<bool(int32_t)>& on_token = {});
+
+  /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few rows.
+  /// on_rows(first_row, rows, logits). Throws like generate.
+  using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
+  void evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
+
+  /// Ends a running generate or evaluate at the next step. May be called from any thread and from a
+  /// signal handler.
+  void cancel() noexcept;
+
+  /// Tokens in the cache.
+  int64_t position() const noexcept;
+  /// Forgets all tokens from `position` on.
+  void rewind(int64_t position);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ktx
