@@ -1,8 +1,8 @@
 // The one table of formats: how a tensor's numbers are stored.
 //
-// Every format stores a matrix [rows, cols] row by row; a row is a sequence of blocks along the input
-// dimension (cols). decode and encode work on whole rows and are the definition of the format: every
-// kernel is tested against them.
+// Every format stores a matrix [rows, cols] row by row; a row is a sequence of blocks along the
+// input dimension (cols). decode and encode work on whole rows and are the definition of the
+// format: every kernel is tested against them.
 #pragma once
 
 #include <cstddef>
@@ -16,27 +16,51 @@
 namespace ktx::quant {
 
 enum class Format : uint8_t {
-  f32, f16, bf16,
-  fp8,  // e4m3 in blocks of 128 columns, each led by its f32 scale (from DeepSeek's weight_scale_inv)
-  q4_0, q4_1, q5_0, q5_1, q8_0,
-  q2_k, q3_k, q4_k, q5_k, q6_k,
-  iq4_nl, iq4_xs, iq3_s, iq3_xxs, iq2_s, iq2_xs, iq2_xxs, iq1_s, iq1_m,
-  int8,                                    // symmetric, one f32 scale a row
-  int8_32, int8_64, int8_128,              // symmetric, one bf16 scale a group of 32, 64, 128
-  int4_32, int4_64, int4_128,
+  f32,
+  f16,
+  bf16,
+  fp8,  // e4m3 in blocks of 128 columns, each led by its f32 scale (from DeepSeek's
+        // weight_scale_inv)
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  iq3_s,
+  iq3_xxs,
+  iq2_s,
+  iq2_xs,
+  iq2_xxs,
+  iq1_s,
+  iq1_m,
+  int8,  // symmetric, one f32 scale a row
+  int8_32,
+  int8_64,
+  int8_128,  // symmetric, one bf16 scale a group of 32, 64, 128
+  int4_32,
+  int4_64,
+  int4_128,
 };
 
 struct FormatInfo {
   Format format;
   std::string_view name;  // as in rules: "q4_k", "int4/64"
   std::string_view doc;
-  int ggml_type;          // GGUF's number of the type; -1: not in GGUF
-  int block;              // weights a block; 0: the block is the whole row
-  int block_bytes;        // bytes of a block; for block == 0 the bytes added to one byte a weight
-  bool partial;           // cols need not be a multiple of block: the last block is padded
+  int ggml_type;    // GGUF's number of the type; -1: not in GGUF
+  int block;        // weights a block; 0: the block is the whole row
+  int block_bytes;  // bytes of a block; for block == 0 the bytes added to one byte a weight
+  bool partial;     // cols need not be a multiple of block: the last block is padded
   /// row: row_bytes(format, n) bytes; out: n floats. Any bytes are safe to decode.
   void (*decode)(const std::byte* row, float* out, int64_t n) noexcept;
-  /// in: n floats; row: row_bytes(format, n) bytes. Null: ktx reads this format but does not make it.
+  /// in: n floats; row: row_bytes(format, n) bytes. Null: ktx reads this format but does not make
+  /// it.
   void (*encode)(const float* in, std::byte* row, int64_t n) noexcept;
 };
 
@@ -44,7 +68,9 @@ struct FormatInfo {
 std::span<const FormatInfo> formats() noexcept;
 
 const FormatInfo& info(Format format) noexcept;
-inline std::string_view name(Format format) noexcept { return info(format).name; }
+inline std::string_view name(Format format) noexcept {
+  return info(format).name;
+}
 
 /// By the name in rules; nothing when unknown.
 std::optional<Format> find_format(std::string_view name) noexcept;

@@ -1,0 +1,65 @@
+// int4/G: 4-bit codes with a bf16 scale a group, chosen for the least squared error.
+#include "core/quant/int4.hpp"
+
+#include "core/quant/blocks.hpp"
+#include "core/quant/codecs.hpp"
+#include "core/quant/half.hpp"
+#include "core/quant/int4_search.hpp"
+#include "core/quant/rows.hpp"
+
+namespace ktx::quant {
+namespace {
+
+template <class Block>
+void decode_group(const Block& block, float* out) noexcept {
+  constexpr int half = Block::weights / 2;
+  const float scale = bf16_to_f32(block.scale);
+  for (int i = 0; i < half; ++i) {
+    out[i] = scale * static_cast<float>((block.q[i] & 15) - 8);
+    out[i + half] = scale * static_cast<float>((block.q[i] >> 4) - 8);
+  }
+}
+
+}  // namespace
+
+namespace int4 {
+
+constexpr Encoders baseline = encoders_of_width<4>;
+
+const Encoders& best_encoders() noexcept {
+  static const Encoders& best =
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+          ? avx512
+      : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
+                                                                        : baseline;
+  return best;
+}
+
+}  // namespace int4
+
+void decode_int4_32(const std::byte* row, float* out, int64_t n) noexcept {
+  decode_blocks<BlockInt4<32>, 32, decode_group>(row, out, n);
+}
+
+void decode_int4_64(const std::byte* row, float* out, int64_t n) noexcept {
+  decode_blocks<BlockInt4<64>, 64, decode_group>(row, out, n);
+}
+
+void decode_int4_128(const std::byte* row, float* out, int64_t n) noexcept {
+  decode_blocks<BlockInt4<128>, 128, decode_group>(row, out, n);
+}
+
+void encode_int4_32(const float* in, std::byte* row, int64_t n) noexcept {
+  int4::best_encoders().g32(in, row, n);
+}
+
+void encode_int4_64(const float* in, std::byte* row, int64_t n) noexcept {
+  int4::best_encoders().g64(in, row, n);
+}
+
+void encode_int4_128(const float* in, std::byte* row, int64_t n) noexcept {
+  int4::best_encoders().g128(in, row, n);
+}
+
+}  // namespace ktx::quant
