@@ -1,4 +1,5 @@
-// The graph: nodes in execution order over values [T, width], made by an architecture, checked once.
+// The graph: nodes in execution order over values [T, width], made by an architecture, checked
+// once.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,14 @@ struct Value {
   std::string name;      // of the node or slice that made it, for messages
   int64_t width = 0;     // columns
   bool routing = false;  // router output: top_k ids and weights a token (width = top_k)
-  int base = -1;         // view of: the value it is a part of; -1: owns its numbers
-  int64_t offset = 0;    // first column within base
+  int base = -1;  // view of: the value (never itself a view) it is a part of; -1: owns its numbers
+  int64_t offset = 0;  // first column within base
 };
 
 struct Node {
   Op op = Op::add;
-  int module = -1;             // index into Model::modules; -1: the op has no weights
-  std::vector<int> inputs;     // indices into Graph::values
+  int module = -1;          // index into Model::modules; -1: the op has no weights
+  std::vector<int> inputs;  // indices into Graph::values
   int output = -1;
   OpParams params;
   int layer = -1;
@@ -31,19 +32,20 @@ struct Node {
 
 struct Graph {
   std::vector<Value> values;
-  std::vector<Node> nodes;     // each after those whose outputs it reads
-  int logits = -1;             // the value [T', vocab]
+  std::vector<Node> nodes;  // each after those whose outputs it reads
+  int logits = -1;          // the value [T', vocab]
 };
 
 /// What an architecture knows of a model, in the field's common terms.
 struct ModelInfo {
-  std::string architecture;    // Hugging Face model_type: "deepseek_v3"
-  std::string name;            // if the checkpoint says
+  std::string architecture;  // Hugging Face model_type: "deepseek_v3"
+  std::string name;          // if the checkpoint says
   int layers = 0, hidden = 0, vocab = 0;
-  int64_t context = 0;         // tokens the model was trained for
+  int64_t context = 0;  // tokens the model was trained for
   int experts = 0, experts_per_token = 0;
   std::vector<int> moe_layers;
-  /// f32 numbers a token that each cache keeps: [caches]. MLA: kv_lora + rope; GQA: 2 kv_heads head.
+  /// f32 numbers a token that each cache keeps: [caches]. MLA: kv_lora + rope; GQA: 2 kv_heads
+  /// head.
   std::vector<int64_t> cache_width;
 };
 
@@ -68,7 +70,7 @@ class GraphBuilder {
   int silu_mul(int gate, int up);
   int add(int a, int b);
   int scale_sigmoid(int x, int s);
-  int mla(int module, int q, int kv, MlaParams params);
+  int mla(int module, int q, int latent, int k_rope, MlaParams params);
   int gqa(int module, int q, int k, int v, GqaParams params);
   int router(int module, int x, RouterParams params);
   int moe(int module, int x, int routing, MoeParams params);
@@ -95,9 +97,11 @@ void validate(const Model& model);
 /// One line a node, equal layers folded: for people and for tests.
 std::string print(const Model& model);
 
-/// Where every value lives in one arena when T tokens run, reusing the space of dead values.
+/// Where every value lives in one arena when T tokens run, reusing the space of dead values. A
+/// node's output never overlaps its inputs. Blocks start at multiples of 16 numbers (64 bytes).
+/// Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights (f32).
 struct ValueLayout {
-  std::vector<int64_t> offset;  // [values] in f32 numbers per token row block; views resolved
+  std::vector<int64_t> offset;  // [values] f32 numbers from the arena's start; views resolved
   std::vector<int64_t> stride;  // [values] f32 numbers from one token's row to the next
   int64_t size = 0;             // f32 numbers for T tokens
 };

@@ -15,24 +15,24 @@
 namespace ktx::graph {
 
 enum class Op : uint8_t {
-  embedding,     // () -> [T, hidden]: row ids[t] of `weight`
-  rms_norm,      // x [T, w] -> [T, w]: x / sqrt(mean(x^2) + eps) * weight, in groups of weight's length
-  linear,        // x [T, in] -> [T, out]: x W^T (+ bias)
-  silu_mul,      // gate, up [T, w] -> [T, w]: silu(gate) * up
-  add,           // a, b [T, w] -> [T, w]
-  scale_sigmoid, // x [T, w], s [T, 1] -> [T, w]: x * sigmoid(s)
-  mla,           // q [T, heads (nope + rope)], kv [T, kv_lora + rope] -> [T, heads * v]
-  gqa,           // q [T, heads * head], k, v [T, kv_heads * head] -> [T, heads * head]
-  router,        // x [T, hidden] -> routing: expert ids i32 [T, k] and weights f32 [T, k]
-  moe,           // x [T, hidden], routing -> [T, hidden]
-  last_rows,     // x [T, w] -> [T', w]: only the rows whose logits are asked for
+  embedding,  // () -> [T, hidden]: row ids[t] of `weight`
+  rms_norm,  // x [T, w] -> [T, w]: x / sqrt(mean(x^2) + eps) * weight, in groups of weight's length
+  linear,    // x [T, in] -> [T, out]: x W^T (+ bias)
+  silu_mul,  // gate, up [T, w] -> [T, w]: silu(gate) * up
+  add,       // a, b [T, w] -> [T, w]
+  scale_sigmoid,  // x [T, w], s [T, 1] -> [T, w]: x * sigmoid(s)
+  mla,        // q [T, heads (nope + rope)], latent [T, kv_lora], k_rope [T, rope] -> [T, heads v]
+  gqa,        // q [T, heads * head], k, v [T, kv_heads * head] -> [T, heads * head]
+  router,     // x [T, hidden] -> routing: expert ids i32 [T, k] and weights f32 [T, k]
+  moe,        // x [T, hidden], routing -> [T, hidden]
+  last_rows,  // x [T, w] -> [T', w]: only the rows whose logits are asked for
 };
 
 struct OpInfo {
   Op op;
   std::string_view name;  // in rules: "<name>.<kernel>" or "<name>.auto"
   std::string_view doc;
-  bool owns_matrix;       // its weights are matrices that can be stored in any format
+  bool owns_matrix;  // its matrices can be stored in any format; false: kept as in the checkpoint
 };
 
 std::span<const OpInfo> ops() noexcept;
@@ -43,24 +43,25 @@ std::optional<Op> find_op(std::string_view name) noexcept;
 /// (YaRN and Llama-3 scaling already applied); dims = 2 * frequency.size().
 struct Rope {
   std::vector<float> frequency;
-  float magnitude = 1;      // multiplies cos and sin (YaRN's mscale / mscale_all_dim ratio)
-  bool interleaved = false; // pairs (2i, 2i+1); else (i, i + dims / 2)
+  float magnitude = 1;       // multiplies cos and sin (YaRN's mscale / mscale_all_dim ratio)
+  bool interleaved = false;  // pairs (2i, 2i+1); else (i, i + dims / 2)
 };
 
 struct NormParams {
   float eps = 1e-6f;
 };
 
-/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). The cache holds, a token,
-/// kv_lora normed latents and rope rotated key numbers. Module weights: `kv_b` with count = heads,
-/// rows = nope + v, cols = kv_lora (old layout); or `k_b` (count heads, rows kv_lora, cols nope: the
-/// transposed key half) and `v_b` (count heads, rows v, cols kv_lora).
-/// kv's first kv_lora columns are already normed.
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). The cache holds, a
+/// token, kv_lora normed latents and rope rotated key numbers. Inputs: q, a head's nope columns
+/// before its rope columns, not rotated; latent, already normed; k_rope, not rotated. Module
+/// weights, whatever the checkpoint's layout: `k_b` (count heads, rows kv_lora, cols nope;
+/// transposed when it comes from the old layout's kv_b) and `v_b` (count heads, rows v, cols
+/// kv_lora).
 struct MlaParams {
   int heads = 0, nope = 0, rope = 0, v = 0, kv_lora = 0;
   float scale = 0;  // of q.k before the softmax
   Rope rotary;
-  int cache = 0;    // number of the layer's cache
+  int cache = 0;  // number of the layer's cache
 };
 
 /// Grouped-query attention. head: numbers a head. Rotation covers the first 2 * frequency.size().
@@ -68,14 +69,15 @@ struct GqaParams {
   int heads = 0, kv_heads = 0, head = 0;
   float scale = 0;
   Rope rotary;
-  int window = 0;   // sliding window in tokens; 0: none
+  int window = 0;  // a token attends to the last `window` tokens, itself included; 0: to all
   int cache = 0;
 };
 
-/// Router. scores = softmax or sigmoid of x W^T; selection uses scores + bias (`bias`, if any), within
-/// the top_groups of groups best groups (a group's score: the sum of its 2 best biased scores for
-/// sigmoid models, its best score else); weights are the unbiased scores of the chosen experts,
-/// divided by their sum if normalize, times scale.
+/// Router. scores = softmax or sigmoid of x W^T; selection uses scores + bias (`bias`, if any),
+/// within the top_groups of groups best groups (a group's score: the sum of its 2 best biased
+/// scores for sigmoid models, its best score else); weights are the unbiased scores of the chosen
+/// experts, divided by their sum (+ 1e-20) if normalize, times scale. Module weights: `weight`
+/// [experts, hidden] and perhaps `bias` [experts].
 struct RouterParams {
   int experts = 0, top_k = 0;
   int groups = 1, top_groups = 1;
@@ -84,10 +86,13 @@ struct RouterParams {
   float scale = 1;
 };
 
+/// The chosen experts' gated MLPs, summed with the routing weights. Module weights, count =
+/// experts: `gate` and `up` [intermediate, hidden], `down` [hidden, intermediate].
 struct MoeParams {
   int experts = 0, top_k = 0, hidden = 0, intermediate = 0;
 };
 
-using OpParams = std::variant<std::monostate, NormParams, MlaParams, GqaParams, RouterParams, MoeParams>;
+using OpParams =
+    std::variant<std::monostate, NormParams, MlaParams, GqaParams, RouterParams, MoeParams>;
 
 }  // namespace ktx::graph
