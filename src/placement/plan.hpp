@@ -8,6 +8,7 @@
 #include "core/graph/graph.hpp"
 #include "core/hw/machine.hpp"
 #include "core/quant/format.hpp"
+#include "ops/matmul/matmul.hpp"
 
 namespace ktx::placement {
 
@@ -34,6 +35,7 @@ struct KernelPick {
 struct PlannedWeight {
   std::string role;
   quant::Format source, format;
+  ops::Layout layout = ops::Layout::rows;
   uint64_t bytes = 0;  // as stored in memory (packed)
 };
 

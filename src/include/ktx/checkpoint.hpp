@@ -35,6 +35,17 @@ struct CheckpointSummary {
   std::string graph;                 // one line a node
 };
 
+/// A named f32 tensor to write; shape outermost first.
+struct NamedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  const float* data = nullptr;
+};
+
+/// Writes a safetensors file. Throws environment error when it can't be written whole (a full disk);
+/// an existing file then stays as it was.
+void write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors);
+
 /// Throws input error when the checkpoint is broken or of an unknown architecture.
 CheckpointSummary inspect(const std::filesystem::path& model, bool header_only = false);
 

@@ -46,7 +46,7 @@ class Engine {
   int vocab_size() const noexcept;       // numbers in a logits row
   int64_t cache_length() const noexcept; // tokens that a session can hold
 
-  engine::EngineState& state() noexcept { return *state_; }
+  std::shared_ptr<engine::EngineState> share_state() const noexcept { return state_; }
 
  private:
   std::shared_ptr<engine::EngineState> state_;

@@ -59,8 +59,10 @@ class Session {
   /// signal handler.
   void cancel() noexcept;
 
-  /// Tokens in the cache.
+  /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where the
+  /// new one differs. The last sampled token is not among them until it is given back.
   int64_t position() const noexcept;
+  std::span<const int32_t> tokens() const noexcept;
   /// Forgets all tokens from `position` on.
   void rewind(int64_t position);
 

@@ -1,0 +1,133 @@
+// The commands of attention: they append to the session's cache and read all of it.
+#include "engine/commands_internal.hpp"
+#include "core/base/error.hpp"
+#include "ops/attention/gqa.hpp"
+#include "ops/attention/mla.hpp"
+
+namespace ktx::engine {
+
+namespace {
+
+// The inner loops that the plan named for a module and phase.
+const ops::f32::Kernel* inner_loops(const placement::KernelPick& pick) {
+  const auto* kernel = ops::f32::find_kernel(pick.name);
+  require(kernel != nullptr, "the plan names an attention kernel that does not exist");
+  return kernel;
+}
+
+// One matrix a head. The products inside attention use the best kernels that the machine and the
+// attention kernel's own level allow.
+std::vector<ops::PackedMatrix> head_matrices(const CommandContext& c, const graph::Node& node,
+                                             std::string_view role) {
+  const auto& weight = c.weights->get(node.module, role);
+  const auto* planned = c.plan->find(node.module);
+  const auto isa = inner_loops(planned->decode)->isa == hw::Isa::scalar ? hw::Isa::scalar
+                                                                        : c.plan->machine.isa;
+  const auto& kernel = ops::best_matmul_kernel(isa, weight.format, weight.rows, weight.cols);
+  std::vector<ops::PackedMatrix> heads;
+  for (int64_t head = 0; head < weight.count; ++head)
+    heads.push_back({.data = weight.data + head * weight.matrix_bytes,
+                     .format = weight.format,
+                     .rows = weight.rows,
+                     .cols = weight.cols,
+                     .decode = &kernel,
+                     .prefill = &kernel});
+  return heads;
+}
+
+class MlaCommand final : public Command {
+ public:
+  MlaCommand(const CommandContext& c, const graph::Node& node)
+      : params_(std::get<graph::MlaParams>(node.params)),
+        k_b_(head_matrices(c, node, "k_b")),
+        v_b_(head_matrices(c, node, "v_b")),
+        decode_(inner_loops(c.plan->find(node.module)->decode)),
+        prefill_(inner_loops(c.plan->find(node.module)->prefill)) {
+    const auto q = input(c, node, 0), latent = input(c, node, 1), k_rope = input(c, node, 2);
+    const auto y = output(c, node);
+    args_ = {.params = &params_,
+             .k_b = k_b_.data(),
+             .v_b = v_b_.data(),
+             .rope = c.rope_table(params_.rotary),
+             .q = q.data,
+             .q_stride = q.stride,
+             .latent = latent.data,
+             .latent_stride = latent.stride,
+             .k_rope = k_rope.data,
+             .k_rope_stride = k_rope.stride,
+             .out = y.data,
+             .out_stride = y.stride,
+             .scratch = c.scratch};
+  }
+  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
+    args_.cache = step.cache->data(params_.cache);
+    args_.past = step.past;
+    args_.tokens = step.tokens;
+    args_.kernel = step.tokens == 1 ? decode_ : prefill_;
+    ops::mla(args_, pool);
+  }
+
+ private:
+  graph::MlaParams params_;
+  std::vector<ops::PackedMatrix> k_b_, v_b_;
+  const ops::f32::Kernel *decode_, *prefill_;
+  ops::MlaArgs args_;
+};
+
+class GqaCommand final : public Command {
+ public:
+  GqaCommand(const CommandContext& c, const graph::Node& node)
+      : params_(std::get<graph::GqaParams>(node.params)),
+        decode_(inner_loops(c.plan->find(node.module)->decode)),
+        prefill_(inner_loops(c.plan->find(node.module)->prefill)) {
+    const auto q = input(c, node, 0), k = input(c, node, 1), v = input(c, node, 2);
+    const auto y = output(c, node);
+    args_ = {.params = &params_,
+             .rope = c.rope_table(params_.rotary),
+             .q = q.data,
+             .q_stride = q.stride,
+             .k = k.data,
+             .k_stride = k.stride,
+             .v = v.data,
+             .v_stride = v.stride,
+             .out = y.data,
+             .out_stride = y.stride,
+             .scratch = c.scratch};
+  }
+  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
+    // Keys of all positions first, then values.
+    args_.k_cache = step.cache->data(params_.cache);
+    args_.v_cache = args_.k_cache + step.cache->capacity() * params_.kv_heads * params_.head;
+    args_.past = step.past;
+    args_.tokens = step.tokens;
+    args_.kernel = step.tokens == 1 ? decode_ : prefill_;
+    ops::gqa(args_, pool);
+  }
+
+ private:
+  graph::GqaParams params_;
+  const ops::f32::Kernel *decode_, *prefill_;
+  ops::GqaArgs args_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_mla_command(const CommandContext& context, const graph::Node& node) {
+  return std::make_unique<MlaCommand>(context, node);
+}
+
+std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const graph::Node& node) {
+  return std::make_unique<GqaCommand>(context, node);
+}
+
+size_t mla_scratch(const CommandContext& c, const graph::Node& node) {
+  return ops::mla_scratch_bytes(std::get<graph::MlaParams>(node.params),
+                                head_matrices(c, node, "k_b").front(),
+                                head_matrices(c, node, "v_b").front(), c.max_tokens, c.workers);
+}
+
+size_t gqa_scratch(const CommandContext& c, const graph::Node& node) {
+  return ops::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), c.max_tokens, c.workers);
+}
+
+}  // namespace ktx::engine

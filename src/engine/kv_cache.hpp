@@ -1,0 +1,27 @@
+// The KV cache of one session: per layer, the numbers that attention keeps of every token.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/buffer.hpp"
+
+namespace ktx::engine {
+
+/// widths[i]: f32 numbers a token that cache i keeps. Memory is touched only as tokens come.
+class KvCache {
+ public:
+  KvCache(std::span<const int64_t> widths, int64_t capacity);
+
+  /// Cache i: capacity * width floats. An op lays them out as it likes.
+  float* data(int cache) noexcept { return numbers_.as<float>() + begin_[static_cast<size_t>(cache)]; }
+  int64_t capacity() const noexcept { return capacity_; }
+
+ private:
+  int64_t capacity_;
+  std::vector<int64_t> begin_;
+  base::Buffer numbers_;
+};
+
+}  // namespace ktx::engine

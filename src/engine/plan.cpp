@@ -1,0 +1,77 @@
+// ktx::Plan: header, rules and machine brought together.
+#include "ktx/plan.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/json.hpp"
+#include "core/device/devices.hpp"
+#include "core/hw/machine.hpp"
+#include "engine/source.hpp"
+#include "placement/explain.hpp"
+#include "placement/keywords.hpp"
+#include "placement/planner.hpp"
+#include "placement/rules.hpp"
+
+namespace ktx {
+
+namespace {
+
+// A session's length where neither user nor model ask for less: at this length the cache of a
+// 671 B model takes 0.6 GiB.
+constexpr int64_t default_cache_length = 4096;
+
+hw::Machine machine_for(const PlanOptions& options) {
+  if (!options.machine.empty()) return hw::read_machine(options.machine);
+  auto machine = hw::detect_machine();
+  machine.gpus = device::detect_gpus();
+  if (options.measure)
+    machine.read_bandwidth = hw::measure_read_bandwidth(machine.core_count());
+  return machine;
+}
+
+// The flag stands above the rules file.
+model::ExpertsPerToken experts_per_token(const PlanOptions& options,
+                                         const placement::Rules& rules) {
+  model::ExpertsPerToken out;
+  if (options.experts_per_token) {
+    out.all = options.experts_per_token;
+    return out;
+  }
+  const auto& asked = rules.model.experts_per_token;
+  if (asked.everywhere) out.all = asked.everywhere->value;
+  for (const auto& [range, count] : asked.layers)
+    for (int layer = range.value.first; layer <= range.value.last; ++layer)
+      out.by_layer[layer] = count;
+  return out;
+}
+
+}  // namespace
+
+Plan::Plan(std::shared_ptr<const placement::Plan> plan, PlanOptions options)
+    : plan_(std::move(plan)), options_(std::move(options)) {}
+
+std::string Plan::text() const { return placement::explain(*plan_); }
+
+std::string Plan::json() const { return base::dump_json(placement::to_json(*plan_), 2); }
+
+Plan make_plan(const PlanOptions& options) {
+  const auto rules = placement::read_rules(options.rules);
+  const auto source = loader::open_checkpoint(options.model, {.header_only = options.header_only});
+  auto model = engine::build_model(*source, experts_per_token(options, rules));
+  auto machine = machine_for(options);
+
+  placement::PlanOptions settings;
+  settings.threads = options.threads > 0 ? options.threads : machine.core_count();
+  settings.cache_length = options.cache_length;
+  if (settings.cache_length == 0)
+    settings.cache_length = model.info.context > 0
+                                ? std::min(model.info.context, default_cache_length)
+                                : default_cache_length;
+  auto plan = placement::make_plan(rules, std::move(model), std::move(machine), settings);
+  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), options);
+}
+
+std::string rules_reference() { return placement::keyword_reference(); }
+
+}  // namespace ktx

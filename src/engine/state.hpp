@@ -1,0 +1,27 @@
+// What an Engine owns: everything that is loaded once and shared by its sessions.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "core/hw/worker_pool.hpp"
+#include "engine/executor.hpp"
+#include "engine/weights.hpp"
+#include "ktx/engine.hpp"
+#include "placement/plan.hpp"
+
+namespace ktx::engine {
+
+struct EngineState {
+  EngineState(const Plan& p, const LoadOptions& options);
+
+  Plan plan;
+  Tokenizer tokenizer;
+  LoadReport report;
+  hw::WorkerPool pool;
+  std::unique_ptr<Weights> weights;
+  std::unique_ptr<Executor> executor;
+  std::mutex running;  // the executor's memory serves one step at a time
+};
+
+}  // namespace ktx::engine
