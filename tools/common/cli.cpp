@@ -1,0 +1,67 @@
+// The frame around every tool's main function.
+#include "tools/common/cli.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "ktx/error.hpp"
+
+namespace ktx::tools {
+
+void add_plan_options(CLI::App& app, PlanOptions& options) {
+  app.add_option("--model,-m", options.model,
+                 "a .gguf, the first file of a split, or a Hugging Face directory")
+      ->required()
+      ->type_name("PATH");
+  app.add_option("--rules,-r", options.rules, "the rules file that places every module")
+      ->required()
+      ->type_name("FILE");
+  app.add_option_function<int>(
+         "--experts-per-token,-k",
+         [&options](const int& count) { options.experts_per_token = count; },
+         "routed experts a token runs through, instead of the rules file's and the model's")
+      ->type_name("K");
+  app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--cache-length,-c", options.cache_length,
+                 "tokens a session can hold; default: the model's context, at most 4096")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+}
+
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error(ErrorCategory::environment,
+                std::string("can't be written: ") + std::strerror(errno), "standard output");
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value);
+  return text;
+}
+
+int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
+  const std::string name = app.get_name();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? exit_done : exit_usage;
+  }
+  try {
+    body();
+    return exit_done;
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
+    if (e.category() == ErrorCategory::bug)
+      std::fprintf(stderr, "  note: this is a mistake in ktx itself; please report it\n");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
+  }
+  return exit_failed;
+}
+
+}  // namespace ktx::tools

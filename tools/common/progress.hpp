@@ -1,0 +1,31 @@
+// A progress bar with a rate, on a terminal only.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "ktx/engine.hpp"
+
+namespace ktx::tools {
+
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string title);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  /// Redraws at most 20 times a second; done and total in bytes.
+  void update(const LoadProgress& progress);
+
+ private:
+  std::string title_;
+  bool terminal_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point start_, last_;
+};
+
+/// Plans and loads, with a bar while it loads.
+Engine load_engine(const PlanOptions& options);
+
+}  // namespace ktx::tools

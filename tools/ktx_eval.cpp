@@ -1,0 +1,195 @@
+// ktx-eval: numbers to judge a model and a plan by: perplexity, logits, token ids.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "ktx/checkpoint.hpp"
+#include "ktx/error.hpp"
+#include "ktx/session.hpp"
+#include "tools/common/cli.hpp"
+#include "tools/common/json.hpp"
+#include "tools/common/progress.hpp"
+
+namespace {
+
+using namespace ktx;  // the whole file is a client of the library
+using tools::Json;
+
+std::string read_file(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in || std::filesystem::is_directory(file))
+    throw Error(ErrorCategory::input, "can't be read", file.string());
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// -log of the softmax of logits at id, in double.
+double negative_log_likelihood(const float* logits, int vocab, int32_t id) {
+  const double most = *std::max_element(logits, logits + vocab);
+  double sum = 0;
+  for (int i = 0; i < vocab; ++i) sum += std::exp(static_cast<double>(logits[i]) - most);
+  return most + std::log(sum) - static_cast<double>(logits[id]);
+}
+
+struct PerplexityOptions {
+  PlanOptions plan;
+  std::filesystem::path text;
+  int64_t window = 512, windows = 0;
+  bool json = false;
+};
+
+// Each window is scored on its own: BOS and all but its last token in, its tokens predicted.
+double window_nll(Engine& engine, std::span<const int32_t> window) {
+  std::vector<int32_t> input;
+  if (const auto bos = engine.tokenizer().bos()) input.push_back(*bos);
+  const size_t lead = input.size();
+  input.insert(input.end(), window.begin(), window.end() - 1);
+  Session session(engine);
+  double nll = 0;
+  session.evaluate(input, [&](int64_t first, int64_t rows, const float* logits) {
+    for (int64_t r = 0; r < rows; ++r) {
+      // Row r has read `first + r + 1` inputs, `lead` of which are no part of the window.
+      const int64_t predicted = first + r + 1 - static_cast<int64_t>(lead);
+      nll += negative_log_likelihood(logits + r * engine.vocab_size(), engine.vocab_size(),
+                                     window[static_cast<size_t>(predicted)]);
+    }
+  });
+  return nll;
+}
+
+void perplexity(PerplexityOptions o) {
+  if (o.plan.cache_length == 0) o.plan.cache_length = o.window;
+  auto engine = tools::load_engine(o.plan);
+  const auto ids = engine.tokenizer().encode(read_file(o.text));
+  const auto size = static_cast<size_t>(o.window);
+  size_t windows = ids.size() / size;
+  if (o.windows > 0) windows = std::min(windows, static_cast<size_t>(o.windows));
+  if (windows == 0)
+    throw Error(ErrorCategory::input,
+                "the text has " + std::to_string(ids.size()) + " tokens: expected at least one window of " +
+                    std::to_string(size),
+                o.text.string());
+  double nll = 0;
+  int64_t tokens = 0;
+  for (size_t w = 0; w < windows; ++w) {
+    nll += window_nll(engine, {ids.data() + w * size, size});
+    tokens += o.window - (engine.tokenizer().bos() ? 0 : 1);
+  }
+  nll /= static_cast<double>(tokens);
+  if (o.json)
+    tools::print(to_line({{"nll", nll}, {"ppl", std::exp(nll)}, {"tokens", tokens}}));
+  else
+    tools::print("perplexity " + std::to_string(std::exp(nll)) + ", nll " + std::to_string(nll) +
+                 " over " + std::to_string(tokens) + " tokens\n");
+}
+
+struct LogitsOptions {
+  PlanOptions plan;
+  std::vector<int32_t> ids;
+  std::filesystem::path out;
+};
+
+void logits(const LogitsOptions& o) {
+  auto engine = tools::load_engine(o.plan);
+  Session session(engine);
+  std::vector<float> rows;
+  session.evaluate(o.ids, [&](int64_t, int64_t count, const float* numbers) {
+    rows.insert(rows.end(), numbers, numbers + count * engine.vocab_size());
+  });
+  write_safetensors(o.out, {{"logits",
+                             {static_cast<int64_t>(o.ids.size()), engine.vocab_size()},
+                             rows.data()}});
+}
+
+struct TokenizeOptions {
+  std::filesystem::path model, lines;
+  std::string text;
+};
+
+void tokenize(const TokenizeOptions& o) {
+  const auto tokenizer = Tokenizer::open(o.model);
+  if (o.lines.empty()) {
+    tools::print(to_line(tokenizer.encode(o.text)));
+    return;
+  }
+  const Json lines = Json::parse(read_file(o.lines), nullptr, false);
+  if (!lines.is_array() ||
+      !std::all_of(lines.begin(), lines.end(), [](const Json& l) { return l.is_string(); }))
+    throw Error(ErrorCategory::input, "expected a JSON array of strings", o.lines.string());
+  Json out = Json::array();
+  for (const auto& line : lines) out.push_back(tokenizer.encode(line.get<std::string>()));
+  tools::print(to_line(out));
+}
+
+constexpr const char* footer = R"(
+  ktx-eval perplexity -m model/ -r rules.yaml --text eval.txt --windows 24
+  ktx-eval logits -m model/ -r rules.yaml --ids 0,5,7 --out logits.safetensors
+  ktx-eval tokenize -m model/ --text "Hello, world!"
+)";
+
+void add_perplexity(CLI::App& app, PerplexityOptions& o) {
+  auto* sub = app.add_subcommand("perplexity",
+                                 "exp of the mean negative log likelihood of a text's tokens");
+  sub->footer(
+      "\nThe text is encoded once and cut into windows; each is run on its own, after BOS. A rest\n"
+      "shorter than a window is left out.\n");
+  tools::add_plan_options(*sub, o.plan);
+  sub->add_option("--text", o.text, "the text to score")->required()->type_name("FILE");
+  sub->add_option("--window", o.window, "tokens a window")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  sub->add_option("--windows", o.windows, "score the first N windows only")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  sub->add_flag("--json", o.json, R"(print {"nll", "ppl", "tokens"})");
+}
+
+void add_logits(CLI::App& app, LogitsOptions& o) {
+  auto* sub = app.add_subcommand("logits", "the logits after each of some tokens");
+  tools::add_plan_options(*sub, o.plan);
+  sub->add_option("--ids", o.ids, "token ids, the first usually BOS")
+      ->required()
+      ->delimiter(',')
+      ->type_name("ID,...");
+  sub->add_option("--out", o.out, "safetensors file: logits f32 [tokens, vocab]")
+      ->required()
+      ->type_name("FILE");
+}
+
+void add_tokenize(CLI::App& app, TokenizeOptions& o) {
+  auto* sub = app.add_subcommand("tokenize", "token ids of a text, as JSON");
+  sub->footer("\nSpecial tokens written in the text are recognised; none is added.\n");
+  sub->add_option("--model,-m", o.model,
+                  "a .gguf, a Hugging Face directory, or one with a tokenizer.json alone")
+      ->required()
+      ->type_name("PATH");
+  auto* input = sub->add_option_group("input");
+  input->add_option("--text", o.text, "one text: prints an array of ids");
+  input->add_option("--lines", o.lines, "a JSON array of strings: prints an array of arrays")
+      ->type_name("FILE");
+  input->require_option(1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  PerplexityOptions for_perplexity;
+  LogitsOptions for_logits;
+  TokenizeOptions for_tokenize;
+  CLI::App app("Numbers to judge a model and a plan by", "ktx-eval");
+  app.footer(footer);
+  app.require_subcommand(1);
+  add_perplexity(app, for_perplexity);
+  add_logits(app, for_logits);
+  add_tokenize(app, for_tokenize);
+  return tools::run_tool(app, argc, argv, [&] {
+    if (app.got_subcommand("perplexity"))
+      perplexity(for_perplexity);
+    else if (app.got_subcommand("logits"))
+      logits(for_logits);
+    else
+      tokenize(for_tokenize);
+  });
+}
