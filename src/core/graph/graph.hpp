@@ -1,5 +1,4 @@
-// The graph: nodes in execution order over values [T, width], made by an architecture, checked
-// once.
+// The graph: nodes in execution order over values [T, width]; an architecture makes it.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +43,7 @@ struct ModelInfo {
   int64_t context = 0;  // tokens the model was trained for
   int experts = 0, experts_per_token = 0;
   std::vector<int> moe_layers;
-  /// f32 numbers a token that each cache keeps: [caches]. MLA: kv_lora + rope; GQA: 2 kv_heads
-  /// head.
+  /// Numbers a token that each cache keeps: [caches]. MLA: kv_lora + rope; GQA: 2 kv_heads head.
   std::vector<int64_t> cache_width;
 };
 

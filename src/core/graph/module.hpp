@@ -16,16 +16,14 @@ namespace ktx::graph {
 struct TensorMeta {
   std::string name;
   quant::Format format = quant::Format::f32;
-  std::vector<int64_t>
-      shape;          // outermost first, as in Hugging Face; the last is the input dimension
-  std::string where;  // file, for messages
+  std::vector<int64_t> shape;  // outermost first, as in Hugging Face; last: the input dimension
+  std::string where;           // file, for messages
 };
 
 /// A checkpoint's header: the tensor of that name, or nullptr.
 using TensorLookup = std::function<const TensorMeta*(std::string_view name)>;
 
-/// Rows [first_row, first_row + rows) of a tensor seen as a matrix [product of outer dims, last
-/// dim].
+/// Rows [first_row, first_row + rows) of a tensor seen as a matrix [product of outer dims, last].
 struct TensorPiece {
   std::string tensor;
   int64_t first_row = 0;

@@ -1,0 +1,80 @@
+// Places the values of a graph in one arena by their lifetimes.
+#include <algorithm>
+
+#include "core/base/error.hpp"
+#include "core/graph/graph.hpp"
+
+namespace ktx::graph {
+namespace {
+
+constexpr int64_t alignment = 16;  // f32 numbers: a cache line
+
+int owner(const Graph& graph, int value) {
+  const int base = graph.values[static_cast<size_t>(value)].base;
+  return base >= 0 ? base : value;
+}
+
+/// The last node that reads each value or a view of it; logits outlive all nodes.
+std::vector<size_t> last_reads(const Graph& graph) {
+  std::vector<size_t> last(graph.values.size(), 0);
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    for (int input : node.inputs) last[static_cast<size_t>(owner(graph, input))] = i;
+    auto& own = last[static_cast<size_t>(node.output)];
+    own = std::max(own, i);  // alive while it is written, even if nobody reads it
+  }
+  if (graph.logits >= 0) {
+    last[static_cast<size_t>(owner(graph, graph.logits))] = graph.nodes.size();
+  }
+  return last;
+}
+
+struct Block {
+  int64_t begin = 0, end = 0;
+  size_t last = 0;  // the node after which it is free
+};
+
+/// Start of the first gap of `size` numbers between blocks, which are sorted by begin.
+int64_t first_gap(const std::vector<Block>& blocks, int64_t size) {
+  int64_t begin = 0;
+  for (const Block& block : blocks) {
+    if (block.begin - begin >= size) break;
+    begin = std::max(begin, block.end);
+  }
+  return begin;
+}
+
+}  // namespace
+
+ValueLayout layout_values(const Graph& graph, int64_t tokens) {
+  require(tokens > 0, "layout_values: at least one token");
+  ValueLayout layout;
+  layout.offset.assign(graph.values.size(), 0);
+  layout.stride.assign(graph.values.size(), 0);
+  const std::vector<size_t> last = last_reads(graph);
+  std::vector<Block> live;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    std::erase_if(live, [i](const Block& block) { return block.last < i; });
+    const auto output = static_cast<size_t>(graph.nodes[i].output);
+    const Value& value = graph.values[output];
+    const int64_t numbers = tokens * value.width * (value.routing ? 2 : 1);
+    const int64_t size = (numbers + alignment - 1) / alignment * alignment;
+    const int64_t begin = first_gap(live, size);
+    const Block block{begin, begin + size, last[output]};
+    live.insert(std::upper_bound(live.begin(), live.end(), block,
+                                 [](const Block& a, const Block& b) { return a.begin < b.begin; }),
+                block);
+    layout.offset[output] = begin;
+    layout.stride[output] = value.width;
+    layout.size = std::max(layout.size, block.end);
+  }
+  for (size_t i = 0; i < graph.values.size(); ++i) {
+    const Value& value = graph.values[i];
+    if (value.base < 0) continue;
+    layout.offset[i] = layout.offset[static_cast<size_t>(value.base)] + value.offset;
+    layout.stride[i] = layout.stride[static_cast<size_t>(value.base)];
+  }
+  return layout;
+}
+
+}  // namespace ktx::graph
