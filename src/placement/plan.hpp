@@ -46,8 +46,16 @@ struct PlannedModule {
   NumaPolicy numa;
   std::string rule_name, rule_where;  // the rule that decided: name and file:line
   std::vector<PlannedWeight> weights;
+  std::string note;  // what of the rule's format does not apply here, and why; mostly empty
   uint64_t bytes = 0;
-  uint64_t bytes_per_token = 0;    // weights read to decode one token
+  uint64_t bytes_per_token = 0;  // weights read to decode one token
+};
+
+/// A rule as written, and what it came to.
+struct PlannedRule {
+  std::string name, where, text;  // where: file:line; text: match and place on one line
+  size_t modules = 0;
+  uint64_t bytes = 0;
 };
 
 struct Plan {
@@ -55,6 +63,7 @@ struct Plan {
   hw::Machine machine;
   graph::Model model;
   std::vector<PlannedModule> modules;  // one a used module of the model, in the model's order
+  std::vector<PlannedRule> rules;      // in file order
   int threads = 1;                     // CPU workers
   int64_t cache_length = 0;            // tokens a session can hold
   int64_t prefill_chunk = 0;           // tokens run at once at most

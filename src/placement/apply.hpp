@@ -1,0 +1,54 @@
+// What rule keywords do when a plan is made.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/graph/graph.hpp"
+#include "core/hw/machine.hpp"
+#include "placement/rules.hpp"
+
+namespace ktx::placement {
+
+/// A module's place as the keywords of its rule decide it, one after another.
+struct Decision {
+  const hw::Machine* machine = nullptr;
+  const graph::Module* module = nullptr;
+  graph::Op op = graph::Op::add;  // the module's
+
+  std::string device = "cpu";
+  OpChoice kernel;
+  std::optional<quant::Format> format;  // nothing: keep
+  std::string format_where;
+  NumaPolicy numa;
+};
+
+// match: whether the module fulfils the key; true when it was not given.
+bool matches_name(const Match& match, const graph::Module& module);
+bool matches_class(const Match& match, const graph::Module& module);
+bool matches_layers(const Match& match, const graph::Module& module);
+
+// place: each decides its part, or throws why that can't be.
+void apply_device(const Place& place, Decision& decision);
+void apply_op(const Place& place, Decision& decision);
+void apply_format(const Place& place, Decision& decision);
+void apply_numa(const Place& place, Decision& decision);
+void apply_spread(const Place& place, Decision& decision);
+void apply_experts(const Place& place, Decision& decision);
+
+// machine: each throws an environment error when the machine has less.
+void check_ram(const MachineNeeds& needs, const hw::Machine& machine);
+void check_vram(const MachineNeeds& needs, const hw::Machine& machine);
+void check_isa(const MachineNeeds& needs, const hw::Machine& machine);
+
+/// Sets top_k of every router and moe node. Throws input error when the model has no experts, too few
+/// of them, or none in a range of layers that is named.
+void apply_experts_per_token(const ModelSettings& settings, graph::Model& model);
+
+/// The op that runs a module. Throws a `bug` error when the module names none.
+graph::Op op_of(const graph::Module& module);
+
+/// The device kinds that some kernel of the op runs on, e.g. {"cpu"}.
+std::vector<std::string> device_kinds(graph::Op op);
+
+}  // namespace ktx::placement

@@ -1,0 +1,48 @@
+// The kernels of a module's two phases: the best that can run it, or the one that a rule names.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/graph/module.hpp"
+#include "core/graph/op.hpp"
+#include "core/hw/isa.hpp"
+#include "core/quant/format.hpp"
+#include "ops/kernels.hpp"
+#include "ops/matmul/matmul.hpp"
+#include "placement/plan.hpp"
+#include "placement/rules.hpp"
+
+namespace ktx::placement {
+
+/// What the kernels must be able to run.
+struct KernelTask {
+  const graph::Module* module = nullptr;
+  graph::Op op = graph::Op::add;
+  std::span<const quant::Format> formats;  // one a weight of the module
+  std::string device_kind;                 // "cpu"
+  hw::Isa isa = hw::Isa::scalar;           // the machine's
+};
+
+struct KernelChoice {
+  KernelPick decode, prefill;
+  std::vector<ops::Layout> layouts;  // one a weight of the module
+};
+
+/// Whether the op multiplies by this weight, which is then packed for a matrix kernel.
+bool is_packed(graph::Op op, const graph::Weight& weight) noexcept;
+
+/// The row of ops::matmul_kernels() that multiplies by a packed weight when `kernel` runs its op:
+/// for linear and moe the one of that name; for mla, whose own kernels are about the cache, the
+/// machine's best, or ref for ref.
+const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
+                                       size_t weight);
+
+/// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read the
+/// same packed bytes; with auto the second phase follows the first. Throws input error when a named
+/// kernel can't run the module, environment when the machine lacks its ISA.
+KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,
+                            const OpChoice& decode, const OpChoice& prefill);
+
+}  // namespace ktx::placement

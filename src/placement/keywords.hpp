@@ -1,0 +1,74 @@
+// The tables of rule keywords: one row a keyword. Parser, error suggestions and docs follow from them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/base/yaml.hpp"
+#include "core/graph/graph.hpp"
+#include "core/hw/machine.hpp"
+#include "placement/apply.hpp"
+#include "placement/rules.hpp"
+
+namespace ktx::placement {
+
+/// parse: from YAML into Target, errors at the value's place. apply: what the keyword does when a plan
+/// is made; it does nothing when its keyword was not given.
+template <class Target, class Apply>
+struct Keyword {
+  std::string_view name, type, doc;
+  void (*parse)(const base::Yaml& value, Target& target);
+  Apply apply;
+};
+
+/// apply: whether the module fulfils this key (true when the key was not given).
+using MatchKeyword = Keyword<Match, bool (*)(const Match&, const graph::Module&)>;
+/// apply: decides its part of a module's place.
+using PlaceKeyword = Keyword<Place, void (*)(const Place&, Decision&)>;
+/// apply: throws when the machine lacks it.
+using MachineKeyword = Keyword<MachineNeeds, void (*)(const MachineNeeds&, const hw::Machine&)>;
+/// apply: changes the model.
+using ModelKeyword = Keyword<ModelSettings, void (*)(const ModelSettings&, graph::Model&)>;
+/// Keywords that only hold others.
+using RuleKeyword = Keyword<Rule, std::nullptr_t>;
+using FileKeyword = Keyword<Rules, std::nullptr_t>;
+
+std::span<const MatchKeyword> match_keywords() noexcept;
+std::span<const PlaceKeyword> place_keywords() noexcept;
+std::span<const MachineKeyword> machine_keywords() noexcept;
+std::span<const ModelKeyword> model_keywords() noexcept;
+std::span<const RuleKeyword> rule_keywords() noexcept;
+std::span<const FileKeyword> file_keywords() noexcept;
+
+/// The names of a table's rows.
+template <class Row, size_t Extent>
+std::vector<std::string> keyword_names(std::span<const Row, Extent> table) {
+  std::vector<std::string> names;
+  for (const auto& row : table) names.emplace_back(row.name);
+  return names;
+}
+
+/// Parses a map by a table; what: where these keys stand, for messages ("place").
+template <class Target, class Apply>
+void parse_keywords(const base::Yaml& map, std::span<const Keyword<Target, Apply>> table,
+                    std::string_view what, Target& target) {
+  for (const auto& [key, value] : map.as_map(what)) {
+    const Keyword<Target, Apply>* found = nullptr;
+    for (const auto& row : table)
+      if (row.name == key.scalar) found = &row;
+    if (found == nullptr)
+      throw_input("unknown key '" + key.scalar + "' in " + std::string(what), key.where,
+                  base::suggestions(key.scalar, keyword_names(table), "keys"));
+    found->parse(value, target);
+  }
+}
+
+/// The reference of all keywords, as plain text of at most 100 columns.
+std::string keyword_reference();
+
+}  // namespace ktx::placement

@@ -1,0 +1,28 @@
+// Small questions to a plan.
+#include "placement/plan.hpp"
+
+namespace ktx::placement {
+
+std::string to_string(const NumaPolicy& policy) {
+  switch (policy.kind) {
+    case NumaKind::replicate: return "replicate";
+    case NumaKind::shard: return "shard";
+    case NumaKind::interleave: return "interleave";
+    case NumaKind::node: break;
+  }
+  return "node:" + std::to_string(policy.node);
+}
+
+const PlannedModule* Plan::find(int module) const noexcept {
+  for (const auto& planned : modules)
+    if (planned.module == module) return &planned;
+  return nullptr;
+}
+
+uint64_t Plan::weight_bytes() const noexcept {
+  uint64_t bytes = 0;
+  for (const auto& planned : modules) bytes += planned.bytes;
+  return bytes;
+}
+
+}  // namespace ktx::placement

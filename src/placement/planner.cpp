@@ -1,0 +1,197 @@
+// The planner.
+#include "placement/planner.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "placement/apply.hpp"
+#include "placement/kernel_choice.hpp"
+#include "placement/keywords.hpp"
+#include "placement/match.hpp"
+#include "placement/values.hpp"
+#include "placement/weights.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+void check_options(const PlanOptions& options) {
+  if (options.threads < 1) throw_input("threads: expected at least 1");
+  if (options.cache_length < 1) throw_input("cache length: expected at least 1 token");
+  if (options.prefill_chunk < 1) throw_input("prefill chunk: expected at least 1 token");
+}
+
+void set_experts_per_token(const Rules& rules, const PlanOptions& options, graph::Model& model) {
+  ModelSettings settings = rules.model;
+  if (options.experts_per_token) {
+    settings.experts_per_token = {};
+    settings.experts_per_token.everywhere = {*options.experts_per_token, ""};
+    if (*options.experts_per_token < 1)
+      throw_input("experts_per_token: expected at least 1 expert, found " +
+                  std::to_string(*options.experts_per_token));
+  }
+  for (const auto& keyword : model_keywords()) keyword.apply(settings, model);
+}
+
+void decide(const Place& place, Decision& decision) {
+  for (const auto& keyword : place_keywords()) keyword.apply(place, decision);
+}
+
+// What may differ between the phases is the kernel alone: one copy of the weights serves both.
+OpChoice phase_kernel(const std::optional<Place>& place, const Decision& both, const char* phase) {
+  if (!place) return both.kernel;
+  Decision decision = both;
+  decide(*place, decision);
+  const std::string start = std::string(phase) + ": ";
+  if (place->format && decision.format != both.format)
+    throw_input(start + "the format can't differ from that of place: weights are stored once, for "
+                        "both phases",
+                place->format->where, {"give the format in place"});
+  if (place->devices && decision.device != both.device)
+    throw_input(start + "device " + decision.device + " differs from " + both.device +
+                    " of place: this version runs both phases of a module on one device",
+                place->devices->where);
+  if (place->numa && !(decision.numa == both.numa))
+    throw_input(start + "numa " + to_string(decision.numa) + " differs from " +
+                    to_string(both.numa) + " of place: weights are stored once, for both phases",
+                place->numa->where, {"give numa in place"});
+  return decision.kernel;
+}
+
+std::string unapplied_format(const Decision& decision, const std::vector<PlannedWeight>& weights) {
+  if (!decision.format || *decision.format == quant::Format::f32 || weights.empty()) return "";
+  for (size_t i = 0; i < weights.size(); ++i)
+    if (!always_f32(decision.op, decision.module->weights[i])) return "";
+  const char* why = decision.op == graph::Op::router ? "routers"
+                    : decision.op == graph::Op::rms_norm ? "norms"
+                                                         : "vectors";
+  return "f32, not " + std::string(quant::name(*decision.format)) + ": " + why +
+         " always run in f32";
+}
+
+PlannedModule plan_module(const Rule& rule, const graph::Module& module,
+                          const hw::Machine& machine) {
+  Decision decision{.machine = &machine, .module = &module, .op = op_of(module)};
+  decide(rule.place, decision);
+  const auto decode = phase_kernel(rule.decode, decision, "decode");
+  const auto prefill = phase_kernel(rule.prefill, decision, "prefill");
+  const auto formats = choose_formats(decision);
+
+  PlannedModule planned;
+  planned.device = decision.device;
+  planned.numa = decision.numa;
+  planned.rule_name = rule.name;
+  planned.rule_where = file_and_line(rule.where);
+  const KernelTask task{&module, decision.op, formats, device_kind(decision.device), machine.isa};
+  auto kernels = choose_kernels(task, ops::kernels(decision.op), decode, prefill);
+  planned.decode = std::move(kernels.decode);
+  planned.prefill = std::move(kernels.prefill);
+  for (size_t i = 0; i < formats.size(); ++i) {
+    const auto& weight = module.weights[i];
+    planned.weights.push_back({weight.role, weight.source, formats[i], kernels.layouts[i],
+                               packed_bytes(weight, formats[i], kernels.layouts[i])});
+    planned.bytes += planned.weights.back().bytes;
+  }
+  planned.note = unapplied_format(decision, planned.weights);
+  return planned;
+}
+
+// A format that no module of its rule takes is a mistake, not a wish for norms to stay as they are.
+void check_format_applies(const Rule& rule, const Plan& plan) {
+  if (!rule.place.format) return;
+  const PlannedModule* first = nullptr;
+  for (const auto& planned : plan.modules) {
+    if (planned.rule_name != rule.name) continue;
+    if (planned.note.empty() && !planned.weights.empty()) return;
+    if (first == nullptr || first->note.empty()) first = &planned;
+  }
+  if (first == nullptr || !rule.place.format->value) return;
+  const auto& path = plan.model.modules[static_cast<size_t>(first->module)].path;
+  throw_input("format " + std::string(quant::name(*rule.place.format->value)) + ": rule '" +
+                  rule.name + "' matches no module whose weights can be stored in another format",
+              rule.place.format->where,
+              {path + ": " + (first->note.empty() ? "has no weights" : first->note),
+               "leave the format out, or use keep"});
+}
+
+void sum_up_rules(const Rules& rules, Plan& plan) {
+  for (const auto& rule : rules.rules) {
+    PlannedRule sum{rule.name, file_and_line(rule.where), rule.text};
+    for (const auto& planned : plan.modules)
+      if (planned.rule_name == rule.name) {
+        ++sum.modules;
+        sum.bytes += planned.bytes;
+      }
+    plan.rules.push_back(std::move(sum));
+  }
+}
+
+void sum_up_memory(Plan& plan) {
+  constexpr uint64_t number = sizeof(float);
+  for (const int64_t width : plan.model.info.cache_width)
+    plan.cache_bytes +=
+        static_cast<uint64_t>(width) * number * static_cast<uint64_t>(plan.cache_length);
+  if (!plan.model.graph.nodes.empty())
+    plan.scratch_bytes =
+        static_cast<uint64_t>(graph::layout_values(plan.model.graph, plan.prefill_chunk).size) *
+        number;
+  const auto share = read_share(plan.model);
+  uint64_t per_token = 0;
+  for (auto& planned : plan.modules) {
+    planned.bytes_per_token = static_cast<uint64_t>(
+        std::llround(static_cast<double>(planned.bytes) * share[static_cast<size_t>(planned.module)]));
+    per_token += planned.bytes_per_token;
+  }
+  if (plan.machine.read_bandwidth > 0 && per_token > 0)
+    plan.predicted_decode = plan.machine.read_bandwidth / static_cast<double>(per_token);
+}
+
+void check_memory(const Plan& plan) {
+  const uint64_t memory = plan.machine.memory_bytes();
+  const uint64_t needed = plan.weight_bytes() + plan.cache_bytes + plan.scratch_bytes;
+  if (memory == 0 || needed <= memory) return;
+  throw_environment(
+      "the plan needs " + base::format_bytes(needed) + " of memory, this machine has " +
+          base::format_bytes(memory),
+      plan.rules_file,
+      {"weights " + base::format_bytes(plan.weight_bytes()) + ", KV cache of " +
+           std::to_string(plan.cache_length) + " tokens " + base::format_bytes(plan.cache_bytes) +
+           ", activations " + base::format_bytes(plan.scratch_bytes),
+       plan.cache_bytes > plan.weight_bytes()
+           ? "a shorter cache (--cache-length) would help most"
+           : "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
+             "experts"});
+}
+
+}  // namespace
+
+Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
+               const PlanOptions& options) {
+  check_options(options);
+  for (const auto& keyword : machine_keywords()) keyword.apply(rules.machine, machine);
+  Plan plan;
+  plan.rules_file = rules.file;
+  plan.machine = std::move(machine);
+  plan.model = std::move(model);
+  plan.threads = options.threads;
+  plan.cache_length = options.cache_length;
+  plan.prefill_chunk = options.prefill_chunk;
+  set_experts_per_token(rules, options, plan.model);
+
+  const auto assigned = assign_rules(rules, plan.model);
+  for (size_t i = 0; i < assigned.size(); ++i) {
+    if (assigned[i] < 0) continue;
+    const auto& rule = rules.rules[static_cast<size_t>(assigned[i])];
+    plan.modules.push_back(plan_module(rule, plan.model.modules[i], plan.machine));
+    plan.modules.back().module = static_cast<int>(i);
+  }
+  for (const auto& rule : rules.rules) check_format_applies(rule, plan);
+  sum_up_rules(rules, plan);
+  sum_up_memory(plan);
+  check_memory(plan);
+  return plan;
+}
+
+}  // namespace ktx::placement

@@ -1,0 +1,95 @@
+// Reading a rules file: the shape of the whole; the keywords are in keywords.cpp.
+#include "placement/rules.hpp"
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "placement/keywords.hpp"
+#include "placement/values.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+// match and place as one line of YAML, for the plan.
+std::string rule_text(const base::Yaml& yaml) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : yaml.entries)
+    if (key.scalar != "name") parts.push_back(key.scalar + ": " + flow_text(value));
+  return base::join(parts);
+}
+
+Rule parse_rule(const base::Yaml& yaml, size_t number) {
+  Rule rule;
+  rule.where = yaml.where;
+  const std::string ordinal = "rule " + std::to_string(number);
+  parse_keywords(yaml, rule_keywords(), ordinal, rule);
+  if (rule.name.empty())
+    throw_input(ordinal + " has no name", yaml.where,
+                {"give it one, e.g. name: attention; the plan and messages use it"});
+  if (!rule.has_match)
+    throw_input("rule '" + rule.name + "' has no match", yaml.where,
+                {"match: {name: '.*'} matches every module"});
+  const Match& match = rule.match;
+  if (!match.name && !match.class_name && !match.layers)
+    throw_input("match of rule '" + rule.name + "' is empty", match.where,
+                {"give at least one of: " + base::join(keyword_names(match_keywords()))});
+  if (!rule.has_place)
+    throw_input("rule '" + rule.name + "' has no place", yaml.where,
+                {"place: {device: cpu, format: keep} runs modules on the CPU as they are stored"});
+  rule.text = rule_text(yaml);
+  return rule;
+}
+
+}  // namespace
+
+std::string to_string(const std::vector<LayerRange>& ranges) {
+  std::vector<std::string> parts;
+  for (const auto& range : ranges)
+    parts.push_back(range.first == range.last
+                        ? std::to_string(range.first)
+                        : std::to_string(range.first) + "-" + std::to_string(range.last));
+  return base::join(parts, ",");
+}
+
+std::string file_and_line(const std::string& where) {
+  const size_t column = where.rfind(':');
+  if (column == std::string::npos || where.rfind(':', column - 1) == std::string::npos)
+    return where;
+  return where.substr(0, column);
+}
+
+void parse_rule_list(const base::Yaml& list, Rules& rules) {
+  for (const auto& item : list.as_sequence("rules")) {
+    Rule rule = parse_rule(item, rules.rules.size() + 1);
+    for (const auto& other : rules.rules)
+      if (other.name == rule.name)
+        throw_input("two rules have the name '" + rule.name + "'", rule.where,
+                    {"the other is at " + file_and_line(other.where)});
+    rules.rules.push_back(std::move(rule));
+  }
+}
+
+Rules parse_rules(const base::Yaml& yaml, const std::string& file) {
+  Rules rules;
+  rules.file = file;
+  const std::string where = yaml.where.empty() ? file : yaml.where;
+  if (yaml.kind != base::YamlKind::map)
+    throw_input("a rules file is a map with the keys " +
+                    base::join(keyword_names(file_keywords())) + "; found " + yaml.describe(),
+                where);
+  // The version first: what other keys may be there depends on it.
+  if (yaml.find("ktx") == nullptr)
+    throw_input("the rules file does not give its schema version", where,
+                {"begin it with the line 'ktx: 1'"});
+  parse_keywords(yaml, file_keywords(), "the rules file", rules);
+  if (rules.rules.empty())
+    throw_input("the rules file has no rules", where,
+                {"a rule for everything: {name: rest, match: {name: '.*'}, place: {device: cpu}}"});
+  return rules;
+}
+
+Rules read_rules(const std::filesystem::path& file) {
+  return parse_rules(base::read_yaml(file), file.string());
+}
+
+}  // namespace ktx::placement

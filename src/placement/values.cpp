@@ -1,0 +1,296 @@
+// Parsing of the values of rule keywords.
+#include "placement/values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/graph/module.hpp"
+#include "ops/kernels.hpp"
+
+namespace ktx::placement {
+
+using base::Yaml;
+
+namespace {
+
+constexpr int largest_layer = 100000;
+
+// A whole text of digits as a number in [0, largest].
+std::optional<int> digits(std::string_view text, int largest) {
+  int value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool plain = !text.empty() && text.front() >= '0' && text.front() <= '9';
+  if (!plain || error != std::errc{} || stop != text.data() + text.size() || value > largest)
+    return std::nullopt;
+  return value;
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+[[noreturn]] void bad_layers(const Yaml& value, std::string_view what, std::string note = {}) {
+  std::vector<std::string> notes;
+  if (!note.empty()) notes.push_back(std::move(note));
+  throw_input(std::string(what) +
+                  ": expected a layer (7), a range (3-60) or a list of them (3-20,30), found " +
+                  value.describe(),
+              value.where, std::move(notes));
+}
+
+LayerRange parse_range(std::string_view text, const Yaml& value, std::string_view what) {
+  const size_t dash = text.find('-');
+  const auto first = digits(trim(text.substr(0, dash)), largest_layer);
+  const auto last =
+      dash == std::string_view::npos ? first : digits(trim(text.substr(dash + 1)), largest_layer);
+  if (!first || !last) bad_layers(value, what);
+  if (*first > *last)
+    bad_layers(value, what,
+               "a range goes from its first to its last layer: " + std::to_string(*last) + "-" +
+                   std::to_string(*first));
+  return {*first, *last};
+}
+
+void check_device(const std::string& device, const std::string& where) {
+  const bool cuda = device.rfind("cuda:", 0) == 0 && digits(device.substr(5), 1023);
+  if (device == "cpu" || cuda) return;
+  throw_input("unknown device '" + device + "'", where,
+              base::suggestions(device, {"cpu", "cuda:0", "cuda:1"}, "devices"));
+}
+
+std::vector<std::string> kernel_names(graph::Op op) {
+  std::vector<std::string> names{"auto"};
+  for (const auto& row : ops::kernels(op)) names.emplace_back(row.name);
+  return names;
+}
+
+}  // namespace
+
+std::string device_kind(std::string_view device) {
+  return std::string(device.substr(0, device.find(':')));
+}
+
+int device_number(std::string_view device) {
+  const size_t colon = device.find(':');
+  if (colon == std::string_view::npos) return 0;
+  return digits(device.substr(colon + 1), 1023).value_or(0);
+}
+
+std::vector<LayerRange> parse_layers(const Yaml& value, std::string_view what) {
+  std::vector<LayerRange> ranges;
+  if (value.kind == base::YamlKind::sequence) {
+    for (const auto& item : value.items) {
+      const auto more = parse_layers(item, what);
+      ranges.insert(ranges.end(), more.begin(), more.end());
+    }
+    if (ranges.empty()) bad_layers(value, what);
+    return ranges;
+  }
+  if (value.kind != base::YamlKind::scalar) bad_layers(value, what);
+  std::string_view rest = value.scalar;
+  for (;;) {
+    const size_t comma = rest.find(',');
+    ranges.push_back(parse_range(trim(rest.substr(0, comma)), value, what));
+    if (comma == std::string_view::npos) return ranges;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+std::vector<std::string> parse_devices(const Yaml& value) {
+  std::vector<std::string> devices;
+  if (value.kind != base::YamlKind::sequence) {
+    devices.push_back(value.as_string("device"));
+    check_device(devices.front(), value.where);
+    return devices;
+  }
+  for (const auto& item : value.items) {
+    const auto& device = item.as_string("device");
+    check_device(device, item.where);
+    if (std::find(devices.begin(), devices.end(), device) != devices.end())
+      throw_input("device '" + device + "' is listed twice", item.where);
+    devices.push_back(device);
+  }
+  if (devices.empty()) throw_input("device: expected at least one device", value.where);
+  return devices;
+}
+
+OpChoice parse_op(const Yaml& value) {
+  const std::string& text = value.as_string("op");
+  OpChoice choice;
+  choice.where = value.where;
+  if (text == "auto") return choice;
+  const size_t dot = text.find('.');
+  const std::string op_name = text.substr(0, dot);
+  choice.op = graph::find_op(op_name);
+  if (!choice.op) {
+    std::vector<std::string> names;
+    for (const auto& op : graph::ops()) names.emplace_back(op.name);
+    throw_input("unknown op '" + op_name + "'", value.where,
+                base::suggestions(op_name, names, "ops"));
+  }
+  const auto names = kernel_names(*choice.op);
+  choice.kernel = dot == std::string::npos ? "" : text.substr(dot + 1);
+  if (std::find(names.begin(), names.end(), choice.kernel) != names.end()) return choice;
+  if (choice.kernel.empty())
+    throw_input("op '" + text + "' names no kernel: expected " + op_name + ".auto or " + op_name +
+                    ".<kernel>",
+                value.where, {"kernels of " + op_name + ": " + base::join(names)});
+  throw_input("op " + op_name + " has no kernel '" + choice.kernel + "'", value.where,
+              base::suggestions(choice.kernel, names, "kernels of " + op_name));
+}
+
+std::optional<quant::Format> parse_format(const Yaml& value) {
+  const std::string& text = value.as_string("format");
+  if (text == "keep") return std::nullopt;
+  if (const auto format = quant::find_format(text)) return format;
+  auto names = quant::format_names();
+  names.insert(names.begin(), "keep");
+  throw_input("unknown format '" + text + "'", value.where,
+              base::suggestions(text, names, "formats"));
+}
+
+NumaPolicy parse_numa(const Yaml& value) {
+  const std::string& text = value.as_string("numa");
+  if (text == "replicate") return {NumaKind::replicate};
+  if (text == "shard") return {NumaKind::shard};
+  if (text == "interleave") return {NumaKind::interleave};
+  if (text.rfind("node:", 0) == 0)
+    if (const auto node = digits(text.substr(5), 4095)) return {NumaKind::node, *node};
+  throw_input(
+      "unknown numa policy '" + text + "'", value.where,
+      base::suggestions(text, {"replicate", "shard", "interleave", "node:N"}, "numa policies"));
+}
+
+uint64_t parse_size(const Yaml& value, std::string_view what) {
+  if (value.kind == base::YamlKind::scalar)
+    if (const auto bytes = base::parse_bytes(value.scalar)) return *bytes;
+  throw_input(std::string(what) + ": expected a size such as 382GiB, found " + value.describe(),
+              value.where);
+}
+
+hw::Isa parse_isa(const Yaml& value) {
+  const std::string& text = value.as_string("isa");
+  if (const auto isa = hw::find_isa(text)) return *isa;
+  throw_input("unknown isa '" + text + "'", value.where,
+              base::suggestions(text, hw::isa_names(), "isa levels"));
+}
+
+std::string parse_class(const Yaml& value) {
+  const std::string& text = value.as_string("class");
+  std::vector<std::string> names;
+  for (const auto& row : graph::classes()) names.emplace_back(row.name);
+  if (std::find(names.begin(), names.end(), text) == names.end())
+    throw_input("unknown class '" + text + "'", value.where,
+                base::suggestions(text, names, "classes"));
+  return text;
+}
+
+std::string parse_spread(const Yaml& value) {
+  const std::string& text = value.as_string("spread");
+  if (text != "layers")
+    throw_input("spread: expected 'layers', found '" + text + "'", value.where);
+  return text;
+}
+
+NamePattern parse_pattern(const Yaml& value) {
+  const std::string& text = value.as_string("name");
+  if (text.empty())
+    throw_input("name: expected a pattern, found an empty text", value.where,
+                {"name: '.*' matches every module"});
+  return {text, std::make_shared<const text::Regex>(text, value.where)};
+}
+
+ResidentExperts parse_experts(const Yaml& value) {
+  ResidentExperts experts;
+  const std::vector<std::string> keys{"resident", "on", "by"};
+  for (const auto& [key, item] : value.as_map("experts")) {
+    if (key.scalar == "resident") {
+      experts.count = item.as_int("resident");
+      if (experts.count < 1)
+        throw_input("resident: expected at least 1 expert, found " + item.describe(), item.where);
+    } else if (key.scalar == "on") {
+      experts.device = item.as_string("on");
+      check_device(experts.device, item.where);
+    } else if (key.scalar == "by") {
+      experts.profile = item.as_string("by");
+    } else {
+      throw_input("unknown key '" + key.scalar + "' in experts", key.where,
+                  base::suggestions(key.scalar, keys, "keys"));
+    }
+  }
+  for (const auto& key : keys)
+    if (value.find(key) == nullptr) throw_input("experts: '" + key + ":' is missing", value.where);
+  return experts;
+}
+
+namespace {
+
+int parse_count(const Yaml& value) {
+  const int64_t count = value.as_int("experts_per_token");
+  if (count < 1 || count > 1000000)
+    throw_input("experts_per_token: expected at least 1 expert, found " + value.describe(),
+                value.where);
+  return static_cast<int>(count);
+}
+
+void parse_layer_counts(const Yaml& value, ExpertsPerToken& out) {
+  for (const auto& [key, item] : value.as_map("layers")) {
+    const int count = parse_count(item);
+    for (const auto& range : parse_layers(key, "layers")) {
+      for (const auto& [other, unused] : out.layers)
+        if (range.first <= other.value.last && other.value.first <= range.last)
+          throw_input("layers " + to_string({range}) + " overlap layers " +
+                          to_string({other.value}) + ", which have a number already",
+                      key.where);
+      out.layers.push_back({{range, key.where}, count});
+    }
+  }
+}
+
+}  // namespace
+
+ExpertsPerToken parse_experts_per_token(const Yaml& value) {
+  ExpertsPerToken out;
+  if (value.kind == base::YamlKind::scalar) {
+    out.everywhere = {parse_count(value), value.where};
+    return out;
+  }
+  if (value.kind != base::YamlKind::map || value.entries.empty())
+    throw_input(
+        "experts_per_token: expected a number or {default: 8, layers: {3-20: 6}}, found " +
+            value.describe(),
+        value.where);
+  for (const auto& [key, item] : value.entries) {
+    if (key.scalar == "default")
+      out.everywhere = {parse_count(item), item.where};
+    else if (key.scalar == "layers")
+      parse_layer_counts(item, out);
+    else
+      throw_input("unknown key '" + key.scalar + "' in experts_per_token", key.where,
+                  base::suggestions(key.scalar, {"default", "layers"}, "keys"));
+  }
+  return out;
+}
+
+std::string flow_text(const Yaml& value) {
+  std::vector<std::string> parts;
+  switch (value.kind) {
+    case base::YamlKind::scalar: return value.quoted ? "'" + value.scalar + "'" : value.scalar;
+    case base::YamlKind::sequence:
+      for (const auto& item : value.items) parts.push_back(flow_text(item));
+      return "[" + base::join(parts) + "]";
+    case base::YamlKind::map:
+      for (const auto& [key, item] : value.entries)
+        parts.push_back(key.scalar + ": " + flow_text(item));
+      return "{" + base::join(parts) + "}";
+    case base::YamlKind::null: break;
+  }
+  return "";
+}
+
+}  // namespace ktx::placement
