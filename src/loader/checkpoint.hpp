@@ -1,0 +1,92 @@
+// The interface to a checkpoint: its configuration, the list of its tensors, and their rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/base/json.hpp"
+#include "core/graph/module.hpp"
+
+namespace ktx::loader {
+
+enum class CheckpointKind { gguf, safetensors };
+
+struct OpenOptions {
+  /// For planning: tensor data may be absent or cut off. The headers must still be whole; rows() of
+  /// such a source is a `bug` error.
+  bool header_only = false;
+};
+
+/// A checkpoint that was opened and checked: every byte range below lies inside its files. All
+/// functions may be called from several threads at once.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  virtual CheckpointKind kind() const noexcept = 0;
+  /// As given to open_checkpoint: a directory, or the (first) GGUF file.
+  virtual const std::filesystem::path& path() const noexcept = 0;
+
+  /// Hugging Face: the object of config.json. GGUF: an object of the metadata, key -> value in file
+  /// order, arrays as JSON arrays, integers and floats kept apart; of split files the first one's,
+  /// without the split.* keys.
+  virtual const Json& config() const noexcept = 0;
+  /// The files of that name beside config.json; null when absent, and always for GGUF.
+  virtual const Json& generation_config() const noexcept = 0;
+  virtual const Json& tokenizer() const noexcept = 0;
+  virtual const Json& tokenizer_config() const noexcept = 0;
+
+  /// Every tensor that ktx can read, in file order. The block scales of FP8 tensors are part of
+  /// their tensors and not listed.
+  virtual std::span<const graph::TensorMeta> tensors() const noexcept = 0;
+  /// The tensor of that name, or nullptr.
+  virtual const graph::TensorMeta* find(std::string_view name) const noexcept = 0;
+  /// Why find(name) gives nullptr: "is not in the checkpoint", or what keeps ktx from reading it.
+  virtual std::string why_missing(std::string_view name) const = 0;
+
+  /// Bytes of all rows in the layout of rows(). meta: one of tensors().
+  virtual uint64_t tensor_bytes(const graph::TensorMeta& meta) const = 0;
+  /// Whether rows() has to assemble the tensor in scratch.
+  virtual bool needs_scratch(const graph::TensorMeta& meta) const = 0;
+
+  /// Rows [first_row, first_row + rows) of the tensor seen as a matrix [matrix_rows, matrix_cols],
+  /// in the row layout of its format: rows * quant::row_bytes(format, cols) bytes. A pointer into
+  /// the mapped file when it holds that layout, else into scratch, which must then have that many
+  /// bytes. The pointer is aligned to 4 bytes for f32 and 2 for f16 and bf16; rows of blocks may
+  /// start at any address. Rows outside of the tensor, or too small a scratch, are a `bug` error.
+  virtual const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
+                                std::span<std::byte> scratch) const = 0;
+
+  /// Hints: the tensor will be read soon; the tensor was read, its pages may go.
+  virtual void prefetch(const graph::TensorMeta& meta) const = 0;
+  virtual void release(const graph::TensorMeta& meta) const = 0;
+};
+
+/// Product of all dimensions but the last (1 for vectors and scalars), and the last (1 for
+/// scalars).
+int64_t matrix_rows(const graph::TensorMeta& meta) noexcept;
+int64_t matrix_cols(const graph::TensorMeta& meta) noexcept;
+
+/// path: a .gguf file, the first file of a split (x-00001-of-00003.gguf), or a Hugging Face
+/// directory: config.json with model.safetensors, or with model.safetensors.index.json and shards.
+/// The files are untrusted: whatever is wrong in them is one input error that names the file, the
+/// tensor or metadata key, what was expected and what was found.
+std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& path,
+                                              const OpenOptions& options = {});
+
+/// What a tokenizer is made from; null where the file is absent.
+struct TokenizerFiles {
+  Json gguf;  // the metadata, when the path is a GGUF file; then the others are null
+  Json tokenizer, tokenizer_config, config, generation_config;
+};
+
+/// Reads no weights: path is a GGUF file (cut off after its metadata or not), or a directory with a
+/// tokenizer.json, be it alone. Throws input error when there is no tokenizer.json.
+TokenizerFiles read_tokenizer_files(const std::filesystem::path& path);
+
+}  // namespace ktx::loader

@@ -1,0 +1,74 @@
+// The TensorSource over mapped files that both checkpoint kinds share.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/base/file.hpp"
+#include "loader/checkpoint.hpp"
+
+namespace ktx::loader {
+
+/// Bytes [offset, offset + size) of the file with that index.
+struct FileRange {
+  size_t file = 0;
+  uint64_t offset = 0, size = 0;
+};
+
+/// A tensor and where its bytes lie. fp8: data holds the codes [..., rows, cols], scales the f32
+/// scales [..., ceil(rows/128), ceil(cols/128)]; other formats: data holds the rows, scales
+/// nothing.
+struct FileTensor {
+  graph::TensorMeta meta;
+  FileRange data, scales;
+};
+
+/// What a reader of a checkpoint kind found. Every range lies inside its file unless header_only.
+struct CheckpointContents {
+  CheckpointKind kind = CheckpointKind::gguf;
+  std::filesystem::path path;
+  bool header_only = false;
+  Json config, generation_config, tokenizer, tokenizer_config;
+  std::vector<base::MappedFile> files;
+  std::vector<FileTensor> tensors;                        // names are unique
+  std::unordered_map<std::string, std::string> unlisted;  // name -> why ktx does not read it
+};
+
+class FileSource final : public TensorSource {
+ public:
+  explicit FileSource(CheckpointContents contents);
+
+  CheckpointKind kind() const noexcept override { return c_.kind; }
+  const std::filesystem::path& path() const noexcept override { return c_.path; }
+  const Json& config() const noexcept override { return c_.config; }
+  const Json& generation_config() const noexcept override { return c_.generation_config; }
+  const Json& tokenizer() const noexcept override { return c_.tokenizer; }
+  const Json& tokenizer_config() const noexcept override { return c_.tokenizer_config; }
+  std::span<const graph::TensorMeta> tensors() const noexcept override { return metas_; }
+  const graph::TensorMeta* find(std::string_view name) const noexcept override;
+  std::string why_missing(std::string_view name) const override;
+  uint64_t tensor_bytes(const graph::TensorMeta& meta) const override;
+  bool needs_scratch(const graph::TensorMeta& meta) const override;
+  const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
+                        std::span<std::byte> scratch) const override;
+  void prefetch(const graph::TensorMeta& meta) const override;
+  void release(const graph::TensorMeta& meta) const override;
+
+ private:
+  struct Place {
+    FileRange data, scales;
+  };
+  const Place& place(const graph::TensorMeta& meta) const;
+  const std::byte* at(const FileRange& range) const noexcept;
+  void assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
+                    std::byte* out) const;
+
+  CheckpointContents c_;  // its tensors are moved into the two vectors below
+  std::vector<graph::TensorMeta> metas_;
+  std::vector<Place> places_;
+  std::unordered_map<std::string_view, size_t> by_name_;  // keys point into metas_
+};
+
+}  // namespace ktx::loader
