@@ -10,7 +10,7 @@
 
 namespace ktx::ops::f32 {
 
-/// c[i, j] = scale * sum over l of a[i, l] b[j, l].
+/// c[i, j] = scale * sum over l of a[i, l] b[j, l], or with `add` c[i, j] += that.
 struct DotsArgs {
   const float* a = nullptr;  // [m, k]
   int64_t a_stride = 0;      // strides in floats
@@ -20,6 +20,7 @@ struct DotsArgs {
   int64_t c_stride = 0;
   int64_t m = 0, n = 0, k = 0;
   float scale = 1;
+  bool add = false;
 };
 
 /// c[i, j] = c_scale[i] * c[i, j] + sum over l of a[i, l] b[l, j].
@@ -39,7 +40,8 @@ struct Functions {
   void (*accumulate)(const AccumulateArgs& args) noexcept;
   /// The largest of x[0, n); -infinity for n == 0.
   float (*max)(const float* x, int64_t n) noexcept;
-  /// x[i] = exp(x[i] - shift); returns their sum. shift >= max(x); relative error at most 1e-6.
+  /// x[i] = exp(x[i] - shift); returns their sum. shift >= max(x); relative error at most 1e-6;
+  /// 0 where exp is below 1.2e-38.
   float (*exp_sum)(float* x, int64_t n, float shift) noexcept;
   float (*sum_squares)(const float* x, int64_t n) noexcept;
   /// y[i] = gate[i] / (1 + exp(-gate[i])) * up[i]. y may be gate or up.

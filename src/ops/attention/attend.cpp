@@ -1,0 +1,124 @@
+// The common core of mla and gqa.
+#include "ops/attention/attend.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace ktx::ops {
+namespace {
+
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+
+struct Range {
+  int64_t begin, end;
+};
+
+/// The positions that a row sees.
+Range visible(const AttendArgs& args, int64_t row) noexcept {
+  const int64_t end = args.past + (args.first_row + row) / args.rows_per_token + 1;
+  return {args.window > 0 ? std::max<int64_t>(0, end - args.window) : 0, end};
+}
+
+/// Scores of a row in a block of keys at [begin, begin + keys) become exp(score - largest); returns
+/// by what the row's state so far is to be multiplied.
+float soften(const AttendArgs& args, int64_t row, float* scores, int64_t begin,
+             int64_t keys) noexcept {
+  const Range seen = visible(args, row);
+  const int64_t from = std::clamp<int64_t>(seen.begin - begin, 0, keys);
+  const int64_t to = std::clamp<int64_t>(seen.end - begin, from, keys);
+  std::fill(scores, scores + from, 0.0f);
+  std::fill(scores + to, scores + keys, 0.0f);
+  if (from == to) return 1;
+  float& max = args.state.max[row];
+  float& sum = args.state.sum[row];
+  const float larger = std::max(max, args.functions->max(scores + from, to - from));
+  const float factor = larger == max ? 1.0f : std::exp(max - larger);
+  max = larger;
+  sum = sum * factor + args.functions->exp_sum(scores + from, to - from, larger);
+  return factor;
+}
+
+/// Rows [row, end) all see some of the block at [begin, begin + keys), or nearly all of them.
+void attend_block(const AttendArgs& args, int64_t row, int64_t end, int64_t begin,
+                  int64_t keys) noexcept {
+  f32::DotsArgs dots;
+  dots.a = args.q + row * args.q_stride;
+  dots.a_stride = args.q_stride;
+  dots.b = args.keys + (begin - args.key_begin) * args.key_stride;
+  dots.b_stride = args.key_stride;
+  dots.c = args.scores;
+  dots.c_stride = key_block;
+  dots.m = end - row;
+  dots.n = keys;
+  dots.k = args.key_dim;
+  dots.scale = args.scale;
+  args.functions->dots(dots);
+  float factors[query_block];
+  for (int64_t r = row; r < end; ++r) {
+    factors[r - row] = soften(args, r, args.scores + (r - row) * key_block, begin, keys);
+  }
+  f32::AccumulateArgs sums;
+  sums.a = args.scores;
+  sums.a_stride = key_block;
+  sums.b = args.values + (begin - args.key_begin) * args.value_stride;
+  sums.b_stride = args.value_stride;
+  sums.c = args.state.values + row * args.state.stride;
+  sums.c_stride = args.state.stride;
+  sums.c_scale = factors;
+  sums.m = end - row;
+  sums.n = args.value_dim;
+  sums.k = keys;
+  args.functions->accumulate(sums);
+}
+
+}  // namespace
+
+void clear(const AttendState& state, int64_t rows, int64_t value_dim) noexcept {
+  for (int64_t r = 0; r < rows; ++r) {
+    state.max[r] = minus_infinity;
+    state.sum[r] = 0;
+    std::fill_n(state.values + r * state.stride, value_dim, 0.0f);
+  }
+}
+
+void attend(const AttendArgs& args) noexcept {
+  // Rows come in order of position: what they see moves to later keys.
+  const int64_t first = visible(args, 0).begin;
+  const int64_t last = std::min(args.key_end, visible(args, args.rows - 1).end);
+  int64_t row = 0, end = 0;
+  for (int64_t begin = args.key_begin; begin < last; begin += key_block) {
+    const int64_t keys = std::min(key_block, last - begin);
+    if (begin + keys <= first) continue;
+    while (row < args.rows && visible(args, row).end <= begin) ++row;
+    while (end < args.rows && visible(args, end).begin < begin + keys) ++end;
+    if (row < end) attend_block(args, row, end, begin, keys);
+  }
+}
+
+void merge(const MergeArgs& args) noexcept {
+  const AttendState& state = args.state;
+  float max = minus_infinity;
+  for (int64_t part = 0; part < args.parts; ++part) {
+    max = std::max(max, state.max[args.row + part * args.part_stride]);
+  }
+  float sum = 0;
+  std::fill_n(args.out, args.value_dim, 0.0f);
+  for (int64_t part = 0; part < args.parts; ++part) {
+    const int64_t row = args.row + part * args.part_stride;
+    if (state.sum[row] == 0) continue;
+    const float factor = std::exp(state.max[row] - max);
+    const float* values = state.values + row * state.stride;
+    sum += factor * state.sum[row];
+    for (int64_t i = 0; i < args.value_dim; ++i) args.out[i] += factor * values[i];
+  }
+  const float inverse = 1 / sum;
+  for (int64_t i = 0; i < args.value_dim; ++i) args.out[i] *= inverse;
+}
+
+int64_t key_splits(int64_t row_blocks, int64_t keys) noexcept {
+  const int64_t most = (keys + 2 * key_block - 1) / (2 * key_block);
+  return std::clamp<int64_t>(most_split_blocks / row_blocks, 1, std::max<int64_t>(1, most));
+}
+
+}  // namespace ktx::ops

@@ -1,0 +1,21 @@
+// Choosing a token's experts from its scores.
+#pragma once
+
+#include "core/graph/op.hpp"
+
+namespace ktx::ops {
+
+struct SelectArgs {
+  const graph::RouterParams* params = nullptr;
+  const float* scores = nullptr;  // [experts], after softmax or sigmoid
+  const float* biased = nullptr;  // [experts], scores + bias; may be scores
+  int32_t* ids = nullptr;         // [top_k]
+  float* weights = nullptr;       // [top_k]
+};
+
+/// top_k and top_groups are at most max_selected, and top_k experts fit in top_groups groups.
+constexpr int max_selected = 256;
+
+void select_experts(const SelectArgs& args) noexcept;
+
+}  // namespace ktx::ops
