@@ -67,7 +67,7 @@ void Executor::compile(const placement::Plan& plan, const Weights& weights) {
     return rope_tables_.back().second.get();
   };
 
-  const auto layout = graph::layout_values(graph_, max_tokens_, max_logit_rows);
+  const auto layout = graph::layout_values(graph_, max_tokens_, graph::max_logit_rows);
   values_ = base::Buffer(static_cast<size_t>(layout.size) * sizeof(float), true);
   for (size_t v = 0; v < graph_.values.size(); ++v)
     context.values.push_back({.data = values_.as<float>() + layout.offset[v],

@@ -15,9 +15,6 @@
 
 namespace ktx::engine {
 
-/// Rows of logits computed at once at most: bounds their memory at any vocabulary.
-constexpr int64_t max_logit_rows = 32;
-
 /// The graph's nodes in an order in which linear nodes that read the same value stand together, so
 /// that one pass over the workers runs them all.
 graph::Graph group_linears(graph::Graph graph);
@@ -36,7 +33,7 @@ class Executor {
   bool run(const Step& step, const std::atomic<bool>& cancel) noexcept;
 
   /// Logits of rows [begin, begin + rows) of the last step: [rows, vocab()], valid until the next
-  /// call. rows is at most max_logit_rows.
+  /// call. rows is at most graph::max_logit_rows.
   const float* logits(const Step& step, int64_t begin, int64_t rows) noexcept;
 
  private:

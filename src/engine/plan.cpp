@@ -30,22 +30,6 @@ hw::Machine machine_for(const PlanOptions& options) {
   return machine;
 }
 
-// The flag stands above the rules file.
-model::ExpertsPerToken experts_per_token(const PlanOptions& options,
-                                         const placement::Rules& rules) {
-  model::ExpertsPerToken out;
-  if (options.experts_per_token) {
-    out.all = options.experts_per_token;
-    return out;
-  }
-  const auto& asked = rules.model.experts_per_token;
-  if (asked.everywhere) out.all = asked.everywhere->value;
-  for (const auto& [range, count] : asked.layers)
-    for (int layer = range.value.first; layer <= range.value.last; ++layer)
-      out.by_layer[layer] = count;
-  return out;
-}
-
 }  // namespace
 
 Plan::Plan(std::shared_ptr<const placement::Plan> plan, PlanOptions options)
@@ -58,11 +42,12 @@ std::string Plan::json() const { return base::dump_json(placement::to_json(*plan
 Plan make_plan(const PlanOptions& options) {
   const auto rules = placement::read_rules(options.rules);
   const auto source = loader::open_checkpoint(options.model, {.header_only = options.header_only});
-  auto model = engine::build_model(*source, experts_per_token(options, rules));
+  auto model = engine::build_model(*source);
   auto machine = machine_for(options);
 
   placement::PlanOptions settings;
   settings.threads = options.threads > 0 ? options.threads : machine.core_count();
+  settings.experts_per_token = options.experts_per_token;
   settings.cache_length = options.cache_length;
   if (settings.cache_length == 0)
     settings.cache_length = model.info.context > 0

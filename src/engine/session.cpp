@@ -64,8 +64,8 @@ bool Session::State::run(std::span<const int32_t> ids, const OnRows& on_rows) {
         ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
     const auto now = step(chunk);
     if (!executor.run(now, cancelled)) return false;
-    for (int64_t row = 0; on_rows && row < now.tokens; row += engine::max_logit_rows) {
-      const int64_t rows = std::min(engine::max_logit_rows, now.tokens - row);
+    for (int64_t row = 0; on_rows && row < now.tokens; row += graph::max_logit_rows) {
+      const int64_t rows = std::min(graph::max_logit_rows, now.tokens - row);
       on_rows(first + row, rows, executor.logits(now, row, rows));
     }
     tokens.insert(tokens.end(), chunk.begin(), chunk.end());

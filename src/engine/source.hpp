@@ -8,7 +8,6 @@
 namespace ktx::engine {
 
 /// Throws input error for an unknown architecture, a missing tensor or a wrong shape.
-graph::Model build_model(const loader::TensorSource& source,
-                         const model::ExpertsPerToken& experts = {});
+graph::Model build_model(const loader::TensorSource& source);
 
 }  // namespace ktx::engine

@@ -46,8 +46,9 @@ OpChoice phase_kernel(const std::optional<Place>& place, const Decision& both, c
   decide(*place, decision);
   const std::string start = std::string(phase) + ": ";
   if (place->format && decision.format != both.format)
-    throw_input(start + "the format can't differ from that of place: weights are stored once, for "
-                        "both phases",
+    throw_input(start +
+                    "the format can't differ from that of place: weights are stored once, for "
+                    "both phases",
                 place->format->where, {"give the format in place"});
   if (place->devices && decision.device != both.device)
     throw_input(start + "device " + decision.device + " differs from " + both.device +
@@ -64,7 +65,7 @@ std::string unapplied_format(const Decision& decision, const std::vector<Planned
   if (!decision.format || *decision.format == quant::Format::f32 || weights.empty()) return "";
   for (size_t i = 0; i < weights.size(); ++i)
     if (!always_f32(decision.op, decision.module->weights[i])) return "";
-  const char* why = decision.op == graph::Op::router ? "routers"
+  const char* why = decision.op == graph::Op::router     ? "routers"
                     : decision.op == graph::Op::rms_norm ? "norms"
                                                          : "vectors";
   return "f32, not " + std::string(quant::name(*decision.format)) + ": " + why +
@@ -135,13 +136,15 @@ void sum_up_memory(Plan& plan) {
         static_cast<uint64_t>(width) * number * static_cast<uint64_t>(plan.cache_length);
   if (!plan.model.graph.nodes.empty())
     plan.scratch_bytes =
-        static_cast<uint64_t>(graph::layout_values(plan.model.graph, plan.prefill_chunk).size) *
+        static_cast<uint64_t>(
+            graph::layout_values(plan.model.graph, plan.prefill_chunk, graph::max_logit_rows)
+                .size) *
         number;
   const auto share = read_share(plan.model);
   uint64_t per_token = 0;
   for (auto& planned : plan.modules) {
-    planned.bytes_per_token = static_cast<uint64_t>(
-        std::llround(static_cast<double>(planned.bytes) * share[static_cast<size_t>(planned.module)]));
+    planned.bytes_per_token = static_cast<uint64_t>(std::llround(
+        static_cast<double>(planned.bytes) * share[static_cast<size_t>(planned.module)]));
     per_token += planned.bytes_per_token;
   }
   if (plan.machine.read_bandwidth > 0 && per_token > 0)

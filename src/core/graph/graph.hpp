@@ -95,7 +95,8 @@ void validate(const Model& model);
 /// One line a node, equal layers folded: for people and for tests.
 std::string print(const Model& model);
 
-/// Where every value lives in one arena when T tokens run, reusing the space of dead values. A
+/// Where every value lives in one arena when T = `tokens` tokens run, reusing the space of dead values.
+/// last_rows and the nodes after it have logit_rows rows and may run again for other rows. A
 /// node's output never overlaps its inputs. Blocks start at multiples of 16 numbers (64 bytes).
 /// Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights (f32).
 struct ValueLayout {
@@ -103,6 +104,9 @@ struct ValueLayout {
   std::vector<int64_t> stride;  // [values] f32 numbers from one token's row to the next
   int64_t size = 0;             // f32 numbers for T tokens
 };
-ValueLayout layout_values(const Graph& graph, int64_t tokens);
+ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows);
+
+/// Rows of logits computed at once at most: bounds their memory at any vocabulary.
+constexpr int64_t max_logit_rows = 32;
 
 }  // namespace ktx::graph

@@ -14,12 +14,17 @@ int owner(const Graph& graph, int value) {
   return base >= 0 ? base : value;
 }
 
-/// The last node that reads each value or a view of it; logits outlive all nodes.
+/// The last node that reads each value or a view of it. Logits outlive all nodes, and so does what
+/// last_rows reads: the nodes from there on may run again for other rows.
 std::vector<size_t> last_reads(const Graph& graph) {
   std::vector<size_t> last(graph.values.size(), 0);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    for (int input : node.inputs) last[static_cast<size_t>(owner(graph, input))] = i;
+    const size_t read = node.op == Op::last_rows ? graph.nodes.size() : i;
+    for (int input : node.inputs) {
+      auto& its = last[static_cast<size_t>(owner(graph, input))];
+      its = std::max(its, read);
+    }
     auto& own = last[static_cast<size_t>(node.output)];
     own = std::max(own, i);  // alive while it is written, even if nobody reads it
   }
@@ -46,18 +51,20 @@ int64_t first_gap(const std::vector<Block>& blocks, int64_t size) {
 
 }  // namespace
 
-ValueLayout layout_values(const Graph& graph, int64_t tokens) {
-  require(tokens > 0, "layout_values: at least one token");
+ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows) {
+  require(tokens > 0 && logit_rows > 0, "layout_values: at least one token");
   ValueLayout layout;
   layout.offset.assign(graph.values.size(), 0);
   layout.stride.assign(graph.values.size(), 0);
   const std::vector<size_t> last = last_reads(graph);
   std::vector<Block> live;
+  int64_t rows = tokens;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.nodes[i].op == Op::last_rows) rows = logit_rows;
     std::erase_if(live, [i](const Block& block) { return block.last < i; });
     const auto output = static_cast<size_t>(graph.nodes[i].output);
     const Value& value = graph.values[output];
-    const int64_t numbers = tokens * value.width * (value.routing ? 2 : 1);
+    const int64_t numbers = rows * value.width * (value.routing ? 2 : 1);
     const int64_t size = (numbers + alignment - 1) / alignment * alignment;
     const int64_t begin = first_gap(live, size);
     const Block block{begin, begin + size, last[output]};
