@@ -1,0 +1,122 @@
+// Whole models against the logits, greedy texts and perplexities of Hugging Face transformers.
+// covers: commands, commands_attention, executor, state
+#include <algorithm>
+
+#include "catch.hpp"
+#include "ktx/session.hpp"
+#include "support/reference.hpp"
+
+using namespace ktx;
+namespace fs = std::filesystem;
+
+namespace {
+
+PlanOptions options(const fs::path& model, const char* rules = "cpu.yaml") {
+  return {.model = model, .rules = test::source_dir / "optimize_rules" / rules, .threads = 2};
+}
+
+std::vector<float> logits(Engine& engine, const std::vector<int32_t>& ids) {
+  Session session(engine);
+  std::vector<float> out;
+  session.evaluate(ids, [&](int64_t, int64_t rows, const float* numbers) {
+    out.insert(out.end(), numbers, numbers + rows * engine.vocab_size());
+  });
+  return out;
+}
+
+void check_architecture(const fs::path& folder) {
+  INFO(folder.filename().string());
+  Engine engine(make_plan(options(folder)));
+  const test::Reference reference(folder / "reference.safetensors");
+  for (const std::string prompt : {"0", "1"}) {
+    const auto got = logits(engine, reference.get<int32_t>(prompt + ".ids"));
+    CHECK(test::relative_error(got, reference.get<float>(prompt + ".logits")) < 1e-4);
+  }
+}
+
+// The first place where the reference's choice is too close to call, or the end.
+size_t decided(const Json& prompt) {
+  const auto& margins = prompt.at("margin");
+  size_t n = 0;
+  while (n < margins.size() && margins[n].get<double>() >= 1e-3) ++n;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("every architecture's logits match transformers") {
+  size_t count = 0;
+  for (const auto& entry : fs::directory_iterator(test::data_dir / "arch")) {
+    check_architecture(entry.path());
+    ++count;
+  }
+  CHECK(count >= 7);
+}
+
+TEST_CASE("deepseek-v2 with groups and q_lora matches transformers") {
+  const auto shared = test::shared_dir();
+  if (!shared) {
+    WARN("skipped: reference/arch/deepseek-v2 (7 MB) is not in the repository; set KTX_SHARED");
+    return;
+  }
+  check_architecture(*shared / "reference/arch/deepseek-v2");
+}
+
+TEST_CASE("a step in chunks and token by token gives the logits of one step") {
+  const fs::path folder = test::data_dir / "arch/kimi-k2";
+  Engine engine(make_plan(options(folder)));
+  const auto ids = test::Reference(folder / "reference.safetensors").get<int32_t>("0.ids");
+  const auto whole = logits(engine, ids);
+  Session session(engine);
+  std::vector<float> steps;
+  const auto collect = [&](int64_t, int64_t rows, const float* numbers) {
+    steps.insert(steps.end(), numbers, numbers + rows * engine.vocab_size());
+  };
+  session.evaluate({ids.data(), 7}, collect);
+  for (size_t i = 7; i < ids.size(); ++i) session.evaluate({&ids[i], 1}, collect);
+  CHECK(test::relative_error(steps, whole) < 1e-5);
+}
+
+TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
+  const auto shared = test::shared_dir();
+  if (!shared) {
+    WARN("skipped: models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED");
+    return;
+  }
+  Engine engine(make_plan(options(*shared / "models/tiny-v3")));
+  const auto json = base::read_json(*shared / "reference/tiny-v3/reference.json");
+  const test::Reference reference(*shared / "reference/tiny-v3/reference.safetensors");
+  for (size_t p = 0; p < json.at("prompts").size(); ++p) {
+    INFO("prompt " << p);
+    const auto& prompt = json.at("prompts")[p];
+    const auto ids = prompt.at("ids").get<std::vector<int32_t>>();
+    const auto name = "prompt" + std::to_string(p) + ".logits";
+    CHECK(test::relative_error(logits(engine, ids), reference.get<float>(name)) < 1e-4);
+
+    Session session(engine);
+    auto greedy = prompt.at("greedy").get<std::vector<int32_t>>();
+    auto got = session.generate(ids, {.max_new_tokens = static_cast<int64_t>(greedy.size())}).ids;
+    const size_t n = std::min(decided(prompt), greedy.size());
+    got.resize(n);
+    greedy.resize(n);
+    CHECK(got == greedy);
+  }
+}
+
+TEST_CASE("forcing an ISA level runs that level and gives the same text") {
+  const auto text = [](const char* isa) {
+    if (isa != nullptr) setenv("KTX_ISA", isa, 1);
+    auto plan = make_plan(options(test::shipped_model));
+    unsetenv("KTX_ISA");
+    Engine engine(plan);
+    Session session(engine);
+    auto ids = engine.tokenizer().encode("The history of");
+    ids.insert(ids.begin(), *engine.tokenizer().bos());
+    return std::pair(session.generate(ids, {.max_new_tokens = 24}).ids, plan.text());
+  };
+  const auto [fast, fast_plan] = text(nullptr);
+  const auto [scalar, scalar_plan] = text("scalar");
+  CHECK(scalar_plan.find("linear.ref") != std::string::npos);
+  CHECK(scalar_plan.find("linear.avx") == std::string::npos);
+  CHECK(fast == scalar);
+}
