@@ -100,7 +100,7 @@ void logits(const LogitsOptions& o) {
   });
   write_safetensors(o.out, {{"logits",
                              {static_cast<int64_t>(o.ids.size()), engine.vocab_size()},
-                             rows.data()}});
+                             rows}});
 }
 
 struct TokenizeOptions {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ struct CheckpointSummary {
 struct NamedTensor {
   std::string name;
   std::vector<int64_t> shape;
-  const float* data = nullptr;
+  std::span<const float> values;  // as many as the shape says
 };
 
 /// Writes a safetensors file. Throws environment error when it can't be written whole (a full disk);
