@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "ops/kernels.hpp"
+#include "placement/totals.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
@@ -69,15 +70,16 @@ void apply_device(const Place& place, Decision& decision) {
     const auto kind = device_kind(device);
     const auto& gpus = decision.machine->gpus;
     if (kind == "cuda" && static_cast<size_t>(device_number(device)) >= gpus.size())
-      throw_environment("device " + device + ": this machine has " +
-                            (gpus.empty() ? "no GPU"
-                                          : "no such GPU, only " + std::to_string(gpus.size())),
-                        where, {list_devices(*decision.machine)});
+      throw_environment(
+          "device " + device + ": this machine has " +
+              (gpus.empty() ? "no GPU" : "no such GPU, only " + std::to_string(gpus.size())),
+          where, {list_devices(*decision.machine)});
     const auto kinds = device_kinds(decision.op);
     if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
       throw_input("device " + device + ": op '" + std::string(graph::info(decision.op).name) +
                       "' has no kernel for " + kind + " devices in this version",
-                  where, {"devices that can run " + decision.module->path + ": " + base::join(kinds)});
+                  where,
+                  {"devices that can run " + decision.module->path + ": " + base::join(kinds)});
   }
   if (devices.size() > 1)
     throw_input("device: this version can't split a rule's modules over several devices, found " +
@@ -128,8 +130,9 @@ void apply_numa(const Place& place, Decision& decision) {
 void apply_spread(const Place& place, Decision&) {
   if (!place.spread) return;
   if (!place.devices || place.devices->value.size() < 2)
-    throw_input("spread: " + place.spread->value + " needs a list of devices, e.g. "
-                "device: [cuda:0, cuda:1]",
+    throw_input("spread: " + place.spread->value +
+                    " needs a list of devices, e.g. "
+                    "device: [cuda:0, cuda:1]",
                 place.spread->where);
   throw_input("spread: this version can't split a rule's modules over several devices",
               place.spread->where);
@@ -150,7 +153,8 @@ void apply_experts(const Place& place, Decision& decision) {
 void check_ram(const MachineNeeds& needs, const hw::Machine& machine) {
   if (!needs.ram || machine.memory_bytes() >= needs.ram->value) return;
   throw_environment("these rules need " + base::format_bytes(needs.ram->value) +
-                        " of memory, this machine has " + base::format_bytes(machine.memory_bytes()),
+                        " of memory, this machine has " +
+                        base::format_bytes(machine.memory_bytes()),
                     needs.ram->where);
 }
 
@@ -159,10 +163,10 @@ void check_vram(const MachineNeeds& needs, const hw::Machine& machine) {
   uint64_t bytes = 0;
   for (const auto& gpu : machine.gpus) bytes += gpu.memory_bytes;
   if (bytes >= needs.vram->value) return;
-  throw_environment(
-      "these rules need " + base::format_bytes(needs.vram->value) + " of GPU memory, this machine " +
-          (machine.gpus.empty() ? "has no GPU" : "has " + base::format_bytes(bytes)),
-      needs.vram->where);
+  throw_environment("these rules need " + base::format_bytes(needs.vram->value) +
+                        " of GPU memory, this machine " +
+                        (machine.gpus.empty() ? "has no GPU" : "has " + base::format_bytes(bytes)),
+                    needs.vram->where);
 }
 
 void check_isa(const MachineNeeds& needs, const hw::Machine& machine) {
@@ -173,17 +177,6 @@ void check_isa(const MachineNeeds& needs, const hw::Machine& machine) {
 }
 
 namespace {
-
-// Ranges of increasing numbers: 3, 4, 5, 9 -> 3-5,9.
-std::vector<LayerRange> ranges_of(const std::vector<int>& layers) {
-  std::vector<LayerRange> ranges;
-  for (const int layer : layers)
-    if (!ranges.empty() && ranges.back().last + 1 == layer)
-      ranges.back().last = layer;
-    else
-      ranges.push_back({layer, layer});
-  return ranges;
-}
 
 const Given<LayerRange>* range_of(const ExpertsPerToken& experts, int layer, int& count) {
   for (const auto& [range, number] : experts.layers)
@@ -199,10 +192,10 @@ void check_layers_have_experts(const ExpertsPerToken& experts, const graph::Mode
     bool any = false;
     for (const int layer : model.info.moe_layers) any = any || range.value.contains(layer);
     if (!any)
-      throw_input("experts_per_token: no layer of " + to_string({range.value}) +
-                      " has routed experts",
-                  range.where,
-                  {"layers with routed experts: " + to_string(ranges_of(model.info.moe_layers))});
+      throw_input(
+          "experts_per_token: no layer of " + to_string({range.value}) + " has routed experts",
+          range.where,
+          {"layers with routed experts: " + to_string(ranges_of(model.info.moe_layers))});
   }
 }
 
@@ -210,13 +203,13 @@ void set_top_k(graph::Model& model, graph::Node& node, int count, const std::str
   if (auto* router = std::get_if<graph::RouterParams>(&node.params)) {
     const int most = router->experts / std::max(1, router->groups) * router->top_groups;
     if (count > most)
-      throw_input("experts_per_token: expected 1 to " + std::to_string(most) + ", found " +
-                      std::to_string(count),
-                  where,
-                  {"layer " + std::to_string(node.layer) + " has " +
-                   std::to_string(router->experts) + " routed experts in " +
-                   std::to_string(router->groups) + " groups, of which a token uses " +
-                   std::to_string(router->top_groups)});
+      throw_input(
+          "experts_per_token: expected 1 to " + std::to_string(most) + ", found " +
+              std::to_string(count),
+          where,
+          {"layer " + std::to_string(node.layer) + " has " + std::to_string(router->experts) +
+           " routed experts in " + std::to_string(router->groups) +
+           " groups, of which a token uses " + std::to_string(router->top_groups)});
     router->top_k = count;
     model.graph.values.at(static_cast<size_t>(node.output)).width = count;
   }
@@ -231,9 +224,9 @@ void apply_experts_per_token(const ModelSettings& settings, graph::Model& model)
   const auto& first =
       experts.everywhere ? experts.everywhere->where : experts.layers.front().first.where;
   if (model.info.experts == 0)
-    throw_input("experts_per_token: the model (" + model.info.architecture +
-                    ") has no routed experts",
-                first);
+    throw_input(
+        "experts_per_token: the model (" + model.info.architecture + ") has no routed experts",
+        first);
   check_layers_have_experts(experts, model);
   for (auto& node : model.graph.nodes) {
     int count = 0;

@@ -61,13 +61,12 @@ KernelPick pick_named(const KernelTask& task, std::span<const ops::KernelRow> ro
     if (reason.empty()) return {choice.kernel, {}};
     const std::string message =
         "op " + full_name(task, choice.kernel) + " can't run " + task.module->path + ": " + reason;
-    if (row.isa > task.isa)
-      throw_environment(message, choice.where, {usable_kernels(task, rows)});
+    if (row.isa > task.isa) throw_environment(message, choice.where, {usable_kernels(task, rows)});
     throw_input(message, choice.where, {usable_kernels(task, rows)});
   }
-  throw_input("op " + full_name(task, choice.kernel) + " does not run on " + task.device_kind +
-                  " devices",
-              choice.where, {usable_kernels(task, rows)});
+  throw_input(
+      "op " + full_name(task, choice.kernel) + " does not run on " + task.device_kind + " devices",
+      choice.where, {usable_kernels(task, rows)});
 }
 
 // other: the pick of the phase chosen before, whose layouts this one must share; or null.
@@ -97,8 +96,7 @@ KernelPick pick_best(const KernelTask& task, std::span<const ops::KernelRow> row
 }  // namespace
 
 bool is_packed(graph::Op op, const graph::Weight& weight) noexcept {
-  const bool multiplies =
-      op == graph::Op::linear || op == graph::Op::moe || op == graph::Op::mla;
+  const bool multiplies = op == graph::Op::linear || op == graph::Op::moe || op == graph::Op::mla;
   return multiplies && weight.role != "bias";
 }
 

@@ -39,9 +39,9 @@ bool is_packed(graph::Op op, const graph::Weight& weight) noexcept;
 const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
                                        size_t weight);
 
-/// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read the
-/// same packed bytes; with auto the second phase follows the first. Throws input error when a named
-/// kernel can't run the module, environment when the machine lacks its ISA.
+/// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read
+/// the same packed bytes; with auto the second phase follows the first. Throws input error when a
+/// named kernel can't run the module, environment when the machine lacks its ISA.
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,
                             const OpChoice& decode, const OpChoice& prefill);
 

@@ -1,4 +1,5 @@
-// The tables of rule keywords: one row a keyword. Parser, error suggestions and docs follow from them.
+// The tables of rule keywords: one row a keyword. Parser, error suggestions and docs follow from
+// them.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@
 
 namespace ktx::placement {
 
-/// parse: from YAML into Target, errors at the value's place. apply: what the keyword does when a plan
-/// is made; it does nothing when its keyword was not given.
+/// parse: from YAML into Target, errors at the value's place. apply: what the keyword does when a
+/// plan is made; it does nothing when its keyword was not given.
 template <class Target, class Apply>
 struct Keyword {
   std::string_view name, type, doc;

@@ -103,9 +103,8 @@ void check_shadowed(const Rules& rules, size_t index, const graph::Model& model,
   std::vector<std::string> notes;
   for (size_t i = 0; i < takes.size(); ++i)
     if (takes[i] > 0)
-      notes.push_back("rule '" + rules.rules[i].name + "' (" +
-                      file_and_line(rules.rules[i].where) + ") takes " +
-                      count_of(takes[i], "module"));
+      notes.push_back("rule '" + rules.rules[i].name + "' (" + file_and_line(rules.rules[i].where) +
+                      ") takes " + count_of(takes[i], "module"));
   notes.emplace_back("put it before them, or leave it out");
   throw_input("rule '" + rule.name + "' never applies: earlier rules take all " +
                   count_of(total, "module") + " that it matches",
@@ -139,8 +138,7 @@ std::vector<int> assign_rules(const Rules& rules, const graph::Model& model) {
   if (!unmatched.empty()) {
     const auto& module = model.modules[unmatched.front()];
     const std::string more =
-        unmatched.size() == 1 ? ""
-                              : " and " + count_of(unmatched.size() - 1, "more module");
+        unmatched.size() == 1 ? "" : " and " + count_of(unmatched.size() - 1, "more module");
     const std::string class_text =
         module.classes.empty() ? "" : " (class " + module.classes.front() + ")";
     throw_input("no rule matches " + module.path + class_text + more, rules.file,

@@ -12,8 +12,8 @@ namespace ktx::placement {
 bool matches(const Match& match, const graph::Module& module);
 
 /// [modules] the index of the rule that decides, -1 for modules that are not run.
-/// Throws input error for a module that no rule matches, a rule that matches no module that is run, and
-/// a rule whose modules are all taken by earlier ones.
+/// Throws input error for a module that no rule matches, a rule that matches no module that is run,
+/// and a rule whose modules are all taken by earlier ones.
 std::vector<int> assign_rules(const Rules& rules, const graph::Model& model);
 
 }  // namespace ktx::placement

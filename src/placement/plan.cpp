@@ -5,10 +5,14 @@ namespace ktx::placement {
 
 std::string to_string(const NumaPolicy& policy) {
   switch (policy.kind) {
-    case NumaKind::replicate: return "replicate";
-    case NumaKind::shard: return "shard";
-    case NumaKind::interleave: return "interleave";
-    case NumaKind::node: break;
+    case NumaKind::replicate:
+      return "replicate";
+    case NumaKind::shard:
+      return "shard";
+    case NumaKind::interleave:
+      return "interleave";
+    case NumaKind::node:
+      break;
   }
   return "node:" + std::to_string(policy.node);
 }

@@ -40,8 +40,8 @@ struct PlannedWeight {
 };
 
 struct PlannedModule {
-  int module = -1;                 // index into Plan::model.modules
-  std::string device;              // "cpu"
+  int module = -1;     // index into Plan::model.modules
+  std::string device;  // "cpu"
   KernelPick decode, prefill;
   NumaPolicy numa;
   std::string rule_name, rule_where;  // the rule that decided: name and file:line

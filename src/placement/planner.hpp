@@ -19,10 +19,9 @@ struct PlanOptions {
   std::optional<int> experts_per_token;
 };
 
-/// A pure function: reads neither weights nor the hardware. `model` is as its checkpoint's header says;
-/// experts_per_token of the rules, or of the options, is set in the plan's copy.
-/// Throws input error for rules that can't be carried out, environment when the machine lacks what they
-/// need.
+/// A pure function: reads neither weights nor the hardware. `model` is as its checkpoint's header
+/// says; experts_per_token of the rules, or of the options, is set in the plan's copy. Throws input
+/// error for rules that can't be carried out, environment when the machine lacks what they need.
 Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
                const PlanOptions& options);
 

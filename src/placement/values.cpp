@@ -192,8 +192,7 @@ std::string parse_class(const Yaml& value) {
 
 std::string parse_spread(const Yaml& value) {
   const std::string& text = value.as_string("spread");
-  if (text != "layers")
-    throw_input("spread: expected 'layers', found '" + text + "'", value.where);
+  if (text != "layers") throw_input("spread: expected 'layers', found '" + text + "'", value.where);
   return text;
 }
 
@@ -261,10 +260,9 @@ ExpertsPerToken parse_experts_per_token(const Yaml& value) {
     return out;
   }
   if (value.kind != base::YamlKind::map || value.entries.empty())
-    throw_input(
-        "experts_per_token: expected a number or {default: 8, layers: {3-20: 6}}, found " +
-            value.describe(),
-        value.where);
+    throw_input("experts_per_token: expected a number or {default: 8, layers: {3-20: 6}}, found " +
+                    value.describe(),
+                value.where);
   for (const auto& [key, item] : value.entries) {
     if (key.scalar == "default")
       out.everywhere = {parse_count(item), item.where};
@@ -280,7 +278,8 @@ ExpertsPerToken parse_experts_per_token(const Yaml& value) {
 std::string flow_text(const Yaml& value) {
   std::vector<std::string> parts;
   switch (value.kind) {
-    case base::YamlKind::scalar: return value.quoted ? "'" + value.scalar + "'" : value.scalar;
+    case base::YamlKind::scalar:
+      return value.quoted ? "'" + value.scalar + "'" : value.scalar;
     case base::YamlKind::sequence:
       for (const auto& item : value.items) parts.push_back(flow_text(item));
       return "[" + base::join(parts) + "]";
@@ -288,7 +287,8 @@ std::string flow_text(const Yaml& value) {
       for (const auto& [key, item] : value.entries)
         parts.push_back(key.scalar + ": " + flow_text(item));
       return "{" + base::join(parts) + "}";
-    case base::YamlKind::null: break;
+    case base::YamlKind::null:
+      break;
   }
   return "";
 }

@@ -30,8 +30,8 @@ void check_fits(const Decision& decision, const graph::Weight& weight, Format fo
   if (quant::fits(format, weight.cols)) return;
   const std::string name(quant::name(format));
   throw_input("format " + name + " can't store " + weight_text(*decision.module, weight) +
-                  ": its rows have " + std::to_string(weight.cols) + " numbers, not a multiple of " +
-                  std::to_string(quant::info(format).block),
+                  ": its rows have " + std::to_string(weight.cols) +
+                  " numbers, not a multiple of " + std::to_string(quant::info(format).block),
               decision.format_where,
               {"formats that fit: keep, " + fitting_formats(weight.cols),
                "give such modules a rule of their own before this one"});

@@ -14,9 +14,9 @@ namespace ktx::placement {
 /// Whether the op runs this weight in f32 whatever the rules say: vectors, norms, routers.
 bool always_f32(graph::Op op, const graph::Weight& weight) noexcept;
 
-/// One format a weight of decision.module. Matrices get the rule's format, or with `keep` their own;
-/// a transposed matrix whose checkpoint format has blocks along what becomes its rows is kept as f32.
-/// Throws input error when the format can't store or ktx can't make it.
+/// One format a weight of decision.module. Matrices get the rule's format, or with `keep` their
+/// own; a transposed matrix whose checkpoint format has blocks along what becomes its rows is kept
+/// as f32. Throws input error when the format can't store or ktx can't make it.
 std::vector<quant::Format> choose_formats(const Decision& decision);
 
 /// "bf16", or "int8 (from bf16)".
@@ -25,8 +25,8 @@ std::string format_text(const PlannedWeight& weight);
 /// Bytes of all `count` matrices as packed in memory.
 uint64_t packed_bytes(const graph::Weight& weight, quant::Format format, ops::Layout layout);
 
-/// [modules] the share of a module's weight bytes that decoding one token reads: top_k of the experts,
-/// one row of the embedding, 1 for all others.
+/// [modules] the share of a module's weight bytes that decoding one token reads: top_k of the
+/// experts, one row of the embedding, 1 for all others.
 std::vector<double> read_share(const graph::Model& model);
 
 }  // namespace ktx::placement

@@ -1,0 +1,25 @@
+// EXPLAIN: a plan as a table for people and as JSON for programs.
+#pragma once
+
+#include <string>
+
+#include "core/base/json.hpp"
+#include "placement/plan.hpp"
+
+namespace ktx::placement {
+
+/// Modules with equal places folded over their layers, then the rules, better kernels that were not
+/// taken and why, modules not run, and totals. Lines end with '\n'.
+std::string explain(const Plan& plan);
+
+/// The same tree, one entry a module:
+///   {"ktx", "rules_file", "machine", "model", "modules": [{"path", "classes", "layer", "op",
+///   "device",
+///    "decode": {"kernel", "skipped": [{"kernel", "reason"}]}, "prefill", "numa", "weights":
+///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "bytes",
+///    "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path", "reason"}],
+///    "totals"}
+/// Sizes are bytes; bandwidths bytes/s; unknown ones null.
+Json to_json(const Plan& plan);
+
+}  // namespace ktx::placement
