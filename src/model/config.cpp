@@ -1,0 +1,165 @@
+// Reads hyper-parameters from config.json or GGUF metadata; errors name the key and the file.
+#include "model/config.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+
+namespace ktx::model {
+namespace {
+
+constexpr int64_t most_count = int64_t{1} << 24;
+constexpr int64_t most_tokens = int64_t{1} << 40;
+
+/// The value as text for a message, cut when long.
+std::string shown(const Json& value) {
+  constexpr size_t most = 60;
+  std::string text = value.is_object() || value.is_array() ? std::string("an ") + value.type_name()
+                                                           : base::dump_json(value);
+  if (text.size() > most) text = text.substr(0, most) + "...";
+  return text;
+}
+
+std::string shown(double value) {
+  std::string text = base::dump_json(Json(value));
+  if (text.ends_with(".0")) text.resize(text.size() - 2);
+  return text;
+}
+
+const Json& empty_object() {
+  static const Json empty = Json::object();
+  return empty;
+}
+
+}  // namespace
+
+Config::Config(Naming naming, const Json& object, std::string where, std::string prefix)
+    : naming_(naming), object_(&object), where_(std::move(where)), prefix_(std::move(prefix)) {
+  if (!object.is_object()) {
+    throw_input("the configuration must be an object, found " + shown(object), where_);
+  }
+}
+
+const Json* Config::find(const Key& key) const noexcept {
+  const auto get = [&](const std::string& name) -> const Json* {
+    const auto found = object_->find(name);
+    return found == object_->end() || found->is_null() ? nullptr : &*found;
+  };
+  if (gguf()) return key.gguf.empty() ? nullptr : get(prefix_ + std::string(key.gguf));
+  const Json* value = key.hugging_face.empty() ? nullptr : get(std::string(key.hugging_face));
+  if (value == nullptr && !key.alias.empty()) value = get(std::string(key.alias));
+  return value;
+}
+
+std::string Config::spelled(const Key& key) const {
+  if (gguf()) return prefix_ + std::string(key.gguf);
+  const bool by_alias = !key.alias.empty() &&
+                        object_->find(std::string(key.hugging_face)) == object_->end() &&
+                        object_->find(std::string(key.alias)) != object_->end();
+  return std::string(by_alias ? key.alias : key.hugging_face);
+}
+
+void Config::fail(const Key& key, const std::string& message,
+                  std::vector<std::string> notes) const {
+  throw_input("'" + spelled(key) + "' " + message, where_, std::move(notes));
+}
+
+const Json& Config::required(const Key& key) const {
+  const Json* value = find(key);
+  if (value != nullptr) return *value;
+  std::vector<std::string> names, notes;
+  for (const auto& item : object_->items()) names.push_back(item.key());
+  const auto near = base::nearest(spelled(key), names);
+  if (!near.empty()) notes.push_back("nearest keys in the file: " + base::join(near));
+  fail(key, "is missing", std::move(notes));
+}
+
+int64_t Config::whole(const Key& key, const Json& value, int64_t lowest, int64_t highest) const {
+  bool fits = false;
+  int64_t number = 0;
+  if (value.is_number_unsigned()) {
+    fits = value.get<uint64_t>() <= static_cast<uint64_t>(highest);
+    if (fits) number = static_cast<int64_t>(value.get<uint64_t>());
+  } else if (value.is_number_integer()) {
+    number = value.get<int64_t>();
+    fits = number <= highest;
+  } else if (value.is_number_float()) {  // some exporters write 4.0
+    const double real_value = value.get<double>();
+    fits = std::floor(real_value) == real_value &&
+           std::abs(real_value) <= static_cast<double>(highest);
+    if (fits) number = static_cast<int64_t>(real_value);
+  }
+  if (!fits || number < lowest) {
+    fail(key, "must be a whole number from " + std::to_string(lowest) + " to " +
+                  std::to_string(highest) + ", found " + shown(value));
+  }
+  return number;
+}
+
+double Config::real(const Key& key, const Json& value, double above) const {
+  const double number = value.is_number() ? value.get<double>() : NAN;
+  if (!(std::isfinite(number) && number > above)) {
+    fail(key, "must be a number above " + shown(above) + ", found " + shown(value));
+  }
+  return number;
+}
+
+int Config::count(const Key& key, int lowest) const {
+  return static_cast<int>(whole(key, required(key), lowest, most_count));
+}
+
+int Config::count_or(const Key& key, int fallback, int lowest) const {
+  return has(key) ? count(key, lowest) : fallback;
+}
+
+int64_t Config::tokens(const Key& key) const {
+  return whole(key, required(key), 1, most_tokens);
+}
+
+int64_t Config::tokens_or(const Key& key, int64_t fallback) const {
+  return has(key) ? tokens(key) : fallback;
+}
+
+double Config::number(const Key& key, double above) const {
+  return real(key, required(key), above);
+}
+
+double Config::number_or(const Key& key, double fallback, double above) const {
+  return has(key) ? number(key, above) : fallback;
+}
+
+bool Config::flag_or(const Key& key, bool fallback) const {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) fail(key, "must be true or false, found " + shown(*value));
+  return value->get<bool>();
+}
+
+std::string Config::text_or(const Key& key, const std::string& fallback) const {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) fail(key, "must be a text, found " + shown(*value));
+  return value->get<std::string>();
+}
+
+std::vector<int> Config::counts_or_empty(const Key& key) const {
+  const Json* value = find(key);
+  if (value == nullptr) return {};
+  if (!value->is_array()) fail(key, "must be a list of whole numbers, found " + shown(*value));
+  std::vector<int> out;
+  for (const Json& item : *value) out.push_back(static_cast<int>(whole(key, item, 0, most_count)));
+  return out;
+}
+
+Config Config::section(std::string_view key) const {
+  const Json* value = find({key, {}});
+  if (value != nullptr && !value->is_object()) {
+    fail({key, {}}, "must be an object, found " + shown(*value));
+  }
+  return Config(naming_, value == nullptr ? empty_object() : *value,
+                value == nullptr ? where_ : where_ + ": " + std::string(key));
+}
+
+}  // namespace ktx::model

@@ -1,0 +1,72 @@
+// Reads hyper-parameters from config.json or GGUF metadata; errors name the key and the file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.hpp"
+#include "model/model.hpp"
+
+namespace ktx::model {
+
+/// One hyper-parameter under its name in either naming. GGUF keys are written without the prefix
+/// `<architecture>.`. An empty name: that naming has no such key, its value is the default.
+struct Key {
+  std::string_view hugging_face;
+  std::string_view gguf;
+  std::string_view alias = {};  // second Hugging Face spelling
+};
+
+/// A view of a configuration object. A null value counts as absent.
+class Config {
+ public:
+  /// prefix: put before GGUF keys, "deepseek2."; unused otherwise.
+  Config(Naming naming, const Json& object, std::string where, std::string prefix = {});
+
+  Naming naming() const noexcept { return naming_; }
+  bool gguf() const noexcept { return naming_ == Naming::gguf; }
+  const std::string& where() const noexcept { return where_; }
+
+  /// The value, or nullptr when absent or null.
+  const Json* find(const Key& key) const noexcept;
+  bool has(const Key& key) const noexcept { return find(key) != nullptr; }
+
+  /// A whole number of at least `lowest` and at most 2^24 (sizes and counts of any model are far
+  /// below, and products of two can't overflow). Without fallback a missing key is an input error.
+  int count(const Key& key, int lowest = 1) const;
+  int count_or(const Key& key, int fallback, int lowest = 1) const;
+  /// A whole number of tokens, 1 to 2^40.
+  int64_t tokens(const Key& key) const;
+  int64_t tokens_or(const Key& key, int64_t fallback) const;
+
+  /// A finite number above `above`.
+  double number(const Key& key, double above = 0) const;
+  double number_or(const Key& key, double fallback, double above = 0) const;
+
+  bool flag_or(const Key& key, bool fallback) const;
+  std::string text_or(const Key& key, const std::string& fallback) const;
+  std::vector<int> counts_or_empty(const Key& key) const;
+
+  /// An input error about a key: `'<key>' <message>`.
+  [[noreturn]] void fail(const Key& key, const std::string& message,
+                         std::vector<std::string> notes = {}) const;
+
+  /// The key as this file spells it, for messages.
+  std::string spelled(const Key& key) const;
+
+  /// The object under a Hugging Face key, as a configuration of its own; an empty one when absent.
+  Config section(std::string_view key) const;
+
+ private:
+  const Json& required(const Key& key) const;
+  int64_t whole(const Key& key, const Json& value, int64_t lowest, int64_t highest) const;
+  double real(const Key& key, const Json& value, double above) const;
+
+  Naming naming_;
+  const Json* object_;
+  std::string where_, prefix_;
+};
+
+}  // namespace ktx::model

@@ -1,0 +1,117 @@
+// Multi-head latent attention with its projections, as DeepSeek-V2 and V3 have it.
+#include "model/mla.hpp"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "model/rope.hpp"
+
+namespace ktx::model {
+namespace {
+
+// DeepSeek's code gives the norms within attention no eps of the configuration, but this one.
+constexpr float inner_eps = 1e-6f;
+
+const Key rope_key{"qk_rope_head_dim", "rope.dimension_count"};
+
+/// GGUF files keep the head's whole key length, under a second name when their cache is compressed
+/// (key_length is then that of the latent).
+void read_gguf_heads(const Config& config, graph::MlaParams& p) {
+  const Key mla_key{{}, "attention.key_length_mla"}, mla_value{{}, "attention.value_length_mla"};
+  const Key key = config.has(mla_key) ? mla_key : Key{{}, "attention.key_length"};
+  const int length = config.count(key);
+  if (length <= p.rope) {
+    config.fail(key, "must be above the " + std::to_string(p.rope) + " of '" +
+                         config.spelled(rope_key) + "', found " + std::to_string(length));
+  }
+  p.nope = length - p.rope;
+  p.v = config.count(config.has(mla_value) ? mla_value : Key{{}, "attention.value_length"});
+}
+
+/// k_b and v_b of a layer: two tensors, or the key and value halves of each head in one.
+std::vector<graph::Weight> key_value_weights(const Net& net, const graph::MlaParams& p, int layer) {
+  const Tensors& tensors = net.tensors();
+  const Naming naming = net.config().naming();
+  const auto k_names = tensor_names(naming, layer, "self_attn.k_b_proj", "weight");
+  const auto both_names = tensor_names(naming, layer, "self_attn.kv_b_proj", "weight");
+  if (naming == Naming::gguf && tensors.find(k_names) != nullptr) {
+    const auto v_names = tensor_names(naming, layer, "self_attn.v_b_proj", "weight");
+    return {tensors.stack("k_b", k_names, p.heads, p.kv_lora, p.nope),
+            tensors.stack("v_b", v_names, p.heads, p.v, p.kv_lora)};
+  }
+  const int64_t head = int64_t{p.nope} + p.v;
+  const graph::Weight both = tensors.matrix("kv_b", both_names, p.heads * head, p.kv_lora);
+  const std::string& tensor = both.pieces.front().tensor;
+  graph::Weight k{.role = "k_b", .source = both.source, .count = p.heads, .rows = p.kv_lora};
+  k.cols = p.nope;
+  k.transposed = true;
+  graph::Weight v{.role = "v_b", .source = both.source, .count = p.heads, .rows = p.v};
+  v.cols = p.kv_lora;
+  for (int64_t h = 0; h < p.heads; ++h) {
+    k.pieces.push_back({.tensor = tensor, .first_row = h * head, .rows = p.nope});
+    v.pieces.push_back({.tensor = tensor, .first_row = h * head + p.nope, .rows = p.v});
+  }
+  return {std::move(k), std::move(v)};
+}
+
+}  // namespace
+
+MlaShape read_mla(const Net& net) {
+  const Config& config = net.config();
+  MlaShape shape;
+  graph::MlaParams& p = shape.params;
+  p.heads = config.count({"num_attention_heads", "attention.head_count"});
+  p.kv_lora = config.count({"kv_lora_rank", "attention.kv_lora_rank"});
+  shape.q_lora = config.count_or({"q_lora_rank", "attention.q_lora_rank"}, 0, 0);
+  p.rope = config.count(rope_key, 2);
+  if (p.rope % 2 != 0) config.fail(rope_key, "must be even, found " + std::to_string(p.rope));
+  if (config.gguf()) {
+    read_gguf_heads(config, p);
+  } else {
+    p.nope = config.count({"qk_nope_head_dim", {}});
+    p.v = config.count({"v_head_dim", {}});
+  }
+  shape.bias = config.flag_or({"attention_bias", {}}, false);
+  const RopeScaling scaling = read_rope(config, net.context());
+  p.rotary = make_rope(scaling, p.rope, config.flag_or({"rope_interleave", {}}, true));
+  const double plain = 1 / std::sqrt(static_cast<double>(p.nope) + p.rope);
+  p.scale = static_cast<float>(plain * attention_factor(scaling));
+  return shape;
+}
+
+int mla_attention(Net& net, const MlaShape& shape, int layer, int x) {
+  const Net::Classes linear{"linear", "attention.mla", "attention"};
+  const Net::Classes norm{"norm", "attention.mla", "attention"};
+  graph::MlaParams p = shape.params;
+  const int64_t q_size = int64_t{p.heads} * (p.nope + p.rope);
+  const auto biased = [&](const char* module) { return net.has_bias(layer, module, shape.bias); };
+  int q = x;
+  if (shape.q_lora > 0) {
+    const char* a = "self_attn.q_a_proj";
+    q = net.linear(layer, a, x, shape.q_lora, net.hidden(), linear, biased(a));
+    q = net.norm(layer, "self_attn.q_a_layernorm", q, shape.q_lora, inner_eps, norm);
+    q = net.linear(layer, "self_attn.q_b_proj", q, q_size, shape.q_lora, linear);
+  } else {
+    q = net.linear(layer, "self_attn.q_proj", x, q_size, net.hidden(), linear);
+  }
+  const char* kv_a = "self_attn.kv_a_proj_with_mqa";
+  const int64_t kv_size = int64_t{p.kv_lora} + p.rope;
+  const int kv = net.linear(layer, kv_a, x, kv_size, net.hidden(), linear, biased(kv_a));
+  const int latent = net.norm(layer, "self_attn.kv_a_layernorm",
+                              net.graph().slice(kv, 0, p.kv_lora), p.kv_lora, inner_eps, norm);
+  const int k_rope = net.graph().slice(kv, p.kv_lora, p.rope);
+  p.cache = net.add_cache(kv_size);
+  graph::Module module{.path = layer_path(layer, "self_attn.kv_b_proj"),
+                       .op = "mla",
+                       .classes = {"attention.mla", "attention"},
+                       .layer = layer};
+  module.weights = key_value_weights(net, p, layer);
+  const int64_t v_size = int64_t{p.heads} * p.v;
+  const int out =
+      net.graph().mla(net.graph().module(std::move(module)), q, latent, k_rope, std::move(p));
+  const char* o = "self_attn.o_proj";
+  return net.linear(layer, o, out, net.hidden(), v_size, linear, biased(o));
+}
+
+}  // namespace ktx::model

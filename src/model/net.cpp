@@ -1,0 +1,204 @@
+// What every decoder-only architecture is made of: common sizes and the blocks they share.
+#include "model/net.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+
+namespace ktx::model {
+namespace {
+
+const Key vocab_key{"vocab_size", {}};
+
+std::string numbers(const std::vector<int>& list) {
+  std::vector<std::string> words;
+  for (int n : list) words.push_back(std::to_string(n));
+  return base::join(words);
+}
+
+}  // namespace
+
+Net::Net(const Source& source, const Config& config, const ExpertsPerToken& experts,
+         std::string architecture)
+    : source_(source), config_(config), experts_(experts), tensors_(source), graph_(model_) {
+  graph::ModelInfo& info = model_.info;
+  info.architecture = std::move(architecture);
+  const auto name = source.config->find("general.name");
+  if (config.gguf() && name != source.config->end() && name->is_string()) {
+    info.name = name->get<std::string>();
+  }
+  info.layers = config.count({"num_hidden_layers", "block_count"});
+  info.hidden = config.count({"hidden_size", "embedding_length"});
+  info.context = config.tokens({"max_position_embeddings", "context_length"});
+  eps_ = static_cast<float>(config.number({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}));
+  const Key act{"hidden_act", {}};
+  if (const std::string name_of_act = config.text_or(act, "silu");
+      name_of_act != "silu" && name_of_act != "swish") {
+    config.fail(act, "must be \"silu\", found \"" + name_of_act + "\"");
+  }
+  if (config.gguf()) {
+    const auto names = tensor_names(Naming::gguf, -1, "model.embed_tokens", "weight");
+    tensors_.need(names);
+    // The tokenizer's list may be shorter: embeddings are padded. The tensor decides.
+    info.vocab = tensors_.rows_of(names).value_or(1);
+  } else {
+    info.vocab = config.count(vocab_key);
+  }
+}
+
+int Net::norm(int layer, std::string_view module, int x, int64_t size, float eps, Classes classes) {
+  const std::string path = layer < 0 ? std::string(module) : layer_path(layer, module);
+  graph::Module made{.path = path, .op = "rms_norm", .classes = std::move(classes), .layer = layer};
+  made.weights = {
+      tensors_.vector("weight", tensor_names(config_.naming(), layer, module, "weight"), size)};
+  return graph_.rms_norm(graph_.module(std::move(made)), x, eps);
+}
+
+int Net::linear(int layer, std::string_view module, int x, int64_t out, int64_t in, Classes classes,
+                bool bias) {
+  const Naming naming = config_.naming();
+  graph::Module made{.path = layer_path(layer, module),
+                     .op = "linear",
+                     .classes = std::move(classes),
+                     .layer = layer};
+  made.weights = {
+      tensors_.matrix("weight", tensor_names(naming, layer, module, "weight"), out, in)};
+  if (bias) {
+    made.weights.push_back(
+        tensors_.vector("bias", tensor_names(naming, layer, module, "bias"), out));
+  }
+  return graph_.linear(graph_.module(std::move(made)), x);
+}
+
+bool Net::has_bias(int layer, std::string_view module, bool flag) const {
+  if (!config_.gguf()) return flag;
+  return tensors_.find(tensor_names(Naming::gguf, layer, module, "bias")) != nullptr;
+}
+
+int Net::gated_mlp(int layer, const std::string& prefix, int x, int intermediate,
+                   const Classes& classes, bool bias) {
+  const std::string gate = prefix + ".gate_proj", up = prefix + ".up_proj",
+                    down = prefix + ".down_proj";
+  const int g =
+      linear(layer, gate, x, intermediate, hidden(), classes, has_bias(layer, gate, bias));
+  const int u = linear(layer, up, x, intermediate, hidden(), classes, has_bias(layer, up, bias));
+  return linear(layer, down, graph_.silu_mul(g, u), hidden(), intermediate, classes,
+                has_bias(layer, down, bias));
+}
+
+int Net::dense_mlp(int layer, int x, int intermediate, bool bias) {
+  return gated_mlp(layer, "mlp", x, intermediate, {"linear", "mlp.dense", "mlp"}, bias);
+}
+
+int Net::experts_per_token(int layer, const MoeShape& shape) const {
+  const auto own = experts_.by_layer.find(layer);
+  const int asked =
+      own != experts_.by_layer.end() ? own->second : experts_.all.value_or(shape.top_k);
+  const graph::RouterParams& r = shape.router;
+  const int most = shape.experts / r.groups * r.top_groups;
+  if (asked >= 1 && asked <= most) return asked;
+  const std::string groups = r.groups > 1 ? " (" + std::to_string(r.top_groups) + " of " +
+                                                std::to_string(r.groups) + " groups of " +
+                                                std::to_string(shape.experts / r.groups) + ")"
+                                          : "";
+  throw_input("experts per token of layer " + std::to_string(layer) + " must be 1 to " +
+                  std::to_string(most) + groups + ", found " + std::to_string(asked),
+              source_.where);
+}
+
+int Net::routed_experts(int layer, int x, const MoeShape& shape) {
+  const Naming naming = config_.naming();
+  graph::ModelInfo& info = model_.info;
+  info.experts = shape.experts;
+  info.experts_per_token = experts_.all.value_or(shape.top_k);
+  info.moe_layers.push_back(layer);
+
+  graph::RouterParams params = shape.router;
+  params.experts = shape.experts;
+  params.top_k = experts_per_token(layer, shape);
+  graph::Module gate{.path = layer_path(layer, "mlp.gate"),
+                     .op = "router",
+                     .classes = {"moe.router", "moe"},
+                     .layer = layer};
+  gate.weights = {tensors_.matrix("weight", tensor_names(naming, layer, "mlp.gate", "weight"),
+                                  shape.experts, hidden())};
+  if (shape.selection_bias) {
+    gate.weights.push_back(tensors_.vector(
+        "bias", tensor_names(naming, layer, "mlp.gate.e_score_correction", "bias"), shape.experts));
+  }
+  const int routing = graph_.router(graph_.module(std::move(gate)), x, params);
+
+  graph::Module experts{.path = layer_path(layer, "mlp.experts"),
+                        .op = "moe",
+                        .classes = {"moe.experts", "moe"},
+                        .layer = layer};
+  experts.weights = {tensors_.experts("gate", layer, shape.experts, shape.intermediate, hidden()),
+                     tensors_.experts("up", layer, shape.experts, shape.intermediate, hidden()),
+                     tensors_.experts("down", layer, shape.experts, hidden(), shape.intermediate)};
+  return graph_.moe(graph_.module(std::move(experts)), x, routing,
+                    {.experts = shape.experts,
+                     .top_k = params.top_k,
+                     .hidden = hidden(),
+                     .intermediate = shape.intermediate});
+}
+
+int Net::add_cache(int64_t width) {
+  model_.info.cache_width.push_back(width);
+  return static_cast<int>(model_.info.cache_width.size()) - 1;
+}
+
+int Net::embedding() {
+  graph::Module module{.path = "model.embed_tokens", .op = "embedding", .classes = {"embedding"}};
+  module.weights = {tensors_.matrix("weight",
+                                    tensor_names(config_.naming(), -1, module.path, "weight"),
+                                    model_.info.vocab, hidden())};
+  return graph_.embedding(graph_.module(std::move(module)));
+}
+
+int Net::head(int x) {
+  const Key tie{"tie_word_embeddings", {}};
+  auto names = tensor_names(config_.naming(), -1, "lm_head", "weight");
+  // A head that is neither there nor declared absent is an error.
+  const bool tied = config_.flag_or(tie, !config_.has(tie) && tensors_.find(names) == nullptr);
+  if (tied) names = tensor_names(config_.naming(), -1, "model.embed_tokens", "weight");
+  graph::Module module{.path = "lm_head", .op = "linear", .classes = {"head", "linear"}};
+  module.weights = {tensors_.matrix("weight", names, model_.info.vocab, hidden())};
+  return graph_.linear(graph_.module(std::move(module)), x);
+}
+
+void Net::check_experts_per_token() const {
+  const std::vector<int>& moe = model_.info.moe_layers;
+  if (experts_.all && moe.empty()) {
+    throw_input("experts per token can't be set: the model (" + model_.info.architecture +
+                    ") has no routed experts",
+                source_.where);
+  }
+  for (const auto& [layer, count] : experts_.by_layer) {
+    if (std::find(moe.begin(), moe.end(), layer) != moe.end()) continue;
+    throw_input("experts per token of layer " + std::to_string(layer) +
+                    " can't be set: the layer has no routed experts",
+                source_.where,
+                {moe.empty() ? "no layer of the model (" + model_.info.architecture + ") has any"
+                             : "layers with routed experts: " + numbers(moe)});
+  }
+}
+
+graph::Model Net::build(const Block& attention, const Block& mlp) {
+  int x = embedding();
+  for (int layer = 0; layer < layers(); ++layer) {
+    graph_.set_layer(layer);
+    const int a = attention(layer, norm(layer, "input_layernorm", x, hidden(), eps_, {"norm"}));
+    x = graph_.add(x, a);
+    const int m = mlp(layer, norm(layer, "post_attention_layernorm", x, hidden(), eps_, {"norm"}));
+    x = graph_.add(x, m);
+  }
+  graph_.set_layer(-1);
+  x = graph_.last_rows(x);
+  graph_.logits(head(norm(-1, "model.norm", x, hidden(), eps_, {"norm"})));
+  check_experts_per_token();
+  return std::move(model_);
+}
+
+}  // namespace ktx::model

@@ -1,0 +1,90 @@
+// What every decoder-only architecture is made of: common sizes and the blocks they share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/graph.hpp"
+#include "model/config.hpp"
+#include "model/model.hpp"
+#include "model/weights.hpp"
+
+namespace ktx::model {
+
+/// The routed experts of a layer.
+struct MoeShape {
+  int experts = 0;
+  int top_k = 0;  // experts a token, as the checkpoint says
+  int intermediate = 0;
+  bool selection_bias = false;  // the router has e_score_correction_bias
+  graph::RouterParams router;   // groups, scores and scale; experts and top_k are filled in
+};
+
+/// A model in the making. Functions that make modules take a layer and the module's path below it,
+/// in Hugging Face names; layer -1 is outside the layers. x and results are values of the graph.
+class Net {
+ public:
+  using Classes = std::vector<std::string>;
+
+  /// Reads the sizes that all architectures have.
+  Net(const Source& source, const Config& config, const ExpertsPerToken& experts,
+      std::string architecture);
+  Net(const Net&) = delete;
+  Net& operator=(const Net&) = delete;
+
+  const Config& config() const noexcept { return config_; }
+  const Tensors& tensors() const noexcept { return tensors_; }
+  graph::GraphBuilder& graph() noexcept { return graph_; }
+  int layers() const noexcept { return model_.info.layers; }
+  int hidden() const noexcept { return model_.info.hidden; }
+  int64_t context() const noexcept { return model_.info.context; }
+  float eps() const noexcept { return eps_; }
+
+  /// The checkpoint counts layers that are not run.
+  void set_layers(int layers) noexcept { model_.info.layers = layers; }
+
+  /// A norm over groups of `size` columns.
+  int norm(int layer, std::string_view module, int x, int64_t size, float eps, Classes classes);
+  /// A projection of `in` to `out` columns.
+  int linear(int layer, std::string_view module, int x, int64_t out, int64_t in, Classes classes,
+             bool bias = false);
+  /// Whether a projection has a bias: Hugging Face's configuration says so by a flag, a GGUF file
+  /// by having the tensor.
+  bool has_bias(int layer, std::string_view module, bool flag) const;
+
+  /// down(silu(gate x) * up x), of modules `<prefix>.gate_proj` and so on.
+  int gated_mlp(int layer, const std::string& prefix, int x, int intermediate,
+                const Classes& classes, bool bias = false);
+  /// The MLP of a layer without experts.
+  int dense_mlp(int layer, int x, int intermediate, bool bias = false);
+  /// Router and routed experts. An input error when as many experts as asked for can't be chosen.
+  int routed_experts(int layer, int x, const MoeShape& shape);
+
+  /// Adds a cache of `numbers` a token and returns its index.
+  int add_cache(int64_t numbers);
+  /// A module that is in the checkpoint and not run.
+  void add_unused(graph::Module module) { graph_.module(std::move(module)); }
+
+  /// One block of a layer: takes the layer and its normed input, gives what is added to the stream.
+  using Block = std::function<int(int layer, int x)>;
+  /// Embedding, the layers with their norms and residual sums, the head. Call once.
+  graph::Model build(const Block& attention, const Block& mlp);
+
+ private:
+  int embedding();
+  int head(int x);
+  int experts_per_token(int layer, const MoeShape& shape) const;
+  void check_experts_per_token() const;
+
+  const Source& source_;
+  const Config& config_;
+  const ExpertsPerToken& experts_;
+  Tensors tensors_;
+  graph::Model model_;
+  graph::GraphBuilder graph_;
+  float eps_ = 0;
+};
+
+}  // namespace ktx::model

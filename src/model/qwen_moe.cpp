@@ -1,0 +1,136 @@
+// Qwen2-MoE (arXiv 2407.10671) and Qwen3-MoE (arXiv 2505.09388).
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "model/archs.hpp"
+#include "model/gqa.hpp"
+#include "model/net.hpp"
+
+namespace ktx::model {
+namespace {
+
+/// Which layers have experts, and the MLP of those that have none.
+struct Sparsity {
+  std::vector<int> dense_layers;
+  int step = 1;  // every step-th layer has experts
+  int dense_intermediate = 0;
+};
+
+Sparsity read_sparsity(const Config& config) {
+  Sparsity s;
+  s.dense_layers = config.counts_or_empty({"mlp_only_layers", {}});
+  s.step = config.count_or({"decoder_sparse_step", {}}, 1);
+  s.dense_intermediate = config.count({"intermediate_size", "feed_forward_length"});
+  return s;
+}
+
+bool is_moe(const Net& net, const Sparsity& s, int layer) {
+  if (net.config().gguf()) {  // no key says it: a dense MLP's presence does
+    const auto up = tensor_names(Naming::gguf, layer, "mlp.up_proj", "weight");
+    return net.tensors().find(up) == nullptr;
+  }
+  const bool listed =
+      std::find(s.dense_layers.begin(), s.dense_layers.end(), layer) != s.dense_layers.end();
+  return !listed && (layer + 1) % s.step == 0;
+}
+
+/// A size that old GGUF files leave out is the number of rows of a layer's tensor.
+int size_or_rows(const Net& net, const Key& key, auto names_of_layer) {
+  for (int layer = 0; layer < net.layers() && net.config().gguf() && !net.config().has(key);
+       ++layer) {
+    if (const auto rows = net.tensors().rows_of(names_of_layer(layer))) return *rows;
+  }
+  return net.config().count(key);
+}
+
+MoeShape read_moe(const Net& net) {
+  const Config& config = net.config();
+  MoeShape moe;
+  moe.experts = config.count({"num_experts", "expert_count", "num_local_experts"});
+  moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"});
+  moe.intermediate =
+      size_or_rows(net, {"moe_intermediate_size", "expert_feed_forward_length"},
+                   [](int layer) { return expert_names(Naming::gguf, layer, "gate").stacked; });
+  return moe;
+}
+
+/// Sliding window of a layer, 0 for none.
+struct Windows {
+  int size = 0;
+  std::vector<bool> layers;
+};
+
+Windows read_windows(const Net& net, bool alternating) {
+  const Config& config = net.config();
+  Windows w;
+  w.layers.assign(static_cast<size_t>(net.layers()), false);
+  if (!config.flag_or({"use_sliding_window", {}}, false)) return w;
+  w.size = config.count_or({"sliding_window", {}}, 4096, 0);
+  const Key types_key{"layer_types", {}};
+  const Json* types = config.find(types_key);
+  if (types != nullptr && (!types->is_array() || types->size() != w.layers.size())) {
+    config.fail(types_key, "must be a list of one name a layer");
+  }
+  const int most = config.count_or({"max_window_layers", {}}, 28, 0);
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    w.layers[i] = !alternating       ? true
+                  : types != nullptr ? (*types)[i] == Json("sliding_attention")
+                                     : i % 2 == 0 && static_cast<int>(i) < most;
+  }
+  return w;
+}
+
+}  // namespace
+
+graph::Model build_qwen2_moe(const Source& source, const Config& config,
+                             const ExpertsPerToken& experts, const std::string& model_type) {
+  Net net(source, config, experts, model_type);
+  GqaShape shape = read_gqa(net, RotaryOrder::halves);
+  shape.qkv_bias = config.flag_or({"qkv_bias", {}}, true);
+  const Sparsity sparsity = read_sparsity(config);
+  const Windows windows = read_windows(net, true);
+  MoeShape moe = read_moe(net);
+  moe.router.normalize = config.flag_or({"norm_topk_prob", "expert_weights_norm"}, false);
+  const int shared = size_or_rows(
+      net, {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"}, [](int layer) {
+        return tensor_names(Naming::gguf, layer, "mlp.shared_expert.gate_proj", "weight");
+      });
+  const Net::Classes classes{"linear", "mlp.shared", "mlp", "moe"};
+  const auto mlp = [&](int layer, int x) {
+    if (!is_moe(net, sparsity, layer)) return net.dense_mlp(layer, x, sparsity.dense_intermediate);
+    const int routed = net.routed_experts(layer, x, moe);
+    const int all = net.gated_mlp(layer, "mlp.shared_expert", x, shared, classes);
+    const int gate = net.linear(layer, "mlp.shared_expert_gate", x, 1, net.hidden(), classes);
+    return net.graph().add(routed, net.graph().scale_sigmoid(all, gate));
+  };
+  const auto attention = [&](int layer, int x) {
+    return gqa_attention(net, shape, layer, x,
+                         windows.layers[static_cast<size_t>(layer)] ? windows.size : 0);
+  };
+  return net.build(attention, mlp);
+}
+
+graph::Model build_qwen3_moe(const Source& source, const Config& config,
+                             const ExpertsPerToken& experts, const std::string& model_type) {
+  Net net(source, config, experts, model_type);
+  GqaShape shape = read_gqa(net, RotaryOrder::halves);
+  shape.qkv_bias = shape.output_bias = config.flag_or({"attention_bias", {}}, false);
+  shape.qk_norm = true;
+  const Sparsity sparsity = read_sparsity(config);
+  const Windows windows = read_windows(net, false);
+  MoeShape moe = read_moe(net);
+  // GGUF files don't keep the flag; every published Qwen3-MoE normalizes.
+  moe.router.normalize = config.flag_or({"norm_topk_prob", "expert_weights_norm"}, config.gguf());
+  const auto mlp = [&](int layer, int x) {
+    return is_moe(net, sparsity, layer) ? net.routed_experts(layer, x, moe)
+                                        : net.dense_mlp(layer, x, sparsity.dense_intermediate);
+  };
+  const auto attention = [&](int layer, int x) {
+    return gqa_attention(net, shape, layer, x,
+                         windows.layers[static_cast<size_t>(layer)] ? windows.size : 0);
+  };
+  return net.build(attention, mlp);
+}
+
+}  // namespace ktx::model
