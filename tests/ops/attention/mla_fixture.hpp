@@ -1,0 +1,108 @@
+// A sequence with random inputs and weights for the tests of mla.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/base/buffer.hpp"
+#include "ops/attention/mla.hpp"
+#include "ops/ops_numbers.hpp"
+
+namespace ktx::test {
+
+/// `total` tokens. Matrices f32 in Layout::rows, for the table's reference kernel of matmul.
+struct MlaSequence {
+  MlaSequence() = default;
+  MlaSequence(MlaSequence&&) = default;  // a copy's matrices would point into the original
+
+  graph::MlaParams params;
+  int64_t total = 0;
+  std::vector<float> q, latent, k_rope;
+  std::vector<float> k_b_numbers, v_b_numbers;
+  std::vector<ops::PackedMatrix> k_b, v_b;
+  ops::RopeTable rope;
+
+  int64_t q_width() const { return int64_t(params.heads) * (params.nope + params.rope); }
+  int64_t cache_width() const { return params.kv_lora + params.rope; }
+  int64_t out_width() const { return int64_t(params.heads) * params.v; }
+};
+
+inline std::vector<ops::PackedMatrix> matrices(const std::vector<float>& numbers, int heads,
+                                               int64_t rows, int64_t cols) {
+  std::vector<ops::PackedMatrix> result;
+  for (int h = 0; h < heads; ++h) {
+    const auto* data = reinterpret_cast<const std::byte*>(numbers.data() + h * rows * cols);
+    const ops::MatmulKernel* ref = ops::find_matmul_kernel("ref");
+    result.push_back({data, quant::Format::f32, rows, cols, ref, ref});
+  }
+  return result;
+}
+
+inline MlaSequence make_mla(graph::MlaParams p, int64_t total, uint32_t seed) {
+  p.scale = 1 / std::sqrt(float(p.nope + p.rope));
+  p.rotary.interleaved = true;
+  for (int i = 0; i < p.rope / 2; ++i) {
+    p.rotary.frequency.push_back(std::pow(10000.0f, -2 * float(i) / float(p.rope)));
+  }
+  MlaSequence s;
+  s.params = p;
+  s.total = total;
+  s.q = random_floats(total * (s.q_width() + 1), seed, 2);
+  s.latent = random_floats(total * (p.kv_lora + 2), seed + 1);
+  s.k_rope = random_floats(total * (p.rope + 3), seed + 2, 2);
+  const int64_t kv_lora = p.kv_lora;
+  const float scale = 1 / std::sqrt(float(kv_lora));
+  s.k_b_numbers = random_floats(p.heads * kv_lora * p.nope, seed + 3, scale);
+  s.v_b_numbers = random_floats(p.heads * kv_lora * p.v, seed + 4, scale);
+  s.k_b = matrices(s.k_b_numbers, p.heads, kv_lora, p.nope);
+  s.v_b = matrices(s.v_b_numbers, p.heads, p.v, kv_lora);
+  s.rope = ops::RopeTable(p.rotary, total);
+  return s;
+}
+
+inline ops::MlaArgs mla_args(const MlaSequence& s, std::vector<float>& cache, int64_t begin,
+                             int64_t end, float* out) {
+  return {.params = &s.params,
+          .k_b = s.k_b.data(),
+          .v_b = s.v_b.data(),
+          .rope = &s.rope,
+          .q = s.q.data() + begin * (s.q_width() + 1),
+          .q_stride = s.q_width() + 1,
+          .latent = s.latent.data() + begin * (s.params.kv_lora + 2),
+          .latent_stride = s.params.kv_lora + 2,
+          .k_rope = s.k_rope.data() + begin * (s.params.rope + 3),
+          .k_rope_stride = s.params.rope + 3,
+          .out = out,
+          .out_stride = s.out_width(),
+          .cache = cache.data(),
+          .past = begin,
+          .tokens = end - begin};
+}
+
+using MlaFunction = void (*)(const ops::MlaArgs&, hw::WorkerPool&) noexcept;
+
+/// Outputs of all tokens by `function`, taken `step` at a time.
+inline std::vector<float> run_mla(const MlaSequence& s, const ops::f32::Kernel& kernel, int threads,
+                                  int64_t step, MlaFunction function = ops::mla) {
+  hw::WorkerPool pool(threads);
+  std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
+  base::Buffer scratch(ops::mla_scratch_bytes(s.params, s.k_b[0], s.v_b[0], step, threads));
+  std::vector<float> out(size_t(s.total * s.out_width()));
+  for (int64_t t = 0; t < s.total; t += step) {
+    auto args = mla_args(s, cache, t, std::min(t + step, s.total), out.data() + t * s.out_width());
+    args.kernel = &kernel;
+    args.scratch = scratch.data();
+    function(args, pool);
+  }
+  return out;
+}
+
+inline std::vector<float> run_mla_ref(const MlaSequence& s) {
+  std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
+  std::vector<float> out(size_t(s.total * s.out_width()));
+  ops::mla_ref(mla_args(s, cache, 0, s.total, out.data()));
+  return out;
+}
+
+}  // namespace ktx::test

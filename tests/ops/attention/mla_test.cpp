@@ -1,0 +1,81 @@
+// mla against the expanded formula in double; chunks, threads, packed formats.
+// covers: mla_absorbed, ref
+#include "ops/attention/mla.hpp"
+
+#include <vector>
+
+#include "catch.hpp"
+#include "ops/attention/mla_fixture.hpp"
+
+using namespace ktx;
+using namespace ktx::test;
+
+namespace {
+
+graph::MlaParams shape(int heads, int nope, int rope, int v, int kv_lora) {
+  graph::MlaParams p;
+  p.heads = heads;
+  p.nope = nope;
+  p.rope = rope;
+  p.v = v;
+  p.kv_lora = kv_lora;
+  return p;
+}
+
+std::vector<MlaSequence> sequences() {
+  std::vector<MlaSequence> result;
+  result.push_back(make_mla(shape(1, 16, 16, 16, 16), 1, 1));
+  result.push_back(make_mla(shape(4, 128, 64, 128, 512), 90, 2));
+  result.push_back(make_mla(shape(16, 32, 16, 48, 64), 200, 3));
+  result.push_back(make_mla(shape(3, 13, 6, 7, 35), 140, 4));
+  result.push_back(make_mla(shape(5, 24, 2, 40, 100), 270, 5));
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("mla: agrees with the formula, whole, in chunks and token by token") {
+  for (const MlaSequence& s : sequences()) {
+    const auto expected = run_mla_ref(s);
+    for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
+      if (kernel.isa > hw::detect_isa()) continue;
+      for (int64_t step : {s.total, int64_t(70), int64_t(17), int64_t(1)}) {
+        INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
+        REQUIRE(relative_distance(run_mla(s, kernel, 2, step), expected) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("mla: the number of threads does not change a bit") {
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  for (const MlaSequence& s : sequences()) {
+    for (int64_t step : {int64_t(1), int64_t(45), s.total}) {
+      const auto one = run_mla(s, kernel, 1, step);
+      for (int threads : {2, 3, 5}) REQUIRE(run_mla(s, kernel, threads, step) == one);
+    }
+  }
+}
+
+TEST_CASE("mla: a long cache is split into key ranges") {
+  const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1500, 9);
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const auto expected = run_mla_ref(s);
+  for (int64_t step : {int64_t(1), int64_t(400)}) {
+    REQUIRE(relative_distance(run_mla(s, kernel, 3, step), expected) < 1e-5);
+  }
+}
+
+TEST_CASE("mla_ref: the first token's output is its value, v_b times its latent") {
+  const MlaSequence s = make_mla(shape(2, 8, 4, 5, 12), 1, 11);
+  const auto out = run_mla_ref(s);
+  for (size_t h = 0; h < 2; ++h) {
+    for (size_t j = 0; j < 5; ++j) {
+      double sum = 0;
+      for (size_t i = 0; i < 12; ++i) {
+        sum += double(s.v_b_numbers[(h * 5 + j) * 12 + i]) * s.latent[i];
+      }
+      CHECK(out[h * 5 + j] == Approx(sum).epsilon(1e-6));
+    }
+  }
+}
