@@ -1,0 +1,75 @@
+// Reads members of untrusted JSON objects with checks of their types.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/base/error.hpp"
+#include "core/base/json.hpp"
+
+namespace ktx::text {
+
+/// The member `name`; null when there is none or it is null. `object` must be an object.
+inline const Json* member(const Json& object, std::string_view name) {
+  const auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+/// A member that must be there.
+inline const Json& required(const Json& object, std::string_view name, const std::string& where) {
+  const Json* found = member(object, name);
+  if (found == nullptr) throw_input("'" + std::string(name) + "' is missing", where);
+  return *found;
+}
+
+/// Throws input error unless `value` is an object / an array.
+inline const Json& expect_object(const Json& value, std::string_view name,
+                                 const std::string& where) {
+  if (!value.is_object())
+    throw_input("'" + std::string(name) + "': expected an object, found " + value.type_name(),
+                where);
+  return value;
+}
+inline const Json& expect_array(const Json& value, std::string_view name,
+                                const std::string& where) {
+  if (!value.is_array())
+    throw_input("'" + std::string(name) + "': expected an array, found " + value.type_name(),
+                where);
+  return value;
+}
+
+inline const std::string& expect_string(const Json& value, std::string_view name,
+                                        const std::string& where) {
+  if (!value.is_string())
+    throw_input("'" + std::string(name) + "': expected a string, found " + value.type_name(),
+                where);
+  return value.get_ref<const std::string&>();
+}
+
+/// A boolean member, or `otherwise` when there is none.
+inline bool flag(const Json& object, std::string_view name, bool otherwise,
+                 const std::string& where) {
+  const Json* found = member(object, name);
+  if (found == nullptr) return otherwise;
+  if (!found->is_boolean())
+    throw_input("'" + std::string(name) + "': expected true or false, found " + found->type_name(),
+                where);
+  return found->get<bool>();
+}
+
+/// Token ids are at most this: far above any vocabulary, and a table of them still fits.
+constexpr int32_t most_tokens = 1 << 23;
+
+inline int32_t expect_id(const Json& value, std::string_view name, const std::string& where) {
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() < static_cast<uint64_t>(most_tokens)
+                        : value.is_number_integer() && value.get<int64_t>() >= 0 &&
+                              value.get<int64_t>() < most_tokens;
+  if (!fits)
+    throw_input("'" + std::string(name) + "': expected a token id from 0 to " +
+                    std::to_string(most_tokens - 1) + ", found " + base::dump_json(value),
+                where);
+  return value.get<int32_t>();
+}
+
+}  // namespace ktx::text

@@ -1,0 +1,167 @@
+// PCRE2: compile with limits, match with limits, fall back from JIT to the interpreter.
+#include "text/regex.hpp"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "core/base/error.hpp"
+#include "text/unicode.hpp"
+
+namespace ktx::text {
+
+namespace {
+
+constexpr size_t longest_pattern = size_t{1} << 16;  // code units
+constexpr uint32_t most_steps = 20'000'000;          // of the matcher, for one match
+constexpr uint32_t most_heap = 64 * 1024;            // KiB, for the interpreter's backtracking
+
+template <auto free_function>
+struct Free {
+  template <class T>
+  void operator()(T* p) const noexcept {
+    free_function(p);
+  }
+};
+using Code = std::unique_ptr<pcre2_code, Free<pcre2_code_free>>;
+using CompileContext = std::unique_ptr<pcre2_compile_context, Free<pcre2_compile_context_free>>;
+using MatchContext = std::unique_ptr<pcre2_match_context, Free<pcre2_match_context_free>>;
+using MatchData = std::unique_ptr<pcre2_match_data, Free<pcre2_match_data_free>>;
+
+std::string reason_of(int error) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(error, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+// A pattern as it may stand in a message: not pages of it.
+std::string shown(const std::string& pattern) {
+  if (pattern.size() <= 200) return "'" + pattern + "'";
+  size_t end = 200;
+  while (end > 0 && (static_cast<unsigned char>(pattern[end]) & 0xC0) == 0x80) --end;
+  return "'" + pattern.substr(0, end) + "...'";
+}
+
+template <class T>
+T checked(T pointer) {
+  if (!pointer) throw_environment("out of memory in the regular expression library");
+  return pointer;
+}
+
+}  // namespace
+
+struct Regex::Compiled {
+  std::string pattern, where;
+  Code code;
+  MatchContext limits;
+  bool jit = false;
+
+  // The next match in a valid text.
+  std::optional<Span> match(std::string_view text, size_t start, uint32_t flags,
+                            pcre2_match_data* data) const;
+};
+
+Regex::Regex(std::string pattern, std::string where, RegexOptions options) {
+  auto made = std::make_shared<Compiled>();
+  made->pattern = std::move(pattern);
+  made->where = std::move(where);
+  const CompileContext context(checked(pcre2_compile_context_create(nullptr)));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  pcre2_set_max_pattern_length(context.get(), longest_pattern);
+  uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C;
+  if (options.multiline) flags |= PCRE2_MULTILINE;
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  made->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(made->pattern.data()),
+                                 made->pattern.size(), flags, &error, &offset, context.get()));
+  if (!made->code)
+    throw_input("regular expression " + shown(made->pattern) + " does not compile: " +
+                    reason_of(error) + " at offset " + std::to_string(offset),
+                made->where);
+  made->jit = pcre2_jit_compile(made->code.get(), PCRE2_JIT_COMPLETE) == 0;
+  made->limits.reset(checked(pcre2_match_context_create(nullptr)));
+  pcre2_set_match_limit(made->limits.get(), most_steps);
+  pcre2_set_heap_limit(made->limits.get(), most_heap);
+  compiled_ = std::move(made);
+}
+
+const std::string& Regex::pattern() const noexcept {
+  return compiled_->pattern;
+}
+
+std::optional<Span> Regex::Compiled::match(std::string_view text, size_t start, uint32_t flags,
+                                           pcre2_match_data* data) const {
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data() == nullptr ? "" : text.data());
+  flags |= PCRE2_NO_UTF_CHECK;
+  int found = pcre2_match(code.get(), subject, text.size(), start, flags, data, limits.get());
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT)  // the interpreter backtracks on the heap
+    found = pcre2_match(code.get(), subject, text.size(), start, flags | PCRE2_NO_JIT, data,
+                        limits.get());
+  if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
+  if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT ||
+      found == PCRE2_ERROR_HEAPLIMIT || found == PCRE2_ERROR_RECURSELOOP)
+    throw_input("regular expression " + shown(pattern) + " takes too many steps on a text of " +
+                    std::to_string(text.size()) + " bytes: " + reason_of(found),
+                where, {"nested repeats such as (a+)+ are the usual cause"});
+  if (found == PCRE2_ERROR_NOMEMORY) throw_environment("out of memory while matching", where);
+  if (found < 0) throw_bug("PCRE2 failed: " + reason_of(found), where);
+  const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data);
+  // \K in a lookahead can put the begin behind the end.
+  return Span{std::min(ends[0], ends[1]), ends[1]};
+}
+
+std::optional<Span> Regex::find(std::string_view text, size_t start) const {
+  const MatchData data(
+      checked(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr)));
+  size_t run = 0;  // where the present run of valid UTF-8 begins
+  while (true) {
+    const size_t size = valid_prefix(text.substr(run));
+    if (run + size >= start) {
+      size_t from = start > run ? start - run : 0;
+      while (from < size && (static_cast<unsigned char>(text[run + from]) & 0xC0) == 0x80) ++from;
+      if (const auto m = compiled_->match(text.substr(run, size), from, 0, data.get()))
+        return Span{run + m->first, run + m->second};
+    }
+    run += size;
+    if (run == text.size()) return std::nullopt;
+    run += invalid_prefix(text.substr(run));
+    if (run == text.size()) return std::nullopt;
+  }
+}
+
+void Regex::find_all(std::string_view text, std::vector<Span>& matches) const {
+  const MatchData data(
+      checked(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr)));
+  size_t run = 0;
+  while (run < text.size()) {
+    const std::string_view valid = text.substr(run, valid_prefix(text.substr(run)));
+    size_t at = 0;
+    std::optional<size_t> last_end;
+    while (at <= valid.size()) {
+      const auto m = compiled_->match(valid, at, 0, data.get());
+      if (!m) break;
+      const bool empty = m->first == m->second;
+      if (!(empty && last_end == m->first)) matches.emplace_back(run + m->first, run + m->second);
+      last_end = m->second;
+      at = m->second;
+      if (empty) at += at < valid.size() ? utf8_step(valid.substr(at)).size : 1;
+    }
+    run += valid.size();
+    run += invalid_prefix(text.substr(run));
+  }
+}
+
+std::string escape_regex(std::string_view text) {
+  static constexpr std::string_view special = R"(\^$.[]|()?*+{}#-&~)";
+  std::string out;
+  for (const char c : text) {
+    if (special.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace ktx::text

@@ -1,0 +1,167 @@
+// UTF-8 steps by hand, properties and normalization through utf8proc.
+#include "text/unicode.hpp"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "core/base/error.hpp"
+
+namespace ktx::text {
+
+namespace {
+
+// The second byte of a character is more restricted than 80..BF after some first bytes.
+struct Lead {
+  size_t size = 0;  // of the character; 0: the byte begins none
+  unsigned char low = 0x80, high = 0xBF;
+};
+
+Lead lead_of(unsigned char byte) noexcept {
+  if (byte < 0x80) return {1};
+  if (byte < 0xC2) return {0};
+  if (byte < 0xE0) return {2};
+  if (byte == 0xE0) return {3, 0xA0, 0xBF};
+  if (byte == 0xED) return {3, 0x80, 0x9F};
+  if (byte < 0xF0) return {3};
+  if (byte == 0xF0) return {4, 0x90, 0xBF};
+  if (byte < 0xF4) return {4};
+  if (byte == 0xF4) return {4, 0x80, 0x8F};
+  return {0};
+}
+
+utf8proc_option_t options_of(Normalization form) noexcept {
+  int options = UTF8PROC_STABLE;
+  const bool compose = form == Normalization::nfc || form == Normalization::nfkc;
+  options |= compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  if (form == Normalization::nfkc || form == Normalization::nfkd) options |= UTF8PROC_COMPAT;
+  return static_cast<utf8proc_option_t>(options);
+}
+
+void append_normalized(std::string& out, std::string_view valid, Normalization form) {
+  const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(valid.begin(), valid.end(), ascii)) {
+    out += valid;
+    return;
+  }
+  utf8proc_uint8_t* raw = nullptr;
+  const auto size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()),
+                   static_cast<utf8proc_ssize_t>(valid.size()), &raw, options_of(form));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(raw, &std::free);
+  if (size < 0)
+    throw_environment("text can't be normalised: " + std::string(utf8proc_errmsg(size)));
+  out.append(reinterpret_cast<const char*>(raw), static_cast<size_t>(size));
+}
+
+utf8proc_category_t category(char32_t c) noexcept {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
+
+}  // namespace
+
+Utf8Step utf8_step(std::string_view text) noexcept {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const Lead lead = lead_of(at(0));
+  if (lead.size == 0) return {Utf8Step::invalid, 1};
+  if (lead.size == 1) return {Utf8Step::valid, 1, at(0)};
+  char32_t c = at(0) & (0x7Fu >> lead.size);
+  for (size_t i = 1; i < lead.size; ++i) {
+    if (i == text.size()) return {Utf8Step::truncated, i};
+    const unsigned char low = i == 1 ? lead.low : 0x80, high = i == 1 ? lead.high : 0xBF;
+    if (at(i) < low || at(i) > high) return {Utf8Step::invalid, i};
+    c = c << 6 | (at(i) & 0x3Fu);
+  }
+  return {Utf8Step::valid, lead.size, c};
+}
+
+size_t valid_prefix(std::string_view text) noexcept {
+  size_t at = 0;
+  while (at < text.size()) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+      continue;
+    }
+    const auto step = utf8_step(text.substr(at));
+    if (step.kind != Utf8Step::valid) break;
+    at += step.size;
+  }
+  return at;
+}
+
+size_t invalid_prefix(std::string_view text) noexcept {
+  size_t at = 0;
+  while (at < text.size()) {
+    const auto step = utf8_step(text.substr(at));
+    if (step.kind == Utf8Step::valid) break;
+    at += step.size;
+  }
+  return at;
+}
+
+void append_utf8(std::string& out, char32_t c) {
+  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (c >> shift & 0x3F)); };
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += static_cast<char>(0xC0 | c >> 6);
+    tail(0);
+  } else if (c < 0x10000) {
+    out += static_cast<char>(0xE0 | c >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    out += static_cast<char>(0xF0 | c >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+std::string normalize(std::string_view text, Normalization form) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const size_t valid = valid_prefix(text);
+    append_normalized(out, text.substr(0, valid), form);
+    text.remove_prefix(valid);
+    const size_t invalid = invalid_prefix(text);
+    out += text.substr(0, invalid);
+    text.remove_prefix(invalid);
+  }
+  return out;
+}
+
+bool is_space(char32_t c) noexcept {
+  if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D);
+  if (c == 0x85) return true;
+  const auto k = category(c);
+  return k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
+}
+
+bool is_numeric(char32_t c) noexcept {
+  const auto k = category(c);
+  return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
+}
+
+bool is_word(char32_t c) noexcept {
+  switch (category(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_PC:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace ktx::text

@@ -1,0 +1,43 @@
+// UTF-8 and Unicode facts; the door to utf8proc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ktx::text {
+
+/// What begins at the first byte of a text.
+struct Utf8Step {
+  enum Kind {
+    valid,      // a whole character of `size` bytes
+    invalid,    // `size` bytes that begin no character: what one U+FFFD stands for
+    truncated,  // the begin of a character, cut off by the end of the text; `size` is all there is
+  };
+  Kind kind = invalid;
+  size_t size = 0;
+  char32_t codepoint = 0;  // of a valid one
+};
+
+/// `text` must not be empty. Follows the Unicode standard's table 3-7 (no surrogates, no overlong
+/// forms, at most U+10FFFF) and its advice on maximal subparts for what one U+FFFD replaces.
+Utf8Step utf8_step(std::string_view text) noexcept;
+
+/// Bytes of the longest valid prefix of `text`; and of the longest prefix without a valid character
+/// (what is truncated counts as not valid).
+size_t valid_prefix(std::string_view text) noexcept;
+size_t invalid_prefix(std::string_view text) noexcept;
+
+void append_utf8(std::string& out, char32_t codepoint);
+
+enum class Normalization { nfc, nfd, nfkc, nfkd };
+
+/// The text in that normalization form; bytes that are not valid UTF-8 stay as they are.
+std::string normalize(std::string_view text, Normalization form);
+
+bool is_space(char32_t c) noexcept;    // property White_Space
+bool is_numeric(char32_t c) noexcept;  // categories Nd, Nl, No
+bool is_word(char32_t c) noexcept;     // letters, marks, decimal numbers, connector punctuation
+
+}  // namespace ktx::text
