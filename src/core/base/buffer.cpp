@@ -21,9 +21,10 @@ Buffer::Buffer(size_t size, bool huge) : size_(size) {
   const size_t page = huge ? huge_page : small_page;
   const bool fits = size < SIZE_MAX - 2 * page;
   map_size_ = (size + page - 1) / page * page + (huge ? page : 0);
-  map_ = fits ? ::mmap(nullptr, map_size_, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-              : MAP_FAILED;
+  // Without MAP_NORESERVE, so that the kernel refuses what can't fit into memory and swap.
+  map_ =
+      fits ? ::mmap(nullptr, map_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+           : MAP_FAILED;
   if (map_ == MAP_FAILED) {
     map_ = nullptr;
     throw_environment("not enough memory for " + format_bytes(size));
@@ -33,7 +34,9 @@ Buffer::Buffer(size_t size, bool huge) : size_(size) {
   if (huge) ::madvise(data_, map_size_ - page, MADV_HUGEPAGE);
 }
 
-Buffer::~Buffer() { free(); }
+Buffer::~Buffer() {
+  free();
+}
 
 Buffer::Buffer(Buffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),

@@ -7,9 +7,12 @@ namespace ktx {
 
 std::string_view to_string(ErrorCategory category) noexcept {
   switch (category) {
-    case ErrorCategory::input: return "input";
-    case ErrorCategory::environment: return "environment";
-    case ErrorCategory::bug: break;
+    case ErrorCategory::input:
+      return "input";
+    case ErrorCategory::environment:
+      return "environment";
+    case ErrorCategory::bug:
+      break;
   }
   return "bug";
 }

@@ -6,11 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.hpp"
 
@@ -19,7 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string why() { return std::strerror(errno); }
+std::string why() {
+  return std::strerror(errno);
+}
 
 struct Descriptor {
   int fd = -1;
@@ -29,50 +31,66 @@ struct Descriptor {
 };
 
 // Writes all bytes and flushes them to the disk; empty on success, else the reason.
-std::string write_all(const fs::path& file, std::string_view bytes) {
-  const Descriptor out{::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-  if (out.fd < 0) return why();
+std::string write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::write(out.fd, bytes.data(), bytes.size());
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return why();
     bytes.remove_prefix(static_cast<size_t>(n));
   }
   // A pipe or a character device can't be synced (EINVAL): nothing to wait for there.
-  if (::fsync(out.fd) != 0 && errno != EINVAL) return why();
+  if (::fsync(fd) != 0 && errno != EINVAL) return why();
   return {};
+}
+
+// /dev/stdout and the like: nothing to rename.
+std::string write_special(const fs::path& file, std::string_view bytes) {
+  const Descriptor out{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
+  return out.fd < 0 ? why() : write_all(out.fd, bytes);
+}
+
+std::string write_renamed(const fs::path& file, std::string_view bytes) {
+  fs::path partial = file;
+  partial += ".partial";
+  std::string reason;
+  {
+    const Descriptor out{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (out.fd < 0) return why();
+    reason = write_all(out.fd, bytes);
+  }
+  if (reason.empty() && ::rename(partial.c_str(), file.c_str()) != 0) reason = why();
+  if (!reason.empty()) ::unlink(partial.c_str());
+  return reason;
 }
 
 }  // namespace
 
 std::string read_text(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::error_code ec;
-  if (!in || fs::is_directory(file, ec)) throw_input("can't be read: " + why(), file.string());
-  std::ostringstream text;
-  text << in.rdbuf();
-  return std::move(text).str();
+  const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (in.fd < 0) throw_input("can't be read: " + why(), file.string());
+  std::string text;
+  std::vector<char> part(size_t{1} << 16);
+  for (;;) {
+    const ssize_t n = ::read(in.fd, part.data(), part.size());
+    if (n == 0) return text;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_input("can't be read: " + why(), file.string());
+    text.append(part.data(), static_cast<size_t>(n));
+  }
 }
 
 void write_file(const fs::path& file, std::string_view bytes) {
   std::error_code ec;
-  const bool special = fs::exists(file, ec) && !fs::is_regular_file(file, ec);
-  if (special) {  // /dev/stdout and the like: nothing to rename
-    if (auto reason = write_all(file, bytes); !reason.empty())
-      throw_environment("can't be written: " + reason, file.string());
-    return;
-  }
-  fs::path partial = file;
-  partial += ".partial";
-  std::string reason = write_all(partial, bytes);
-  if (reason.empty() && ::rename(partial.c_str(), file.c_str()) != 0) reason = why();
-  if (reason.empty()) return;
-  ::unlink(partial.c_str());
-  throw_environment("can't be written: " + reason, file.string());
+  const fs::path real = fs::is_symlink(file, ec) ? fs::weakly_canonical(file, ec) : file;
+  const fs::path& target = ec || real.empty() ? file : real;
+  const bool special = fs::exists(target, ec) && !fs::is_regular_file(target, ec);
+  const auto reason = special ? write_special(target, bytes) : write_renamed(target, bytes);
+  if (!reason.empty()) throw_environment("can't be written: " + reason, file.string());
 }
 
 MappedFile::MappedFile(const fs::path& file) : path_(file) {
-  const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  // Opening a named pipe would wait for its writer.
+  const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (in.fd < 0) throw_input("can't be opened: " + why(), file.string());
   struct stat status {};
   if (::fstat(in.fd, &status) != 0) throw_input("can't be read: " + why(), file.string());
@@ -104,21 +122,35 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 namespace {
-// madvise wants page-aligned ranges: prefetch grows to whole pages, release shrinks to them.
+
+size_t page() noexcept {
+  return static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
 void advise(const std::byte* data, size_t begin, size_t end, int advice) noexcept {
   if (data != nullptr && begin < end)
     ::madvise(const_cast<std::byte*>(data) + begin, end - begin, advice);
 }
-size_t page() noexcept { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
+
+// The end of a range, inside a file of `total` bytes.
+size_t end_of(size_t offset, size_t size, size_t total) noexcept {
+  return offset >= total ? total : offset + std::min(size, total - offset);
+}
+
 }  // namespace
 
+// madvise wants page-aligned ranges: prefetch grows to whole pages, release shrinks to them.
+// Neither may leave the mapping: beyond it lies other memory of the process.
 void MappedFile::prefetch(size_t offset, size_t size) const noexcept {
-  advise(data_, offset / page() * page(), offset + size, MADV_WILLNEED);
+  advise(data_, offset / page() * page(), end_of(offset, size, size_), MADV_WILLNEED);
 }
 
 void MappedFile::release(size_t offset, size_t size) const noexcept {
   const size_t p = page();
-  advise(data_, (offset + p - 1) / p * p, (offset + size) / p * p, MADV_DONTNEED);
+  const size_t end = end_of(offset, size, size_);
+  if (offset >= end) return;
+  const size_t last = end == size_ ? (end + p - 1) / p * p : end / p * p;
+  advise(data_, (offset + p - 1) / p * p, last, MADV_DONTNEED);
 }
 
 }  // namespace ktx::base

@@ -1,4 +1,4 @@
-// Files: reading whole, mapping read-only, writing so that a failure is an error and never a half file.
+// Files: read whole, map read-only, write so that a failure leaves no half file.
 #pragma once
 
 #include <cstddef>

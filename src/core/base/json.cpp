@@ -2,7 +2,6 @@
 #include "core/base/json.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,9 +14,10 @@ namespace ktx::base {
 
 namespace {
 
-// Builds a Json from parse events. nlohmann's own builder looks each new key up among the keys
-// before it, which an ordered object does by linear search: half a minute for a tokenizer's
-// vocabulary of 128,000 keys. This one appends, and looks for repeated keys once per object.
+constexpr size_t max_depth = 1000;
+
+// Builds a Json from parse events, as nlohmann's own builder does, but refuses repeated keys and
+// deep nesting.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   bool null() override { return add(nullptr); }
@@ -31,18 +31,11 @@ class Builder : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool start_object(std::size_t) override { return open(Json::object()); }
   bool key(string_t& name) override {
-    members(*open_.back()).emplace_back(std::move(name), nullptr);
-    return true;
+    const auto [member, fresh] = open_.back()->get_ref<Json::object_t&>().emplace(name, nullptr);
+    if (!fresh) problem = "the key '" + name + "' is there twice";
+    return fresh;
   }
-  bool end_object() override {
-    std::vector<std::string_view> keys;
-    for (const auto& member : members(*open_.back())) keys.push_back(member.first);
-    std::sort(keys.begin(), keys.end());
-    const auto twice = std::adjacent_find(keys.begin(), keys.end());
-    if (twice == keys.end()) return close();
-    repeated_key = std::string(*twice);
-    return false;
-  }
+  bool end_object() override { return close(); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
     error_position = position;
@@ -50,18 +43,15 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   Json root;
-  std::optional<std::string> repeated_key;
-  size_t error_position = 0;
+  std::string problem;        // of valid JSON; empty: a syntax error at error_position
+  size_t error_position = 0;  // bytes read, the wrong one included
 
  private:
-  static Json::object_t::Container& members(Json& object) {
-    return object.get_ref<Json::object_t&>();
-  }
   // A container stays where it is while it is open: its parent grows only after it was closed.
   Json& slot() {
     if (open_.empty()) return root;
     Json& parent = *open_.back();
-    if (parent.is_object()) return members(parent).back().second;
+    if (parent.is_object()) return parent.get_ref<Json::object_t&>().back().second;
     parent.push_back(nullptr);
     return parent.back();
   }
@@ -70,6 +60,10 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json container) {
+    if (open_.size() == max_depth) {
+      problem = "nested deeper than " + std::to_string(max_depth) + " levels";
+      return false;
+    }
     Json& place = slot();
     place = std::move(container);
     open_.push_back(&place);
@@ -88,10 +82,8 @@ class Builder : public nlohmann::json_sax<Json> {
 Json parse_json(std::string_view text, const std::string& where) {
   Builder builder;
   if (Json::sax_parse(text, &builder)) return std::move(builder.root);
-  if (builder.repeated_key)
-    throw_input("not valid JSON: the key '" + *builder.repeated_key + "' is there twice", where);
-  const size_t at =
-      std::min(builder.error_position == 0 ? 0 : builder.error_position - 1, text.size());
+  if (!builder.problem.empty()) throw_input("not valid JSON: " + builder.problem, where);
+  const size_t at = std::min(std::max<size_t>(builder.error_position, 1) - 1, text.size());
   const auto before = text.substr(0, at);
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const size_t start = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;

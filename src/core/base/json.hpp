@@ -6,13 +6,17 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/object_map.hpp"
+
 namespace ktx {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::basic_json<base::ObjectMap>;
 
 namespace base {
 
-/// Parses text. Throws input error naming `where` (a file) with line and column.
+/// Parses text. Throws input error naming `where` (a file) with line and column of what is no JSON;
+/// a repeated key and more than 1000 nested levels (copying and printing recurse) are errors as
+/// well.
 Json parse_json(std::string_view text, const std::string& where);
 
 /// Reads and parses a file. Throws input error when it can't be read or parsed.

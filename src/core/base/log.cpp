@@ -19,24 +19,26 @@ LogLevel from_spdlog(spdlog::level::level_enum level) {
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::info: return spdlog::level::info;
-    case LogLevel::warning: break;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warning:
+      break;
   }
   return spdlog::level::warn;
 }
 
 class CallbackSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  void set(LogSink sink) {
+  void set(LogSink callback) {
     const std::lock_guard lock(mutex_);
-    sink_ = std::move(sink);
+    sink_ = std::move(callback);
   }
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    if (sink_)
-      sink_(from_spdlog(message.level), {message.payload.data(), message.payload.size()});
+    if (sink_) sink_(from_spdlog(message.level), {message.payload.data(), message.payload.size()});
   }
   void flush_() override {}
 
@@ -47,6 +49,11 @@ class CallbackSink final : public spdlog::sinks::base_sink<std::mutex> {
 struct Logger {
   std::shared_ptr<CallbackSink> sink = std::make_shared<CallbackSink>();
   spdlog::logger logger{"ktx", sink};
+
+  // By default spdlog prints a sink's exception to stderr; the library never prints.
+  Logger() {
+    logger.set_error_handler([](const std::string&) {});
+  }
 };
 
 Logger& logger() {

@@ -12,16 +12,22 @@ namespace ktx::base {
 
 namespace {
 
-// Levenshtein distance with swaps of neighbours counted once (optimal string alignment).
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+// Levenshtein distance with swaps of neighbours counted once (optimal string alignment), ignoring
+// the case of ASCII letters.
 size_t edit_distance(std::string_view a, std::string_view b) {
+  const auto same = [&](size_t i, size_t j) { return lower(a[i]) == lower(b[j]); };
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
   for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
   for (size_t i = 1; i <= a.size(); ++i)
     for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1,
-                          d[i - 1][j - 1] + (a[i - 1] != b[j - 1] ? 1 : 0)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+      d[i][j] = std::min(
+          {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same(i - 1, j - 1) ? 0 : 1)});
+      if (i > 1 && j > 1 && same(i - 1, j - 2) && same(i - 2, j - 1))
         d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   return d[a.size()][b.size()];
@@ -47,9 +53,14 @@ constexpr std::array<Unit, 10> units{{{"", 1},
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& names,
                                  size_t most) {
   std::vector<std::pair<size_t, std::string>> found;
+  const size_t limit = std::max<size_t>(1, word.size() / 3);
   for (const auto& name : names) {
-    const size_t distance = edit_distance(word.substr(0, 200), name);
-    if (distance <= std::max<size_t>(1, word.size() / 3)) found.emplace_back(distance, name);
+    // The distance is at least the difference of the lengths: a huge word costs nothing.
+    const size_t least =
+        word.size() > name.size() ? word.size() - name.size() : name.size() - word.size();
+    if (word.empty() || least > limit) continue;
+    const size_t distance = edit_distance(word, name);
+    if (distance <= limit) found.emplace_back(distance, name);
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -85,7 +96,11 @@ std::string format_bytes(uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  const int decimals = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  // 1000 to 1023 of the smaller unit are below 1 of this one.
+  const int decimals = unit == 0 || value >= 99.95 ? 0
+                       : value >= 9.995            ? 1
+                       : value >= 0.9995           ? 2
+                                                   : 3;
   std::array<char, 48> text{};
   std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, names[unit]);
   return text.data();
@@ -94,7 +109,7 @@ std::string format_bytes(uint64_t bytes) {
 std::optional<uint64_t> parse_bytes(std::string_view text) {
   double value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || !(value >= 0)) return std::nullopt;
+  if (error != std::errc{} || !(value >= 0) || std::signbit(value)) return std::nullopt;
   auto rest = text.substr(static_cast<size_t>(stop - text.data()));
   while (!rest.empty() && rest.front() == ' ') rest.remove_prefix(1);
   for (const auto& unit : units)

@@ -9,7 +9,8 @@
 
 namespace ktx::base {
 
-/// The names closest to `word` by edit distance (a third of its length at most), best first.
+/// The names closest to `word` by edit distance (a third of its length at most, upper and lower
+/// case alike), best first.
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& names,
                                  size_t most = 3);
 
@@ -21,7 +22,7 @@ std::vector<std::string> suggestions(std::string_view word, const std::vector<st
 /// "a, b, c"
 std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
 
-/// 1536 -> "1.5 KiB"; three significant digits.
+/// 1536 -> "1.50 KiB"; three significant digits.
 std::string format_bytes(uint64_t bytes);
 
 /// "382GiB", "14 GiB", "512MiB", "2TB", "123" -> bytes; nothing when it is not a size.

@@ -1,6 +1,7 @@
 // YAML through yaml-cpp, copied into ktx's own tree so that no other file sees yaml-cpp.
 #include "core/base/yaml.hpp"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
@@ -15,36 +16,71 @@ namespace ktx::base {
 namespace {
 
 constexpr int max_depth = 64;
+constexpr size_t most_shown = 80;  // characters of a text in a message
 
 std::string position(const std::string& file, const YAML::Mark& mark) {
   if (mark.is_null()) return file;
   return file + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
 }
 
-Yaml convert(const YAML::Node& node, const std::string& file, int depth) {
-  Yaml out;
-  out.where = position(file, node.Mark());
-  if (depth > max_depth) throw_input("YAML nested deeper than 64 levels", out.where);
-  if (node.IsScalar()) {
-    out.kind = YamlKind::scalar;
-    out.scalar = node.Scalar();
-    out.quoted = node.Tag() == "!";
-  } else if (node.IsSequence()) {
-    out.kind = YamlKind::sequence;
-    for (const auto& item : node) out.items.push_back(convert(item, file, depth + 1));
-  } else if (node.IsMap()) {
-    out.kind = YamlKind::map;
+// Copies the tree. Aliases are expanded, so a small text can stand for a huge tree: what a node
+// costs is taken from a budget.
+class Converter {
+ public:
+  explicit Converter(const std::string& file) : file_(file) {}
+
+  Yaml convert(const YAML::Node& node, int depth) {
+    Yaml out;
+    out.where = position(file_, node.Mark());
+    if (depth > max_depth) throw_input("YAML nested deeper than 64 levels", out.where);
+    charge(node, out.where);
+    check_tag(node.Tag(), out.where);
+    if (node.IsScalar()) {
+      out.kind = YamlKind::scalar;
+      out.scalar = node.Scalar();
+      out.quoted = node.Tag() == "!";
+    } else if (node.IsSequence()) {
+      out.kind = YamlKind::sequence;
+      for (const auto& item : node) out.items.push_back(convert(item, depth + 1));
+    } else if (node.IsMap()) {
+      out.kind = YamlKind::map;
+      convert_entries(node, out, depth);
+    }
+    return out;
+  }
+
+ private:
+  void convert_entries(const YAML::Node& node, Yaml& out, int depth) {
     std::set<std::string> seen;
     for (const auto& entry : node) {
-      Yaml key = convert(entry.first, file, depth + 1);
+      Yaml key = convert(entry.first, depth + 1);
       if (key.kind != YamlKind::scalar) throw_input("a key must be a plain word", key.where);
       if (!seen.insert(key.scalar).second)
         throw_input("key '" + key.scalar + "' is given twice", key.where);
-      out.entries.emplace_back(std::move(key), convert(entry.second, file, depth + 1));
+      Yaml value = convert(entry.second, depth + 1);
+      // An empty value has no position of its own in yaml-cpp.
+      if (value.kind == YamlKind::null) value.where = key.where;
+      out.entries.emplace_back(std::move(key), std::move(value));
     }
   }
-  return out;
-}
+
+  // yaml-cpp gives "?" to plain and "!" to quoted scalars.
+  static void check_tag(const std::string& tag, const std::string& where) {
+    if (!tag.empty() && tag != "?" && tag != "!")
+      throw_input("expected a plain YAML value, found the tag '" + tag + "'", where);
+  }
+
+  void charge(const YAML::Node& node, const std::string& where) {
+    const size_t cost = 1 + (node.IsScalar() ? node.Scalar().size() / 64 : 0);
+    if (cost > budget_)
+      throw_input("YAML larger than a million nodes (of 64 characters), its aliases expanded",
+                  where);
+    budget_ -= cost;
+  }
+
+  const std::string& file_;
+  size_t budget_ = 1'000'000;
+};
 
 [[noreturn]] void wrong(const Yaml& node, std::string_view what, const char* expected) {
   throw_input(std::string(what) + ": expected " + expected + ", found " + node.describe(),
@@ -61,10 +97,15 @@ const Yaml* Yaml::find(std::string_view key) const noexcept {
 
 std::string Yaml::describe() const {
   switch (kind) {
-    case YamlKind::scalar: return "'" + scalar + "'";
-    case YamlKind::sequence: return "a list";
-    case YamlKind::map: return "a map";
-    case YamlKind::null: break;
+    case YamlKind::scalar:
+      return scalar.size() <= most_shown ? "'" + scalar + "'"
+                                         : "'" + scalar.substr(0, most_shown) + "...'";
+    case YamlKind::sequence:
+      return "a list";
+    case YamlKind::map:
+      return "a map";
+    case YamlKind::null:
+      break;
   }
   return "nothing";
 }
@@ -110,7 +151,13 @@ const std::vector<std::pair<Yaml, Yaml>>& Yaml::as_map(std::string_view what) co
 
 Yaml parse_yaml(const std::string& text, const std::string& file) {
   try {
-    return convert(YAML::Load(text), file, 0);
+    const auto documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      throw_input("expected one YAML document, found " + std::to_string(documents.size()),
+                  position(file, documents[1].Mark()));
+    return Converter(file).convert(documents.empty() ? YAML::Node() : documents[0], 0);
+  } catch (const YAML::DeepRecursion& e) {  // its text is "bad file"
+    throw_input("YAML nested too deeply", position(file, e.mark));
   } catch (const YAML::Exception& e) {
     throw_input("not valid YAML: " + e.msg, position(file, e.mark));
   }

@@ -15,11 +15,11 @@ enum class YamlKind { null, scalar, sequence, map };
 class Yaml {
  public:
   YamlKind kind = YamlKind::null;
-  std::string scalar;                            // kind == scalar: the text as written
-  bool quoted = false;                           // the scalar was written in quotes
-  std::vector<Yaml> items;                       // kind == sequence
-  std::vector<std::pair<Yaml, Yaml>> entries;    // kind == map, in file order; keys are scalars
-  std::string where;                             // "file:line:column", from 1
+  std::string scalar;                          // kind == scalar: the text as written
+  bool quoted = false;                         // the scalar was written in quotes
+  std::vector<Yaml> items;                     // kind == sequence
+  std::vector<std::pair<Yaml, Yaml>> entries;  // kind == map, in file order; keys are scalars
+  std::string where;                           // "file:line:column", from 1
 
   /// The value of a key, or nullptr.
   const Yaml* find(std::string_view key) const noexcept;

@@ -25,7 +25,22 @@ std::string_view name(Isa isa) noexcept;
 std::optional<Isa> find_isa(std::string_view name) noexcept;
 std::vector<std::string> isa_names();
 
-/// The highest level this CPU and its operating system support (CPUID, XGETBV).
+/// What CPUID and XGETBV answer; all zero on other CPUs than x86-64.
+struct CpuRegisters {
+  uint32_t leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
+  uint64_t xcr0 = 0;  // which register states the operating system saves
+};
+CpuRegisters read_cpu_registers() noexcept;
+
+/// The highest level that these registers stand for.
+Isa isa_of(const CpuRegisters& cpu) noexcept;
+
+/// Asks Linux for the right to use AMX's tile data in this process, all its threads included.
+/// False: refused, AMX instructions would be illegal. Asking again is harmless.
+bool request_amx() noexcept;
+
+/// The highest level this CPU and its operating system support. Calls request_amx() when it is an
+/// AMX level.
 Isa detect_isa() noexcept;
 
 /// detect_isa(), or the level that the environment variable KTX_ISA names.

@@ -12,10 +12,10 @@
 namespace ktx::hw {
 
 struct NumaNode {
-  int id = 0;                     // the operating system's number
+  int id = 0;  // the operating system's number
   uint64_t memory_bytes = 0;
-  std::vector<int> cpus;          // logical CPUs, first hardware threads of each core first
-  int cores = 0;                  // physical cores
+  std::vector<int> cpus;  // logical CPUs, first hardware threads of each core first
+  int cores = 0;          // physical cores
 };
 
 struct Gpu {
@@ -24,38 +24,41 @@ struct Gpu {
 };
 
 struct Machine {
-  std::string name;               // the CPU's model name, or the YAML file's `name`
+  std::string name;  // the CPU's model name, or the YAML file's `name`
   Isa isa = Isa::scalar;
-  double read_bandwidth = 0;      // bytes/s of all nodes together; 0: not known
-  uint64_t l2_bytes = 0;          // of one core
-  uint64_t l3_bytes = 0;          // of one package
-  std::vector<NumaNode> nodes;    // at least one
-  std::vector<Gpu> gpus;          // filled in by core/device
+  double read_bandwidth = 0;    // bytes/s of all nodes together; 0: not known
+  uint64_t l2_bytes = 0;        // of one core
+  uint64_t l3_bytes = 0;        // of one package
+  std::vector<NumaNode> nodes;  // at least one
+  std::vector<Gpu> gpus;        // filled in by core/device
 
   int cpu_count() const noexcept;
   int core_count() const noexcept;
   uint64_t memory_bytes() const noexcept;
 };
 
-/// This box through hwloc, restricted to the CPUs this process may use. GPUs are left empty.
-/// The ISA is usable_isa().
+/// This box through hwloc, restricted to the CPUs this process may use; a NUMA node without one is
+/// left out. GPUs are left empty. The ISA is usable_isa(). Throws environment error.
 Machine detect_machine();
 
 /// A box described in YAML, e.g. for planning on a laptop:
 ///   name: two-socket Xeon
 ///   isa: amx_int8
-///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}   # or a list, one entry a node
-///   read_bandwidth: 300GB/s
-///   gpus: [{name: RTX 4090, memory: 24GiB}]
-/// Throws input error with file:line:column.
+///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}   # each; or a list, one entry a
+///   node read_bandwidth: 300GB/s                                     # all nodes together l2: 2MiB
+///   # of one core l3: 60MiB                                                   # of one package
+///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2}]
+/// Only isa and nodes (cores, memory) must be there. Throws input error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);
 Machine parse_machine(const base::Yaml& yaml);
 
-/// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA.
+/// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA. Throws
+/// input error when hwloc does not understand it.
 Machine synthetic_machine(const std::string& description, Isa isa);
 
-/// Bytes/s that all CPUs of this process together read from memory larger than the caches; measured
-/// for about `seconds`. Uses 2 MiB pages where the kernel gives them.
+/// Bytes/s that `threads` pinned threads together read from memory larger than the caches; measured
+/// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages where the kernel gives
+/// them.
 double measure_read_bandwidth(int threads, double seconds = 0.2);
 
 }  // namespace ktx::hw

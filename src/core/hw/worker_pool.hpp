@@ -13,8 +13,8 @@ namespace ktx::hw {
 /// called from one thread at a time. Idle workers spin briefly, then sleep.
 class WorkerPool {
  public:
-  /// threads: at least 1, the caller included. cpus: the logical CPUs to pin workers 1.. to (worker i
-  /// to cpus[i % size]); empty: no pinning. The calling thread is never pinned.
+  /// threads: at least 1, the caller included. cpus: the logical CPUs to pin workers 1.. to (worker
+  /// i to cpus[i % size]); empty: no pinning. The calling thread is never pinned.
   explicit WorkerPool(int threads, std::vector<int> cpus = {});
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -31,8 +31,8 @@ class WorkerPool {
     run_raw(call, const_cast<void*>(static_cast<const void*>(std::addressof(body))));
   }
 
-  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks of at most `grain`, handed
-  /// out as workers get free. Runs on the caller alone when one chunk holds all.
+  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks of at most `grain`,
+  /// handed out as workers get free. Runs on the caller alone when one chunk holds all.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) noexcept {
     auto call = [](void* context, int64_t begin, int64_t end, int worker) noexcept {

@@ -1,0 +1,165 @@
+// Machines described in YAML.
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/hw/machine.hpp"
+
+namespace ktx::hw {
+
+using base::Yaml;
+
+namespace {
+
+constexpr int64_t most_nodes = 256;
+constexpr int64_t most_cpus = 65536;  // of one node
+constexpr int64_t most_gpus = 1024;
+
+// Throws for a value that is no map and for a key that is not among `keys`.
+void check_keys(const Yaml& yaml, std::string_view what, const std::vector<std::string>& keys) {
+  for (const auto& [key, value] : yaml.as_map(what))
+    if (std::find(keys.begin(), keys.end(), key.scalar) == keys.end())
+      throw_input("unknown key '" + key.scalar + "' of " + std::string(what), key.where,
+                  base::suggestions(key.scalar, keys, "keys"));
+}
+
+const Yaml& need(const Yaml& yaml, std::string_view what, std::string_view key) {
+  const auto* value = yaml.find(key);
+  if (value == nullptr)
+    throw_input(std::string(what) + " needs the key '" + std::string(key) + "'", yaml.where);
+  return *value;
+}
+
+int64_t read_count(const Yaml& yaml, std::string_view what, int64_t least, int64_t most) {
+  const int64_t value = yaml.as_int(what);
+  if (value < least || value > most)
+    throw_input(std::string(what) + ": expected " + std::to_string(least) + " to " +
+                    std::to_string(most) + ", found " + yaml.scalar,
+                yaml.where);
+  return value;
+}
+
+uint64_t read_bytes(const Yaml& yaml, std::string_view what) {
+  const auto bytes = base::parse_bytes(yaml.kind == base::YamlKind::scalar ? yaml.scalar : "");
+  if (!bytes || *bytes == 0)
+    throw_input(std::string(what) + ": expected a size like 384GiB, found " + yaml.describe(),
+                yaml.where);
+  return *bytes;
+}
+
+double read_rate(const Yaml& yaml, std::string_view what) {
+  std::string_view text = yaml.scalar;
+  const bool per_second = text.ends_with("/s");
+  if (per_second) text.remove_suffix(2);
+  const auto bytes = base::parse_bytes(text);
+  if (!per_second || !bytes || *bytes == 0)
+    throw_input(std::string(what) + ": expected a rate like 300GB/s, found " + yaml.describe(),
+                yaml.where);
+  return static_cast<double>(*bytes);
+}
+
+Isa read_isa(const Yaml& yaml) {
+  const auto& text = yaml.as_string("isa");
+  const auto isa = find_isa(text);
+  if (!isa)
+    throw_input("no such instruction set: '" + text + "'", yaml.where,
+                base::suggestions(text, isa_names(), "names"));
+  return *isa;
+}
+
+// A node without CPU numbers yet; `threads` tells how many it has.
+struct NodeShape {
+  NumaNode node;
+  int threads = 0;
+};
+
+NodeShape read_node(const Yaml& yaml, const std::vector<std::string>& keys) {
+  check_keys(yaml, "a node", keys);
+  NodeShape shape;
+  shape.node.cores =
+      static_cast<int>(read_count(need(yaml, "a node", "cores"), "cores", 1, most_cpus));
+  shape.threads = shape.node.cores;
+  if (const auto* threads = yaml.find("threads"))
+    shape.threads = static_cast<int>(read_count(*threads, "threads", shape.node.cores, most_cpus));
+  shape.node.memory_bytes = read_bytes(need(yaml, "a node", "memory"), "memory");
+  return shape;
+}
+
+// As Linux numbers them: the first hardware thread of every core of every node, then the others.
+std::vector<NumaNode> number_cpus(const std::vector<NodeShape>& shapes) {
+  std::vector<NumaNode> nodes;
+  int next = 0;
+  const auto give = [&next](NumaNode& node, int count) {
+    const size_t before = node.cpus.size();
+    node.cpus.resize(before + static_cast<size_t>(count));
+    std::iota(node.cpus.begin() + static_cast<std::ptrdiff_t>(before), node.cpus.end(), next);
+    next += count;
+  };
+  for (const auto& shape : shapes) {
+    nodes.push_back(shape.node);
+    nodes.back().id = static_cast<int>(nodes.size()) - 1;
+    give(nodes.back(), shape.node.cores);
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) give(nodes[i], shapes[i].threads - nodes[i].cores);
+  return nodes;
+}
+
+std::vector<NumaNode> read_nodes(const Yaml& yaml) {
+  std::vector<NodeShape> shapes;
+  if (yaml.kind == base::YamlKind::map) {
+    const auto shape = read_node(yaml, {"count", "cores", "threads", "memory"});
+    const auto* count = yaml.find("count");
+    shapes.assign(
+        count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_nodes)),
+        shape);
+  } else {
+    for (const auto& item : yaml.as_sequence("nodes"))
+      shapes.push_back(read_node(item, {"cores", "threads", "memory"}));
+  }
+  if (shapes.empty() || shapes.size() > static_cast<size_t>(most_nodes))
+    throw_input("nodes: expected 1 to " + std::to_string(most_nodes) + ", found " +
+                    std::to_string(shapes.size()),
+                yaml.where);
+  return number_cpus(shapes);
+}
+
+std::vector<Gpu> read_gpus(const Yaml& yaml) {
+  std::vector<Gpu> gpus;
+  for (const auto& item : yaml.as_sequence("gpus")) {
+    check_keys(item, "a GPU", {"name", "memory", "count"});
+    const Gpu gpu{need(item, "a GPU", "name").as_string("name"),
+                  read_bytes(need(item, "a GPU", "memory"), "memory")};
+    const auto* count = item.find("count");
+    gpus.insert(
+        gpus.end(),
+        count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_gpus)), gpu);
+  }
+  return gpus;
+}
+
+}  // namespace
+
+Machine parse_machine(const Yaml& yaml) {
+  check_keys(yaml, "a machine", {"name", "isa", "nodes", "read_bandwidth", "l2", "l3", "gpus"});
+  Machine machine;
+  machine.name = "unnamed machine";
+  if (const auto* value = yaml.find("name")) machine.name = value->as_string("name");
+  machine.isa = read_isa(need(yaml, "a machine", "isa"));
+  machine.nodes = read_nodes(need(yaml, "a machine", "nodes"));
+  if (const auto* value = yaml.find("read_bandwidth"))
+    machine.read_bandwidth = read_rate(*value, "read_bandwidth");
+  if (const auto* value = yaml.find("l2")) machine.l2_bytes = read_bytes(*value, "l2");
+  if (const auto* value = yaml.find("l3")) machine.l3_bytes = read_bytes(*value, "l3");
+  if (const auto* value = yaml.find("gpus")) machine.gpus = read_gpus(*value);
+  return machine;
+}
+
+Machine read_machine(const std::filesystem::path& file) {
+  return parse_machine(base::read_yaml(file));
+}
+
+}  // namespace ktx::hw
