@@ -1,0 +1,177 @@
+// Files: reading, mapping, writing, and their failures.
+#include "core/base/file.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "catch.hpp"
+#include "core/base/buffer.hpp"
+#include "core/base/failure.hpp"
+
+using namespace ktx;
+using namespace ktx::base;
+using test::failure;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A folder that goes away with its content.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("ktx_file_test_" + std::to_string(::getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  size_t count() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(path), {}));
+  }
+};
+
+std::string pattern(size_t size) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 131 + i / 4096);
+  return text;
+}
+
+// Fails every write beyond `bytes` with EFBIG, as a full disk fails it with ENOSPC.
+struct FileSizeLimit {
+  rlimit before{};
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const rlimit now{bytes, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, SIG_DFL);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what is written is read") {
+  const Folder folder;
+  const auto file = folder.path / "f";
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{65536}, size_t{65537}, size_t{3'000'000}}) {
+    const auto text = pattern(size);
+    write_file(file, text);
+    REQUIRE(read_text(file) == text);
+    REQUIRE(folder.count() == 1);
+    const MappedFile mapped(file);
+    REQUIRE(mapped.path() == file);
+    REQUIRE(mapped.bytes().size() == size);
+    REQUIRE(std::equal(mapped.bytes().begin(), mapped.bytes().end(),
+                       reinterpret_cast<const std::byte*>(text.data())));
+  }
+}
+
+TEST_CASE("reading what is no file") {
+  const Folder folder;
+  const auto missing = folder.path / "missing";
+  REQUIRE(failure([&] { (void)read_text(missing); }) ==
+          "input " + missing.string() + ": can't be read: No such file or directory");
+  REQUIRE(failure([&] { (void)read_text(folder.path); }) ==
+          "input " + folder.path.string() + ": can't be read: Is a directory");
+  REQUIRE(failure([&] { MappedFile{missing}; }) ==
+          "input " + missing.string() + ": can't be opened: No such file or directory");
+  REQUIRE(failure([&] { MappedFile{folder.path}; }) ==
+          "input " + folder.path.string() + ": expected a regular file");
+  REQUIRE(failure([&] { MappedFile{"/dev/null"}; }) == "input /dev/null: expected a regular file");
+  const auto fifo = folder.path / "pipe";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  REQUIRE(failure([&] { MappedFile{fifo}; }) ==  // and does not wait for a writer
+          "input " + fifo.string() + ": expected a regular file");
+}
+
+TEST_CASE("a full disk is an environment error") {
+  REQUIRE(failure([] { write_file("/dev/full", "x"); }) ==
+          "environment /dev/full: can't be written: No space left on device");
+  REQUIRE(failure([] { write_file("/dev/null", "x"); }) == "nothing thrown");
+}
+
+TEST_CASE("a failed write leaves the old file and no partial one") {
+  const Folder folder;
+  const auto file = folder.path / "f";
+  write_file(file, "old");
+  {
+    const FileSizeLimit limit(4096);
+    REQUIRE(failure([&] { write_file(file, pattern(100'000)); }) ==
+            "environment " + file.string() + ": can't be written: File too large");
+  }
+  REQUIRE(read_text(file) == "old");
+  REQUIRE(folder.count() == 1);
+  write_file(file, "new");
+  REQUIRE(read_text(file) == "new");
+}
+
+TEST_CASE("a target that can't be written leaves no partial file") {
+  const Folder folder;
+  const auto directory = folder.path / "directory";
+  fs::create_directory(directory);
+  REQUIRE(failure([&] { write_file(directory, "x"); }) ==
+          "environment " + directory.string() + ": can't be written: Is a directory");
+  REQUIRE(failure([&] { write_file(folder.path / "no" / "f", "x"); }) ==
+          "environment " + (folder.path / "no" / "f").string() +
+              ": can't be written: No such file or directory");
+  // A folder in the way of the partial file stays.
+  fs::create_directory(folder.path / "g.partial");
+  REQUIRE(failure([&] { write_file(folder.path / "g", "x"); }) ==
+          "environment " + (folder.path / "g").string() + ": can't be written: Is a directory");
+  REQUIRE(fs::exists(folder.path / "g.partial"));
+  REQUIRE(folder.count() == 2);
+}
+
+TEST_CASE("writing through a link writes the file it names") {
+  const Folder folder;
+  write_file(folder.path / "real", "old");
+  fs::create_symlink("real", folder.path / "link");
+  write_file(folder.path / "link", "new");
+  REQUIRE(fs::is_symlink(folder.path / "link"));
+  REQUIRE(read_text(folder.path / "real") == "new");
+  // A link that leads nowhere gives way to the file.
+  fs::create_symlink("missing", folder.path / "dangling");
+  write_file(folder.path / "dangling", "x");
+  REQUIRE(read_text(folder.path / "dangling") == "x");
+}
+
+TEST_CASE("a mapping moves") {
+  const Folder folder;
+  write_file(folder.path / "f", "content");
+  write_file(folder.path / "g", "other");
+  MappedFile a(folder.path / "f");
+  MappedFile b(std::move(a));
+  REQUIRE(a.bytes().empty());  // NOLINT(bugprone-use-after-move): what a move leaves is stated
+  REQUIRE(b.bytes().size() == 7);
+  MappedFile c(folder.path / "g");
+  c = std::move(b);
+  REQUIRE(c.bytes().size() == 7);
+  REQUIRE(c.bytes()[0] == std::byte{'c'});
+  REQUIRE(c.path() == folder.path / "f");
+  REQUIRE(MappedFile().bytes().empty());
+}
+
+TEST_CASE("prefetch and release change nothing, in or out of range") {
+  const Folder folder;
+  const auto text = pattern(50'000);
+  write_file(folder.path / "f", text);
+  const MappedFile mapped(folder.path / "f");
+  // Anonymous memory right behind a mapping is what a release too long would empty.
+  Buffer neighbour(size_t{1} << 20);
+  std::fill(neighbour.bytes().begin(), neighbour.bytes().end(), std::byte{0x77});
+  const size_t sizes[] = {0, 1, 4095, 4096, 12'345, 50'000, 1'000'000, SIZE_MAX / 2, SIZE_MAX};
+  for (const size_t offset : sizes)
+    for (const size_t size : sizes) {
+      mapped.prefetch(offset, size);
+      mapped.release(offset, size);
+    }
+  REQUIRE(std::equal(mapped.bytes().begin(), mapped.bytes().end(),
+                     reinterpret_cast<const std::byte*>(text.data())));
+  REQUIRE(std::all_of(neighbour.bytes().begin(), neighbour.bytes().end(),
+                      [](auto b) { return b == std::byte{0x77}; }));
+  MappedFile().prefetch(0, 10);
+  MappedFile().release(0, 10);
+}

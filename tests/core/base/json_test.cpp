@@ -1,0 +1,132 @@
+// JSON: order, positions of errors, hostile input, and the speed of large objects.
+#include "core/base/json.hpp"
+
+#include <chrono>
+#include <fstream>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+
+using namespace ktx;
+using base::parse_json;
+using test::failure;
+
+TEST_CASE("objects keep the file's order") {
+  const auto json = parse_json(R"({"z": 1, "a": [true, null, -2, 1.5, "x"], "m": {"k": {}}})", "f");
+  REQUIRE(base::dump_json(json) == R"({"z":1,"a":[true,null,-2,1.5,"x"],"m":{"k":{}}})");
+  REQUIRE(json["a"][2].get<int>() == -2);
+  REQUIRE(json.at("m").at("k").empty());
+  REQUIRE(json.contains("z"));
+  REQUIRE_FALSE(json.contains("zz"));
+  REQUIRE(base::dump_json(json["m"], 2) == "{\n  \"k\": {}\n}");
+}
+
+TEST_CASE("invalid UTF-8 is replaced when written") {
+  REQUIRE(base::dump_json(Json("a\xff"
+                               "b")) ==
+          "\"a\xef\xbf\xbd"
+          "b\"");
+}
+
+TEST_CASE("a JSON error names file, line and column") {
+  const auto where = [](const char* text) {
+    return failure([&] { (void)parse_json(text, "c.json"); });
+  };
+  REQUIRE(where("") == "input c.json:1:1: not valid JSON");
+  REQUIRE(where("[1, 2") == "input c.json:1:6: not valid JSON");
+  REQUIRE(where("{\"a\": 1,\n \"b\" 2}") == "input c.json:2:6: not valid JSON");
+  REQUIRE(where("{\n\n  \"a\": tru }") == "input c.json:3:11: not valid JSON");
+  REQUIRE(where("[1] x") == "input c.json:1:5: not valid JSON");
+  REQUIRE(where("[\"\xff\"]") == "input c.json:1:3: not valid JSON");
+  REQUIRE(where("[1e999]") == "input c.json:1:6: not valid JSON");
+  REQUIRE(where("[NaN]") == "input c.json:1:2: not valid JSON");
+}
+
+TEST_CASE("a repeated key is an error") {
+  REQUIRE(failure([] { (void)parse_json(R"({"a": {"b": 1, "c": 2, "b": 3}})", "c.json"); }) ==
+          "input c.json: not valid JSON: the key 'b' is there twice");
+}
+
+TEST_CASE("deep JSON is an error, not a crash") {
+  const auto nested = [](size_t depth, bool closed) {
+    return std::string(depth, '[') + (closed ? std::string(depth, ']') : "");
+  };
+  REQUIRE(failure([&] { (void)parse_json(nested(1000, true), "f"); }) == "nothing thrown");
+  REQUIRE(failure([&] { (void)parse_json(nested(1001, true), "f"); }) ==
+          "input f: not valid JSON: nested deeper than 1000 levels");
+  REQUIRE(failure([&] { (void)parse_json(nested(3'000'000, false), "f"); }) ==
+          "input f: not valid JSON: nested deeper than 1000 levels");
+  // Brackets inside of strings are text.
+  REQUIRE(parse_json("[\"" + nested(2000, false) + "\"]", "f")[0].get<std::string>().size() ==
+          2000);
+}
+
+TEST_CASE("every cut and every flipped byte of a document gives a value or an input error") {
+  const std::string good = R"({"a": [1, 2.5e3, "\u00e9\n"], "b": {"c": null, "d": false}})";
+  for (size_t i = 0; i < good.size(); ++i) {
+    const auto cut = failure([&] { (void)parse_json(good.substr(0, i), "f"); });
+    REQUIRE(cut.substr(0, 8) == "input f:");
+    for (int bit = 0; bit < 8; ++bit) {
+      auto bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ (1 << bit));
+      const auto flipped = failure([&] { (void)parse_json(bad, "f"); });
+      REQUIRE((flipped == "nothing thrown" || flipped.substr(0, 8) == "input f:"));
+    }
+  }
+}
+
+TEST_CASE("an object as large as a tokenizer's vocabulary takes no quadratic time") {
+  constexpr int count = 130'000;
+  std::string text = "{";
+  for (int i = 0; i < count; ++i)
+    text += (i > 0 ? ",\"token" : "\"token") + std::to_string(i) + "\":" + std::to_string(i);
+  text += "}";
+  const auto start = std::chrono::steady_clock::now();
+  const auto json = parse_json(text, "f");
+  int64_t sum = 0;
+  for (int i = 0; i < count; ++i) sum += json.at("token" + std::to_string(i)).get<int64_t>();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  REQUIRE(sum == int64_t{count} * (count - 1) / 2);
+  REQUIRE(json.size() == count);
+  REQUIRE(took.count() < 10);  // 0.1 s in a release build; a linear search takes minutes
+}
+
+TEST_CASE("read_json reads a file and names it in errors") {
+  const std::string file = "json_test.tmp.json";
+  std::ofstream(file) << "{\"a\": [1, 2]\n]";
+  REQUIRE(failure([&] { (void)base::read_json(file); }) ==
+          "input json_test.tmp.json:2:1: not valid JSON");
+  std::ofstream(file) << "{\"a\": [1, 2]}";
+  REQUIRE(base::read_json(file)["a"].size() == 2);
+  std::filesystem::remove(file);
+  REQUIRE(failure([&] { (void)base::read_json(file); }) ==
+          "input json_test.tmp.json: can't be read: No such file or directory");
+}
+
+TEST_CASE("an object finds its keys after every way of changing it") {
+  Json json = Json::object();
+  for (int i = 0; i < 100; ++i) json["k" + std::to_string(i)] = i;
+  REQUIRE_FALSE(json.emplace("k7", -1).second);
+  REQUIRE(json.emplace("new", 1).second);
+  REQUIRE(json.erase("k50") == 1);
+  REQUIRE(json.erase("k50") == 0);
+  json.erase(json.find("k99"));
+  REQUIRE(json.size() == 99);
+  for (int i = 0; i < 99; ++i) {
+    const auto key = "k" + std::to_string(i);
+    REQUIRE(json.contains(key) == (i != 50));
+    if (i != 50) REQUIRE(json.at(key).get<int>() == i);
+  }
+  const Json copy = json;
+  Json moved = std::move(json);
+  REQUIRE(copy == moved);
+  REQUIRE(moved.find("k99") == moved.end());
+  REQUIRE(moved["new"].get<int>() == 1);
+  REQUIRE_THROWS_AS(copy.at("absent"), Json::out_of_range);
+  moved.clear();
+  REQUIRE(moved.empty());
+  REQUIRE(moved.count("k1") == 0);
+  moved.update(copy);
+  REQUIRE(moved == copy);
+  REQUIRE(std::prev(moved.end()).key() == "new");
+}

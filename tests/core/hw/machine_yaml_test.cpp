@@ -1,0 +1,151 @@
+// Machines in YAML and their error messages.
+#include <fstream>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+#include "core/hw/machine.hpp"
+
+using namespace ktx;
+using namespace ktx::hw;
+using test::failure;
+
+namespace {
+Machine parse(const std::string& text) {
+  return parse_machine(base::parse_yaml(text, "m.yaml"));
+}
+std::string error_of(const std::string& text) {
+  return failure([&] { parse(text); });
+}
+}  // namespace
+
+TEST_CASE("a machine of equal nodes") {
+  const auto machine = parse(
+      "name: two-socket Xeon\n"
+      "isa: amx_int8\n"
+      "nodes: {count: 2, cores: 3, threads: 6, memory: 384GiB}\n"
+      "read_bandwidth: 300GB/s\n"
+      "l2: 2MiB\n"
+      "l3: 60MiB\n"
+      "gpus: [{name: RTX 4090, memory: 24GiB}, {name: H200, memory: 141GB, count: 2}]\n");
+  REQUIRE(machine.name == "two-socket Xeon");
+  REQUIRE(machine.isa == Isa::amx_int8);
+  REQUIRE(machine.read_bandwidth == 300e9);
+  REQUIRE(machine.l2_bytes == uint64_t{2} << 20);
+  REQUIRE(machine.l3_bytes == uint64_t{60} << 20);
+  REQUIRE(machine.nodes.size() == 2);
+  REQUIRE(machine.nodes[0].id == 0);
+  REQUIRE(machine.nodes[1].id == 1);
+  REQUIRE(machine.nodes[0].cpus == std::vector<int>{0, 1, 2, 6, 7, 8});
+  REQUIRE(machine.nodes[1].cpus == std::vector<int>{3, 4, 5, 9, 10, 11});
+  REQUIRE(machine.nodes[1].cores == 3);
+  REQUIRE(machine.memory_bytes() == uint64_t{768} << 30);
+  REQUIRE(machine.cpu_count() == 12);
+  REQUIRE(machine.core_count() == 6);
+  REQUIRE(machine.gpus.size() == 3);
+  REQUIRE(machine.gpus[0].name == "RTX 4090");
+  REQUIRE(machine.gpus[0].memory_bytes == uint64_t{24} << 30);
+  REQUIRE(machine.gpus[2].memory_bytes == 141'000'000'000);
+}
+
+TEST_CASE("a machine of unequal nodes, and what may be left out") {
+  const auto machine = parse(
+      "isa: avx2\n"
+      "nodes:\n"
+      "  - {cores: 2, memory: 16GiB}\n"
+      "  - {cores: 1, threads: 2, memory: 8GiB}\n");
+  REQUIRE(machine.name == "unnamed machine");
+  REQUIRE(machine.nodes[0].cpus == std::vector<int>{0, 1});
+  REQUIRE(machine.nodes[1].cpus == std::vector<int>{2, 3});
+  REQUIRE(machine.nodes[1].memory_bytes == uint64_t{8} << 30);
+  REQUIRE(machine.read_bandwidth == 0);
+  REQUIRE(machine.gpus.empty());
+  REQUIRE(parse("{isa: scalar, nodes: {cores: 1, memory: 1GiB}}").nodes.size() == 1);
+}
+
+TEST_CASE("unknown keys are errors that name the nearest") {
+  REQUIRE(error_of("isa: avx2\nnode: {cores: 1, memory: 1GiB}\n") ==
+          "input m.yaml:2:1: unknown key 'node' of a machine\n"
+          "  note: did you mean 'nodes'?\n"
+          "  note: valid keys: name, isa, nodes, read_bandwidth, l2, l3, gpus");
+  REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memroy: 1GiB}\n") ==
+          "input m.yaml:2:19: unknown key 'memroy' of a node\n"
+          "  note: did you mean 'memory'?\n"
+          "  note: valid keys: count, cores, threads, memory");
+  REQUIRE(error_of("isa: avx2\nnodes: [{cores: 1, memory: 1GiB, count: 2}]\n") ==
+          "input m.yaml:2:34: unknown key 'count' of a node\n"
+          "  note: valid keys: cores, threads, memory");
+  REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus: [{vram: 2GiB}]\n") ==
+          "input m.yaml:3:9: unknown key 'vram' of a GPU\n"
+          "  note: valid keys: name, memory, count");
+}
+
+TEST_CASE("missing keys and wrong kinds") {
+  REQUIRE(error_of("") == "input m.yaml: a machine: expected a map, found nothing");
+  REQUIRE(error_of("[1]") == "input m.yaml:1:1: a machine: expected a map, found a list");
+  REQUIRE(error_of("name: x\n") == "input m.yaml:1:1: a machine needs the key 'isa'");
+  REQUIRE(error_of("isa: avx2\n") == "input m.yaml:1:1: a machine needs the key 'nodes'");
+  REQUIRE(error_of("isa: avx2\nnodes: {memory: 1GiB}\n") ==
+          "input m.yaml:2:8: a node needs the key 'cores'");
+  REQUIRE(error_of("isa: avx2\nnodes: [{cores: 1}]\n") ==
+          "input m.yaml:2:9: a node needs the key 'memory'");
+  REQUIRE(error_of("isa: avx2\nnodes: 2\n") ==
+          "input m.yaml:2:8: nodes: expected a list, found '2'");
+  REQUIRE(error_of("isa: avx2\nnodes: [2]\n") ==
+          "input m.yaml:2:9: a node: expected a map, found '2'");
+  REQUIRE(error_of("isa: avx2\nnodes: []\n") ==
+          "input m.yaml:2:8: nodes: expected 1 to 256, found 0");
+  REQUIRE(error_of("isa: [avx2]\nnodes: []\n") ==
+          "input m.yaml:1:6: isa: expected a text, found a list");
+  REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus: [{name: A}]\n") ==
+          "input m.yaml:3:8: a GPU needs the key 'memory'");
+  REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus: A\n") ==
+          "input m.yaml:3:7: gpus: expected a list, found 'A'");
+}
+
+TEST_CASE("wrong values") {
+  REQUIRE(
+      error_of("isa: amx_int4\n") ==
+      "input m.yaml:1:6: no such instruction set: 'amx_int4'\n"
+      "  note: did you mean 'amx_int8'?\n"
+      "  note: valid names: scalar, avx2, avx512, avx512_vnni, avx512_bf16, amx_bf16, amx_int8");
+  const auto node = [](const std::string& text) {
+    return error_of("isa: avx2\nnodes: {" + text + "}");
+  };
+  REQUIRE(node("cores: 0, memory: 1GiB") ==
+          "input m.yaml:2:16: cores: expected 1 to 65536, found 0");
+  REQUIRE(node("cores: many, memory: 1GiB") ==
+          "input m.yaml:2:16: cores: expected a whole number, found 'many'");
+  REQUIRE(node("cores: 4, threads: 3, memory: 1GiB") ==
+          "input m.yaml:2:28: threads: expected 4 to 65536, found 3");
+  REQUIRE(node("cores: 4, threads: 1000000, memory: 1GiB") ==
+          "input m.yaml:2:28: threads: expected 4 to 65536, found 1000000");
+  REQUIRE(node("count: 257, cores: 4, memory: 1GiB") ==
+          "input m.yaml:2:16: count: expected 1 to 256, found 257");
+  REQUIRE(node("cores: 4, memory: lots") ==
+          "input m.yaml:2:27: memory: expected a size like 384GiB, found 'lots'");
+  REQUIRE(node("cores: 4, memory: 0") ==
+          "input m.yaml:2:27: memory: expected a size like 384GiB, found '0'");
+  REQUIRE(node("cores: 4, memory: [1GiB]") ==
+          "input m.yaml:2:27: memory: expected a size like 384GiB, found a list");
+  const auto rate = [](const std::string& text) {
+    return error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\nread_bandwidth: " + text);
+  };
+  for (const char* text : {"300", "300GB", "fast/s", "0GB/s", "-1GB/s"})
+    REQUIRE(rate(text) ==
+            "input m.yaml:3:17: read_bandwidth: expected a rate like 300GB/s, found '" +
+                std::string(text) + "'");
+  REQUIRE(rate("{}") ==
+          "input m.yaml:3:17: read_bandwidth: expected a rate like 300GB/s, found a map");
+}
+
+TEST_CASE("read_machine reads a file") {
+  const std::string file = "machine_yaml_test.tmp.yaml";
+  std::ofstream(file) << "isa: avx512\nnodes: {cores: 8, memory: 32GiB}\n";
+  REQUIRE(read_machine(file).core_count() == 8);
+  std::ofstream(file) << "isa: avx512\nnodes: {cores: 8}\n";
+  REQUIRE(failure([&] { read_machine(file); }) ==
+          "input machine_yaml_test.tmp.yaml:2:8: a node needs the key 'memory'");
+  std::filesystem::remove(file);
+  REQUIRE(failure([&] { read_machine(file); }) ==
+          "input machine_yaml_test.tmp.yaml: can't be read: No such file or directory");
+}

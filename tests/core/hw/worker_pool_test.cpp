@@ -1,0 +1,216 @@
+// The worker pool: every worker runs, every index is covered once, under stress, and it sleeps.
+#include "core/hw/worker_pool.hpp"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <chrono>
+#include <climits>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+
+using namespace ktx;
+using namespace ktx::hw;
+
+namespace {
+
+double cpu_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](timeval t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+}  // namespace
+
+TEST_CASE("run calls every worker exactly once") {
+  for (int size = 1; size <= 8; ++size) {
+    WorkerPool pool(size);
+    REQUIRE(pool.size() == size);
+    std::vector<int> calls(static_cast<size_t>(size));
+    const auto caller = std::this_thread::get_id();
+    bool caller_is_worker_0 = false;
+    for (int i = 0; i < 500; ++i)
+      pool.run([&](int worker) noexcept {
+        ++calls[static_cast<size_t>(worker)];  // unguarded: each worker its own
+        if (worker == 0) caller_is_worker_0 = std::this_thread::get_id() == caller;
+      });
+    REQUIRE(calls == std::vector<int>(static_cast<size_t>(size), 500));
+    REQUIRE(caller_is_worker_0);
+  }
+}
+
+TEST_CASE("parallel_for covers every index once, in chunks of at most the grain") {
+  for (int size = 1; size <= 8; ++size) {
+    WorkerPool pool(size);
+    for (const int64_t count : {0, 1, 2, 3, 7, 8, 9, 63, 64, 65, 1000})
+      for (const int64_t grain : {1, 2, 3, 8, 64, 999, 1000, 5000}) {
+        INFO(size << " workers, count " << count << ", grain " << grain);
+        std::vector<int> hits(static_cast<size_t>(count));
+        std::atomic<int> bad{0};
+        pool.parallel_for(count, grain, [&](int64_t begin, int64_t end, int worker) noexcept {
+          if (begin < 0 || begin >= end || end > count || end - begin > grain) ++bad;
+          if (worker < 0 || worker >= size) ++bad;
+          for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+        });
+        REQUIRE(bad == 0);
+        REQUIRE(hits == std::vector<int>(static_cast<size_t>(count), 1));
+      }
+  }
+}
+
+TEST_CASE("what fits one chunk runs on the caller") {
+  WorkerPool pool(4);
+  const auto caller = std::this_thread::get_id();
+  int calls = 0;
+  pool.parallel_for(10, 10, [&](int64_t begin, int64_t end, int worker) noexcept {
+    calls +=
+        begin == 0 && end == 10 && worker == 0 && std::this_thread::get_id() == caller ? 1 : 100;
+  });
+  REQUIRE(calls == 1);
+}
+
+TEST_CASE("odd counts and grains") {
+  WorkerPool pool(3);
+  int calls = 0;
+  pool.parallel_for(-5, 1, [&](int64_t, int64_t, int) noexcept { ++calls; });
+  REQUIRE(calls == 0);
+  std::atomic<int64_t> sum{0};
+  for (const int64_t grain : {int64_t{0}, int64_t{-7}, INT64_MIN})  // taken as 1
+    pool.parallel_for(5, grain,
+                      [&](int64_t begin, int64_t end, int) noexcept { sum += end - begin; });
+  REQUIRE(sum == 15);
+  std::atomic<int64_t> covered{0};
+  std::atomic<int> chunks{0};
+  pool.parallel_for(INT64_MAX, INT64_MAX / 2, [&](int64_t begin, int64_t end, int) noexcept {
+    covered += end - begin;
+    ++chunks;
+  });
+  REQUIRE(covered == INT64_MAX);
+  REQUIRE(chunks == 3);
+}
+
+TEST_CASE("many tiny runs see each other's results") {
+  for (const int size : {2, 3, 8}) {
+    WorkerPool pool(size);
+    std::vector<int64_t> values(64, 0);
+    for (int round = 0; round < 5000; ++round) {
+      // Each round reads what another worker wrote in the one before.
+      std::vector<int64_t> next(values.size());
+      pool.parallel_for(64, 4, [&](int64_t begin, int64_t end, int) noexcept {
+        for (int64_t i = begin; i < end; ++i)
+          next[static_cast<size_t>(i)] = values[static_cast<size_t>((i + 17) % 64)] + 1;
+      });
+      values.swap(next);
+    }
+    REQUIRE(values == std::vector<int64_t>(64, 5000));
+  }
+}
+
+TEST_CASE("runs after pauses of all lengths wake the workers") {
+  WorkerPool pool(4);
+  std::atomic<int> calls{0};
+  int runs = 0;
+  for (int round = 0; round < 10; ++round)
+    for (const int microseconds : {0, 20, 80, 95, 100, 105, 130, 500, 2000}) {
+      std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+      pool.run([&](int) noexcept { ++calls; });
+      ++runs;
+    }
+  REQUIRE(calls == 4 * runs);
+}
+
+TEST_CASE("a caller that waits long for a worker is woken") {
+  WorkerPool pool(2);
+  std::atomic<int> done{0};
+  for (const int milliseconds : {0, 1, 5})
+    pool.run([&](int worker) noexcept {
+      if (worker == 1) std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+      ++done;
+    });
+  REQUIRE(done == 6);
+}
+
+TEST_CASE("pools come and go, used or not") {
+  for (int i = 0; i < 100; ++i) {
+    WorkerPool pool(1 + i % 8);
+    if (i % 3 == 0) continue;
+    std::atomic<int> calls{0};
+    pool.run([&](int) noexcept { ++calls; });
+    REQUIRE(calls == pool.size());
+  }
+}
+
+TEST_CASE("pools inside of pools, and two at a time") {
+  WorkerPool outer(2);
+  WorkerPool first(2), second(3);
+  std::atomic<int> calls{0};
+  for (int i = 0; i < 200; ++i)
+    outer.run([&](int worker) noexcept {
+      auto& inner = worker == 0 ? first : second;
+      inner.parallel_for(12, 1, [&](int64_t, int64_t, int) noexcept { ++calls; });
+    });
+  REQUIRE(calls == 200 * 2 * 12);
+}
+
+TEST_CASE("bodies may be lvalues, const and stateful") {
+  WorkerPool pool(2);
+  std::atomic<int> calls{0};
+  const auto body = [&calls](int) noexcept { ++calls; };
+  pool.run(body);
+  struct Counter {
+    std::atomic<int> count{0};
+    void operator()(int64_t begin, int64_t end, int) noexcept {
+      count += static_cast<int>(end - begin);
+    }
+  } counter;
+  pool.parallel_for(100, 7, counter);
+  REQUIRE(calls == 2);
+  REQUIRE(counter.count == 100);
+}
+
+TEST_CASE("workers are pinned where asked, the caller is not") {
+  cpu_set_t allowed;
+  REQUIRE(::sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) cpus.push_back(cpu);
+  WorkerPool pool(3, cpus);
+  std::vector<cpu_set_t> sets(3);
+  pool.run([&](int worker) noexcept {
+    ::sched_getaffinity(0, sizeof(cpu_set_t), &sets[static_cast<size_t>(worker)]);
+  });
+  REQUIRE(CPU_EQUAL(&sets[0], &allowed));
+  for (size_t i = 1; i < 3; ++i) {
+    REQUIRE(CPU_COUNT(&sets[i]) == 1);
+    REQUIRE(CPU_ISSET(static_cast<unsigned>(cpus[i % cpus.size()]), &sets[i]));
+  }
+}
+
+TEST_CASE("CPUs that do not exist are no error") {
+  WorkerPool pool(3, {-1, 1'000'000, 1023});
+  std::atomic<int> calls{0};
+  pool.run([&](int) noexcept { ++calls; });
+  REQUIRE(calls == 3);
+}
+
+TEST_CASE("idle workers sleep") {
+  WorkerPool pool(4);
+  pool.run([](int) noexcept {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(cpu_seconds() - before < 0.03);  // three spinning workers would use 0.3 or more
+}
+
+TEST_CASE("a pool needs a thread, and threads that can't start are an error") {
+  REQUIRE(test::failure([] { WorkerPool{0}; }) == "bug a worker pool needs at least one thread");
+  REQUIRE(test::failure([] { WorkerPool{-3}; }) == "bug a worker pool needs at least one thread");
+}
