@@ -6,7 +6,6 @@
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 
 namespace ktx::quant {
@@ -16,19 +15,15 @@ inline constexpr float smallest_group = 0x1p-100f;
 
 /// The largest magnitude of n weights that counts for a scale; 0 when there is none.
 inline float finite_absmax(const float* in, int64_t n) noexcept {
-  float lanes[16] = {};
-  const auto widen = [](float most, float weight) {
-    const float magnitude = std::fabs(weight);
-    const float counted = magnitude <= largest_weight ? magnitude : 0.0f;
-    return most > counted ? most : counted;
-  };
-  const int64_t whole = n / 16 * 16;
-  for (int64_t i = 0; i < whole; i += 16)
-    for (int k = 0; k < 16; ++k) lanes[k] = widen(lanes[k], in[i + k]);
-  for (int64_t i = whole; i < n; ++i) lanes[0] = widen(lanes[0], in[i]);
-  float most = 0;
-  for (const float lane : lanes) most = most > lane ? most : lane;
-  return most;
+  // As integers the bits of magnitudes are ordered, and their maximum vectorizes.
+  constexpr int32_t limit = std::bit_cast<int32_t>(largest_weight);
+  int32_t most = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t magnitude = std::bit_cast<int32_t>(in[i]) & 0x7fffffff;
+    const int32_t counted = magnitude <= limit ? magnitude : 0;
+    most = most > counted ? most : counted;
+  }
+  return std::bit_cast<float>(most);
 }
 
 /// value in [-limit, limit]; 0 for NaN.

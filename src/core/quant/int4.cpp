@@ -27,13 +27,9 @@ namespace int4 {
 constexpr Encoders baseline = encoders_of_width<4>;
 
 const Encoders& best_encoders() noexcept {
-  static const Encoders& best =
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-          ? avx512
-      : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2
-                                                                        : baseline;
-  return best;
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                               __builtin_cpu_supports("f16c");
+  return has_avx2 ? avx2 : baseline;
 }
 
 }  // namespace int4

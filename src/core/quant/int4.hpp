@@ -16,7 +16,7 @@ struct Encoders {
   Encode g32, g64, g128;
 };
 
-extern const Encoders baseline, avx2, avx512;
+extern const Encoders baseline, avx2;
 
 /// The fastest that this CPU runs.
 const Encoders& best_encoders() noexcept;

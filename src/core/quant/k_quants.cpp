@@ -39,14 +39,14 @@ void q3_k_block(const BlockQ3K& b, float* out) noexcept {
 // 32 bytes hold two sub-blocks: the low nibbles, then the high ones.
 void q4_k_block(const BlockQ4K& b, float* out) noexcept {
   const float d = f16_to_f32(b.d), dmin = f16_to_f32(b.dmin);
-  for (int sub = 0; sub < 8; ++sub) {
-    const uint8_t* codes = b.qs + (sub / 2) * 32;
-    const int shift = (sub % 2) * 4;
-    const auto [sub_scale, sub_min] = k_scale_min(b.scales, sub);
-    const float scale = d * static_cast<float>(sub_scale);
-    const float min = dmin * static_cast<float>(sub_min);
-    for (int i = 0; i < 32; ++i)
-      out[sub * 32 + i] = scale * static_cast<float>((codes[i] >> shift) & 15) - min;
+  for (int pair = 0; pair < 4; ++pair, out += 64) {
+    const uint8_t* codes = b.qs + pair * 32;
+    const auto [low_scale, low_min] = k_scale_min(b.scales, 2 * pair);
+    const auto [high_scale, high_min] = k_scale_min(b.scales, 2 * pair + 1);
+    const float d0 = d * static_cast<float>(low_scale), m0 = dmin * static_cast<float>(low_min);
+    const float d1 = d * static_cast<float>(high_scale), m1 = dmin * static_cast<float>(high_min);
+    for (int i = 0; i < 32; ++i) out[i] = d0 * static_cast<float>(codes[i] & 15) - m0;
+    for (int i = 0; i < 32; ++i) out[32 + i] = d1 * static_cast<float>(codes[i] >> 4) - m1;
   }
 }
 

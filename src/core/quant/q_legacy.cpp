@@ -1,5 +1,6 @@
 // q4_0, q4_1, q5_0, q5_1 and q8_0: ggml's formats with one scale a block of 32.
 #include <algorithm>
+#include <cmath>
 
 #include "core/quant/blocks.hpp"
 #include "core/quant/codecs.hpp"
