@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t longest_pattern = size_t{1} << 16;  // code units
 constexpr uint32_t most_steps = 20'000'000;          // of the matcher, for one match
-constexpr uint32_t most_heap = 64 * 1024;            // KiB, for the interpreter's backtracking
+constexpr uint32_t most_heap = 256 * 1024;           // KiB, for the interpreter's backtracking
 
 template <auto free_function>
 struct Free {

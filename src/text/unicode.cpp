@@ -147,6 +147,7 @@ bool is_numeric(char32_t c) noexcept {
 }
 
 bool is_word(char32_t c) noexcept {
+  if (c == 0x200C || c == 0x200D) return true;
   switch (category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
@@ -157,6 +158,7 @@ bool is_word(char32_t c) noexcept {
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
     case UTF8PROC_CATEGORY_PC:
       return true;
     default:

@@ -38,6 +38,8 @@ std::string normalize(std::string_view text, Normalization form);
 
 bool is_space(char32_t c) noexcept;    // property White_Space
 bool is_numeric(char32_t c) noexcept;  // categories Nd, Nl, No
-bool is_word(char32_t c) noexcept;     // letters, marks, decimal numbers, connector punctuation
+/// What \w means to Rust's regular expressions, near enough: letters, marks, decimal and letter
+/// numbers, connector punctuation, joiners.
+bool is_word(char32_t c) noexcept;
 
 }  // namespace ktx::text
