@@ -19,8 +19,7 @@ struct Architecture {
   /// Among rows that share a GGUF name the first one that applies is taken; null: always.
   bool (*applies)(const Config& config, const Source& source);
   /// model_type: one of model_types; becomes ModelInfo::architecture.
-  graph::Model (*build)(const Source& source, const Config& config, const ExpertsPerToken& experts,
-                        const std::string& model_type);
+  graph::Model (*build)(const Source& source, const Config& config, const std::string& model_type);
   std::string_view doc;
 };
 
@@ -39,17 +38,11 @@ Recognised recognise(const Source& source);
 // One function an architecture, each in a file of its own.
 bool is_deepseek_v3(const Config& config, const Source& source);
 bool has_experts(const Config& config, const Source& source);
-graph::Model build_deepseek_v2(const Source&, const Config&, const ExpertsPerToken&,
-                               const std::string& model_type);
-graph::Model build_deepseek_v3(const Source&, const Config&, const ExpertsPerToken&,
-                               const std::string& model_type);
-graph::Model build_qwen2_moe(const Source&, const Config&, const ExpertsPerToken&,
-                             const std::string& model_type);
-graph::Model build_qwen3_moe(const Source&, const Config&, const ExpertsPerToken&,
-                             const std::string& model_type);
-graph::Model build_mixtral(const Source&, const Config&, const ExpertsPerToken&,
-                           const std::string& model_type);
-graph::Model build_llama(const Source&, const Config&, const ExpertsPerToken&,
-                         const std::string& model_type);
+graph::Model build_deepseek_v2(const Source&, const Config&, const std::string& model_type);
+graph::Model build_deepseek_v3(const Source&, const Config&, const std::string& model_type);
+graph::Model build_qwen2_moe(const Source&, const Config&, const std::string& model_type);
+graph::Model build_qwen3_moe(const Source&, const Config&, const std::string& model_type);
+graph::Model build_mixtral(const Source&, const Config&, const std::string& model_type);
+graph::Model build_llama(const Source&, const Config&, const std::string& model_type);
 
 }  // namespace ktx::model

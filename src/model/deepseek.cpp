@@ -111,8 +111,9 @@ int mlp(Net& net, const Shape& s, int layer, int x) {
   if (!s.is_moe(layer)) return net.dense_mlp(layer, x, s.dense_intermediate);
   const int routed = net.routed_experts(layer, x, s.moe);
   if (s.shared == 0) return routed;
-  const int shared = net.gated_mlp(layer, "mlp.shared_experts", x, s.shared * s.moe.intermediate,
-                                   {"linear", "mlp.shared", "mlp", "moe"});
+  const int shared =
+      net.gated_mlp(layer, "mlp.shared_experts", x, int64_t{s.shared} * s.moe.intermediate,
+                    {"linear", "mlp.shared", "mlp", "moe"});
   return net.graph().add(routed, shared);
 }
 
@@ -152,8 +153,8 @@ bool is_deepseek_v3(const Config& config, const Source& source) {
 }
 
 graph::Model build_deepseek_v2(const Source& source, const Config& config,
-                               const ExpertsPerToken& experts, const std::string& model_type) {
-  Net net(source, config, experts, model_type);
+                               const std::string& model_type) {
+  Net net(source, config, model_type);
   net.set_layers(run_layers(net, source));
   Shape shape = read_shape(net);
   read_v2_router(config, shape.moe);
@@ -161,8 +162,8 @@ graph::Model build_deepseek_v2(const Source& source, const Config& config,
 }
 
 graph::Model build_deepseek_v3(const Source& source, const Config& config,
-                               const ExpertsPerToken& experts, const std::string& model_type) {
-  Net net(source, config, experts, model_type);
+                               const std::string& model_type) {
+  Net net(source, config, model_type);
   net.set_layers(run_layers(net, source));
   Shape shape = read_shape(net);
   read_v3_router(config, shape.moe);

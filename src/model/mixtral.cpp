@@ -10,8 +10,8 @@ bool has_experts(const Config& config, const Source&) {
 }
 
 graph::Model build_mixtral(const Source& source, const Config& config,
-                           const ExpertsPerToken& experts, const std::string& model_type) {
-  Net net(source, config, experts, model_type);
+                           const std::string& model_type) {
+  Net net(source, config, model_type);
   const GqaShape shape = read_gqa(net, RotaryOrder::interleaved_in_gguf);
   const int window = config.count_or({"sliding_window", "attention.sliding_window"}, 0, 0);
   MoeShape moe;

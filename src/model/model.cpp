@@ -1,5 +1,4 @@
-// From a checkpoint's header to a model: the architecture is recognised, its graph built and
-// checked.
+// From a checkpoint's header to a model: recognises its architecture and builds the checked graph.
 #include "model/model.hpp"
 
 #include "core/base/error.hpp"
@@ -7,11 +6,11 @@
 
 namespace ktx::model {
 
-graph::Model build_model(const Source& source, const ExpertsPerToken& experts) {
+graph::Model build_model(const Source& source) {
   require(source.config != nullptr && source.tensors != nullptr,
           "build_model: a configuration and tensors");
   const Recognised found = recognise(source);
-  graph::Model model = found.architecture->build(source, found.config, experts, found.model_type);
+  graph::Model model = found.architecture->build(source, found.config, found.model_type);
   graph::validate(model);
   return model;
 }

@@ -1,10 +1,7 @@
-// From a checkpoint's header to a model: the architecture is recognised, its graph built and
-// checked.
+// From a checkpoint's header to a model: recognises its architecture and builds the checked graph.
 #pragma once
 
 #include <functional>
-#include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,17 +32,10 @@ struct Source {
   std::function<std::vector<float>(const graph::TensorMeta& tensor)> values = {};
 };
 
-/// Experts a token, where it differs from the checkpoint's; by layer overrides all.
-struct ExpertsPerToken {
-  std::optional<int> all;
-  std::map<int, int> by_layer;
-};
-
 /// Recognises the architecture, reads its hyper-parameters, finds all tensors and checks their
 /// shapes, and builds the graph. Throws input errors that name the file, the key or tensor, what
 /// was expected and what was found: an unknown architecture, a missing or impossible
-/// hyper-parameter, a missing tensor, a wrong shape, experts out of range or for a layer that has
-/// none.
-graph::Model build_model(const Source& source, const ExpertsPerToken& experts = {});
+/// hyper-parameter, a missing tensor, a wrong shape.
+graph::Model build_model(const Source& source);
 
 }  // namespace ktx::model

@@ -1,28 +1,32 @@
 // What every decoder-only architecture is made of: common sizes and the blocks they share.
 #include "model/net.hpp"
 
-#include <algorithm>
 #include <utility>
-
-#include "core/base/error.hpp"
-#include "core/base/text.hpp"
 
 namespace ktx::model {
 namespace {
 
 const Key vocab_key{"vocab_size", {}};
+const Key top_k_key{"num_experts_per_tok", "expert_used_count"};
 
-std::string numbers(const std::vector<int>& list) {
-  std::vector<std::string> words;
-  for (int n : list) words.push_back(std::to_string(n));
-  return base::join(words);
+/// Fewer experts than a token is to have may be in its groups.
+void check_top_k(const Config& config, const MoeShape& shape) {
+  const graph::RouterParams& r = shape.router;
+  const int most = shape.experts / r.groups * r.top_groups;
+  if (shape.top_k <= most) return;
+  const std::string groups = r.groups == 1 ? ""
+                                           : " (" + std::to_string(r.top_groups) + " of " +
+                                                 std::to_string(r.groups) + " groups of " +
+                                                 std::to_string(shape.experts / r.groups) + ")";
+  config.fail(top_k_key, "must be at most the " + std::to_string(most) +
+                             " experts that a token may choose from" + groups + ", found " +
+                             std::to_string(shape.top_k));
 }
 
 }  // namespace
 
-Net::Net(const Source& source, const Config& config, const ExpertsPerToken& experts,
-         std::string architecture)
-    : source_(source), config_(config), experts_(experts), tensors_(source), graph_(model_) {
+Net::Net(const Source& source, const Config& config, std::string architecture)
+    : config_(config), tensors_(source), graph_(model_) {
   graph::ModelInfo& info = model_.info;
   info.architecture = std::move(architecture);
   const auto name = source.config->find("general.name");
@@ -77,7 +81,7 @@ bool Net::has_bias(int layer, std::string_view module, bool flag) const {
   return tensors_.find(tensor_names(Naming::gguf, layer, module, "bias")) != nullptr;
 }
 
-int Net::gated_mlp(int layer, const std::string& prefix, int x, int intermediate,
+int Net::gated_mlp(int layer, const std::string& prefix, int x, int64_t intermediate,
                    const Classes& classes, bool bias) {
   const std::string gate = prefix + ".gate_proj", up = prefix + ".up_proj",
                     down = prefix + ".down_proj";
@@ -92,32 +96,17 @@ int Net::dense_mlp(int layer, int x, int intermediate, bool bias) {
   return gated_mlp(layer, "mlp", x, intermediate, {"linear", "mlp.dense", "mlp"}, bias);
 }
 
-int Net::experts_per_token(int layer, const MoeShape& shape) const {
-  const auto own = experts_.by_layer.find(layer);
-  const int asked =
-      own != experts_.by_layer.end() ? own->second : experts_.all.value_or(shape.top_k);
-  const graph::RouterParams& r = shape.router;
-  const int most = shape.experts / r.groups * r.top_groups;
-  if (asked >= 1 && asked <= most) return asked;
-  const std::string groups = r.groups > 1 ? " (" + std::to_string(r.top_groups) + " of " +
-                                                std::to_string(r.groups) + " groups of " +
-                                                std::to_string(shape.experts / r.groups) + ")"
-                                          : "";
-  throw_input("experts per token of layer " + std::to_string(layer) + " must be 1 to " +
-                  std::to_string(most) + groups + ", found " + std::to_string(asked),
-              source_.where);
-}
-
 int Net::routed_experts(int layer, int x, const MoeShape& shape) {
+  check_top_k(config_, shape);
   const Naming naming = config_.naming();
   graph::ModelInfo& info = model_.info;
   info.experts = shape.experts;
-  info.experts_per_token = experts_.all.value_or(shape.top_k);
+  info.experts_per_token = shape.top_k;
   info.moe_layers.push_back(layer);
 
   graph::RouterParams params = shape.router;
   params.experts = shape.experts;
-  params.top_k = experts_per_token(layer, shape);
+  params.top_k = shape.top_k;
   graph::Module gate{.path = layer_path(layer, "mlp.gate"),
                      .op = "router",
                      .classes = {"moe.router", "moe"},
@@ -168,23 +157,6 @@ int Net::head(int x) {
   return graph_.linear(graph_.module(std::move(module)), x);
 }
 
-void Net::check_experts_per_token() const {
-  const std::vector<int>& moe = model_.info.moe_layers;
-  if (experts_.all && moe.empty()) {
-    throw_input("experts per token can't be set: the model (" + model_.info.architecture +
-                    ") has no routed experts",
-                source_.where);
-  }
-  for (const auto& [layer, count] : experts_.by_layer) {
-    if (std::find(moe.begin(), moe.end(), layer) != moe.end()) continue;
-    throw_input("experts per token of layer " + std::to_string(layer) +
-                    " can't be set: the layer has no routed experts",
-                source_.where,
-                {moe.empty() ? "no layer of the model (" + model_.info.architecture + ") has any"
-                             : "layers with routed experts: " + numbers(moe)});
-  }
-}
-
 graph::Model Net::build(const Block& attention, const Block& mlp) {
   int x = embedding();
   for (int layer = 0; layer < layers(); ++layer) {
@@ -197,7 +169,6 @@ graph::Model Net::build(const Block& attention, const Block& mlp) {
   graph_.set_layer(-1);
   x = graph_.last_rows(x);
   graph_.logits(head(norm(-1, "model.norm", x, hidden(), eps_, {"norm"})));
-  check_experts_per_token();
   return std::move(model_);
 }
 

@@ -29,8 +29,7 @@ class Net {
   using Classes = std::vector<std::string>;
 
   /// Reads the sizes that all architectures have.
-  Net(const Source& source, const Config& config, const ExpertsPerToken& experts,
-      std::string architecture);
+  Net(const Source& source, const Config& config, std::string architecture);
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
 
@@ -55,11 +54,11 @@ class Net {
   bool has_bias(int layer, std::string_view module, bool flag) const;
 
   /// down(silu(gate x) * up x), of modules `<prefix>.gate_proj` and so on.
-  int gated_mlp(int layer, const std::string& prefix, int x, int intermediate,
+  int gated_mlp(int layer, const std::string& prefix, int x, int64_t intermediate,
                 const Classes& classes, bool bias = false);
   /// The MLP of a layer without experts.
   int dense_mlp(int layer, int x, int intermediate, bool bias = false);
-  /// Router and routed experts. An input error when as many experts as asked for can't be chosen.
+  /// Router and routed experts. An input error when top_k experts can't be chosen.
   int routed_experts(int layer, int x, const MoeShape& shape);
 
   /// Adds a cache of `numbers` a token and returns its index.
@@ -75,12 +74,8 @@ class Net {
  private:
   int embedding();
   int head(int x);
-  int experts_per_token(int layer, const MoeShape& shape) const;
-  void check_experts_per_token() const;
 
-  const Source& source_;
   const Config& config_;
-  const ExpertsPerToken& experts_;
   Tensors tensors_;
   graph::Model model_;
   graph::GraphBuilder graph_;

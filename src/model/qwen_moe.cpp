@@ -84,8 +84,8 @@ Windows read_windows(const Net& net, bool alternating) {
 }  // namespace
 
 graph::Model build_qwen2_moe(const Source& source, const Config& config,
-                             const ExpertsPerToken& experts, const std::string& model_type) {
-  Net net(source, config, experts, model_type);
+                             const std::string& model_type) {
+  Net net(source, config, model_type);
   GqaShape shape = read_gqa(net, RotaryOrder::halves);
   shape.qkv_bias = config.flag_or({"qkv_bias", {}}, true);
   const Sparsity sparsity = read_sparsity(config);
@@ -112,8 +112,8 @@ graph::Model build_qwen2_moe(const Source& source, const Config& config,
 }
 
 graph::Model build_qwen3_moe(const Source& source, const Config& config,
-                             const ExpertsPerToken& experts, const std::string& model_type) {
-  Net net(source, config, experts, model_type);
+                             const std::string& model_type) {
+  Net net(source, config, model_type);
   GqaShape shape = read_gqa(net, RotaryOrder::halves);
   shape.qkv_bias = shape.output_bias = config.flag_or({"attention_bias", {}}, false);
   shape.qk_norm = true;
