@@ -17,13 +17,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code ec;
   return fs::exists(path, ec);
 }
 
 // Whether path is a directory (Hugging Face) rather than a file (GGUF). Throws when it is neither.
-bool is_directory(const fs::path& path) {
+bool names_directory(const fs::path& path) {
   std::error_code ec;
   const auto status = fs::status(path, ec);
   if (!fs::exists(status))
@@ -62,8 +62,8 @@ int64_t matrix_rows(const graph::TensorMeta& meta) noexcept {
 }
 
 std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOptions& options) {
-  if (!is_directory(path)) return std::make_unique<FileSource>(open_gguf(path, options));
-  if (!exists(path / "config.json"))
+  if (!names_directory(path)) return std::make_unique<FileSource>(open_gguf(path, options));
+  if (!is_there(path / "config.json"))
     throw_input("expected a Hugging Face directory, found no config.json in it", path.string(),
                 gguf_notes(path));
   return std::make_unique<FileSource>(open_safetensors(path, options));
@@ -71,11 +71,11 @@ std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOp
 
 TokenizerFiles read_tokenizer_files(const fs::path& path) {
   TokenizerFiles files;
-  if (!is_directory(path)) {
+  if (!names_directory(path)) {
     files.gguf = read_gguf_metadata(base::MappedFile(path));
     return files;
   }
-  if (!exists(path / "tokenizer.json"))
+  if (!is_there(path / "tokenizer.json"))
     throw_input("expected a directory with a tokenizer.json, found none in it", path.string(),
                 gguf_notes(path));
   files.tokenizer = base::read_json(path / "tokenizer.json");

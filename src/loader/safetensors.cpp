@@ -1,9 +1,9 @@
 // Shards, their index, and FP8 tensors joined with their block scales.
 #include "loader/safetensors.hpp"
 
-#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -76,7 +76,7 @@ class DirectoryReader {
   void read_configs();
   void read_indexed(const fs::path& index_file);
   void read_single(const fs::path& file);
-  void open(const fs::path& file);
+  [[noreturn]] void fail_absent(const Index& index) const;
   void sort_out(const Index& index, size_t shard, std::vector<SafetensorsEntry>&& entries);
   void add_tensor(const Found& found);
   FileRange scales_of(const Found& found) const;
@@ -139,14 +139,21 @@ void DirectoryReader::read_indexed(const fs::path& index_file) {
     contents_.files.push_back(opened.take_mapping());
     sort_out(index, i, std::move(entries));
   }
-  if (found_.size() == index.shard_of.size()) return;
-  std::unordered_map<std::string_view, bool> there;
-  for (const Found& found : found_) there.emplace(found.entry.name, true);
-  for (const auto& [tensor, shard] : index.shard_of)
-    if (!there.contains(tensor))
-      throw_input("tensor '" + tensor + "': " + index_name +
-                      " puts it into this shard, which has " + "no such tensor",
-                  (contents_.path / index.shards[shard].file).string());
+  if (found_.size() != index.shard_of.size()) fail_absent(index);
+}
+
+// Throws for the first tensor, by name, that the index has and its shard has not.
+void DirectoryReader::fail_absent(const Index& index) const {
+  std::unordered_set<std::string_view> there;
+  for (const Found& found : found_) there.insert(found.entry.name);
+  const std::pair<const std::string, size_t>* first = nullptr;
+  for (const auto& entry : index.shard_of)
+    if (!there.contains(entry.first) && (first == nullptr || entry.first < first->first))
+      first = &entry;
+  require(first != nullptr, "an index with fewer tensors than its shards hold of them");
+  throw_input("tensor '" + first->first + "': " + index_name +
+                  " puts it into this shard, which has no such tensor",
+              (contents_.path / index.shards[first->second].file).string());
 }
 
 // Keeps the entries that the index puts into this shard.

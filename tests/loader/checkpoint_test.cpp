@@ -1,0 +1,82 @@
+// Which kind of checkpoint a path is, and what is said of paths that are none.
+#include "loader/checkpoint.hpp"
+
+#include "catch.hpp"
+#include "gguf_writer.hpp"
+
+namespace ktx::loader {
+namespace {
+namespace fs = std::filesystem;
+
+std::string what_of(const fs::path& path) {
+  const auto error = error_of([&] { open_checkpoint(path); });
+  if (!error) return "no error";
+  CHECK(error->category() == ErrorCategory::input);
+  return error->what();
+}
+
+TEST_CASE("paths that are no model") {
+  const TempDir dir;
+  const std::string path = dir.path().string();
+  CHECK(
+      what_of(dir.path() / "none.gguf") ==
+      path +
+          "/none.gguf: no such file or directory\n  note: a model is a .gguf file, the first file "
+          "of a split one, or a Hugging Face directory with config.json and safetensors files");
+  CHECK(what_of(dir.path()) ==
+        path + ": expected a Hugging Face directory, found no config.json in it");
+  dir.write("b.gguf", "");
+  dir.write("a.gguf", "");
+  CHECK(
+      what_of(dir.path()) ==
+      path +
+          ": expected a Hugging Face directory, found no config.json in it\n  note: the directory "
+          "holds 'a.gguf': give that file to open a GGUF model");
+  CHECK(what_of(dir.write("m.safetensors", "x")) ==
+        path +
+            "/m.safetensors: a safetensors file alone is no model: expected its directory, with "
+            "config.json");
+  CHECK(what_of("/dev/null") == "/dev/null: expected a regular file");
+}
+
+TEST_CASE("a GGUF file of any name is known by its first bytes") {
+  const TempDir dir;
+  const auto file = dir.write("model", GgufWriter().key("a", gguf_u8, "\x01").bytes());
+  CHECK(open_checkpoint(file)->kind() == CheckpointKind::gguf);
+}
+
+TEST_CASE("tokenizer files of a directory, without weights") {
+  const TempDir dir;
+  const auto error = error_of([&] { read_tokenizer_files(dir.path()); });
+  REQUIRE(error);
+  CHECK(std::string(error->what()) ==
+        dir.path().string() + ": expected a directory with a tokenizer.json, found none in it");
+  dir.write("tokenizer.json", R"({"model":{"vocab":{"a":0}}})");
+  TokenizerFiles files = read_tokenizer_files(dir.path());
+  CHECK(files.tokenizer["model"]["vocab"]["a"] == 0);
+  CHECK(files.tokenizer_config.is_null());
+  CHECK(files.gguf.is_null());
+  dir.write("tokenizer_config.json", R"({"chat_template":"x"})");
+  dir.write("config.json", R"({"model_type":"y"})");
+  dir.write("generation_config.json", R"({"eos_token_id":1})");
+  files = read_tokenizer_files(dir.path());
+  CHECK(files.tokenizer_config["chat_template"] == "x");
+  CHECK(files.config["model_type"] == "y");
+  CHECK(files.generation_config["eos_token_id"] == 1);
+}
+
+TEST_CASE("tokenizer files of a GGUF file are its metadata, even when its tensors are cut off") {
+  const TempDir dir;
+  GgufWriter w;
+  w.key("tokenizer.ggml.model", gguf_text, gguf_string("gpt2"));
+  w.tensor("t", {8}, 0, std::string(32, 'x'));
+  const std::string bytes = w.bytes();
+  const auto file = dir.write("m.gguf", bytes.substr(0, bytes.size() - 60));
+  CHECK(what_of(file) != "no error");
+  const TokenizerFiles files = read_tokenizer_files(file);
+  CHECK(files.gguf["tokenizer.ggml.model"] == "gpt2");
+  CHECK(files.tokenizer.is_null());
+}
+
+}  // namespace
+}  // namespace ktx::loader

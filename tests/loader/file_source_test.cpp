@@ -1,0 +1,176 @@
+// Rows of tensors: in place, copied when misaligned, assembled from FP8 codes and scales.
+#include "loader/file_source.hpp"
+
+#include <cstring>
+
+#include "catch.hpp"
+#include "core/quant/blocks.hpp"
+#include "files.hpp"
+#include "loader/safetensors_header.hpp"
+
+namespace ktx::loader {
+namespace {
+
+// A source over one file; ranges are into its bytes.
+FileSource source_over(const TempDir& dir, const std::string& bytes,
+                       std::vector<FileTensor> tensors, bool header_only = false) {
+  CheckpointContents contents;
+  contents.path = dir.path();
+  contents.header_only = header_only;
+  contents.files.emplace_back(dir.write("data", bytes));
+  contents.tensors = std::move(tensors);
+  contents.unlisted.emplace("odd", "has dtype I64");
+  return FileSource(std::move(contents));
+}
+
+FileTensor tensor(const std::string& name, quant::Format format, std::vector<int64_t> shape,
+                  FileRange data, FileRange scales = {}) {
+  return {{name, format, std::move(shape), "data"}, data, scales};
+}
+
+std::string random_bytes(size_t n) {
+  Random random(n);
+  std::string bytes;
+  while (bytes.size() < n) bytes += static_cast<char>(random.next());
+  return bytes;
+}
+
+TEST_CASE("rows lie in the mapping when they are aligned") {
+  const TempDir dir;
+  const std::string bytes = random_bytes(1024);
+  const FileSource source = source_over(dir, bytes,
+                                        {tensor("f", quant::Format::f32, {3, 2, 8}, {0, 64, 192}),
+                                         tensor("q", quant::Format::q8_0, {2, 64}, {0, 257, 136}),
+                                         tensor("v", quant::Format::bf16, {16}, {0, 2, 32}),
+                                         tensor("s", quant::Format::f32, {}, {0, 4, 4})});
+  const auto* f = source.find("f");
+  REQUIRE(f != nullptr);
+  CHECK(matrix_rows(*f) == 6);
+  CHECK(matrix_cols(*f) == 8);
+  CHECK(source.tensor_bytes(*f) == 192);
+  CHECK_FALSE(source.needs_scratch(*f));
+  CHECK(std::memcmp(source.rows(*f, 2, 3, {}), bytes.data() + 64 + 2 * 32, 96) == 0);
+  CHECK(source.rows(*f, 5, 1, {}) == source.rows(*f, 0, 6, {}) + 5 * 32);
+  const auto* q = source.find("q");  // rows of blocks may start anywhere
+  CHECK_FALSE(source.needs_scratch(*q));
+  CHECK(std::memcmp(source.rows(*q, 1, 1, {}), bytes.data() + 257 + 68, 68) == 0);
+  CHECK(std::memcmp(source.rows(*source.find("v"), 0, 1, {}), bytes.data() + 2, 32) == 0);
+  CHECK(matrix_rows(*source.find("s")) == 1);
+  CHECK(std::memcmp(source.rows(*source.find("s"), 0, 1, {}), bytes.data() + 4, 4) == 0);
+}
+
+TEST_CASE("misaligned floats are copied into scratch") {
+  const TempDir dir;
+  const std::string bytes = random_bytes(256);
+  const FileSource source = source_over(dir, bytes,
+                                        {tensor("f", quant::Format::f32, {4, 2}, {0, 2, 32}),
+                                         tensor("h", quant::Format::f16, {4, 2}, {0, 65, 16})});
+  std::vector<std::byte> scratch(16);
+  CHECK(source.needs_scratch(*source.find("f")));
+  CHECK(source.needs_scratch(*source.find("h")));
+  CHECK(source.rows(*source.find("f"), 1, 2, scratch) == scratch.data());
+  CHECK(std::memcmp(scratch.data(), bytes.data() + 2 + 8, 16) == 0);
+  CHECK(source.rows(*source.find("h"), 3, 1, scratch) == scratch.data());
+  CHECK(std::memcmp(scratch.data(), bytes.data() + 65 + 12, 4) == 0);
+}
+
+TEST_CASE("FP8 rows: codes and scales of 128x128 blocks, the last ones partial") {
+  const TempDir dir;
+  constexpr int64_t experts = 2, rows = 130, cols = 200;
+  const std::string codes = random_bytes(experts * rows * cols);
+  std::string scales;
+  for (int i = 0; i < experts * 2 * 2; ++i) scales += raw(0.5f + static_cast<float>(i));
+  const FileSource source =
+      source_over(dir, "x" + codes + scales,
+                  {tensor("w", quant::Format::fp8, {experts, rows, cols}, {0, 1, codes.size()},
+                          {0, 1 + codes.size(), scales.size()})});
+  const auto* w = source.find("w");
+  const int64_t row_bytes = quant::row_bytes(quant::Format::fp8, cols);
+  CHECK(row_bytes == 2 * 132);
+  CHECK(source.needs_scratch(*w));
+  CHECK(source.tensor_bytes(*w) == static_cast<uint64_t>(experts * rows * row_bytes));
+  for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 260}, {127, 6}, {259, 1}}) {
+    std::vector<std::byte> scratch(static_cast<size_t>(count * row_bytes), std::byte{0xee});
+    const std::byte* got = source.rows(*w, first, count, scratch);
+    int64_t wrong = 0;
+    for (int64_t r = first; r < first + count; ++r)
+      for (int64_t b = 0; b < 2; ++b) {
+        quant::BlockFp8 block;
+        std::memcpy(&block, got + (r - first) * row_bytes + b * 132, sizeof block);
+        const int64_t expert = r / rows, row = r % rows;
+        wrong += block.scale != 0.5f + static_cast<float>(expert * 4 + row / 128 * 2 + b);
+        for (int64_t i = 0; i < 128; ++i) {
+          const int64_t col = b * 128 + i;
+          const auto code =
+              col < cols ? static_cast<uint8_t>(codes[static_cast<size_t>(r * cols + col)]) : 0;
+          wrong += block.q[i] != code;
+        }
+      }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("what callers may not ask for is a bug error") {
+  const TempDir dir;
+  const FileSource source = source_over(dir, random_bytes(256),
+                                        {tensor("f", quant::Format::f32, {4, 2}, {0, 0, 32}),
+                                         tensor("m", quant::Format::f32, {4, 2}, {0, 33, 32})});
+  const auto& f = *source.find("f");
+  for (const auto& [first, count] :
+       {std::pair<int64_t, int64_t>{-1, 1}, {0, -1}, {0, 5}, {4, 1}, {INT64_MAX, INT64_MAX}})
+    CHECK(message_of([&, a = first, n = count] { source.rows(f, a, n, {}); }) ==
+          "bug: rows outside of the tensor");
+  CHECK(source.rows(f, 4, 0, {}) != nullptr);
+  std::vector<std::byte> small(31);
+  CHECK(message_of([&] { source.rows(*source.find("m"), 0, 4, small); }) ==
+        "bug: scratch too small for the rows");
+  const graph::TensorMeta other{"other", quant::Format::f32, {1}, ""};
+  CHECK(message_of([&] { source.rows(other, 0, 1, {}); }) ==
+        "bug: not a tensor of this checkpoint");
+  CHECK(source.find("other") == nullptr);
+  CHECK(source.why_missing("other") == "is not in the checkpoint");
+  CHECK(source.why_missing("odd") == "has dtype I64");
+}
+
+TEST_CASE("a source opened for its header only gives no rows") {
+  const TempDir dir;
+  const FileSource source = source_over(
+      dir, "", {tensor("f", quant::Format::f32, {1 << 20, 1 << 20}, {0, 0, 1ull << 42})}, true);
+  const auto& f = *source.find("f");
+  CHECK(source.tensor_bytes(f) == 1ull << 42);
+  source.prefetch(f);
+  source.release(f);
+  CHECK(message_of([&] { source.rows(f, 0, 1, {}); }) ==
+        "bug: rows() of a checkpoint opened for its header only");
+}
+
+// Bytes of a file's mapping that are in this process's memory, from /proc/self/smaps.
+int64_t resident_kib(const std::filesystem::path& file) {
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  bool inside = false;
+  int64_t kib = 0;
+  while (std::getline(maps, line)) {
+    const size_t dash = line.find('-'), colon = line.find(':');
+    if (dash < 20 && dash < line.find(' ')) inside = line.find(file.string()) != std::string::npos;
+    if (inside && colon == 3 && line.compare(0, 3, "Rss") == 0) kib += std::stoll(line.substr(4));
+  }
+  return kib;
+}
+
+TEST_CASE("release drops a tensor's pages, and its rows can be read again") {
+  const TempDir dir;
+  const std::string bytes = random_bytes(4 << 20);
+  const FileSource source =
+      source_over(dir, bytes, {tensor("a", quant::Format::f32, {1024, 1024}, {0, 0, 4u << 20})});
+  const auto& a = *source.find("a");
+  source.prefetch(a);
+  CHECK(std::memcmp(source.rows(a, 0, 1024, {}), bytes.data(), bytes.size()) == 0);
+  CHECK(resident_kib(dir.path() / "data") == 4096);
+  source.release(a);
+  CHECK(resident_kib(dir.path() / "data") == 0);
+  CHECK(std::memcmp(source.rows(a, 1023, 1, {}), bytes.data() + 1023 * 4096, 4096) == 0);
+}
+
+}  // namespace
+}  // namespace ktx::loader
