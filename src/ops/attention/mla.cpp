@@ -10,7 +10,8 @@ namespace ktx::ops {
 
 size_t mla_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
                          const PackedMatrix& v_b, int64_t max_tokens, int workers) noexcept {
-  return mla_absorbed_scratch_bytes(params, k_b, v_b, max_tokens, workers);
+  return std::max(mla_absorbed_scratch_bytes(params, k_b, v_b, max_tokens, workers),
+                  mla_expanded_scratch_bytes(params, k_b, v_b, max_tokens, workers));
 }
 
 void mla(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
@@ -22,7 +23,11 @@ void mla(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
     std::copy_n(args.k_rope + t * args.k_rope_stride, p.rope, row + p.kv_lora);
     args.rope->rotate(row + p.kv_lora, args.past + t);
   });
-  mla_absorbed(args, pool);
+  if (expanding_is_cheaper(p, args.past, args.tokens)) {
+    mla_expanded(args, pool);
+  } else {
+    mla_absorbed(args, pool);
+  }
 }
 
 }  // namespace ktx::ops

@@ -13,4 +13,14 @@ size_t mla_absorbed_scratch_bytes(const graph::MlaParams& params, const PackedMa
                                   const PackedMatrix& v_b, int64_t max_tokens,
                                   int workers) noexcept;
 
+/// Keys and values are expanded once a head, and its queries attend to them: nope + rope and v
+/// multiply-adds a (head, query, key), kv_lora (nope + v) a (head, key). For many tokens.
+void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept;
+size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
+                                  const PackedMatrix& v_b, int64_t max_tokens,
+                                  int workers) noexcept;
+
+/// Whether mla_expanded takes fewer multiply-adds than mla_absorbed for such a step.
+bool expanding_is_cheaper(const graph::MlaParams& params, int64_t past, int64_t tokens) noexcept;
+
 }  // namespace ktx::ops

@@ -1,11 +1,12 @@
 // mla against the expanded formula in double; chunks, threads, packed formats.
-// covers: mla_absorbed, ref
+// covers: mla_absorbed, mla_expanded, ref
 #include "ops/attention/mla.hpp"
 
 #include <vector>
 
 #include "catch.hpp"
 #include "ops/attention/mla_fixture.hpp"
+#include "ops/attention/mla_paths.hpp"
 
 using namespace ktx;
 using namespace ktx::test;
@@ -54,6 +55,41 @@ TEST_CASE("mla: the number of threads does not change a bit") {
       const auto one = run_mla(s, kernel, 1, step);
       for (int threads : {2, 3, 5}) REQUIRE(run_mla(s, kernel, threads, step) == one);
     }
+  }
+}
+
+TEST_CASE("mla: both ways to compute it agree with the formula") {
+  for (const MlaSequence& s : sequences()) {
+    const auto expected = run_mla_ref(s);
+    for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
+      if (kernel.isa > hw::detect_isa()) continue;
+      for (int64_t step : {s.total, int64_t(100)}) {
+        INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
+        for (MlaFunction path : {ops::mla_absorbed, ops::mla_expanded}) {
+          REQUIRE(relative_distance(run_mla_path(s, kernel, 3, step, path), expected) < 1e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("mla: keys are expanded for many tokens, not for few") {
+  const graph::MlaParams p = shape(128, 128, 64, 128, 512);
+  CHECK_FALSE(ops::expanding_is_cheaper(p, 0, 1));
+  CHECK_FALSE(ops::expanding_is_cheaper(p, 100000, 1));
+  CHECK_FALSE(ops::expanding_is_cheaper(p, 100000, 150));
+  CHECK(ops::expanding_is_cheaper(p, 0, 512));
+  CHECK(ops::expanding_is_cheaper(p, 100000, 512));
+}
+
+TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
+  const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1300, 12);
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const auto expected = run_mla_ref(s);
+  for (int64_t step : {s.total, int64_t(700)}) {
+    const auto out = run_mla_path(s, kernel, 1, step, ops::mla_expanded);
+    REQUIRE(relative_distance(out, expected) < 1e-5);
+    REQUIRE(run_mla_path(s, kernel, 3, step, ops::mla_expanded) == out);
   }
 }
 

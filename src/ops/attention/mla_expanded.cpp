@@ -1,0 +1,196 @@
+// mla with keys and values expanded from the latents, a head and a tile of keys at a time.
+#include <algorithm>
+
+#include "ops/arena.hpp"
+#include "ops/attention/attend.hpp"
+#include "ops/attention/mla_paths.hpp"
+#include "ops/attention/project.hpp"
+#include "ops/parallel.hpp"
+
+namespace ktx::ops {
+namespace {
+
+constexpr int64_t key_tile = 512;  // keys expanded at a time: they stay in the cache's 2nd level
+constexpr int64_t most_segment = 4096;  // tokens of a task, which bounds the scratch
+constexpr int64_t least_segment = 256;  // fewer, and expanding costs more than attending
+constexpr int64_t enough_tasks = 32;
+
+/// Tokens of a task. A function of the shapes alone, so that threads change no result.
+int64_t segment_tokens(const graph::MlaParams& p, int64_t tokens) noexcept {
+  const int64_t wanted = std::max<int64_t>(1, enough_tasks / p.heads);
+  const int64_t share = (tokens + wanted - 1) / wanted;
+  return std::min(tokens, std::clamp(share, least_segment, most_segment));
+}
+
+/// What one worker needs for one task.
+struct Work {
+  Work(Arena& arena, const graph::MlaParams& p, const PackedMatrix& k_b, const PackedMatrix& v_b,
+       int64_t segment) noexcept
+      : k_rows(arena.take<float>(int64_t(p.nope) * p.kv_lora)),
+        keys(arena.take<float>(key_tile * (p.nope + p.rope))),
+        values(arena.take<float>(key_tile * p.v)),
+        q(arena.take<float>(query_block * (p.nope + p.rope))),
+        scores(arena.take<float>(query_block * key_block)),
+        state{arena.take<float>(segment), arena.take<float>(segment),
+              arena.take<float>(segment * p.v), p.v},
+        prepared(arena.take<std::byte>(
+            std::max(project_scratch_bytes(k_b, p.nope), project_scratch_bytes(v_b, key_tile)))) {}
+  float* k_rows;  // k_b transposed, [nope, kv_lora]
+  float* keys;    // [key_tile, nope + rope]
+  float* values;  // [key_tile, v]
+  float* q;       // [query_block, nope + rope]
+  float* scores;
+  AttendState state;  // of the segment's tokens
+  std::byte* prepared;
+};
+
+struct Task {
+  int64_t head;
+  int64_t first, tokens;  // of the step
+};
+
+/// k_b transposed: what its kernel makes of the unit vectors, whatever its layout is.
+void transpose_k_b(const MlaArgs& args, const float* identity, int64_t head,
+                   const Work& work) noexcept {
+  const graph::MlaParams& p = *args.params;
+  project({.matrix = &args.k_b[head],
+           .x = identity,
+           .x_stride = p.nope,
+           .tokens = p.nope,
+           .y = work.k_rows,
+           .y_stride = p.kv_lora,
+           .scratch = work.prepared});
+}
+
+/// Keys and values of one head at positions [begin, end).
+void expand(const MlaArgs& args, int64_t head, int64_t begin, int64_t end,
+            const Work& work) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const int64_t width = p.kv_lora + p.rope, key_dim = p.nope + p.rope;
+  const float* latents = args.cache + begin * width;
+  f32::DotsArgs dots;
+  dots.a = latents;
+  dots.a_stride = width;
+  dots.b = work.k_rows;
+  dots.b_stride = p.kv_lora;
+  dots.c = work.keys;
+  dots.c_stride = key_dim;
+  dots.m = end - begin;
+  dots.n = p.nope;
+  dots.k = p.kv_lora;
+  args.kernel->functions->dots(dots);
+  for (int64_t s = 0; s < end - begin; ++s) {
+    std::copy_n(latents + s * width + p.kv_lora, p.rope, work.keys + s * key_dim + p.nope);
+  }
+  project({.matrix = &args.v_b[head],
+           .x = latents,
+           .x_stride = width,
+           .tokens = end - begin,
+           .y = work.values,
+           .y_stride = p.v,
+           .scratch = work.prepared});
+}
+
+/// A block of the task's queries, from `row` of it on, over the expanded keys at [begin, end).
+void attend_block(const MlaArgs& args, const Task& task, int64_t row, int64_t begin, int64_t end,
+                  const Work& work) noexcept {
+  const graph::MlaParams& p = *args.params;
+  AttendArgs a;
+  a.functions = args.kernel->functions;
+  a.q = work.q;
+  a.q_stride = a.key_stride = a.key_dim = p.nope + p.rope;
+  a.rows = std::min(query_block, task.tokens - row);
+  a.first_row = task.first + row;
+  a.past = args.past;
+  a.keys = work.keys;
+  a.values = work.values;
+  a.value_stride = a.value_dim = p.v;
+  a.key_begin = begin;
+  a.key_end = end;
+  a.scale = p.scale;
+  a.scores = work.scores;
+  a.state = {work.state.max + row, work.state.sum + row, work.state.values + row * p.v, p.v};
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const int64_t token = a.first_row + r;
+    float* q = work.q + r * a.q_stride;
+    std::copy_n(args.q + token * args.q_stride + task.head * a.q_stride, a.q_stride, q);
+    args.rope->rotate(q + p.nope, args.past + token);
+  }
+  attend(a);
+}
+
+void run_task(const MlaArgs& args, const float* identity, const Task& task,
+              const Work& work) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const int64_t last = args.past + task.first + task.tokens;
+  clear(work.state, task.tokens, p.v);
+  transpose_k_b(args, identity, task.head, work);
+  for (int64_t begin = 0; begin < last; begin += key_tile) {
+    const int64_t end = std::min(last, begin + key_tile);
+    expand(args, task.head, begin, end, work);
+    const int64_t first = std::max<int64_t>(0, begin - args.past - task.first);
+    for (int64_t row = first / query_block * query_block; row < task.tokens; row += query_block) {
+      attend_block(args, task, row, begin, end, work);
+    }
+  }
+  for (int64_t t = 0; t < task.tokens; ++t) {
+    merge({.state = work.state,
+           .row = t,
+           .value_dim = p.v,
+           .out = args.out + (task.first + t) * args.out_stride + task.head * p.v});
+  }
+}
+
+float* make_identity(Arena& arena, int64_t size) noexcept {
+  return arena.take<float>(size * size);
+}
+
+int64_t pairs(int64_t past, int64_t tokens) noexcept {
+  return tokens * past + tokens * (tokens + 1) / 2;
+}
+
+}  // namespace
+
+bool expanding_is_cheaper(const graph::MlaParams& p, int64_t past, int64_t tokens) noexcept {
+  const int64_t per_row = int64_t(p.kv_lora) * (p.nope + p.v);
+  const int64_t absorbed = tokens * per_row + pairs(past, tokens) * (2 * p.kv_lora + p.rope);
+  const int64_t expanded = (past + tokens) * per_row + int64_t(p.nope) * p.nope * p.kv_lora +
+                           pairs(past, tokens) * (p.nope + p.rope + p.v);
+  return expanded < absorbed;
+}
+
+size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
+                                  const PackedMatrix& v_b, int64_t max_tokens,
+                                  int workers) noexcept {
+  Arena arena;
+  make_identity(arena, params.nope);
+  // A smaller step's segments are no longer than the longest step's.
+  for (int w = 0; w < workers; ++w) {
+    Work(arena, params, k_b, v_b, segment_tokens(params, max_tokens));
+  }
+  return arena.used();
+}
+
+void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const int64_t segment = segment_tokens(p, args.tokens);
+  const int64_t segments = (args.tokens + segment - 1) / segment;
+  Arena arena(args.scratch), measure;
+  float* identity = make_identity(arena, p.nope);
+  std::fill_n(identity, int64_t(p.nope) * p.nope, 0.0f);
+  for (int64_t i = 0; i < p.nope; ++i) identity[i * p.nope + i] = 1;
+  Work(measure, p, *args.k_b, *args.v_b, segment);
+  const int64_t cost = pairs(args.past, args.tokens) / segments * (p.nope + p.rope + p.v) +
+                       (args.past + args.tokens) * p.kv_lora * (p.nope + p.v);
+  const int64_t tasks = p.heads * segments;
+  for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
+    Arena own(args.scratch + arena.used() + size_t(worker) * measure.used());
+    const Work work(own, p, *args.k_b, *args.v_b, segment);
+    const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
+    const int64_t first = number / p.heads * segment;
+    run_task(args, identity, {number % p.heads, first, std::min(segment, args.tokens - first)},
+             work);
+  });
+}
+
+}  // namespace ktx::ops
