@@ -1,7 +1,8 @@
-// Matrix product y = x W^T for a range of W's rows, on one thread: what linear, moe and mla are made of.
+// Matrix product y = x W^T for a range of W's rows, on one thread: what linear, moe and mla are
+// made of.
 //
-// A matrix is packed once, while loading, into a Layout; all fast kernels of a format share one layout,
-// so that decode and prefill can use different kernels on the same bytes.
+// A matrix is packed once, while loading, into a Layout; all fast kernels of a format share one
+// layout, so that decode and prefill can use different kernels on the same bytes.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +16,12 @@
 
 namespace ktx::ops {
 
+struct QuantizeArgs;
+
 enum class Layout : uint8_t {
   rows,  // as the format defines it: row after row
-  x16,   // groups of 16 rows interleaved (described in layout_x16.hpp); rows padded to a multiple of 16
+  x16,  // groups of 16 rows interleaved (described in layout_x16.hpp); rows padded to a multiple of
+        // 16
 };
 
 /// Rows that one group of Layout::x16 holds; row ranges given to kernels start at multiples of it.
@@ -28,7 +32,8 @@ enum class ActivationFormat : uint8_t {
   q8,   // int8 in blocks of 32 columns, one f32 scale and one i32 sum a block (activation.hpp)
 };
 
-/// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] : t).
+/// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] :
+/// t).
 struct Activations {
   const std::byte* data = nullptr;
   int64_t row_bytes = 0;
@@ -55,6 +60,8 @@ struct MatmulKernel {
   ActivationFormat (*activation)(quant::Format format) noexcept;
   /// Converts one row of cols floats to the kernel's activation format at dst.
   void (*prepare)(ActivationFormat to, const float* x, int64_t cols, std::byte* dst) noexcept;
+  /// Converts blocks of 32 columns to q8 (activation.hpp): what prepare does, in parts.
+  void (*quantize)(const QuantizeArgs& args) noexcept;
   void (*run)(const MatmulArgs& args) noexcept;
 };
 
@@ -87,8 +94,8 @@ struct PackArgs {
 };
 void pack_matrix(const PackArgs& args) noexcept;
 
-/// A packed matrix with the kernels chosen for it. Kernels of both phases share layout; they may differ
-/// in activation format.
+/// A packed matrix with the kernels chosen for it. Kernels of both phases share layout; they may
+/// differ in activation format.
 struct PackedMatrix {
   const std::byte* data = nullptr;
   quant::Format format = quant::Format::f32;

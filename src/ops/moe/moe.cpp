@@ -1,9 +1,5 @@
-// Tokens are gathered by expert; two passes over the workers with one barrier between them.
-//
-// Pass 1 takes blocks of rows of an expert's gate and up, and turns 32 columns of the hidden state
-// at a time into down's activation format: their q8 scale is their own. Pass 2 takes blocks of rows
-// of the output and runs through all experts, so that no two workers write the same number and the
-// sum has one order.
+// Routed experts in two passes with one barrier between: gate, up and SwiGLU over blocks of
+// intermediate rows, then down over blocks of output rows.
 #include "ops/moe/moe.hpp"
 
 #include <algorithm>
@@ -13,178 +9,216 @@
 #include "ops/f32/f32.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/activation.hpp"
-#include "ops/parallel.hpp"
+#include "ops/matmul/token_blocks.hpp"
 
 namespace ktx::ops {
-
 namespace {
 
-constexpr int64_t block_rows = q8_block;  // of one work item
-constexpr int64_t block_tokens = 32;      // that one pass over a block's weights serves
+// Rows of an item of each pass, and tokens handled at a time: both passes' products of a block fit
+// in the L1 cache. gate_rows is a q8 block, so that an item can quantize what it made for down.
+constexpr int64_t gate_rows = q8_block, down_rows = 64, block_tokens = 32;
 
-// Which tokens each expert got: slot s of expert e, begin[e] <= s < begin[e + 1], is token[s].
-struct Routes {
-  int32_t* begin;   // [experts + 1]
-  int32_t* token;   // [tokens * top_k]
-  float* weight;    // [tokens * top_k]
-  int32_t* slot;    // [tokens * top_k], the identity: rows of the hidden state
-  int32_t* active;  // [experts], those that got tokens
-  int64_t active_count = 0;
-};
+const MatmulKernel& kernel_for(const PackedMatrix& matrix, int64_t tokens) noexcept {
+  return tokens <= decode_tokens ? *matrix.decode : *matrix.prefill;
+}
 
-// What a step works on, cut from scratch.
+/// Bytes of a row of h: enough for what either kernel of down reads.
+int64_t hidden_row_bytes(const PackedMatrix& down) noexcept {
+  return std::max(activation_row_bytes(down.decode->activation(down.format), down.cols),
+                  activation_row_bytes(down.prefill->activation(down.format), down.cols));
+}
+
+/// What a step keeps in the scratch. A pair is a token with one of its experts; pairs are sorted by
+/// expert, and by token within an expert.
 struct Work {
-  Routes routes;
-  std::byte* x;       // [tokens] prepared activations; null: x itself
-  std::byte* hidden;  // [tokens * top_k] down's activations
-  int64_t x_row_bytes, hidden_row_bytes;
-  ActivationFormat x_format, hidden_format;
+  Work(std::byte* block, const MoeScratchArgs& args) noexcept : arena(block) {
+    const int64_t count = args.max_tokens * args.top_k;
+    begin = arena.take<int32_t>(args.experts + 1);
+    active = arena.take<int32_t>(args.experts);
+    pair = arena.take<int32_t>(count);
+    token = arena.take<int32_t>(count);
+    x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.matrix.cols);
+    x = arena.take<std::byte>(args.max_tokens * x_bytes);
+    h_bytes = hidden_row_bytes(args.down.matrix);
+    h = arena.take<std::byte>(count * h_bytes);
+  }
+
+  Arena arena;
+  int32_t* begin;   // [experts + 1] first pair of each expert
+  int32_t* active;  // [active_count] experts that got tokens
+  int64_t active_count = 0;
+  int32_t* pair;   // [pairs] index into ids and weights
+  int32_t* token;  // [pairs] its token
+  std::byte* x;    // [tokens] x as q8
+  int64_t x_bytes;
+  std::byte* h;  // [pairs] silu(gate) * up, as down's kernel reads it
+  int64_t h_bytes;
 };
 
-ActivationFormat activation_of(const ExpertMatrix& m) {
-  return m.matrix.decode->activation(m.matrix.format);
-}
-
-Work layout(const MoeArgs& args, int64_t tokens, Arena& arena) {
-  Work w{};
-  const int64_t slots = tokens * args.top_k;
-  w.routes.begin = arena.take<int32_t>(args.experts + 1);
-  w.routes.active = arena.take<int32_t>(args.experts);
-  w.routes.token = arena.take<int32_t>(slots);
-  w.routes.slot = arena.take<int32_t>(slots);
-  w.routes.weight = arena.take<float>(slots);
-  w.x_format = activation_of(args.gate);
-  w.hidden_format = activation_of(args.down);
-  w.x_row_bytes = activation_row_bytes(w.x_format, args.hidden);
-  w.hidden_row_bytes = activation_row_bytes(w.hidden_format, args.intermediate);
-  w.x = arena.take<std::byte>(tokens * w.x_row_bytes);
-  w.hidden = arena.take<std::byte>(slots * w.hidden_row_bytes);
-  return w;
-}
-
-void gather(const MoeArgs& args, Routes& routes) {
-  std::fill(routes.begin, routes.begin + args.experts + 1, 0);
-  const int64_t slots = args.tokens * args.top_k;
-  for (int64_t i = 0; i < slots; ++i) ++routes.begin[args.ids[i] + 1];
+void sort_pairs(const MoeArgs& args, Work& work) noexcept {
+  const int64_t count = args.tokens * args.top_k;
+  std::fill_n(work.begin, args.experts + 1, 0);
+  for (int64_t p = 0; p < count; ++p) ++work.begin[args.ids[p] + 1];
   for (int e = 0; e < args.experts; ++e) {
-    if (routes.begin[e + 1] > 0) routes.active[routes.active_count++] = e;
-    routes.begin[e + 1] += routes.begin[e];
+    if (work.begin[e + 1] > 0) work.active[work.active_count++] = e;
+    work.begin[e + 1] += work.begin[e];
   }
-  // begin[e] serves as the next free slot of e and is put back afterwards.
-  for (int64_t i = 0; i < slots; ++i) {
-    const int32_t s = routes.begin[args.ids[i]]++;
-    routes.token[s] = static_cast<int32_t>(i / args.top_k);
-    routes.weight[s] = args.weights[i];
-    routes.slot[i] = static_cast<int32_t>(i);
+  for (int64_t p = 0; p < count; ++p) {
+    const int32_t at = work.begin[args.ids[p]]++;
+    work.pair[at] = static_cast<int32_t>(p);
+    work.token[at] = static_cast<int32_t>(p / args.top_k);
   }
-  for (int e = args.experts; e > 0; --e) routes.begin[e] = routes.begin[e - 1];
-  routes.begin[0] = 0;
+  // Each begin has moved to its end, which is the next one's begin.
+  std::copy_backward(work.begin, work.begin + args.experts, work.begin + args.experts + 1);
+  work.begin[0] = 0;
 }
 
-void prepare(const MoeArgs& args, const Work& w, hw::WorkerPool& pool) {
-  const auto prepare_row = args.gate.matrix.decode->prepare;
+bool reads_q8(const PackedMatrix& matrix) noexcept {
+  return matrix.decode->activation(matrix.format) == ActivationFormat::q8 ||
+         matrix.prefill->activation(matrix.format) == ActivationFormat::q8;
+}
+
+void prepare(const MoeArgs& args, const Work& work, hw::WorkerPool& pool) noexcept {
+  const PackedMatrix& gate = args.gate.matrix;
+  if (!reads_q8(gate) && !reads_q8(args.up.matrix)) return;
   for_each(pool, args.tokens, args.hidden, [&](int64_t t, int) noexcept {
-    prepare_row(w.x_format, args.x + t * args.x_stride, args.hidden, w.x + t * w.x_row_bytes);
+    gate.decode->prepare(ActivationFormat::q8, args.x + t * args.x_stride, args.hidden,
+                         work.x + t * work.x_bytes);
   });
 }
 
-// Rows [begin, end) of an expert's matrix times n activations.
-void multiply(const ExpertMatrix& m, int32_t expert, int64_t begin, int64_t end,
-              int64_t expert_tokens, const Activations& x, float* y) {
-  const auto& kernel = expert_tokens <= decode_tokens ? *m.matrix.decode : *m.matrix.prefill;
-  kernel.run({.weights = m.matrix.data + expert * m.expert_bytes,
-              .format = m.matrix.format,
-              .rows = m.matrix.rows,
-              .cols = m.matrix.cols,
-              .row_begin = begin,
-              .row_end = end,
-              .x = x,
-              .y = y,
-              .y_stride = block_rows});
+/// Some pairs of one expert.
+struct Pairs {
+  int expert;
+  int64_t of_expert;  // tokens the expert got in all: they decide its kernel
+  int64_t begin, count;
+};
+
+/// body(Pairs) for all pairs of an expert, block_tokens at a time.
+template <class Body>
+void for_pairs(const Work& work, int expert, const Body& body) noexcept {
+  const int64_t first = work.begin[expert], last = work.begin[expert + 1];
+  for (int64_t begin = first; begin < last; begin += block_tokens)
+    body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
 }
 
-// Columns [begin, end) of the hidden state of all tokens of one expert.
-void first_half(const MoeArgs& args, const Work& w, int32_t expert, int64_t begin, int64_t end) {
-  const auto silu_mul = f32::best_kernel(args.gate.matrix.decode->isa).functions->silu_mul;
-  const int64_t first = w.routes.begin[expert], last = w.routes.begin[expert + 1];
-  alignas(64) float gate[block_tokens * block_rows], up[block_tokens * block_rows];
-  for (int64_t s = first; s < last; s += block_tokens) {
-    const int64_t n = std::min(block_tokens, last - s);
-    const Activations x{
-        .data = w.x, .row_bytes = w.x_row_bytes, .rows = w.routes.token + s, .tokens = n};
-    multiply(args.gate, expert, begin, end, last - first, x, gate);
-    multiply(args.up, expert, begin, end, last - first, x, up);
-    for (int64_t i = 0; i < n; ++i) {
-      float* h = gate + i * block_rows;
-      silu_mul(h, up + i * block_rows, h, end - begin);
-      std::byte* row = w.hidden + (s + i) * w.hidden_row_bytes;
-      if (w.hidden_format == ActivationFormat::q8)
-        args.down.matrix.decode->quantize(
-            q8_quantize_args(h, args.intermediate, begin / q8_block, begin / q8_block + 1, row));
-      else
-        std::memcpy(row + begin * static_cast<int64_t>(sizeof(float)), h,
-                    static_cast<size_t>(end - begin) * sizeof(float));
-    }
+/// Rows [row_begin, row_end) of one expert's matrix times the given activations.
+void multiply(const ExpertMatrix& experts, const Pairs& pairs, const Activations& x,
+              int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) noexcept {
+  const PackedMatrix& matrix = experts.matrix;
+  kernel_for(matrix, pairs.of_expert)
+      .run({.weights = matrix.data + pairs.expert * experts.expert_bytes,
+            .format = matrix.format,
+            .rows = matrix.rows,
+            .cols = matrix.cols,
+            .row_begin = row_begin,
+            .row_end = row_end,
+            .x = x,
+            .y = y,
+            .y_stride = y_stride});
+}
+
+Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix& matrix,
+                      const Pairs& pairs) noexcept {
+  Activations x{.rows = work.token + pairs.begin, .tokens = pairs.count};
+  const auto format = kernel_for(matrix, pairs.of_expert).activation(matrix.format);
+  if (format == ActivationFormat::q8) {
+    x.data = work.x;
+    x.row_bytes = work.x_bytes;
+  } else {
+    x.data = reinterpret_cast<const std::byte*>(args.x);
+    x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
+  }
+  return x;
+}
+
+/// Intermediate rows [row, row + gate_rows) of some pairs: from x to h.
+void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row) noexcept {
+  alignas(64) float gate[block_tokens * gate_rows];
+  alignas(64) float up[block_tokens * gate_rows];
+  const int64_t end = std::min(row + gate_rows, args.intermediate);
+  multiply(args.gate, pairs, tokens_of(args, work, args.gate.matrix, pairs), row, end, gate,
+           gate_rows);
+  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, gate_rows);
+  const PackedMatrix& down = args.down.matrix;
+  const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
+  const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
+  const auto* f32 = f32::best_kernel(kernel.isa).functions;
+  for (int64_t i = 0; i < pairs.count; ++i) {
+    float* h = gate + i * gate_rows;
+    f32->silu_mul(h, up + i * gate_rows, h, end - row);
+    std::byte* out = work.h + (pairs.begin + i) * work.h_bytes;
+    if (q8)
+      kernel.quantize(
+          q8_quantize_args(h, args.intermediate, row / q8_block, row / q8_block + 1, out));
+    else
+      std::memcpy(out + row * 4, h, static_cast<size_t>(end - row) * sizeof(float));
   }
 }
 
-// Columns [begin, end) of the output of all tokens.
-void second_half(const MoeArgs& args, const Work& w, int64_t begin, int64_t end) {
+/// Output rows [row, row + down_rows) of all tokens: the experts one after another, so that every
+/// number is summed in the same order whichever worker does it.
+void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
+  alignas(64) float product[block_tokens * down_rows];
+  const int64_t end = std::min(row + down_rows, args.hidden);
   for (int64_t t = 0; t < args.tokens; ++t)
-    std::fill(args.y + t * args.y_stride + begin, args.y + t * args.y_stride + end, 0.0f);
-  alignas(64) float out[block_tokens * block_rows];
-  for (int64_t a = 0; a < w.routes.active_count; ++a) {
-    const int32_t expert = w.routes.active[a];
-    const int64_t first = w.routes.begin[expert], last = w.routes.begin[expert + 1];
-    for (int64_t s = first; s < last; s += block_tokens) {
-      const int64_t n = std::min(block_tokens, last - s);
-      multiply(args.down, expert, begin, end, last - first,
-               {.data = w.hidden,
-                .row_bytes = w.hidden_row_bytes,
-                .rows = w.routes.slot + s,
-                .tokens = n},
-               out);
-      for (int64_t i = 0; i < n; ++i) {
-        float* y = args.y + w.routes.token[s + i] * args.y_stride + begin;
-        const float weight = w.routes.weight[s + i];
-        for (int64_t r = 0; r < end - begin; ++r) y[r] += weight * out[i * block_rows + r];
+    std::fill(args.y + t * args.y_stride + row, args.y + t * args.y_stride + end, 0.0f);
+  for (int64_t a = 0; a < work.active_count; ++a) {
+    for_pairs(work, work.active[a], [&](const Pairs& pairs) noexcept {
+      const Activations h{.data = work.h + pairs.begin * work.h_bytes,
+                          .row_bytes = work.h_bytes,
+                          .tokens = pairs.count};
+      multiply(args.down, pairs, h, row, end, product, down_rows);
+      for (int64_t i = 0; i < pairs.count; ++i) {
+        const float weight = args.weights[work.pair[pairs.begin + i]];
+        float* y = args.y + work.token[pairs.begin + i] * args.y_stride + row;
+        const float* from = product + i * down_rows;
+        for (int64_t r = 0; r < end - row; ++r) y[r] += weight * from[r];
       }
-    }
+    });
   }
 }
 
-int64_t blocks_of(int64_t rows) {
-  return (rows + block_rows - 1) / block_rows;
+MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
+  return {.gate = args.gate,
+          .down = args.down,
+          .experts = args.experts,
+          .top_k = args.top_k,
+          .max_tokens = args.tokens};
 }
 
 }  // namespace
 
-size_t moe_scratch_bytes(const MoeArgs& args, int64_t max_tokens) noexcept {
-  Arena arena;
-  layout(args, max_tokens, arena);
-  return arena.used();
+int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept {
+  return static_cast<int64_t>(Work(nullptr, args).arena.used());
 }
 
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
-  Arena arena(args.scratch);
-  Work w = layout(args, args.tokens, arena);
-  gather(args, w.routes);
-  prepare(args, w, pool);
+  if (args.tokens == 0) return;
+  Work work(args.scratch, scratch_args(args));
+  sort_pairs(args, work);
+  prepare(args, work, pool);
 
-  const int64_t slots = args.tokens * args.top_k;
-  const int64_t blocks = blocks_of(args.intermediate);
-  const int64_t per_expert = slots / std::max<int64_t>(1, w.routes.active_count);
-  for_each(pool, w.routes.active_count * blocks, 2 * block_rows * args.hidden * per_expert,
-           [&](int64_t item, int) noexcept {
-             const int64_t begin = item % blocks * block_rows;
-             first_half(args, w, w.routes.active[item / blocks], begin,
-                        std::min(begin + block_rows, args.intermediate));
-           });
-  for_each(pool, blocks_of(args.hidden), block_rows * args.intermediate * slots,
-           [&](int64_t block, int) noexcept {
-             const int64_t begin = block * block_rows;
-             second_half(args, w, begin, std::min(begin + block_rows, args.hidden));
-           });
+  const int64_t pairs = args.tokens * args.top_k;
+  const int64_t blocks = (args.intermediate + gate_rows - 1) / gate_rows;
+  const int64_t items = work.active_count * blocks;
+  // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
+  const int64_t cost =
+      2 * gate_rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
+  pool.parallel_for(items, shared_grain(items, cost, pool.size()),
+                    [&](int64_t begin, int64_t end, int) noexcept {
+                      for (int64_t i = begin; i < end; ++i)
+                        for_pairs(work, work.active[i / blocks], [&](const Pairs& some) noexcept {
+                          gate_and_up(args, work, some, i % blocks * gate_rows);
+                        });
+                    });
+
+  const int64_t outputs = (args.hidden + down_rows - 1) / down_rows;
+  pool.parallel_for(outputs,
+                    shared_grain(outputs, down_rows * args.intermediate * pairs, pool.size()),
+                    [&](int64_t begin, int64_t end, int) noexcept {
+                      for (int64_t i = begin; i < end; ++i) down(args, work, i * down_rows);
+                    });
 }
 
 }  // namespace ktx::ops

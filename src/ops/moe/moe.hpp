@@ -1,4 +1,4 @@
-// The routed experts: each token goes through the gated MLPs of the experts chosen for it.
+// Routed experts: for each token the weighted sum of its experts' SwiGLU MLPs.
 #pragma once
 
 #include <cstddef>
@@ -9,37 +9,45 @@
 
 namespace ktx::ops {
 
-/// One matrix of every expert: that of expert e is at matrix.data + e * expert_bytes.
+/// One matrix of every expert, all of one shape and format: expert e is packed at
+/// matrix.data + e * expert_bytes.
 struct ExpertMatrix {
   PackedMatrix matrix;
   int64_t expert_bytes = 0;
 };
 
 /// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i].
+/// Strides in floats.
 struct MoeArgs {
   const float* x = nullptr;  // [tokens, hidden]
-  int64_t x_stride = 0;      // floats
+  int64_t x_stride = 0;
   int64_t tokens = 0;
   const int32_t* ids = nullptr;    // [tokens, top_k], each in [0, experts)
   const float* weights = nullptr;  // [tokens, top_k]
   int top_k = 0, experts = 0;
   int64_t hidden = 0, intermediate = 0;
-  ExpertMatrix gate, up;  // [intermediate, hidden]
-  ExpertMatrix down;      // [hidden, intermediate]
+  ExpertMatrix gate, up;  // rows intermediate, cols hidden
+  ExpertMatrix down;      // rows hidden, cols intermediate
   float* y = nullptr;     // [tokens, hidden], overwritten
   int64_t y_stride = 0;
   std::byte* scratch = nullptr;  // moe_scratch_bytes() bytes, 64-byte aligned
 };
 
-/// Bytes of scratch for steps of up to max_tokens tokens; of args only the shapes and matrices
-/// count.
-size_t moe_scratch_bytes(const MoeArgs& args, int64_t max_tokens) noexcept;
+struct MoeScratchArgs {
+  ExpertMatrix gate, down;
+  int experts = 0, top_k = 0;
+  int64_t max_tokens = 0;
+  int workers = 1;
+};
 
-/// Each expert runs with its decode or its prefill kernel by the number of tokens that it got. The
-/// result does not depend on the number of workers.
+/// Bytes of scratch for steps of up to max_tokens tokens.
+int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
+
+/// The kernels are chosen per expert by the number of tokens it got (decode_tokens of linear.hpp).
+/// The result does not depend on the number of workers.
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
-/// The same by the formula, in double, from Layout::rows. Slow.
+/// The same by the formula, in f32, with all matrices in Layout::rows. Slow.
 void moe_ref(const MoeArgs& args);
 
 }  // namespace ktx::ops

@@ -1,0 +1,134 @@
+// The table of matmul kernels and its look-ups.
+#include "ops/matmul/matmul.hpp"
+
+#include <cstring>
+
+#include "ops/matmul/activation.hpp"
+#include "ops/matmul/decoded_rows.hpp"
+#include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/x16_args.hpp"
+
+namespace ktx::ops {
+namespace {
+
+std::string refuse_none(quant::Format, int64_t, int64_t) {
+  return {};
+}
+
+std::string refuse_x16(quant::Format format, int64_t, int64_t cols) {
+  const auto x16 = x16_format(format);
+  if (!x16 || cols % x16_columns(*x16) == 0) return {};
+  return "needs columns in multiples of " + std::to_string(x16_columns(*x16)) + " for " +
+         std::string(quant::name(format)) + ", not " + std::to_string(cols);
+}
+
+Layout layout_rows(quant::Format) noexcept {
+  return Layout::rows;
+}
+
+Layout layout_x16(quant::Format format) noexcept {
+  return x16_format(format) ? Layout::x16 : Layout::rows;
+}
+
+ActivationFormat activation_f32(quant::Format) noexcept {
+  return ActivationFormat::f32;
+}
+
+ActivationFormat activation_x16(quant::Format format) noexcept {
+  const auto x16 = x16_format(format);
+  return x16 ? ops::x16_activation(*x16) : ActivationFormat::f32;
+}
+
+template <void (*Quantize)(const QuantizeArgs&) noexcept>
+void prepare(ActivationFormat to, const float* x, int64_t cols, std::byte* dst) noexcept {
+  if (to == ActivationFormat::q8)
+    Quantize(q8_quantize_args(x, cols, 0, cols / q8_block, dst));
+  else
+    std::memcpy(dst, x, static_cast<size_t>(cols) * sizeof(float));
+}
+
+void quantize_avx2(const QuantizeArgs& args) noexcept {
+  x86_avx2.quantize(args);
+}
+void quantize_avx512(const QuantizeArgs& args) noexcept {
+  x86_avx512.quantize(args);
+}
+
+X16Args x16_args(const MatmulArgs& args, X16 format) noexcept {
+  const int64_t group_bytes = x16_group_bytes(format, args.cols);
+  const Q8Offsets at = q8_offsets(args.cols);
+  return {.weights = reinterpret_cast<const uint8_t*>(args.weights) +
+                     args.row_begin / row_group * group_bytes,
+          .group_bytes = group_bytes,
+          .rows = args.row_end - args.row_begin,
+          .cols = args.cols,
+          .x = reinterpret_cast<const uint8_t*>(args.x.data),
+          .x_row_bytes = args.x.row_bytes,
+          .x_rows = args.x.rows,
+          .tokens = args.x.tokens,
+          .scales = at.scales,
+          .sums = at.sums,
+          .half_sums = at.half_sums,
+          .y = args.y,
+          .y_stride = args.y_stride};
+}
+
+/// Kernels of Best; of Base for what Best has none of.
+template <const X86Unit& Best, const X86Unit& Base>
+void run_x86(const MatmulArgs& args) noexcept {
+  const auto format = x16_format(args.format);
+  if (!format) return multiply_decoded(args, Base.dot);
+  const auto index = static_cast<size_t>(*format);
+  const auto run = Best.run[index] != nullptr ? Best.run[index] : Base.run[index];
+  run(x16_args(args, *format));
+}
+
+void run_ref(const MatmulArgs& args) noexcept {
+  multiply_decoded(args, dot_ref);
+}
+
+using hw::Isa;
+
+constexpr MatmulKernel table[] = {
+    {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
+     prepare<quantize_avx512>, quantize_avx512, run_x86<x86_avx512_vnni, x86_avx512>},
+    {"avx512", Isa::avx512, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx512>,
+     quantize_avx512, run_x86<x86_avx512, x86_avx512>},
+    {"avx2", Isa::avx2, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx2>,
+     quantize_avx2, run_x86<x86_avx2, x86_avx2>},
+    {"ref", Isa::scalar, refuse_none, layout_rows, activation_f32, prepare<quantize_q8>,
+     quantize_q8, run_ref},
+};
+
+}  // namespace
+
+std::span<const MatmulKernel> matmul_kernels() noexcept {
+  return table;
+}
+
+const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {
+  for (const MatmulKernel& kernel : table)
+    if (kernel.name == name) return &kernel;
+  return nullptr;
+}
+
+const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
+                                       int64_t cols) noexcept {
+  for (const MatmulKernel& kernel : table)
+    if (kernel.isa <= isa && kernel.refusal(format, rows, cols).empty()) return kernel;
+  return table[std::size(table) - 1];
+}
+
+int64_t packed_bytes(Layout layout, quant::Format format, int64_t rows, int64_t cols) noexcept {
+  if (layout == Layout::rows) return (rows * quant::row_bytes(format, cols) + 63) / 64 * 64;
+  return (rows + row_group - 1) / row_group * x16_group_bytes(x16_format(format).value(), cols);
+}
+
+void pack_matrix(const PackArgs& args) noexcept {
+  if (args.layout == Layout::x16) return pack_x16(args);
+  const int64_t row_bytes = quant::row_bytes(args.format, args.cols);
+  std::memcpy(args.dst + args.row_begin * row_bytes, args.src,
+              static_cast<size_t>((args.row_end - args.row_begin) * row_bytes));
+}
+
+}  // namespace ktx::ops

@@ -1,0 +1,172 @@
+// The kernel of f32, f16, bf16 and fp8 weights with f32 activations, and the f32 dot of decoded
+// rows.
+#pragma once
+
+#include "ops/matmul/x86_integer_kernel.hpp"
+
+namespace ktx::ops {
+namespace {
+
+// A format has the columns of a step, and column<C>(): the C-th column of 16 rows as f32.
+
+template <class S>
+struct F32Columns {
+  static constexpr int columns = 2, step_bytes = 128;
+  template <int C>
+  [[gnu::always_inline]] static typename S::F column(const uint8_t* step, int part) {
+    return S::load_f32(at<S>(step, C, part));
+  }
+};
+
+template <class S>
+struct F16Columns {
+  static constexpr int columns = 2, step_bytes = 64;
+  template <int C>
+  [[gnu::always_inline]] static typename S::F column(const uint8_t* step, int part) {
+    return S::load_f16(step + C * 32 + part * S::lanes * 2);
+  }
+};
+
+template <class S>
+struct Bf16Columns {
+  static constexpr int columns = 2, step_bytes = 64;
+  template <int C>
+  [[gnu::always_inline]] static typename S::F column(const uint8_t* step, int part) {
+    const auto pair = S::load(at<S>(step, 0, part));
+    if constexpr (C == 0) return S::as_float(S::template shift_left<16>(pair));
+    return S::as_float(S::bit_and(pair, S::set_int(static_cast<int>(0xffff0000u))));
+  }
+};
+
+template <class S>
+struct E4m3Columns {
+  static constexpr int columns = 2, step_bytes = 32;
+  template <int C>
+  [[gnu::always_inline]] static typename S::F column(const uint8_t* step, int part) {
+    return S::load_e4m3(step + C * 16 + part * S::lanes);
+  }
+};
+
+/// Even and odd columns are summed apart, to keep more additions in flight, where registers allow.
+template <class S, int T>
+constexpr int chains = S::parts* T * 2 <= (S::lanes == 16 ? 16 : 8) ? 2 : 1;
+
+template <class S, class Format, int T>
+struct FloatSums {
+  using F = typename S::F;
+  static constexpr int C = chains<S, T>;
+  F acc[S::parts][T][C];
+
+  [[gnu::always_inline]] void clear() {
+    unroll<0, S::parts * T * C>([&](auto i) __attribute__((always_inline)) {
+      acc[i / (T * C)][i / C % T][i % C] = S::zero();
+    });
+  }
+
+  /// Adds columns [first, first + cols); w: the first column's weights, x: column 0 of each token.
+  [[gnu::always_inline]] void add(const uint8_t* w, const uint8_t* const (&x)[8], int64_t first,
+                                  int64_t cols) {
+    for (int64_t c = 0; c < cols; c += 2, w += Format::step_bytes) {
+      if constexpr (T <= 2) prefetch<Format::step_bytes>(w);
+      unroll<0, 2 * S::parts>([&](auto i) __attribute__((always_inline)) {
+        constexpr int column = i % 2, part = i / 2;
+        const F weight = Format::template column<column>(w, part);
+        unroll<0, T>([&](auto t) __attribute__((always_inline)) {
+          F& sum = acc[part][t][column % C];
+          sum = S::fma(weight, S::set(float_at(x[t] + (first + c + column) * 4)), sum);
+        });
+      });
+    }
+  }
+
+  [[gnu::always_inline]] F total(int part, int t) const {
+    if constexpr (C == 2) return S::add(acc[part][t][0], acc[part][t][1]);
+    return acc[part][t][0];
+  }
+};
+
+template <class S, class Format, int T>
+struct FloatTile {
+  static void run(const TileArgs& a) noexcept {
+    FloatSums<S, Format, T> sums;
+    sums.clear();
+    sums.add(a.group, a.x, 0, a.cols);
+    unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
+      store_tile<S>(a, i / T, i % T, sums.total(i / T, i % T));
+    });
+  }
+};
+
+/// fp8: the sum of every 128 columns has a scale of its own.
+template <class S, int T>
+struct Fp8Tile {
+  using F = typename S::F;
+  static void run(const TileArgs& a) noexcept {
+    F acc[S::parts][T];
+    unroll<0, S::parts * T>([&](auto i)
+                                __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
+    const uint8_t* unit = a.group;
+    for (int64_t c = 0; c < a.cols; c += 128, unit += 64 + 128 * 16) {
+      FloatSums<S, E4m3Columns<S>, T> sums;
+      sums.clear();
+      sums.add(unit + 64, a.x, c, 128);
+      unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
+        F& sum = acc[i / T][i % T];
+        sum = S::fma(sums.total(i / T, i % T), S::load_f32(at<S>(unit, 0, i / T)), sum);
+      });
+    }
+    unroll<0, S::parts * T>([&](
+        auto i) __attribute__((always_inline)) {  // 256: what load_e4m3 leaves out
+      store_tile<S>(a, i / T, i % T, S::mul(acc[i / T][i % T], S::set(256)));
+    });
+  }
+};
+
+template <class S, class Format>
+struct Float {
+  template <int T>
+  using Tile = FloatTile<S, Format, T>;
+  static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
+};
+
+template <class S>
+struct Fp8 {
+  template <int T>
+  using Tile = Fp8Tile<S, T>;
+  static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
+};
+
+/// Rows [row, row + R) of decoded weights with one token.
+template <class S, int R>
+[[gnu::always_inline]] inline void dot_rows(const DotArgs& a, int64_t row, const uint8_t* x,
+                                            float* y) {
+  typename S::F acc[R];
+  for (auto& sum : acc) sum = S::zero();
+  const float* w = a.w + row * a.w_stride;
+  int64_t c = 0;
+  for (; c + S::lanes <= a.cols; c += S::lanes) {
+    const auto value = S::load_f32(x + c * 4);
+    for (int r = 0; r < R; ++r)
+      acc[r] = S::fma(S::load_f32(reinterpret_cast<const uint8_t*>(w + r * a.w_stride + c)), value,
+                      acc[r]);
+  }
+  for (int r = 0; r < R; ++r) {
+    float sum = S::sum(acc[r]);
+    for (int64_t i = c; i < a.cols; ++i) sum += w[r * a.w_stride + i] * float_at(x + i * 4);
+    y[row + r] += sum;
+  }
+}
+
+template <class S>
+void dot(const DotArgs& a) noexcept {
+  for (int64_t t = 0; t < a.tokens; ++t) {
+    const uint8_t* x = a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[t] : t);
+    float* y = a.y + t * a.y_stride;
+    int64_t row = 0;
+    for (; row + 4 <= a.rows; row += 4) dot_rows<S, 4>(a, row, x, y);
+    for (; row < a.rows; ++row) dot_rows<S, 1>(a, row, x, y);
+  }
+}
+
+}  // namespace
+}  // namespace ktx::ops

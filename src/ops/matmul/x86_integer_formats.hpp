@@ -1,0 +1,237 @@
+// How the kernels read the integer formats of Layout::x16 (layout_x16.hpp): codes and scales of 32
+// columns at a time.
+//
+// A format over vectors S has
+//   blocks      blocks of 32 columns in a unit
+//   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
+//   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
+//   row_scale   whether one scale, scale_of_row(), serves the whole row: those of units are then 1
+//   unit_bytes  of a unit, for prefetching
+//   open()      reads a unit, of the part-th vector of 16 rows: weight = s * code - m
+//   codes<K>()  the K-th vector of block j: columns 4 K .. 4 K + 3
+#pragma once
+
+#include "ops/matmul/x86_unroll.hpp"
+
+namespace ktx::ops {
+namespace {
+
+// ---- codes ----
+
+template <class S>
+[[gnu::always_inline]] inline const uint8_t* at(const uint8_t* base, int vector, int part) {
+  return base + vector * 64 + part * S::lanes * 4;
+}
+
+template <class S, int K>
+[[gnu::always_inline]] inline typename S::I nibbles(const uint8_t* block, int part) {
+  const auto packed = S::load(at<S>(block, K / 2, part));
+  if constexpr (K % 2 == 0) return S::bit_and(packed, S::set_byte(15));
+  return S::bit_and(S::template shift_right<4>(packed), S::set_byte(15));
+}
+
+// Shifts by N bits to the left, or right when N is negative, within bytes that are then masked.
+template <class S, int N>
+[[gnu::always_inline]] inline typename S::I shifted(typename S::I v) {
+  if constexpr (N > 0) return S::template shift_left<N>(v);
+  if constexpr (N < 0) return S::template shift_right<-N>(v);
+  return v;
+}
+
+// Byte J % 4 of each lane of words[J / 4], unsigned.
+template <class S, int J>
+[[gnu::always_inline]] inline typename S::F byte_of(const typename S::I* words) {
+  return S::to_float(S::bit_and(shifted<S, -8 * (J % 4)>(words[J / 4]), S::set_int(255)));
+}
+
+template <class S, int Scales>
+struct Unit {
+  const uint8_t* codes;
+  typename S::F s[Scales], m[Scales];
+};
+
+// ---- units in pairs: q4_0, q8_0, iq4_nl, int8/G, int4/G, q6_k ----
+
+template <int64_t BodyBytes>
+[[gnu::always_inline]] inline const uint8_t* pair_body(const uint8_t* group, int64_t u) {
+  return group + u / 2 * (64 + 2 * BodyBytes) + 64 + u % 2 * BodyBytes;
+}
+
+template <class S, int64_t BodyBytes, bool Bf16>
+[[gnu::always_inline]] inline typename S::F pair_scale(const uint8_t* group, int64_t u, int part) {
+  const uint8_t* p = group + u / 2 * (64 + 2 * BodyBytes) + u % 2 * 32 + part * S::lanes * 2;
+  if constexpr (Bf16) return S::load_bf16(p);
+  return S::load_f16(p);
+}
+
+template <class S, int Bits, int Cols, bool Bf16, int Zero>
+struct Plain {
+  static constexpr int blocks = Cols / 32, scales = 1, bits = Bits;
+  static constexpr bool row_scale = false;
+  static constexpr int64_t unit_bytes = Cols * 2 * Bits;
+  [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
+    const auto s = pair_scale<S, unit_bytes, Bf16>(group, u, part);
+    return {pair_body<unit_bytes>(group, u), {s}, {S::mul(s, S::set(Zero))}};
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    if constexpr (Bits == 4) return nibbles<S, K>(codes + j * 256, part);
+    return S::load(at<S>(codes + j * 512, K, part));
+  }
+};
+
+template <class S>
+using Q4_0 = Plain<S, 4, 32, false, 8>;
+template <class S>
+using Q8_0 = Plain<S, 8, 32, false, 128>;
+template <class S, int G>
+using Int8Group = Plain<S, 8, G, true, 128>;
+template <class S, int G>
+using Int4Group = Plain<S, 4, G, true, 8>;
+
+// The levels of iq4_nl and iq4_xs, + 128.
+alignas(16) constexpr uint8_t iq4_codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                               129, 141, 153, 166, 181, 197, 217, 241};
+
+template <class S, int K>
+[[gnu::always_inline]] inline typename S::I iq4_levels(const uint8_t* codes, int64_t j, int part) {
+  return S::look_up(iq4_codes, nibbles<S, K>(codes + j * 256, part));
+}
+
+template <class S>
+struct Iq4Nl : Plain<S, 4, 32, false, 128> {
+  static constexpr int bits = 8;
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    return iq4_levels<S, K>(codes, j, part);
+  }
+};
+
+template <class S>
+struct Q6K {
+  static constexpr int blocks = 8, scales = 16, bits = 6;
+  static constexpr bool row_scale = false;
+  static constexpr int64_t unit_bytes = 256 + 3072;
+  [[gnu::always_inline]] static Unit<S, 16> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* body = pair_body<unit_bytes>(group, u);
+    const auto d = pair_scale<S, unit_bytes, false>(group, u, part);
+    Unit<S, 16> unit;
+    unit.codes = body + 256;
+    unroll<0, 16>([&](auto i) __attribute__((always_inline)) {
+      const auto high = shifted<S, 24 - 8 * (i % 4)>(S::load(at<S>(body, i / 4, part)));
+      unit.s[i] = S::mul(d, S::to_float(S::template shift_right_signed<24>(high)));
+      unit.m[i] = S::mul(unit.s[i], S::set(32));
+    });
+    return unit;
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    const auto high = S::load(at<S>(codes + 2048 + j * 128, K / 4, part));
+    return S::bit_or(nibbles<S, K>(codes + j * 256, part),
+                     S::bit_and(shifted<S, 4 - 2 * (K % 4)>(high), S::set_byte(0x30)));
+  }
+};
+
+// ---- q4_k, q5_k ----
+
+// The 6-bit scales and mins of 8 sub-blocks from the 12 bytes of each row (k_scale_min of
+// blocks.hpp, four sub-blocks at once).
+template <class S>
+[[gnu::always_inline]] inline Unit<S, 8> open_k(const uint8_t* base, int part) {
+  const auto w0 = S::load(at<S>(base + 64, 0, part)), w1 = S::load(at<S>(base + 64, 1, part)),
+             w2 = S::load(at<S>(base + 64, 2, part));
+  const auto six = S::set_byte(0x3f), low = S::set_byte(0x0f), high = S::set_byte(0x30);
+  const typename S::I scales[2] = {
+      S::bit_and(w0, six),
+      S::bit_or(S::bit_and(w2, low), S::bit_and(S::template shift_right<2>(w0), high))};
+  const typename S::I mins[2] = {S::bit_and(w1, six),
+                                 S::bit_or(S::bit_and(S::template shift_right<4>(w2), low),
+                                           S::bit_and(S::template shift_right<2>(w1), high))};
+  const auto d = S::load_f16(base + part * S::lanes * 2);
+  const auto dmin = S::load_f16(base + 32 + part * S::lanes * 2);
+  Unit<S, 8> unit;
+  unit.codes = base + 256;
+  unroll<0, 8>([&](auto j) __attribute__((always_inline)) {
+    unit.s[j] = S::mul(d, byte_of<S, j>(scales));
+    unit.m[j] = S::mul(dmin, byte_of<S, j>(mins));
+  });
+  return unit;
+}
+
+template <class S>
+struct Q4K {
+  static constexpr int blocks = 8, scales = 8, bits = 4;
+  static constexpr bool row_scale = false;
+  static constexpr int64_t unit_bytes = 2304;
+  [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
+    return open_k<S>(group + u * unit_bytes, part);
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    return nibbles<S, K>(codes + j * 256, part);
+  }
+};
+
+template <class S>
+struct Q5K {
+  static constexpr int blocks = 8, scales = 8, bits = 5;
+  static constexpr bool row_scale = false;
+  static constexpr int64_t unit_bytes = 2816;
+  [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
+    return open_k<S>(group + u * unit_bytes, part);
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    const auto high = S::load(at<S>(codes + 2048 + j * 64, 0, part));
+    return S::bit_or(nibbles<S, K>(codes + j * 256, part),
+                     S::bit_and(shifted<S, 4 - K>(high), S::set_byte(0x10)));
+  }
+};
+
+// ---- iq4_xs, int8 ----
+
+template <class S>
+struct Iq4Xs {
+  static constexpr int blocks = 8, scales = 8, bits = 8;
+  static constexpr bool row_scale = false;
+  static constexpr int64_t unit_bytes = 2176;
+  [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* base = group + u * unit_bytes;
+    const auto d = S::load_f16(base + part * S::lanes * 2);
+    const auto all_high = S::load_u16(base + 32 + part * S::lanes * 2);
+    const auto all_low = S::load(at<S>(base + 64, 0, part));
+    Unit<S, 8> unit;
+    unit.codes = base + 128;
+    unroll<0, 8>([&](auto j) __attribute__((always_inline)) {
+      const auto low = S::bit_and(shifted<S, -4 * j>(all_low), S::set_int(15));
+      const auto high = S::bit_and(shifted<S, 4 - 2 * j>(all_high), S::set_int(0x30));
+      unit.s[j] = S::mul(d, S::to_float(S::sub(S::bit_or(low, high), S::set_int(32))));
+      unit.m[j] = S::mul(unit.s[j], S::set(128));
+    });
+    return unit;
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    return iq4_levels<S, K>(codes, j, part);
+  }
+};
+
+template <class S>
+struct Int8Row {
+  static constexpr int blocks = 1, scales = 1, bits = 8;
+  static constexpr bool row_scale = true;
+  static constexpr int64_t unit_bytes = 512;
+  [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int) {
+    return {group + 64 + u * unit_bytes, {S::set(1)}, {S::set(128)}};
+  }
+  [[gnu::always_inline]] static typename S::F scale_of_row(const uint8_t* group, int part) {
+    return S::load_f32(at<S>(group, 0, part));
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t, int part) {
+    return S::load(at<S>(codes, K, part));
+  }
+};
+
+}  // namespace
+}  // namespace ktx::ops

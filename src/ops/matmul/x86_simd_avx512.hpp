@@ -1,0 +1,95 @@
+// 512-bit vectors as the kernel templates use them: one lane is one row of a group of 16.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "ops/matmul/x86_unroll.hpp"
+
+namespace ktx::ops {
+namespace {
+
+struct Avx512 {
+  static constexpr int lanes = 16;
+  static constexpr int parts = 1;  // vectors that make a group of 16 rows
+  static constexpr int max_tokens = 8;
+  using F = __m512;
+  using I = __m512i;
+
+  [[gnu::always_inline]] static F zero() { return _mm512_setzero_ps(); }
+  [[gnu::always_inline]] static F set(float value) { return _mm512_set1_ps(value); }
+  [[gnu::always_inline]] static I zero_int() { return _mm512_setzero_si512(); }
+  [[gnu::always_inline]] static I set_int(int value) { return _mm512_set1_epi32(value); }
+  [[gnu::always_inline]] static I set_byte(int value) {
+    return _mm512_set1_epi8(static_cast<char>(value));
+  }
+  [[gnu::always_inline]] static I load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  [[gnu::always_inline]] static F load_f32(const uint8_t* p) { return _mm512_loadu_ps(p); }
+  [[gnu::always_inline]] static F load_f16(const uint8_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  [[gnu::always_inline]] static I load_u16(const uint8_t* p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  [[gnu::always_inline]] static F load_bf16(const uint8_t* p) {
+    return as_float(shift_left<16>(load_u16(p)));
+  }
+  // 16 e4m3 codes as value * 2^-8: through f16, which has the same shape and one exponent bit more.
+  [[gnu::always_inline]] static F load_e4m3(const uint8_t* p) {
+    const __m256i code = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i half =
+        _mm256_and_si256(_mm256_slli_epi16(code, 7), _mm256_set1_epi16(static_cast<short>(0xbf80)));
+    return _mm512_cvtph_ps(half);
+  }
+  [[gnu::always_inline]] static F as_float(I v) { return _mm512_castsi512_ps(v); }
+  [[gnu::always_inline]] static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  [[gnu::always_inline]] static I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
+  [[gnu::always_inline]] static I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
+  [[gnu::always_inline]] static I bit_xor(I a, I b) { return _mm512_xor_si512(a, b); }
+  template <int N>
+  [[gnu::always_inline]] static I shift_left(I v) {
+    return _mm512_slli_epi32(v, N);
+  }
+  template <int N>
+  [[gnu::always_inline]] static I shift_right(I v) {
+    return _mm512_srli_epi32(v, N);
+  }
+  template <int N>
+  [[gnu::always_inline]] static I shift_right_signed(I v) {
+    return _mm512_srai_epi32(v, N);
+  }
+  [[gnu::always_inline]] static I add(I a, I b) { return _mm512_add_epi32(a, b); }
+  [[gnu::always_inline]] static I sub(I a, I b) { return _mm512_sub_epi32(a, b); }
+  [[gnu::always_inline]] static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  [[gnu::always_inline]] static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  [[gnu::always_inline]] static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  [[gnu::always_inline]] static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  // Each byte of `index` (0..15) replaced by that byte of the 16 at `table`.
+  [[gnu::always_inline]] static I look_up(const uint8_t* table, I index) {
+    const __m128i row = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(row), index);
+  }
+  [[gnu::always_inline]] static float sum(F v) { return _mm512_reduce_add_ps(v); }
+  // The first `rows` lanes.
+  [[gnu::always_inline]] static void store(float* p, F v, int64_t rows) {
+    if (rows >= lanes)
+      _mm512_storeu_ps(p, v);
+    else
+      _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << rows) - 1), v);
+  }
+
+  // Dots of 8-bit vectors through 16-bit sums, for CPUs without VNNI.
+  [[gnu::always_inline]] static I add_16(I a, I b) { return _mm512_add_epi16(a, b); }
+  [[gnu::always_inline]] static I multiply_pairs(I u, I s) { return _mm512_maddubs_epi16(u, s); }
+  [[gnu::always_inline]] static I sum_pairs(I v) {
+    return _mm512_madd_epi16(v, _mm512_set1_epi16(1));
+  }
+  [[gnu::always_inline]] static I magnitude(I v) { return _mm512_abs_epi8(v); }
+  [[gnu::always_inline]] static I with_sign_of(I value, I sign) {
+    return _mm512_mask_sub_epi8(value, _mm512_movepi8_mask(sign), _mm512_setzero_si512(), value);
+  }
+};
+
+}  // namespace
+}  // namespace ktx::ops
