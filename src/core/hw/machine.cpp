@@ -2,6 +2,7 @@
 #include "core/hw/machine.hpp"
 
 #include <hwloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -58,11 +59,12 @@ void load(hwloc_topology_t topology) {
   if (hwloc_topology_load(topology) != 0) hwloc_failed("can't read the machine's topology");
 }
 
-// Drops the CPUs that this process is not bound to (taskset, numactl); cgroups are hwloc's default.
-void restrict_to_process(hwloc_topology_t topology) {
+// Drops the CPUs that the calling thread is not bound to (taskset, numactl); those that a cgroup
+// forbids hwloc drops itself.
+void restrict_to_thread(hwloc_topology_t topology) {
   const Bitmap set(hwloc_bitmap_alloc());
   if (set == nullptr) hwloc_failed("no memory");
-  if (hwloc_get_cpubind(topology, set.get(), HWLOC_CPUBIND_PROCESS) != 0) return;
+  if (hwloc_get_cpubind(topology, set.get(), HWLOC_CPUBIND_THREAD) != 0) return;
   if (!hwloc_bitmap_iszero(set.get())) hwloc_topology_restrict(topology, set.get(), 0);
 }
 
@@ -149,13 +151,26 @@ Machine read(hwloc_topology_t topology, Isa isa) {
   return machine;
 }
 
+// With one node its memory is all memory. The kernel's figures per node lack what was added to a
+// virtual machine after its start.
+void count_added_memory(NumaNode& node) {
+  const auto pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return;
+  const uint64_t all = static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes);
+  node.memory_bytes = std::max(node.memory_bytes, all);
+}
+
 }  // namespace
 
 Machine detect_machine() {
   const auto topology = new_topology();
   load(topology.get());
-  if (hwloc_topology_is_thissystem(topology.get()) != 0) restrict_to_process(topology.get());
-  return read(topology.get(), usable_isa());
+  const bool this_system = hwloc_topology_is_thissystem(topology.get()) != 0;
+  const bool one_node = objects(topology.get(), HWLOC_OBJ_NUMANODE).size() == 1;
+  if (this_system) restrict_to_thread(topology.get());
+  auto machine = read(topology.get(), usable_isa());
+  if (this_system && one_node) count_added_memory(machine.nodes.front());
+  return machine;
 }
 
 Machine synthetic_machine(const std::string& description, Isa isa) {

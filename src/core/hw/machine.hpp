@@ -37,8 +37,8 @@ struct Machine {
   uint64_t memory_bytes() const noexcept;
 };
 
-/// This box through hwloc, restricted to the CPUs this process may use; a NUMA node without one is
-/// left out. GPUs are left empty. The ISA is usable_isa(). Throws environment error.
+/// This box through hwloc, restricted to the CPUs the calling thread may use; a NUMA node without
+/// one is left out. GPUs are left empty. The ISA is usable_isa(). Throws environment error.
 Machine detect_machine();
 
 /// A box described in YAML, e.g. for planning on a laptop:
