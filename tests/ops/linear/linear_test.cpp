@@ -1,0 +1,138 @@
+// Linear layers over pools of several sizes, alone and several at once.
+#include "ops/linear/linear.hpp"
+
+#include "../matmul/matrices.hpp"
+#include "catch.hpp"
+#include "ops/matmul/layout_x16.hpp"
+
+using namespace ktx_test;
+using ktx::hw::WorkerPool;
+
+namespace {
+
+const ops::MatmulKernel& best(Format format, int64_t rows, int64_t cols) {
+  return ops::best_matmul_kernel(ktx::hw::detect_isa(), format, rows, cols);
+}
+
+/// A random matrix packed for the best kernel.
+struct Layer {
+  Layer(Format format, int64_t rows, int64_t cols, Random& random)
+      : matrix(format, rows, cols, random),
+        packed(matrix.pack(best(format, rows, cols).layout(format))) {
+    const auto& kernel = best(format, rows, cols);
+    w = {.data = packed.data(),
+         .format = format,
+         .rows = rows,
+         .cols = cols,
+         .decode = &kernel,
+         .prefill = &kernel};
+  }
+  Matrix matrix;
+  ktx::base::Buffer packed;
+  ops::PackedMatrix w;
+};
+
+/// Largest distance of y [tokens, rows] from x W^T + bias, in norms of the operands.
+double distance(const Layer& layer, const std::vector<float>& x, const std::vector<float>& bias,
+                const std::vector<float>& y) {
+  const int64_t cols = layer.w.cols, rows = layer.w.rows;
+  double worst = 0;
+  for (int64_t t = 0; t < static_cast<int64_t>(x.size()) / cols; ++t) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const double product = dot(x.data() + t * cols, layer.matrix.row(r), cols);
+      const double offset = bias.empty() ? 0.0 : bias[static_cast<size_t>(r)];
+      const double norms = norm(x.data() + t * cols, cols) * norm(layer.matrix.row(r), cols);
+      worst = std::max(worst, std::fabs(product + offset - y[static_cast<size_t>(t * rows + r)]) /
+                                  (norms + std::fabs(offset)));
+    }
+  }
+  return worst;
+}
+
+std::vector<float> run(const Layer& layer, const std::vector<float>& x,
+                       const std::vector<float>& bias, int threads) {
+  const int64_t tokens = static_cast<int64_t>(x.size()) / layer.w.cols;
+  WorkerPool pool(threads);
+  std::vector<float> y(static_cast<size_t>(tokens * layer.w.rows));
+  ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layer.w, tokens)) + 64);
+  ops::linear({.x = x.data(),
+               .x_stride = layer.w.cols,
+               .tokens = tokens,
+               .w = &layer.w,
+               .bias = bias.empty() ? nullptr : bias.data(),
+               .y = y.data(),
+               .y_stride = layer.w.rows,
+               .scratch = scratch.data()},
+              pool);
+  return y;
+}
+
+// Rounding to q8 is off by at most half a step, absmax / 254, a number: of random numbers within a
+// block absmax is under 4 deviations, so the product is within 4 / 254 / sqrt(3) of the norms, and
+// for dots of many random terms it is far less.
+constexpr double q8_error = 0.01, f32_error = 1e-5;
+
+}  // namespace
+
+TEST_CASE("linear equals x W^T + bias with any number of threads, bit for bit the same") {
+  Random random(1);
+  for (const Format format : {Format::bf16, Format::q4_k, Format::q6_k, Format::iq2_xs}) {
+    const Layer layer(format, 205, 768, random);
+    const auto bias = random.normals(205);
+    for (const int64_t tokens : {1, 8, 9, 70}) {
+      INFO(quant::name(format) << " tokens " << tokens);
+      const auto x = random.normals(tokens * 768);
+      const auto y = run(layer, x, bias, 1);
+      const bool q8 = layer.w.decode->activation(format) == ops::ActivationFormat::q8;
+      REQUIRE(distance(layer, x, bias, y) <= (q8 ? q8_error : f32_error));
+      for (const int threads : {2, 3, 5}) REQUIRE(run(layer, x, bias, threads) == y);
+    }
+  }
+}
+
+TEST_CASE("the reference agrees with the formula") {
+  Random random(2);
+  const Layer layer(Format::q5_1, 9, 64, random);
+  const auto x = random.normals(3 * 64), bias = random.normals(9);
+  const ops::PackedMatrix rows{
+      .data = layer.matrix.bytes.data(), .format = Format::q5_1, .rows = 9, .cols = 64};
+  std::vector<float> y(27);
+  ops::linear_ref({.x = x.data(),
+                   .x_stride = 64,
+                   .tokens = 3,
+                   .w = &rows,
+                   .bias = bias.data(),
+                   .y = y.data(),
+                   .y_stride = 9});
+  REQUIRE(distance(layer, x, bias, y) <= 1e-6);
+}
+
+TEST_CASE("several matrices at once give what each gives alone") {
+  Random random(3);
+  std::vector<Layer> layers;
+  for (const auto& [format, rows] : {std::pair{Format::q4_k, 100}, std::pair{Format::f32, 7},
+                                     std::pair{Format::q8_0, 64}, std::pair{Format::q2_k, 33}})
+    layers.emplace_back(format, rows, 256, random);
+  for (const int64_t tokens : {0, 3, 21}) {
+    const auto x = random.normals(tokens * 256);
+    const auto bias = random.normals(64);
+    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
+                              64);
+    std::vector<std::vector<float>> y;
+    for (const Layer& layer : layers) y.emplace_back(static_cast<size_t>(tokens * layer.w.rows));
+    std::vector<ops::LinearArgs> args;
+    for (size_t i = 0; i < layers.size(); ++i)
+      args.push_back({.x = x.data(),
+                      .x_stride = 256,
+                      .tokens = tokens,
+                      .w = &layers[i].w,
+                      .bias = i == 2 ? bias.data() : nullptr,
+                      .y = y[i].data(),
+                      .y_stride = layers[i].w.rows,
+                      .scratch = scratch.data()});
+    WorkerPool pool(3);
+    ops::linear_many(args, pool);
+    for (size_t i = 0; i < layers.size(); ++i)
+      REQUIRE(run(layers[i], x, i == 2 ? bias : std::vector<float>{}, 1) == y[i]);
+  }
+}

@@ -1,0 +1,160 @@
+// Routed experts against the reference, with experts of no, few and many tokens.
+#include "ops/moe/moe.hpp"
+
+#include "../matmul/matrices.hpp"
+#include "../ops_numbers.hpp"
+#include "catch.hpp"
+#include "ops/linear/linear.hpp"
+
+using namespace ktx_test;
+using ktx::hw::WorkerPool;
+
+namespace {
+
+struct Shape {
+  int experts, top_k;
+  int64_t hidden, intermediate;
+};
+
+/// One matrix of all experts: in rows for the reference, and packed.
+struct Stack {
+  Stack(Format format, const ops::MatmulKernel& kernel, int experts, int64_t rows, int64_t cols,
+        Random& random) {
+    const auto layout = kernel.layout(format);
+    const int64_t row_matrix = rows * quant::row_bytes(format, cols);
+    const int64_t packed_matrix = ops::packed_bytes(layout, format, rows, cols);
+    packed = ktx::base::Buffer(static_cast<size_t>(experts * packed_matrix));
+    for (int e = 0; e < experts; ++e) {
+      const Matrix matrix(format, rows, cols, random);
+      const auto bytes = matrix.pack(layout);
+      plain.insert(plain.end(), matrix.bytes.begin(), matrix.bytes.end());
+      std::memcpy(packed.data() + e * packed_matrix, bytes.data(), bytes.size());
+    }
+    const ops::PackedMatrix matrix{
+        .format = format, .rows = rows, .cols = cols, .decode = &kernel, .prefill = &kernel};
+    fast = {matrix, packed_matrix};
+    fast.matrix.data = packed.data();
+    reference = {matrix, row_matrix};
+    reference.matrix.data = plain.data();
+  }
+  std::vector<std::byte> plain;
+  ktx::base::Buffer packed;
+  ops::ExpertMatrix fast, reference;
+};
+
+struct Experts {
+  Experts(const Shape& of, Format gate_format, Format down_format, const ops::MatmulKernel& kernel,
+          Random& random)
+      : shape(of),
+        gate(gate_format, kernel, of.experts, of.intermediate, of.hidden, random),
+        up(gate_format, kernel, of.experts, of.intermediate, of.hidden, random),
+        down(down_format, kernel, of.experts, of.hidden, of.intermediate, random) {}
+
+  ops::MoeArgs args(const std::vector<float>& x, const std::vector<int32_t>& ids,
+                    const std::vector<float>& weights) const {
+    return {.x = x.data(),
+            .x_stride = shape.hidden,
+            .tokens = static_cast<int64_t>(x.size()) / shape.hidden,
+            .ids = ids.data(),
+            .weights = weights.data(),
+            .top_k = shape.top_k,
+            .experts = shape.experts,
+            .hidden = shape.hidden,
+            .intermediate = shape.intermediate};
+  }
+  Shape shape;
+  Stack gate, up, down;
+};
+
+std::vector<float> run(const Experts& experts, ops::MoeArgs args, int threads) {
+  WorkerPool pool(threads);
+  args.gate = experts.gate.fast;
+  args.up = experts.up.fast;
+  args.down = experts.down.fast;
+  ktx::base::Buffer scratch(static_cast<size_t>(ops::moe_scratch_bytes({.gate = args.gate,
+                                                                        .down = args.down,
+                                                                        .experts = args.experts,
+                                                                        .top_k = args.top_k,
+                                                                        .max_tokens = args.tokens,
+                                                                        .workers = threads})) +
+                            64);
+  args.scratch = scratch.data();
+  std::vector<float> y(static_cast<size_t>(args.tokens * args.hidden), 7.0f);
+  args.y = y.data();
+  args.y_stride = args.hidden;
+  ops::moe(args, pool);
+  return y;
+}
+
+std::vector<float> run_ref(const Experts& experts, ops::MoeArgs args) {
+  args.gate = experts.gate.reference;
+  args.up = experts.up.reference;
+  args.down = experts.down.reference;
+  std::vector<float> y(static_cast<size_t>(args.tokens * args.hidden), 7.0f);
+  args.y = y.data();
+  args.y_stride = args.hidden;
+  ops::moe_ref(args);
+  return y;
+}
+
+/// Distinct experts for each token; low numbers are much likelier, so that experts get from none to
+/// all of the tokens.
+std::vector<int32_t> skewed_ids(const Shape& shape, int64_t tokens, Random& random) {
+  std::vector<int32_t> ids;
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<bool> taken(static_cast<size_t>(shape.experts));
+    for (int i = 0; i < shape.top_k;) {
+      const int e = std::min(random.below(shape.experts), random.below(shape.experts));
+      if (taken[static_cast<size_t>(e)]) continue;
+      taken[static_cast<size_t>(e)] = true;
+      ids.push_back(e);
+      ++i;
+    }
+  }
+  return ids;
+}
+
+std::vector<float> router_weights(size_t count, Random& random) {
+  std::vector<float> weights(count);
+  for (float& weight : weights) weight = random.below(5) == 0 ? 0.0f : std::fabs(random.normal());
+  return weights;
+}
+
+}  // namespace
+
+TEST_CASE("moe equals the reference on every kernel, for any routing and number of threads") {
+  Random random(1);
+  for (const auto& kernel : ops::matmul_kernels()) {
+    if (kernel.isa > ktx::hw::detect_isa()) continue;
+    for (const auto& [gate, down, tolerance] : {std::tuple{Format::bf16, Format::bf16, 1e-5},
+                                                std::tuple{Format::q4_k, Format::q6_k, 0.03},
+                                                std::tuple{Format::int4_64, Format::f32, 0.03},
+                                                std::tuple{Format::iq3_s, Format::q8_0, 0.03}}) {
+      const Experts experts({9, 3, 256, 512}, gate, down, kernel, random);
+      for (const int64_t tokens : {0, 1, 5, 100}) {
+        INFO(kernel.name << " " << quant::name(gate) << " " << quant::name(down) << " tokens "
+                         << tokens);
+        const auto x = random.normals(tokens * 256);
+        const auto ids = skewed_ids(experts.shape, tokens, random);
+        const auto weights = router_weights(ids.size(), random);
+        const auto args = experts.args(x, ids, weights);
+        const auto y = run(experts, args, 1);
+        // With q8 activations x and h are off by about 0.4 % of their norms each (half a step of
+        // absmax / 127 in blocks of 32), and the product gate * up doubles x's part.
+        REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= tolerance);
+        for (const int threads : {2, 3, 5}) REQUIRE(run(experts, args, threads) == y);
+      }
+    }
+  }
+}
+
+TEST_CASE("widths that no block divides run on the reference kernel") {
+  Random random(2);
+  const auto& kernel = *ops::find_matmul_kernel("ref");
+  const Experts experts({4, 2, 52, 70}, Format::bf16, Format::int8, kernel, random);
+  const auto x = random.normals(11 * 52);
+  const auto ids = skewed_ids(experts.shape, 11, random);
+  const auto weights = router_weights(ids.size(), random);
+  const auto args = experts.args(x, ids, weights);
+  REQUIRE(ktx::test::relative_distance(run(experts, args, 2), run_ref(experts, args)) <= 1e-5);
+}
