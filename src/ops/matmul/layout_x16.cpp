@@ -33,103 +33,121 @@ void store32(uint8_t* p, uint32_t value) noexcept {
   std::memcpy(p, &value, sizeof(value));
 }
 
-constexpr uint32_t low_nibbles = 0x0f0f0f0fu;
+// Readers: the unsigned codes of a block's columns in order, one a byte; eight bytes at a time.
 
-// Readers: the unsigned codes of columns c..c+3 (c % 4 == 0) of a block, one a byte.
+using Codes = uint8_t[256];
+
+constexpr uint64_t bytes_of(uint8_t value) {
+  return 0x0101010101010101u * value;
+}
+
+uint64_t load64(const void* p) noexcept {
+  uint64_t word;
+  std::memcpy(&word, p, sizeof(word));
+  return word;
+}
+
+void store64(uint8_t* p, uint64_t value) noexcept {
+  std::memcpy(p, &value, sizeof(value));
+}
+
+/// out[i] = the Bits bits at `shift` of in[i], for n bytes (a multiple of 8); or'ed to out at bit
+/// To.
+template <int Bits, int To = 0>
+void take_bits(const uint8_t* in, int shift, int n, uint8_t* out) noexcept {
+  for (int i = 0; i < n; i += 8) {
+    const uint64_t bits = ((load64(in + i) >> shift) & bytes_of((1 << Bits) - 1)) << To;
+    store64(out + i, To == 0 ? bits : bits | load64(out + i));
+  }
+}
+
+/// Nibbles in groups of 2 * Half columns: low nibbles, then high ones, of Half bytes.
+template <int Half, size_t Bytes>
+void take_nibbles(const uint8_t (&q)[Bytes], Codes& out) noexcept {
+  for (int i = 0; i < static_cast<int>(Bytes); i += Half) {
+    take_bits<4>(q + i, 0, Half, out + 2 * i);
+    take_bits<4>(q + i, 4, Half, out + 2 * i + Half);
+  }
+}
+
+template <size_t Bytes>
+void take_bytes(const int8_t (&q)[Bytes], Codes& out) noexcept {
+  for (size_t i = 0; i < Bytes; i += 8) store64(out + i, load64(q + i) ^ bytes_of(0x80));
+}
 
 struct EightBit {
   static constexpr int bits = 8;
-  template <class Block>
-  static uint32_t codes(const Block& b, int c) noexcept {
-    if constexpr (requires { b.qs; })
-      return load32(b.qs + c) ^ 0x80808080u;
-    else
-      return load32(b.q + c) ^ 0x80808080u;
+  static void read(const quant::BlockQ8_0& b, Codes& out) noexcept { take_bytes(b.qs, out); }
+  template <int G>
+  static void read(const quant::BlockInt8<G>& b, Codes& out) noexcept {
+    take_bytes(b.q, out);
   }
 };
 
-// First half of a block's columns in the low nibbles, second half in the high ones.
-struct HalfNibbles {
+struct FourBit {
   static constexpr int bits = 4;
-  template <class Block>
-  static uint32_t codes(const Block& b, int c) noexcept {
-    if constexpr (requires { b.qs; })
-      return halves(b.qs, static_cast<int>(sizeof(b.qs)), c);
-    else
-      return halves(b.q, static_cast<int>(sizeof(b.q)), c);
-  }
-  static uint32_t halves(const uint8_t* q, int half, int c) noexcept {
-    return (c < half ? load32(q + c) : load32(q + c - half) >> 4) & low_nibbles;
-  }
-};
-
-// iq4_xs: as HalfNibbles in every 32 columns.
-struct Nibbles32 {
-  static constexpr int bits = 4;
-  template <class Block>
-  static uint32_t codes(const Block& b, int c) noexcept {
-    return HalfNibbles::halves(b.qs + c / 32 * 16, 16, c % 32);
-  }
-};
-
-// q4_k: as HalfNibbles in every 64 columns.
-struct Nibbles64 {
-  static constexpr int bits = 4;
-  template <class Block>
-  static uint32_t codes(const Block& b, int c) noexcept {
-    return HalfNibbles::halves(b.qs + c / 64 * 32, 32, c % 64);
+  static void read(const quant::BlockQ4_0& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
+  static void read(const quant::BlockIQ4NL& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
+  static void read(const quant::BlockIQ4XS& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
+  static void read(const quant::BlockQ4K& b, Codes& out) noexcept { take_nibbles<32>(b.qs, out); }
+  template <int G>
+  static void read(const quant::BlockInt4<G>& b, Codes& out) noexcept {
+    take_nibbles<G / 2>(b.q, out);
   }
 };
 
 struct FiveBit {
   static constexpr int bits = 5;
-  static uint32_t codes(const quant::BlockQ5K& b, int c) noexcept {
-    const uint32_t high = (load32(b.qh + c % 32) >> (c / 32)) & 0x01010101u;
-    return Nibbles64::codes(b, c) | high << 4;
+  static void read(const quant::BlockQ5K& b, Codes& out) noexcept {
+    take_nibbles<32>(b.qs, out);
+    for (int sub = 0; sub < 8; ++sub) take_bits<1, 4>(b.qh, sub, 32, out + sub * 32);
   }
 };
 
+// A half of 128 columns: quarter q takes nibble q / 2 of 32 low bytes and pair q of 32 high ones.
 struct SixBit {
   static constexpr int bits = 6;
-  static uint32_t codes(const quant::BlockQ6K& b, int c) noexcept {
-    const int half = c / 128, quarter = c % 128 / 32, i = c % 32;
-    const uint32_t low = load32(b.ql + half * 64 + (quarter % 2) * 32 + i) >> (quarter / 2 * 4);
-    const uint32_t high = load32(b.qh + half * 32 + i) >> (quarter * 2);
-    return (low & low_nibbles) | (high & 0x03030303u) << 4;
+  static void read(const quant::BlockQ6K& b, Codes& out) noexcept {
+    for (int sub = 0; sub < 8; ++sub) {
+      const int half = sub / 4, quarter = sub % 4;
+      take_bits<4>(b.ql + half * 64 + quarter % 2 * 32, quarter / 2 * 4, 32, out + sub * 32);
+      take_bits<2, 4>(b.qh + half * 32, quarter * 2, 32, out + sub * 32);
+    }
   }
 };
 
-constexpr int64_t codes_bytes(int bits, int64_t cols) {
-  return cols * 2 * bits;
-}
-
-// Writes lane `lane` of the codes of `cols` columns at body, as layout_x16.hpp describes.
-template <class Reader, class Block>
-void put_codes(const Block& b, int cols, int lane, uint8_t* body) noexcept {
-  uint8_t* out = body + lane * 4;
-  if constexpr (Reader::bits == 8) {
-    for (int c = 0; c < cols; c += 4) store32(out + c * 16, Reader::codes(b, c));
+// Writes one lane of the codes of `cols` columns at body, as layout_x16.hpp describes.
+template <int Bits>
+void put_codes(const uint8_t* codes, int cols, uint8_t* body) noexcept {
+  if constexpr (Bits == 8) {
+    for (int c = 0; c < cols; c += 4) store32(body + c * 16, load32(codes + c));
     return;
   }
-  for (int c = 0; c < cols; c += 8) {
-    const uint32_t first = Reader::codes(b, c), second = Reader::codes(b, c + 4);
-    store32(out + c * 8, (first & low_nibbles) | (second & low_nibbles) << 4);
-  }
-  uint8_t* high = out + cols * 8;
-  if constexpr (Reader::bits == 5) {
+  constexpr uint32_t low = 0x0f0f0f0fu;
+  for (int c = 0; c < cols; c += 8)
+    store32(body + c * 8, (load32(codes + c) & low) | (load32(codes + c + 4) & low) << 4);
+  uint8_t* high = body + cols * 8;
+  if constexpr (Bits == 5) {
     for (int c = 0; c < cols; c += 32) {
       uint32_t word = 0;
-      for (int k = 0; k < 8; ++k) word |= (Reader::codes(b, c + 4 * k) >> 4 & 0x01010101u) << k;
+      for (int k = 0; k < 8; ++k) word |= (load32(codes + c + 4 * k) >> 4 & 0x01010101u) << k;
       store32(high + c * 2, word);
     }
   }
-  if constexpr (Reader::bits == 6) {
+  if constexpr (Bits == 6) {
     for (int c = 0; c < cols; c += 16) {
       uint32_t word = 0;
-      for (int k = 0; k < 4; ++k) word |= (Reader::codes(b, c + 4 * k) >> 4 & 0x03030303u) << 2 * k;
+      for (int k = 0; k < 4; ++k) word |= (load32(codes + c + 4 * k) >> 4 & 0x03030303u) << 2 * k;
       store32(high + c * 4, word);
     }
   }
+}
+
+template <class Reader, int Cols, class Block>
+void put_block(const Block& b, int lane, uint8_t* body) noexcept {
+  alignas(64) Codes codes;
+  Reader::read(b, codes);
+  put_codes<Reader::bits>(codes, Cols, body + lane * 4);
 }
 
 template <class Block>
@@ -187,7 +205,7 @@ void pack_k(const Rows& rows, uint8_t* group) noexcept {
       store16(unit + lane * 2, b.d);
       store16(unit + 32 + lane * 2, b.dmin);
       for (int i = 0; i < 3; ++i) store32(unit + 64 + i * 64 + lane * 4, load32(b.scales + i * 4));
-      put_codes<Reader>(b, 256, lane, unit + 256);
+      put_block<Reader, 256>(b, lane, unit + 256);
     }
   }
 }
@@ -201,7 +219,7 @@ void pack_iq4_xs(const Rows& rows, uint8_t* group) noexcept {
       store16(unit + lane * 2, b.d);
       store16(unit + 32 + lane * 2, b.scales_h);
       store32(unit + 64 + lane * 4, load32(b.scales_l));
-      put_codes<Nibbles32>(b, 256, lane, unit + 128);
+      put_block<FourBit, 256>(b, lane, unit + 128);
     }
   }
 }
@@ -224,7 +242,7 @@ void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
         for (int i = 0; i < 4; ++i) store32(body + i * 64 + lane * 4, load32(b.scales + i * 4));
         codes += 256;
       }
-      put_codes<Reader>(b, Cols, lane, codes);
+      put_block<Reader, Cols>(b, lane, codes);
     }
   }
 }
@@ -260,24 +278,23 @@ constexpr X16Info table[] = {
     {X16::f16, Format::f16, 2, 64, false, 0, pack_floats<uint16_t, 1>},
     {X16::bf16, Format::bf16, 2, 64, false, 0, pack_floats<uint16_t, 2>},
     {X16::fp8, Format::fp8, 128, 64 + 2048, false, 0, pack_fp8},
-    pair_info<quant::BlockQ4_0, HalfNibbles, 32>(X16::q4_0, Format::q4_0),
+    pair_info<quant::BlockQ4_0, FourBit, 32>(X16::q4_0, Format::q4_0),
     pair_info<quant::BlockQ8_0, EightBit, 32>(X16::q8_0, Format::q8_0),
-    {X16::q4_k, Format::q4_k, 256, 2304, false, 0, pack_k<quant::BlockQ4K, Nibbles64>},
+    {X16::q4_k, Format::q4_k, 256, 2304, false, 0, pack_k<quant::BlockQ4K, FourBit>},
     {X16::q5_k, Format::q5_k, 256, 2816, false, 0, pack_k<quant::BlockQ5K, FiveBit>},
     pair_info<quant::BlockQ6K, SixBit, 256>(X16::q6_k, Format::q6_k),
-    pair_info<quant::BlockIQ4NL, HalfNibbles, 32>(X16::iq4_nl, Format::iq4_nl),
+    pair_info<quant::BlockIQ4NL, FourBit, 32>(X16::iq4_nl, Format::iq4_nl),
     {X16::iq4_xs, Format::iq4_xs, 256, 2176, false, 0, pack_iq4_xs},
     {X16::int8, Format::int8, 32, 512, false, 64, pack_int8},
     pair_info<quant::BlockInt8<32>, EightBit, 32>(X16::int8_32, Format::int8_32),
     pair_info<quant::BlockInt8<64>, EightBit, 64>(X16::int8_64, Format::int8_64),
     pair_info<quant::BlockInt8<128>, EightBit, 128>(X16::int8_128, Format::int8_128),
-    pair_info<quant::BlockInt4<32>, HalfNibbles, 32>(X16::int4_32, Format::int4_32),
-    pair_info<quant::BlockInt4<64>, HalfNibbles, 64>(X16::int4_64, Format::int4_64),
-    pair_info<quant::BlockInt4<128>, HalfNibbles, 128>(X16::int4_128, Format::int4_128),
+    pair_info<quant::BlockInt4<32>, FourBit, 32>(X16::int4_32, Format::int4_32),
+    pair_info<quant::BlockInt4<64>, FourBit, 64>(X16::int4_64, Format::int4_64),
+    pair_info<quant::BlockInt4<128>, FourBit, 128>(X16::int4_128, Format::int4_128),
 };
 static_assert(std::size(table) == x16_count);
 static_assert(std::ranges::is_sorted(table, {}, &X16Info::x16));
-static_assert(codes_bytes(4, 256) + 256 == 2304 && codes_bytes(5, 256) + 256 == 2816);
 
 const X16Info& info(X16 format) noexcept {
   return table[static_cast<size_t>(format)];
