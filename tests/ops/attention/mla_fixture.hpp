@@ -39,6 +39,31 @@ inline std::vector<ops::PackedMatrix> matrices(const std::vector<float>& numbers
   return result;
 }
 
+/// The matrices of all heads in a format: as rows, and packed for a kernel.
+struct PackedHeads {
+  PackedHeads(const std::vector<float>& numbers, int heads, int64_t row_count, int64_t cols,
+              quant::Format format, const ops::MatmulKernel& kernel) {
+    const auto row_bytes = size_t(quant::row_bytes(format, cols));
+    const ops::Layout layout = kernel.layout(format);
+    const auto packed_size = size_t(ops::packed_bytes(layout, format, row_count, cols));
+    for (int h = 0; h < heads; ++h) {
+      bytes.emplace_back(size_t(row_count) * row_bytes);
+      std::byte* encoded = bytes.back().data();
+      for (int64_t r = 0; r < row_count; ++r) {
+        quant::info(format).encode(numbers.data() + (h * row_count + r) * cols,
+                                   encoded + size_t(r) * row_bytes, cols);
+      }
+      rows.push_back({encoded, format, row_count, cols, &kernel, &kernel});
+      bytes.emplace_back(packed_size);
+      std::byte* to = bytes.back().data();
+      ops::pack_matrix({layout, format, row_count, cols, 0, row_count, encoded, to});
+      packed.push_back({to, format, row_count, cols, &kernel, &kernel});
+    }
+  }
+  std::vector<base::Buffer> bytes;
+  std::vector<ops::PackedMatrix> rows, packed;
+};
+
 inline MlaSequence make_mla(graph::MlaParams p, int64_t total, uint32_t seed) {
   p.scale = 1 / std::sqrt(float(p.nope + p.rope));
   p.rotary.interleaved = true;

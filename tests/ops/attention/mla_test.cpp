@@ -73,6 +73,33 @@ TEST_CASE("mla: both ways to compute it agree with the formula") {
   }
 }
 
+TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") {
+  MlaSequence s = make_mla(shape(4, 128, 64, 128, 512), 300, 21);
+  const ops::f32::Kernel& f32_kernel = ops::f32::best_kernel(hw::detect_isa());
+  for (quant::Format format : {quant::Format::bf16, quant::Format::q8_0, quant::Format::int4_64}) {
+    for (const ops::MatmulKernel& kernel : ops::matmul_kernels()) {
+      if (kernel.isa > hw::detect_isa() || !kernel.refusal(format, 512, 128).empty()) continue;
+      if (kernel.name == "ref") continue;
+      INFO(quant::name(format) << ", " << kernel.name);
+      PackedHeads k(s.k_b_numbers, 4, 512, 128, format, kernel);
+      PackedHeads v(s.v_b_numbers, 4, 128, 512, format, kernel);
+      s.k_b = k.rows;
+      s.v_b = v.rows;
+      const auto expected = run_mla_ref(s);
+      s.k_b = k.packed;
+      s.v_b = v.packed;
+      // Rounding activations to 8 bits in blocks of 32 normal numbers (the largest of them
+      // about 2.1) is an error of 0.5 % in the queries, so in the scores, and 0.5 % in the latents.
+      // The scores' spread here is about 4: 2 % in the weights.
+      const bool rounds = kernel.activation(format) != ops::ActivationFormat::f32;
+      const double bound = rounds ? 0.03 : 1e-5;
+      for (int64_t step : {int64_t(300), int64_t(20)}) {
+        REQUIRE(relative_distance(run_mla(s, f32_kernel, 2, step), expected) < bound);
+      }
+    }
+  }
+}
+
 TEST_CASE("mla: keys are expanded for many tokens, not for few") {
   const graph::MlaParams p = shape(128, 128, 64, 128, 512);
   CHECK_FALSE(ops::expanding_is_cheaper(p, 0, 1));
