@@ -79,7 +79,7 @@ void perplexity(PerplexityOptions o) {
   }
   nll /= static_cast<double>(tokens);
   if (o.json)
-    tools::print(to_line({{"nll", nll}, {"ppl", std::exp(nll)}, {"tokens", tokens}}));
+    tools::print(tools::to_line({{"nll", nll}, {"ppl", std::exp(nll)}, {"tokens", tokens}}));
   else
     tools::print("perplexity " + std::to_string(std::exp(nll)) + ", nll " + std::to_string(nll) +
                  " over " + std::to_string(tokens) + " tokens\n");
@@ -111,7 +111,7 @@ struct TokenizeOptions {
 void tokenize(const TokenizeOptions& o) {
   const auto tokenizer = Tokenizer::open(o.model);
   if (o.lines.empty()) {
-    tools::print(to_line(tokenizer.encode(o.text)));
+    tools::print(tools::to_line(tokenizer.encode(o.text)));
     return;
   }
   const Json lines = Json::parse(read_file(o.lines), nullptr, false);
@@ -120,7 +120,7 @@ void tokenize(const TokenizeOptions& o) {
     throw Error(ErrorCategory::input, "expected a JSON array of strings", o.lines.string());
   Json out = Json::array();
   for (const auto& line : lines) out.push_back(tokenizer.encode(line.get<std::string>()));
-  tools::print(to_line(out));
+  tools::print(tools::to_line(out));
 }
 
 constexpr const char* footer = R"(

@@ -120,11 +120,11 @@ int main(int argc, char** argv) {
     if (metadata)
       out = summary.metadata + "\n";
     else if (tensors)
-      out = json ? to_line(tensors_json(summary)) : tensors_text(summary);
+      out = json ? ktx::tools::to_line(tensors_json(summary)) : tensors_text(summary);
     else if (modules)
-      out = json ? to_line(modules_json(summary)) : modules_text(summary);
+      out = json ? ktx::tools::to_line(modules_json(summary)) : modules_text(summary);
     else
-      out = json ? to_line(summary_json(summary)) : summary_text(summary);
+      out = json ? ktx::tools::to_line(summary_json(summary)) : summary_text(summary);
     ktx::tools::print(out);
   });
 }

@@ -98,7 +98,7 @@ void run_once(const Arguments& a, Engine& engine) {
                                        });
   emit(stream.finish());
   if (a.json)
-    tools::print(to_line({{"prompt_ids", prompt},
+    tools::print(tools::to_line({{"prompt_ids", prompt},
                           {"ids", result.ids},
                           {"text", answer},
                           {"stop", tools::stop_name(result.reason)},

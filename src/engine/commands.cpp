@@ -262,12 +262,14 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
     case Op::router:
       return ops::router_scratch_bytes(std::get<graph::RouterParams>(node.params), c.max_tokens);
     case Op::moe: {
-      const auto gate = MoeCommand::expert_matrix(c, node, "gate");
-      const auto down = MoeCommand::expert_matrix(c, node, "down");
       const auto& params = std::get<graph::MoeParams>(node.params);
-      return static_cast<size_t>(ops::moe_scratch_bytes(
-          {.gate = gate, .down = down, .experts = params.experts, .top_k = params.top_k,
-           .max_tokens = c.max_tokens, .workers = c.workers}));
+      return static_cast<size_t>(
+          ops::moe_scratch_bytes({.gate = MoeCommand::expert_matrix(c, node, "gate"),
+                                  .down = MoeCommand::expert_matrix(c, node, "down"),
+                                  .experts = params.experts,
+                                  .top_k = params.top_k,
+                                  .max_tokens = c.max_tokens,
+                                  .workers = c.workers}));
     }
     case Op::mla: return mla_scratch(c, node);
     case Op::gqa: return gqa_scratch(c, node);

@@ -8,8 +8,8 @@
 
 #include "core/base/error.hpp"
 #include "engine/kv_cache.hpp"
-#include "engine/sampler.hpp"
 #include "engine/state.hpp"
+#include "text/sampler.hpp"
 
 namespace ktx {
 
@@ -102,6 +102,16 @@ struct ClearOnExit {
   ~ClearOnExit() { flag.store(false, std::memory_order_relaxed); }
 };
 
+text::SamplerOptions sampler_options(const Sampling& s) {
+  return {.temperature = s.temperature,
+          .top_k = s.top_k,
+          .top_p = s.top_p,
+          .min_p = s.min_p,
+          .repetition_penalty = s.repetition_penalty,
+          .repetition_window = s.repetition_window,
+          .seed = s.seed};
+}
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -112,7 +122,7 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
                              const std::function<bool(int32_t)>& on_token) {
   auto& s = *state_;
   s.check(prompt);
-  engine::Sampler sampler(options.sampling);
+  text::Sampler sampler(sampler_options(options.sampling));
   const std::lock_guard lock(s.engine->running);
   const ClearOnExit clear{s.cancelled};
 

@@ -45,6 +45,7 @@ class Tokenizer {
   struct State;
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   const State& state() const noexcept { return *state_; }
+  std::shared_ptr<const State> share_state() const noexcept { return state_; }
 
  private:
   std::shared_ptr<const State> state_;
