@@ -22,7 +22,7 @@ void decode_piece(quant::Format format, const std::byte* row, int64_t begin, int
 }
 
 void multiply_decoded(const MatmulArgs& args, void (*dot)(const DotArgs& args) noexcept) noexcept {
-  constexpr int64_t block_rows = row_group;
+  constexpr int64_t block_rows = 4;
   alignas(64) float w[block_rows * piece_columns];
   const int64_t row_bytes = quant::row_bytes(args.format, args.cols);
   for (int64_t begin = args.row_begin; begin < args.row_end; begin += block_rows) {

@@ -136,36 +136,44 @@ struct Fp8 {
   static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
 };
 
-/// Rows [row, row + R) of decoded weights with one token.
-template <class S, int R>
-[[gnu::always_inline]] inline void dot_rows(const DotArgs& a, int64_t row, const uint8_t* x,
-                                            float* y) {
-  typename S::F acc[R];
-  for (auto& sum : acc) sum = S::zero();
+/// Rows [row, row + R) of decoded weights with tokens [token, token + T).
+template <class S, int R, int T>
+[[gnu::always_inline]] inline void dot_tile(const DotArgs& a, int64_t row, int64_t token) {
+  typename S::F acc[R][T];
+  const uint8_t* x[T];
+  unroll<0, R * T>([&](auto i) __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
+  unroll<0, T>([&](auto t) __attribute__((always_inline)) {
+    x[t] = a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[token + t] : token + t);
+  });
   const float* w = a.w + row * a.w_stride;
   int64_t c = 0;
   for (; c + S::lanes <= a.cols; c += S::lanes) {
-    const auto value = S::load_f32(x + c * 4);
-    for (int r = 0; r < R; ++r)
-      acc[r] = S::fma(S::load_f32(reinterpret_cast<const uint8_t*>(w + r * a.w_stride + c)), value,
-                      acc[r]);
+    unroll<0, R * T>([&](auto i) __attribute__((always_inline)) {
+      const auto* weights = reinterpret_cast<const uint8_t*>(w + i / T * a.w_stride + c);
+      auto& sum = acc[i / T][i % T];
+      sum = S::fma(S::load_f32(weights), S::load_f32(x[i % T] + c * 4), sum);
+    });
   }
-  for (int r = 0; r < R; ++r) {
-    float sum = S::sum(acc[r]);
-    for (int64_t i = c; i < a.cols; ++i) sum += w[r * a.w_stride + i] * float_at(x + i * 4);
-    y[row + r] += sum;
-  }
+  unroll<0, R * T>([&](auto i) __attribute__((always_inline)) {
+    constexpr int r = i / T, t = i % T;
+    float sum = S::sum(acc[r][t]);
+    for (int64_t j = c; j < a.cols; ++j) sum += w[r * a.w_stride + j] * float_at(x[t] + j * 4);
+    a.y[(token + t) * a.y_stride + row + r] += sum;
+  });
+}
+
+template <class S, int R>
+[[gnu::always_inline]] inline void dot_rows(const DotArgs& a, int64_t row) {
+  int64_t token = 0;
+  for (; token + 2 <= a.tokens; token += 2) dot_tile<S, R, 2>(a, row, token);
+  if (token < a.tokens) dot_tile<S, R, 1>(a, row, token);
 }
 
 template <class S>
 void dot(const DotArgs& a) noexcept {
-  for (int64_t t = 0; t < a.tokens; ++t) {
-    const uint8_t* x = a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[t] : t);
-    float* y = a.y + t * a.y_stride;
-    int64_t row = 0;
-    for (; row + 4 <= a.rows; row += 4) dot_rows<S, 4>(a, row, x, y);
-    for (; row < a.rows; ++row) dot_rows<S, 1>(a, row, x, y);
-  }
+  int64_t row = 0;
+  for (; row + 4 <= a.rows; row += 4) dot_rows<S, 4>(a, row);
+  for (; row < a.rows; ++row) dot_rows<S, 1>(a, row);
 }
 
 }  // namespace
