@@ -192,20 +192,10 @@ std::string skipped_section(const Plan& plan) {
 }
 
 std::string unused_section(const Plan& plan) {
-  std::vector<Folded<2>> folded;
-  for (const auto& module : plan.model.modules) {
-    if (module.unused.empty()) continue;
-    const std::string number = "." + std::to_string(module.layer) + ".";
-    const size_t at = module.layer < 0 ? std::string::npos : module.path.find(number);
-    const std::string name =
-        at == std::string::npos ? module.path : module.path.substr(0, at + number.size()) + "*";
-    ++fold<2>(folded, {name, module.unused}).count;
-  }
-  if (folded.empty()) return "";
   std::vector<Row> rows;
-  for (const auto& row : folded)
-    rows.push_back({row.cells[0], plural(row.count, "module"), row.cells[1]});
-  return "\nnot run\n" + table(rows);
+  for (const auto& module : plan.model.modules)
+    if (!module.unused.empty()) rows.push_back({module.path, module.unused});
+  return rows.empty() ? "" : "\nnot run\n" + table(rows);
 }
 
 std::string number_text(double value) {

@@ -1,0 +1,163 @@
+// What each rule keyword does, and what it says when it can't.
+#include "placement/apply.hpp"
+
+#include "catch.hpp"
+#include "placement/planner.hpp"
+#include "sample.hpp"
+
+using namespace ktx;
+using namespace ktx::placement;
+using sample::error_of;
+
+namespace {
+
+// The error of a plan with a rule of this `place` for one module, and a rule for the rest.
+std::string error_with(const std::string& match, const std::string& place, hw::Machine machine) {
+  const auto rules = sample::rule_list("  - {name: it, match: {" + match + "}, place: {" + place +
+                                       "}}\n  - {name: rest, match: {name: '.*'}, place: {}}\n");
+  return error_of([&] { make_plan(rules, sample::deepseek(), std::move(machine), {}); });
+}
+
+std::string error_with(const std::string& match, const std::string& place) {
+  return error_with(match, place, sample::machine());
+}
+
+hw::Machine with_gpus(int count) {
+  auto machine = sample::machine();
+  for (int i = 0; i < count; ++i) machine.gpus.push_back({"RTX 4090", uint64_t{24} << 30});
+  return machine;
+}
+
+std::string needs_error(const std::string& needs, const hw::Machine& machine) {
+  const auto rules = sample::rules("ktx: 1\nmachine: {" + needs +
+                                   "}\nrules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
+  return error_of([&] { make_plan(rules, sample::deepseek(), machine, {}); });
+}
+
+std::string experts_error(const std::string& value, const sample::DeepSeek& shape = {}) {
+  const auto rules = sample::rules("ktx: 1\nmodel: {experts_per_token: " + value +
+                                   "}\nrules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
+  return error_of([&] { make_plan(rules, sample::deepseek(shape), sample::machine(), {}); });
+}
+
+}  // namespace
+
+TEST_CASE("devices that can't be had") {
+  const std::string head = "name: lm_head";
+  CHECK(
+      error_with(head, "device: 'cuda:0'") ==
+      "r.yaml:3:56: device cuda:0: this machine has no GPU\n  note: devices of this machine: cpu");
+  CHECK(error_with(head, "device: 'cuda:2'", with_gpus(2)) ==
+        "r.yaml:3:56: device cuda:2: this machine has no such GPU, only 2\n"
+        "  note: devices of this machine: cpu, cuda:0 (RTX 4090), cuda:1 (RTX 4090)");
+  CHECK(error_with(head, "device: 'cuda:0'", with_gpus(1)) ==
+        "r.yaml:3:56: device cuda:0: op 'linear' has no kernel for cuda devices in this version\n"
+        "  note: devices that can run lm_head: cpu");
+  CHECK(error_with(head, "device: [cpu, 'cuda:0'], spread: layers").find("has no GPU") !=
+        std::string::npos);
+  CHECK(error_with(head, "spread: layers") ==
+        "r.yaml:3:56: spread: layers needs a list of devices, e.g. device: [cuda:0, cuda:1]");
+  CHECK(error_with("class: moe.experts", "experts: {resident: 4, on: 'cuda:0', by: p.yaml}") ==
+        "r.yaml:3:62: experts: this version can't keep experts on cuda:0; op 'moe' runs all "
+        "experts of a module on one device\n  note: devices that can run them: cpu");
+  CHECK(error_with(head, "experts: {resident: 4, on: 'cuda:0', by: p.yaml}") ==
+        "r.yaml:3:56: experts: lm_head has no routed experts, its op is linear\n"
+        "  note: let the rule match only class moe.experts");
+}
+
+TEST_CASE("an op that is not the module's") {
+  CHECK(error_with("name: embed", "op: moe.auto") ==
+        "r.yaml:3:51: op moe.auto can't run model.embed_tokens, whose op is embedding\n"
+        "  note: let the rule match only modules of op moe, or use op: auto\n"
+        "  note: an op that runs it: embedding.auto");
+  CHECK(error_with("name: lm_head", "op: linear.ref").empty());
+}
+
+TEST_CASE("NUMA policies") {
+  const std::string head = "name: lm_head";
+  for (const char* policy : {"replicate", "shard", "interleave", "'node:0'"})
+    CHECK(error_with(head, "numa: " + std::string(policy)).empty());
+  CHECK(error_with(head, "numa: 'node:3'", sample::machine(hw::Isa::avx2, 2)) ==
+        "r.yaml:3:54: numa: this machine has no NUMA node 3\n"
+        "  note: nodes of this machine: node:0, node:1");
+  CHECK(error_with(head, "numa: interleave", sample::machine(hw::Isa::avx2, 2)).empty());
+  for (const char* policy : {"replicate", "shard", "node:1"})
+    CHECK(error_with(head, "numa: '" + std::string(policy) + "'",
+                     sample::machine(hw::Isa::avx2, 2)) ==
+          "r.yaml:3:54: numa: " + std::string(policy) +
+              ": this machine has 2 NUMA nodes, over which this version can only interleave\n"
+              "  note: use numa: interleave");
+}
+
+TEST_CASE("what the machine must have") {
+  const auto machine = sample::machine(hw::Isa::avx2, 2, 8);
+  CHECK(needs_error("ram: 16GiB, isa: avx2", machine).empty());
+  CHECK(needs_error("ram: 17GiB", machine) ==
+        "r.yaml:2:16: these rules need 17.0 GiB of memory, this machine has 16.0 GiB");
+  CHECK(needs_error("isa: amx_int8", machine) ==
+        "r.yaml:2:16: these rules need a CPU with amx_int8, this machine has avx2");
+  CHECK(needs_error("vram: 14GiB", machine) ==
+        "r.yaml:2:17: these rules need 14.0 GiB of GPU memory, this machine has no GPU");
+  CHECK(needs_error("vram: 48GiB", with_gpus(2)).empty());
+  CHECK(needs_error("vram: 49GiB", with_gpus(2)) ==
+        "r.yaml:2:17: these rules need 49.0 GiB of GPU memory, this machine has 48.0 GiB");
+}
+
+TEST_CASE("experts a token are set in routers, moe nodes and routing values") {
+  const auto rules = sample::rules(
+      "ktx: 1\nmodel: {experts_per_token: {default: 4, layers: {2: 6}}}\n"
+      "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
+  auto model = sample::deepseek();
+  apply_experts_per_token(rules.model, model);
+  graph::validate(model);
+  int seen = 0;
+  for (const auto& node : model.graph.nodes) {
+    const int expected = node.layer == 2 ? 6 : 4;
+    if (const auto* router = std::get_if<graph::RouterParams>(&node.params)) {
+      CHECK(router->top_k == expected);
+      ++seen;
+    }
+    if (const auto* moe = std::get_if<graph::MoeParams>(&node.params)) {
+      CHECK(moe->top_k == expected);
+      ++seen;
+    }
+  }
+  CHECK(seen == 6);
+}
+
+TEST_CASE("experts a token that the model can't give") {
+  CHECK(experts_error("16").empty());
+  CHECK(experts_error("17") ==
+        "r.yaml:2:28: experts_per_token: expected 1 to 16, found 17\n"
+        "  note: layer 1 has 32 routed experts in 8 groups, of which a token uses 4");
+  CHECK(experts_error("{layers: {0: 4}}") ==
+        "r.yaml:2:38: experts_per_token: no layer of 0 has routed experts\n"
+        "  note: layers with routed experts: 1-3");
+  sample::DeepSeek dense;
+  dense.dense = dense.layers;
+  dense.experts = 0;
+  CHECK(experts_error("4", dense) ==
+        "r.yaml:2:28: experts_per_token: the model (deepseek_v3) has no routed experts");
+}
+
+TEST_CASE("each key of match by itself") {
+  graph::Module module{.path = "model.layers.3.mlp.experts"};
+  module.classes = {"moe.experts", "moe"};
+  module.layer = 3;
+  Match match;
+  CHECK(matches_name(match, module));
+  CHECK(matches_class(match, module));
+  CHECK(matches_layers(match, module));
+  match.class_name = {"moe", ""};
+  CHECK(matches_class(match, module));
+  match.class_name = {"mlp", ""};
+  CHECK_FALSE(matches_class(match, module));
+  match.layers = {{{0, 2}, {4, 5}}, ""};
+  CHECK_FALSE(matches_layers(match, module));
+  match.layers->value.push_back({3, 3});
+  CHECK(matches_layers(match, module));
+}
+
+TEST_CASE("device kinds of an op") {
+  CHECK(device_kinds(graph::Op::linear) == std::vector<std::string>{"cpu"});
+}

@@ -1,0 +1,25 @@
+// Small questions to a plan.
+#include "placement/plan.hpp"
+
+#include "catch.hpp"
+
+using namespace ktx::placement;
+
+TEST_CASE("NUMA policies print as rules write them") {
+  CHECK(to_string(NumaPolicy{NumaKind::replicate}) == "replicate");
+  CHECK(to_string(NumaPolicy{NumaKind::shard}) == "shard");
+  CHECK(to_string(NumaPolicy{}) == "interleave");
+  CHECK(to_string(NumaPolicy{NumaKind::node, 3}) == "node:3");
+}
+
+TEST_CASE("a plan finds a module's place and sums its bytes") {
+  Plan plan;
+  plan.modules.resize(2);
+  plan.modules[0].module = 4;
+  plan.modules[0].bytes = 100;
+  plan.modules[1].module = 7;
+  plan.modules[1].bytes = 23;
+  CHECK(plan.find(7) == &plan.modules[1]);
+  CHECK(plan.find(5) == nullptr);
+  CHECK(plan.weight_bytes() == 123);
+}

@@ -1,0 +1,193 @@
+// Whole plans: places, phases, bytes, memory, and the full-size model.
+#include "placement/planner.hpp"
+
+#include <chrono>
+#include <filesystem>
+
+#include "catch.hpp"
+#include "sample.hpp"
+
+using namespace ktx;
+using namespace ktx::placement;
+using quant::Format;
+using sample::error_of;
+
+namespace {
+
+Plan plan_of(const std::string& lines, const PlanOptions& options = {},
+             const sample::DeepSeek& shape = {}, hw::Machine machine = sample::machine()) {
+  return make_plan(sample::rule_list(lines), sample::deepseek(shape), std::move(machine), options);
+}
+std::string error_with(const std::string& lines, const PlanOptions& options = {}) {
+  return error_of([&] { plan_of(lines, options); });
+}
+
+const PlannedModule& at(const Plan& plan, const std::string& path) {
+  for (const auto& planned : plan.modules)
+    if (plan.model.modules[static_cast<size_t>(planned.module)].path == path) return planned;
+  throw std::runtime_error("no module " + path);
+}
+
+const std::string rest = "  - {name: rest, match: {name: '.*'}, place: {}}\n";
+
+}  // namespace
+
+TEST_CASE("a plan places every module that is run, by its rule") {
+  const auto plan = plan_of(
+      "  - {name: experts, match: {class: moe.experts}, place: {format: int4/64, numa: shard}}\n" +
+      rest);
+  CHECK(plan.modules.size() + 1 == plan.model.modules.size());
+  const auto& experts = at(plan, "model.layers.2.mlp.experts");
+  CHECK(experts.rule_name == "experts");
+  CHECK(experts.rule_where == "r.yaml:3");
+  CHECK(experts.device == "cpu");
+  CHECK(experts.numa == NumaPolicy{NumaKind::shard});
+  REQUIRE(experts.weights.size() == 3);
+  for (const auto& weight : experts.weights) {
+    CHECK(weight.source == Format::bf16);
+    CHECK(weight.format == Format::int4_64);
+    CHECK(weight.bytes == 32 * 256 * static_cast<uint64_t>(quant::row_bytes(Format::int4_64, 256)));
+  }
+  CHECK(experts.bytes == 3 * experts.weights[0].bytes);
+  CHECK(experts.bytes_per_token == experts.bytes / 4);
+  const auto& embedding = at(plan, "model.embed_tokens");
+  CHECK(embedding.bytes == 1024 * 256 * 2);
+  CHECK(embedding.bytes_per_token == 256 * 2);
+  CHECK(at(plan, "model.norm").bytes == 256 * 4);
+  const auto& mla = at(plan, "model.layers.0.self_attn.kv_b_proj");
+  CHECK(mla.weights[0].format == Format::f32);
+  CHECK(mla.weights[1].format == Format::bf16);
+  REQUIRE(plan.rules.size() == 2);
+  CHECK(plan.rules[0].modules == 3);
+  CHECK(plan.rules[0].bytes == 3 * experts.bytes);
+  CHECK(plan.rules[0].modules + plan.rules[1].modules == plan.modules.size());
+}
+
+TEST_CASE("cache, activations and prediction") {
+  auto machine = sample::machine();
+  const auto unknown = plan_of(rest, {.cache_length = 100});
+  CHECK(unknown.cache_bytes == 4 * (512 + 64) * 4 * 100);
+  CHECK(unknown.scratch_bytes > 0);
+  CHECK(unknown.predicted_decode == 0);
+  machine.read_bandwidth = 20e9;
+  const auto known = plan_of(rest, {}, {}, machine);
+  uint64_t per_token = 0;
+  for (const auto& planned : known.modules) per_token += planned.bytes_per_token;
+  CHECK(known.predicted_decode == Approx(20e9 / static_cast<double>(per_token)));
+  const auto fewer = plan_of(rest, {.experts_per_token = 2}, {}, machine);
+  CHECK(fewer.predicted_decode > known.predicted_decode);
+}
+
+TEST_CASE("the option for experts a token stands above the rules") {
+  const auto rules = sample::rules("ktx: 1\nmodel: {experts_per_token: 4}\nrules:\n" + rest);
+  const auto top_k = [&](const PlanOptions& options) {
+    const auto plan = make_plan(rules, sample::deepseek(), sample::machine(), options);
+    int found = 0;
+    for (const auto& node : plan.model.graph.nodes)
+      if (const auto* moe = std::get_if<graph::MoeParams>(&node.params)) found = moe->top_k;
+    return found;
+  };
+  CHECK(top_k({}) == 4);
+  CHECK(top_k({.experts_per_token = 2}) == 2);
+  CHECK(error_with(rest, {.experts_per_token = 0}) ==
+        "experts_per_token: expected at least 1 expert, found 0");
+}
+
+TEST_CASE("phases may use kernels of their own, and nothing else") {
+  const auto plan = plan_of(
+      "  - {name: a, match: {class: attention.mla}, place: {}, prefill: {op: auto}}\n"
+      "  - {name: norms, match: {class: norm}, place: {}, decode: {op: rms_norm.ref}}\n" +
+      rest);
+  const auto& norm = at(plan, "model.norm");
+  CHECK(norm.decode.name == "ref");
+  CHECK(norm.prefill.name != "ref");
+  const std::string start = "  - {name: a, match: {name: lm_head}, place: {}, ";
+  CHECK(error_with(start + "decode: {format: int8}}\n" + rest) ==
+        "r.yaml:3:67: decode: the format can't differ from that of place: weights are stored once, "
+        "for both phases\n  note: give the format in place");
+  CHECK(error_with(start + "prefill: {numa: shard}}\n" + rest) ==
+        "r.yaml:3:66: prefill: numa shard differs from interleave of place: weights are stored "
+        "once, for both phases\n  note: give numa in place");
+  CHECK(
+      error_with(start + "prefill: {device: 'cuda:0'}}\n" + rest) ==
+      "r.yaml:3:68: device cuda:0: this machine has no GPU\n  note: devices of this machine: cpu");
+  CHECK(error_with(start + "prefill: {device: cpu, format: keep, numa: interleave}}\n" + rest)
+            .empty());
+}
+
+TEST_CASE("norms and routers keep f32 under a broad rule, which the plan notes") {
+  const auto plan = plan_of("  - {name: all, match: {name: '.*'}, place: {format: int8}}\n");
+  CHECK(at(plan, "model.norm").note == "f32, not int8: norms always run in f32");
+  CHECK(at(plan, "model.layers.1.mlp.gate").note == "f32, not int8: routers always run in f32");
+  CHECK(at(plan, "lm_head").note.empty());
+  CHECK(at(plan, "lm_head").weights[0].format == Format::int8);
+}
+
+TEST_CASE("a format for nothing but norms or routers is a mistake") {
+  CHECK(
+      error_with("  - {name: gates, match: {class: moe.router}, place: {format: int8}}\n" + rest) ==
+      "r.yaml:3:68: format int8: rule 'gates' matches no module whose weights can be stored in "
+      "another format\n"
+      "  note: model.layers.1.mlp.gate: f32, not int8: routers always run in f32\n"
+      "  note: leave the format out, or use keep");
+  CHECK(error_with("  - {name: gates, match: {class: moe.router}, place: {format: keep}}\n" + rest)
+            .empty());
+  CHECK(error_with("  - {name: gates, match: {class: moe.router}, place: {format: f32}}\n" + rest)
+            .empty());
+}
+
+TEST_CASE("options that make no plan") {
+  CHECK(error_with(rest, {.threads = 0}) == "threads: expected at least 1");
+  CHECK(error_with(rest, {.cache_length = 0}) == "cache length: expected at least 1 token");
+  CHECK(error_with(rest, {.prefill_chunk = 0}) == "prefill chunk: expected at least 1 token");
+}
+
+TEST_CASE("too little memory") {
+  const auto rules = sample::rule_list(rest);
+  const auto error = error_of(
+      [&] { make_plan(rules, sample::deepseek(sample::full_size()), sample::machine(), {}); });
+  CHECK(error.rfind("r.yaml: the plan needs 1.22 TiB of memory, this machine has 16.0 GiB\n"
+                    "  note: weights 1.22 TiB, KV cache of 4096 tokens 549 MiB, activations ",
+                    0) == 0);
+  CHECK(error.find("a smaller format for the largest modules would help, e.g. int4/64 for the "
+                   "routed experts") != std::string::npos);
+  const auto long_cache = error_of([&] {
+    make_plan(rules, sample::deepseek(), sample::machine(), {.cache_length = 100000000});
+  });
+  CHECK(long_cache.find("a shorter cache (--cache-length) would help most") != std::string::npos);
+}
+
+TEST_CASE("the full-size model is planned in less than a second") {
+  const auto model = sample::deepseek(sample::full_size());
+  const auto rules = sample::rule_list(
+      "  - {name: experts, match: {class: moe.experts, layers: 3-60}, place: {format: int4/64}}\n"
+      "  - {name: attention, match: {name: '\\.self_attn\\.'}, place: {format: int8}}\n"
+      "  - {name: dense, match: {class: mlp.dense}, place: {format: int8/128}}\n" +
+      rest);
+  const auto start = std::chrono::steady_clock::now();
+  const auto plan = make_plan(rules, model, sample::machine(hw::Isa::avx512_vnni, 2, 384),
+                              {.cache_length = 8192});
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  CHECK(taken.count() < 1.0);
+  const auto& experts = at(plan, "model.layers.60.mlp.experts");
+  const uint64_t expert_weights = uint64_t{256} * 3 * 2048 * 7168;
+  CHECK(experts.bytes == expert_weights / 64 * 34);
+  CHECK(experts.bytes_per_token == experts.bytes / 32);
+  CHECK(plan.weight_bytes() > 58 * experts.bytes);
+}
+
+TEST_CASE("the shipped rules files plan models with and without experts") {
+  sample::DeepSeek dense;
+  dense.dense = dense.layers;
+  dense.experts = 0;
+  for (const char* name : {"cpu.yaml", "cpu-int8.yaml", "cpu-int4.yaml"}) {
+    INFO(name);
+    const auto rules = read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "optimize_rules" / name);
+    for (const auto& shape : {sample::DeepSeek{}, dense})
+      for (const auto isa : {hw::Isa::scalar, hw::Isa::avx2, hw::Isa::amx_int8})
+        CHECK(make_plan(rules, sample::deepseek(shape), sample::machine(isa), {}).rules.size() ==
+              1);
+  }
+  const auto mine = read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "examples/my-box.yaml");
+  CHECK(make_plan(mine, sample::deepseek(), sample::machine(), {}).rules.size() == 4);
+}
