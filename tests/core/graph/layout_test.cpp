@@ -1,0 +1,92 @@
+// The arena of values: brute force over every pair of values that live at the same time.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "tiny.hpp"
+
+using namespace ktx::graph;
+
+namespace {
+
+size_t owner(const Graph& g, int value) {
+  const int base = g.values[static_cast<size_t>(value)].base;
+  return static_cast<size_t>(base >= 0 ? base : value);
+}
+
+struct Life {
+  size_t from = 0, to = 0;  // nodes
+  int64_t begin = 0, end = 0;
+  bool owns = false;
+};
+
+std::vector<Life> lives(const Graph& g, const ValueLayout& layout, int64_t tokens, int64_t rows) {
+  std::vector<Life> out(g.values.size());
+  bool after_last_rows = false;
+  for (size_t i = 0; i < g.nodes.size(); ++i) {
+    const Node& node = g.nodes[i];
+    after_last_rows = after_last_rows || node.op == Op::last_rows;
+    const size_t v = owner(g, node.output);
+    const int64_t size =
+        (after_last_rows ? rows : tokens) * g.values[v].width * (g.values[v].routing ? 2 : 1);
+    out[v] = {i, i, layout.offset[v], layout.offset[v] + size, true};
+    // The nodes from last_rows on may run again, so what it reads lives on.
+    for (int input : node.inputs) {
+      Life& read = out[owner(g, input)];
+      read.to = std::max(read.to, node.op == Op::last_rows ? g.nodes.size() : i);
+    }
+  }
+  out[owner(g, g.logits)].to = g.nodes.size();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("values that live at the same time never overlap") {
+  const std::pair<int64_t, int64_t> sizes[] = {{1, 1}, {3, 1}, {17, 17}, {512, 32}};
+  for (const auto& [tokens, rows] : sizes) {
+    const Model model = test::tiny_model(3);
+    const Graph& g = model.graph;
+    const ValueLayout layout = layout_values(g, tokens, rows);
+    const std::vector<Life> all = lives(g, layout, tokens, rows);
+    int64_t sum = 0;
+    for (size_t a = 0; a < all.size(); ++a) {
+      if (!all[a].owns) continue;
+      sum += all[a].end - all[a].begin;
+      CHECK(all[a].begin % 16 == 0);
+      CHECK(all[a].begin >= 0);
+      CHECK(all[a].end <= layout.size);
+      CHECK(layout.stride[a] == g.values[a].width);
+      for (size_t b = a + 1; b < all.size(); ++b) {
+        const bool together = all[b].owns && all[a].from <= all[b].to && all[b].from <= all[a].to;
+        if (!together) continue;
+        INFO("tokens " << tokens << " values " << g.values[a].name << ", " << g.values[b].name);
+        CHECK((all[a].end <= all[b].begin || all[b].end <= all[a].begin));
+      }
+    }
+    if (tokens > 16) CHECK(layout.size < sum / 3);  // the space of dead values is used again
+  }
+}
+
+TEST_CASE("the arena doesn't grow with layers") {
+  CHECK(layout_values(test::tiny_model(2).graph, 64, 32).size ==
+        layout_values(test::tiny_model(20).graph, 64, 32).size);
+}
+
+TEST_CASE("a view lies within its value and keeps its stride") {
+  const Model model = test::tiny_model();
+  const Graph& g = model.graph;
+  const ValueLayout layout = layout_values(g, 5, 1);
+  int views = 0;
+  for (size_t v = 0; v < g.values.size(); ++v) {
+    if (g.values[v].base < 0) continue;
+    const auto base = static_cast<size_t>(g.values[v].base);
+    CHECK(layout.offset[v] == layout.offset[base] + g.values[v].offset);
+    CHECK(layout.stride[v] == g.values[base].width);
+    ++views;
+  }
+  CHECK(views == 2);
+  CHECK(test::error_of([&] { layout_values(g, 0, 1); }) ==
+        "bug: layout_values: at least one token");
+}
