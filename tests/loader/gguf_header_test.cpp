@@ -74,10 +74,11 @@ TEST_CASE("arrays of every type, and arrays in arrays") {
 
 TEST_CASE("arrays nest eight levels, not nine") {
   const auto nested = [](int levels) {
-    std::string value = gguf_values(gguf_u8, {"\x01"});
-    for (int i = 1; i < levels; ++i) value = gguf_values(gguf_array, {value});
+    const std::string array_of_one_array = raw<uint32_t>(gguf_array) + raw<uint64_t>(1);
+    std::string value;
+    for (int i = 1; i < levels; ++i) value += array_of_one_array;
     GgufWriter w;
-    w.key("deep", gguf_array, value);
+    w.key("deep", gguf_array, value + gguf_values(gguf_u8, {"\x01"}));
     return w;
   };
   CHECK(base::dump_json(read(nested(8)).metadata) == R"({"deep":[[[[[[[[1]]]]]]]]})");
