@@ -22,7 +22,6 @@ std::vector<int> worker_cpus(const hw::Machine& machine) {
 
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
     : plan(p),
-      tokenizer(Tokenizer::open(p.options().model)),
       pool(p.details().threads, worker_cpus(p.details().machine)) {
   const auto start = std::chrono::steady_clock::now();
   const auto source = loader::open_checkpoint(p.options().model, {});
@@ -41,7 +40,11 @@ Engine::Engine(const Plan& plan, const LoadOptions& options)
     : state_(std::make_shared<engine::EngineState>(plan, options)) {}
 
 const Plan& Engine::plan() const noexcept { return state_->plan; }
-const Tokenizer& Engine::tokenizer() const noexcept { return state_->tokenizer; }
+const Tokenizer& Engine::tokenizer() const {
+  std::call_once(state_->tokenizer_opened,
+                 [this] { state_->tokenizer = Tokenizer::open(plan().options().model); });
+  return *state_->tokenizer;
+}
 const LoadReport& Engine::load_report() const noexcept { return state_->report; }
 int Engine::vocab_size() const noexcept { return static_cast<int>(state_->executor->vocab()); }
 int64_t Engine::cache_length() const noexcept { return state_->plan.details().cache_length; }

@@ -1,7 +1,25 @@
 // The architecture of a checkpoint.
 #include "engine/source.hpp"
 
+#include <vector>
+
 namespace ktx::engine {
+
+namespace {
+
+// All numbers of a small tensor, in f32.
+std::vector<float> values(const loader::TensorSource& source, const graph::TensorMeta& tensor) {
+  const int64_t rows = loader::matrix_rows(tensor), cols = loader::matrix_cols(tensor);
+  std::vector<std::byte> scratch(source.tensor_bytes(tensor));
+  const std::byte* stored = source.rows(tensor, 0, rows, scratch);
+  std::vector<float> out(static_cast<size_t>(rows * cols));
+  for (int64_t r = 0; r < rows; ++r)
+    quant::info(tensor.format)
+        .decode(stored + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols, cols);
+  return out;
+}
+
+}  // namespace
 
 graph::Model build_model(const loader::TensorSource& source) {
   const bool gguf = source.kind() == loader::CheckpointKind::gguf;
@@ -9,7 +27,10 @@ graph::Model build_model(const loader::TensorSource& source) {
       {.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face,
        .config = &source.config(),
        .tensors = [&source](std::string_view name) { return source.find(name); },
-       .where = source.path().string()});
+       .where = source.path().string(),
+       .listed = source.tensors(),
+       .why_missing = [&source](std::string_view name) { return source.why_missing(name); },
+       .values = [&source](const graph::TensorMeta& tensor) { return values(source, tensor); }});
 }
 
 }  // namespace ktx::engine

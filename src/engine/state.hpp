@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "core/hw/worker_pool.hpp"
 #include "engine/executor.hpp"
@@ -16,7 +17,8 @@ struct EngineState {
   EngineState(const Plan& p, const LoadOptions& options);
 
   Plan plan;
-  Tokenizer tokenizer;
+  std::once_flag tokenizer_opened;
+  std::optional<Tokenizer> tokenizer;
   LoadReport report;
   hw::WorkerPool pool;
   std::unique_ptr<Weights> weights;

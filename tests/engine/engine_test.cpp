@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "ktx/session.hpp"
+#include "placement/plan.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -103,20 +104,22 @@ TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
   }
 }
 
-TEST_CASE("forcing an ISA level runs that level and gives the same text") {
-  const auto text = [](const char* isa) {
-    if (isa != nullptr) setenv("KTX_ISA", isa, 1);
-    auto plan = make_plan(options(test::shipped_model));
+TEST_CASE("forcing an ISA level runs that level") {
+  const auto plan = [](const char* isa) {
+    setenv("KTX_ISA", isa, 1);
+    auto out = make_plan(options(test::shipped_model));
     unsetenv("KTX_ISA");
-    Engine engine(plan);
-    Session session(engine);
-    auto ids = engine.tokenizer().encode("The history of");
-    ids.insert(ids.begin(), *engine.tokenizer().bos());
-    return std::pair(session.generate(ids, {.max_new_tokens = 24}).ids, plan.text());
+    return out;
   };
-  const auto [fast, fast_plan] = text(nullptr);
-  const auto [scalar, scalar_plan] = text("scalar");
-  CHECK(scalar_plan.find("linear.ref") != std::string::npos);
-  CHECK(scalar_plan.find("linear.avx") == std::string::npos);
-  CHECK(fast == scalar);
+  const auto scalar = plan("scalar");
+  for (const auto& module : scalar.details().modules) {
+    CHECK(module.decode.name == "ref");
+    CHECK(module.prefill.name == "ref");
+  }
+  const auto ids = std::vector<int32_t>{0, 417, 3072, 290};
+  Engine slow(scalar), fast(make_plan(options(test::shipped_model)));
+  // The fast kernels round activations to int8 in blocks of 32: a relative error of about
+  // 1/254 * sqrt(1/3) * (a block's largest over its root mean square, about 2.5) = 0.6 % a product;
+  // after 4 layers of residual sums 2 % of the logits is a mistake.
+  CHECK(test::relative_error(logits(fast, ids), logits(slow, ids)) < 0.02);
 }

@@ -11,7 +11,7 @@ using namespace ktx;
 
 namespace {
 
-Engine& engine() {
+Engine& shipped() {
   static Engine instance(make_plan({.model = test::shipped_model,
                                     .rules = test::source_dir / "optimize_rules/cpu.yaml",
                                     .threads = 2,
@@ -20,13 +20,13 @@ Engine& engine() {
 }
 
 std::vector<int32_t> prompt(const std::string& text = "The history of") {
-  auto ids = engine().tokenizer().encode(text);
-  ids.insert(ids.begin(), *engine().tokenizer().bos());
+  auto ids = shipped().tokenizer().encode(text);
+  ids.insert(ids.begin(), *shipped().tokenizer().bos());
   return ids;
 }
 
 std::string message(const std::vector<int32_t>& ids) {
-  Session session(engine());
+  Session session(shipped());
   try {
     session.generate(ids, {});
   } catch (const Error& e) {
@@ -48,7 +48,7 @@ TEST_CASE("a prompt that can't run is refused with its reason") {
 }
 
 TEST_CASE("a refused prompt leaves the session as it was") {
-  Session session(engine());
+  Session session(shipped());
   const auto first = session.generate(prompt(), {.max_new_tokens = 4});
   const auto position = session.position();
   CHECK_THROWS_AS(session.generate(std::vector<int32_t>(64, 5), {}), Error);
@@ -57,7 +57,7 @@ TEST_CASE("a refused prompt leaves the session as it was") {
 }
 
 TEST_CASE("generation stops for each of its reasons") {
-  Session session(engine());
+  Session session(shipped());
   SECTION("max_new_tokens") {
     const auto result = session.generate(prompt(), {.max_new_tokens = 3});
     CHECK(result.reason == StopReason::max_new_tokens);
@@ -108,7 +108,7 @@ TEST_CASE("generation stops for each of its reasons") {
 }
 
 TEST_CASE("rewinding and going on gives the text of one run") {
-  Session session(engine());
+  Session session(shipped());
   const auto whole = session.generate(prompt(), {.max_new_tokens = 12}).ids;
   session.rewind(static_cast<int64_t>(prompt().size()) + 4);
   const auto rest = session.generate({&whole[4], 1}, {.max_new_tokens = 7}).ids;
@@ -118,7 +118,7 @@ TEST_CASE("rewinding and going on gives the text of one run") {
 
 TEST_CASE("a seed fixes the text") {
   const auto sample = [](uint64_t seed) {
-    Session session(engine());
+    Session session(shipped());
     return session
         .generate(prompt(), {.max_new_tokens = 20,
                              .sampling = {.temperature = 1.0f, .top_p = 0.95f, .seed = seed}})
@@ -129,7 +129,7 @@ TEST_CASE("a seed fixes the text") {
 }
 
 TEST_CASE("sampling options out of range are refused") {
-  Session session(engine());
+  Session session(shipped());
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.temperature = -1.0f}}), Error);
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.top_p = 0.0f}}), Error);
 }

@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "engine/source.hpp"
 #include "engine/weight_reader.hpp"
+#include "ktx/error.hpp"
 #include "ktx/plan.hpp"
 #include "support/reference.hpp"
 

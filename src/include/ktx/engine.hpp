@@ -40,7 +40,8 @@ class Engine {
   explicit Engine(const Plan& plan, const LoadOptions& options = {});
 
   const Plan& plan() const noexcept;
-  const Tokenizer& tokenizer() const noexcept;
+  /// Opened on first use. Throws input error when the checkpoint has no tokenizer that ktx can read.
+  const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
 
   int vocab_size() const noexcept;       // numbers in a logits row
