@@ -42,10 +42,11 @@ struct PerplexityOptions {
 
 // Each window is scored on its own: BOS and all but its last token in, its tokens predicted.
 double window_nll(Engine& engine, std::span<const int32_t> window) {
-  std::vector<int32_t> input;
-  if (const auto bos = engine.tokenizer().bos()) input.push_back(*bos);
-  const size_t lead = input.size();
-  input.insert(input.end(), window.begin(), window.end() - 1);
+  std::vector<int32_t> input(window.begin(), window.end());
+  input.pop_back();
+  const auto bos = engine.tokenizer().bos();
+  if (bos) input.insert(input.begin(), *bos);
+  const size_t lead = bos ? 1 : 0;
   Session session(engine);
   double nll = 0;
   session.evaluate(input, [&](int64_t first, int64_t rows, const float* logits) {

@@ -44,7 +44,8 @@ Json summary_json(const CheckpointSummary& s) {
 
 std::string summary_text(const CheckpointSummary& s) {
   std::string out;
-  for (const auto& [key, value] : summary_json(s).items())
+  const Json json = summary_json(s);  // must outlive items()
+  for (const auto& [key, value] : json.items())
     out += padded(key, 20) + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n";
   return out;
 }
