@@ -21,6 +21,14 @@ constexpr std::array<Escape, 3> escapes{{
     {'h', "0-9A-Fa-f"},
 }};
 
+// Scripts that patterns name. In PCRE2 \p{Han} is also what is shared with other scripts, such as
+// the ideographic full stop; \p{sc:Han} is the script alone, as it is for Oniguruma.
+constexpr std::array<std::string_view, 28> scripts{
+    "Arabic",  "Armenian", "Bengali",  "Cyrillic", "Devanagari", "Ethiopic",  "Georgian",
+    "Greek",   "Gujarati", "Gurmukhi", "Han",      "Hangul",     "Hebrew",    "Hiragana",
+    "Kannada", "Katakana", "Khmer",    "Lao",      "Latin",      "Malayalam", "Mongolian",
+    "Myanmar", "Oriya",    "Sinhala",  "Tamil",    "Telugu",     "Thai",      "Tibetan"};
+
 constexpr size_t longest = 65536;
 
 bool is_digit(char c) {
@@ -99,7 +107,17 @@ class Translator {
     }
     std::string text(in_.substr(at_, size));
     at_ += size;
+    if (letter == 'p' || letter == 'P') name_script(text);
     return text;
+  }
+
+  // \p{Han} -> \p{sc:Han}, \p{^Han} -> \p{^sc:Han}
+  static void name_script(std::string& property) {
+    if (property.size() < 5) return;
+    const size_t begin = property[3] == '^' ? 4 : 3;
+    const auto name = std::string_view(property).substr(begin, property.size() - begin - 1);
+    if (std::find(scripts.begin(), scripts.end(), name) != scripts.end())
+      property.insert(begin, "sc:");
   }
 
   // The members of a class up to what ends them (not moved past): ']' or '&&'.

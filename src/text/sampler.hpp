@@ -6,17 +6,11 @@
 #include <span>
 #include <vector>
 
+#include "ktx/session.hpp"
+
 namespace ktx::text {
 
-struct SamplerOptions {
-  float temperature = 0;  // 0: greedy, the most probable token; else logits are divided by it
-  int top_k = 0;          // keep the k most probable; 0: all
-  float top_p = 1;        // keep the fewest most probable that have this probability together
-  float min_p = 0;        // drop those less probable than min_p times the most probable
-  float repetition_penalty = 1;  // divides positive and multiplies negative logits of seen tokens
-  int repetition_window = 64;    // tokens of history that count as seen; 0: all of it
-  uint64_t seed = 0;
-};
+using SamplerOptions = ktx::Sampling;
 
 /// Filters run in the order of Hugging Face's generate(): repetition penalty, temperature, top-k,
 /// top-p (of what top-k kept), min-p. The best token always stays. Equal logits: the lower id

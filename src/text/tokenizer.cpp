@@ -132,7 +132,8 @@ void Tokenizer::take_merges(const TokenizerParts& parts, const std::string& wher
   };
   for (size_t i = 0; i < parts.merges.size(); ++i) {
     const auto& [left, right] = parts.merges[i];
-    bpe_.add(id_of(left, i), id_of(right, i), id_of(left + right, i));
+    const int32_t left_id = id_of(left, i), right_id = id_of(right, i);
+    bpe_.add(left_id, right_id, id_of(left + right, i));
   }
 }
 

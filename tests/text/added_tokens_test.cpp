@@ -1,0 +1,55 @@
+#include "text/added_tokens.hpp"
+
+#include "catch.hpp"
+
+using ktx::text::AddedToken;
+using ktx::text::AddedTokens;
+
+namespace {
+
+// "begin-end:id" of each match.
+std::string found(const AddedTokens& tokens, std::string_view text, bool special = true) {
+  std::vector<AddedTokens::Match> matches;
+  tokens.find(text, special, matches);
+  std::string out;
+  for (const auto& m : matches)
+    out += std::to_string(m.begin) + "-" + std::to_string(m.end) + ":" + std::to_string(m.id) + " ";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the leftmost and longest token is found") {
+  const AddedTokens tokens({{.id = 1, .content = "<x"},
+                            {.id = 2, .content = "<xy>"},
+                            {.id = 3, .content = "y>z"},
+                            {.id = 4, .content = "é"}});
+  CHECK(found(tokens, "<xy>z") == "0-4:2 ");
+  CHECK(found(tokens, "a<xy<x") == "1-3:1 4-6:1 ");
+  CHECK(found(tokens, "<<x é") == "1-3:1 4-6:4 ");
+  CHECK(found(tokens, "none") == "");
+  CHECK(found(tokens, "") == "");
+  CHECK(found(AddedTokens(), "<x") == "");
+}
+
+TEST_CASE("special tokens are passed over on request, for a shorter one that isn't") {
+  const AddedTokens tokens(
+      {{.id = 1, .content = "<a"}, {.id = 2, .content = "<a>", .special = true}});
+  CHECK(found(tokens, "<a>", true) == "0-3:2 ");
+  CHECK(found(tokens, "<a>", false) == "0-2:1 ");
+}
+
+TEST_CASE("single words have no word characters beside them") {
+  const AddedTokens tokens({{.id = 1, .content = "the", .single_word = true}});
+  CHECK(found(tokens, "the") == "0-3:1 ");
+  CHECK(found(tokens, "-the.") == "1-4:1 ");
+  CHECK(found(tokens, "then the athe éthe theé the_") == "5-8:1 ");
+  CHECK(found(tokens, "\xFFthe\xFF") == "1-4:1 ");
+}
+
+TEST_CASE("white space is taken along, but none that a match before has taken") {
+  const AddedTokens left({{.id = 1, .content = "<l>", .lstrip = true}});
+  CHECK(found(left, "a \u3000\n<l> b") == "1-9:1 ");
+  const AddedTokens both({{.id = 1, .content = "<b>", .lstrip = true, .rstrip = true}});
+  CHECK(found(both, " <b>  <b> ") == "0-6:1 6-10:1 ");
+}

@@ -1,0 +1,130 @@
+#include <functional>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+#include "text/tokenizer_data.hpp"
+
+using ktx::Json;
+using ktx::test::failure;
+using ktx::text::Tokenizer;
+
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+// The 256 bytes, then ab, a control token, a user-defined token, an unused one.
+Json metadata() {
+  Json tokens = Json::array(), types = Json::array();
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(ktx::text::to_byte_alphabet(std::string(1, static_cast<char>(byte))));
+    types.push_back(1);
+  }
+  for (const auto& [text, type] : {std::pair{"ab", 1}, {"<eot>", 3}, {"<tool>", 4}, {"[PAD]", 5}}) {
+    tokens.push_back(text);
+    types.push_back(type);
+  }
+  Json m;
+  m["tokenizer.ggml.model"] = "gpt2";
+  m["tokenizer.ggml.pre"] = "qwen2";
+  m["tokenizer.ggml.tokens"] = tokens;
+  m["tokenizer.ggml.token_type"] = types;
+  m["tokenizer.ggml.merges"] = Json::array({"a b"});
+  m["tokenizer.ggml.bos_token_id"] = 257;
+  m["tokenizer.ggml.eos_token_id"] = 257;
+  return m;
+}
+
+std::string failure_after(const std::function<void(Json&)>& change) {
+  Json m = metadata();
+  change(m);
+  return failure([&] { Tokenizer::from_gguf(m, "m.gguf"); });
+}
+
+}  // namespace
+
+TEST_CASE("token types") {
+  const Tokenizer t = Tokenizer::from_gguf(metadata(), "m.gguf");
+  CHECK(t.vocab_size() == 260);
+  CHECK(t.encode("ab<eot><tool>[PAD]") == Ids{256, 257, 258, '[', 'P', 'A', 'D', ']'});
+  CHECK(t.encode("<eot><tool>", false) == Ids{'<', 'e', 'o', 't', '>', 258});
+  CHECK(t.is_special(257));
+  CHECK_FALSE(t.is_special(258));
+  CHECK(t.token_bytes(258) == "<tool>");
+  CHECK(t.token_bytes(259).empty());
+  CHECK(t.bos() == 257);
+  CHECK(t.stop_ids() == Ids{257});
+}
+
+TEST_CASE("bos is added as the file says, else as the pre-tokenizer's models do") {
+  Json m = metadata();
+  CHECK_FALSE(Tokenizer::from_gguf(m, "").add_bos());
+  m["tokenizer.ggml.add_bos_token"] = true;
+  CHECK(Tokenizer::from_gguf(m, "").add_bos());
+  m["tokenizer.ggml.pre"] = "llama-bpe";
+  m.erase("tokenizer.ggml.add_bos_token");
+  CHECK(Tokenizer::from_gguf(m, "").add_bos());
+  m["tokenizer.ggml.add_bos_token"] = false;
+  CHECK_FALSE(Tokenizer::from_gguf(m, "").add_bos());
+}
+
+TEST_CASE("the end-of-turn token stops too; the chat template and no pre-tokenizer") {
+  Json m = metadata();
+  m["tokenizer.ggml.eot_token_id"] = 258;
+  m["tokenizer.chat_template"] = "x";
+  m.erase("tokenizer.ggml.pre");
+  m.erase("tokenizer.ggml.token_type");
+  const Tokenizer t = Tokenizer::from_gguf(m, "");
+  CHECK(t.stop_ids() == Ids{257, 258});
+  CHECK(t.is_special(258));
+  CHECK(t.chat_template() == "x");
+}
+
+TEST_CASE("GGUF: other models and pre-tokenizers are named") {
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.model"] = "llama"; }) ==
+          "input m.gguf: tokenizer.ggml.model: 'llama' is not supported\n"
+          "  note: supported: gpt2 (byte-level BPE)");
+  CHECK(failure_after([](Json& m) { m["tokenizer.ggml.pre"] = "qwen3"; })
+            .starts_with("input m.gguf: unknown pre-tokenizer 'qwen3' (tokenizer.ggml.pre)\n"
+                         "  note: did you mean 'qwen2'"));
+}
+
+TEST_CASE("GGUF: contradictions are named") {
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.token_type"].push_back(1); }) ==
+          "input m.gguf: tokenizer.ggml.token_type has 261 entries, tokenizer.ggml.tokens 260");
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.merges"].push_back("ab"); }) ==
+          "input m.gguf: tokenizer.ggml.merges[1]: expected two tokens with a space between, found "
+          "'ab'");
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.merges"].push_back("a zz"); }) ==
+          "input m.gguf: merge 1 ('a' + 'zz'): 'zz' is not in the vocabulary");
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.eos_token_id"] = 260; }) ==
+          "input m.gguf: eos token: id 260 is not in the vocabulary of 260");
+  REQUIRE(
+      failure_after([](Json& m) { m["tokenizer.ggml.eot_token_id"] = 4294967295u; }) ==
+      "input m.gguf: 'tokenizer.ggml.eot_token_id': expected a token id from 0 to 8388607, found "
+      "4294967295");
+  REQUIRE(failure_after([](Json& m) {
+            m["tokenizer.ggml.tokens"] = m["tokenizer.ggml.token_type"] =
+                m["tokenizer.ggml.merges"] = Json::array();
+          }) == "input m.gguf: the vocabulary is empty");
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.token_type"][7] = "x"; }) ==
+          "input m.gguf: tokenizer.ggml.token_type[7]: expected an integer, found \"x\"");
+}
+
+TEST_CASE("keys that are missing or of another type are input errors") {
+  CHECK(failure([] { Tokenizer::from_gguf(1, "m.gguf"); }).starts_with("input m.gguf: "));
+  for (const char* key :
+       {"tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"}) {
+    INFO(key);
+    REQUIRE(failure_after([&](Json& m) { m.erase(key); }) ==
+            "input m.gguf: '" + std::string(key) + "' is missing");
+  }
+  for (const char* key :
+       {"tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
+        "tokenizer.ggml.token_type", "tokenizer.ggml.merges", "tokenizer.ggml.bos_token_id",
+        "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token", "tokenizer.chat_template",
+        "tokenizer.ggml.unknown_token_id"})
+    for (const Json& wrong : {Json(1.5), Json(Json::array({1.5}))}) {
+      INFO(key << " = " << wrong.dump());
+      CHECK(failure_after([&](Json& m) { m[key] = wrong; }).starts_with("input m.gguf: "));
+    }
+}
