@@ -69,8 +69,8 @@ void perplexity(PerplexityOptions o) {
   if (o.windows > 0) windows = std::min(windows, static_cast<size_t>(o.windows));
   if (windows == 0)
     throw Error(ErrorCategory::input,
-                "the text has " + std::to_string(ids.size()) + " tokens: expected at least one window of " +
-                    std::to_string(size),
+                "the text has " + std::to_string(ids.size()) +
+                    " tokens: expected at least one window of " + std::to_string(size),
                 o.text.string());
   double nll = 0;
   int64_t tokens = 0;
@@ -99,9 +99,8 @@ void logits(const LogitsOptions& o) {
   session.evaluate(o.ids, [&](int64_t, int64_t count, const float* numbers) {
     rows.insert(rows.end(), numbers, numbers + count * engine.vocab_size());
   });
-  write_safetensors(o.out, {{"logits",
-                             {static_cast<int64_t>(o.ids.size()), engine.vocab_size()},
-                             rows}});
+  write_safetensors(o.out,
+                    {{"logits", {static_cast<int64_t>(o.ids.size()), engine.vocab_size()}, rows}});
 }
 
 struct TokenizeOptions {

@@ -51,8 +51,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->excludes(prompt);
   app.add_flag("--chat", a.chat, "put the prompt into the model's chat format");
   tools::add_generation_options(app, a.generation);
-  app.add_flag("--json", a.json,
-               "print one JSON object: prompt_ids, ids, text, prefill, decode");
+  app.add_flag("--json", a.json, "print one JSON object: prompt_ids, ids, text, prefill, decode");
 }
 
 std::string read_prompt(const Arguments& a) {
@@ -91,19 +90,20 @@ void run_once(const Arguments& a, Engine& engine) {
     answer += piece;
     if (!a.json) tools::print(piece);
   };
-  const auto result = session.generate(prompt, tools::generate_options(a.generation, tokenizer),
-                                       [&](int32_t id) {
-                                         emit(stream.push(id));
-                                         return true;
-                                       });
+  const auto result =
+      session.generate(prompt, tools::generate_options(a.generation, tokenizer), [&](int32_t id) {
+        emit(stream.push(id));
+        return true;
+      });
   emit(stream.finish());
   if (a.json)
-    tools::print(tools::to_line({{"prompt_ids", prompt},
-                          {"ids", result.ids},
-                          {"text", answer},
-                          {"stop", tools::stop_name(result.reason)},
-                          {"prefill", phase_json(result.prefill_tokens, result.prefill_seconds)},
-                          {"decode", phase_json(result.decode_tokens, result.decode_seconds)}}));
+    tools::print(
+        tools::to_line({{"prompt_ids", prompt},
+                        {"ids", result.ids},
+                        {"text", answer},
+                        {"stop", tools::stop_name(result.reason)},
+                        {"prefill", phase_json(result.prefill_tokens, result.prefill_seconds)},
+                        {"decode", phase_json(result.decode_tokens, result.decode_seconds)}}));
   else
     tools::print("\n");
   tools::report(result);
@@ -121,8 +121,8 @@ int main(int argc, char** argv) {
   return tools::run_tool(app, argc, argv, [&] {
     const bool interactive = app.count("--prompt") + app.count("--prompt-file") == 0;
     if (interactive && isatty(STDIN_FILENO) == 0)
-      throw Error(ErrorCategory::input, "no prompt",
-                  "ktx-run", {"give --prompt or --prompt-file, or run on a terminal to chat"});
+      throw Error(ErrorCategory::input, "no prompt", "ktx-run",
+                  {"give --prompt or --prompt-file, or run on a terminal to chat"});
     if (interactive && a.json)
       throw Error(ErrorCategory::input, "--json needs a prompt", "ktx-run");
     auto engine = tools::load_engine(a.plan);

@@ -212,8 +212,8 @@ class LastRowsCommand final : public Command {
 bool in_tail(const CommandContext& context, const Node& node) {
   const auto& nodes = context.plan->model.graph.nodes;
   // The output of last_rows and everything after it has one row a logits row.
-  const auto cut = std::find_if(nodes.begin(), nodes.end(),
-                                [](const Node& n) { return n.op == Op::last_rows; });
+  const auto cut =
+      std::find_if(nodes.begin(), nodes.end(), [](const Node& n) { return n.op == Op::last_rows; });
   return std::any_of(cut, nodes.end(), [&](const Node& n) { return n.output == node.output; });
 }
 
@@ -232,18 +232,28 @@ ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
 std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const Node> nodes) {
   const auto& node = nodes.front();
   switch (node.op) {
-    case Op::embedding: return std::make_unique<EmbeddingCommand>(c, node);
-    case Op::rms_norm: return std::make_unique<NormCommand>(c, node);
-    case Op::linear: return std::make_unique<LinearCommand>(c, nodes);
-    case Op::silu_mul: return std::make_unique<ElementwiseCommand>(c, node, ops::silu_mul);
-    case Op::add: return std::make_unique<ElementwiseCommand>(c, node, ops::add);
+    case Op::embedding:
+      return std::make_unique<EmbeddingCommand>(c, node);
+    case Op::rms_norm:
+      return std::make_unique<NormCommand>(c, node);
+    case Op::linear:
+      return std::make_unique<LinearCommand>(c, nodes);
+    case Op::silu_mul:
+      return std::make_unique<ElementwiseCommand>(c, node, ops::silu_mul);
+    case Op::add:
+      return std::make_unique<ElementwiseCommand>(c, node, ops::add);
     case Op::scale_sigmoid:
       return std::make_unique<ElementwiseCommand>(c, node, ops::scale_sigmoid);
-    case Op::router: return std::make_unique<RouterCommand>(c, node);
-    case Op::moe: return std::make_unique<MoeCommand>(c, node);
-    case Op::last_rows: return std::make_unique<LastRowsCommand>(c, node);
-    case Op::mla: return make_mla_command(c, node);
-    case Op::gqa: return make_gqa_command(c, node);
+    case Op::router:
+      return std::make_unique<RouterCommand>(c, node);
+    case Op::moe:
+      return std::make_unique<MoeCommand>(c, node);
+    case Op::last_rows:
+      return std::make_unique<LastRowsCommand>(c, node);
+    case Op::mla:
+      return make_mla_command(c, node);
+    case Op::gqa:
+      return make_gqa_command(c, node);
   }
   throw_bug("an op without a command");
 }
@@ -271,9 +281,12 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
                                   .max_tokens = c.max_tokens,
                                   .workers = c.workers}));
     }
-    case Op::mla: return mla_scratch(c, node);
-    case Op::gqa: return gqa_scratch(c, node);
-    default: return 0;
+    case Op::mla:
+      return mla_scratch(c, node);
+    case Op::gqa:
+      return gqa_scratch(c, node);
+    default:
+      return 0;
   }
 }
 

@@ -21,7 +21,7 @@ namespace ktx::engine {
 struct Step {
   const int32_t* ids = nullptr;  // [tokens]
   int64_t tokens = 0;
-  int64_t past = 0;              // tokens in the cache before this step
+  int64_t past = 0;  // tokens in the cache before this step
   KvCache* cache = nullptr;
   int64_t tail_begin = 0, tail_rows = 0;  // rows of the step whose logits are asked for
 };

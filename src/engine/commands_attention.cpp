@@ -1,6 +1,6 @@
 // The commands of attention: they append to the session's cache and read all of it.
-#include "engine/commands_internal.hpp"
 #include "core/base/error.hpp"
+#include "engine/commands_internal.hpp"
 #include "ops/attention/gqa.hpp"
 #include "ops/attention/mla.hpp"
 
@@ -21,8 +21,8 @@ std::vector<ops::PackedMatrix> head_matrices(const CommandContext& c, const grap
                                              std::string_view role) {
   const auto& weight = c.weights->get(node.module, role);
   const auto* planned = c.plan->find(node.module);
-  const auto isa = inner_loops(planned->decode)->isa == hw::Isa::scalar ? hw::Isa::scalar
-                                                                        : c.plan->machine.isa;
+  const auto isa =
+      inner_loops(planned->decode)->isa == hw::Isa::scalar ? hw::Isa::scalar : c.plan->machine.isa;
   const auto& kernel = ops::best_matmul_kernel(isa, weight.format, weight.rows, weight.cols);
   std::vector<ops::PackedMatrix> heads;
   for (int64_t head = 0; head < weight.count; ++head)

@@ -18,8 +18,7 @@ bool same_input(const Node& a, const Node& b) {
 }
 
 bool same_rope(const graph::Rope& a, const graph::Rope& b) {
-  return a.frequency == b.frequency && a.magnitude == b.magnitude &&
-         a.interleaved == b.interleaved;
+  return a.frequency == b.frequency && a.magnitude == b.magnitude && a.interleaved == b.interleaved;
 }
 
 // The run of nodes from `first` on that one command executes.
@@ -54,7 +53,9 @@ Executor::Executor(const placement::Plan& plan, const Weights& weights, hw::Work
   compile(plan, weights);
 }
 
-int64_t Executor::vocab() const noexcept { return logits_.width; }
+int64_t Executor::vocab() const noexcept {
+  return logits_.width;
+}
 
 void Executor::compile(const placement::Plan& plan, const Weights& weights) {
   CommandContext context{.plan = &plan, .weights = &weights};

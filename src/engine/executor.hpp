@@ -27,8 +27,8 @@ class Executor {
   int64_t max_tokens() const noexcept { return max_tokens_; }
   int64_t vocab() const noexcept;
 
-  /// Runs everything up to the last layer for step.tokens (1 to max_tokens()) tokens and appends them
-  /// to the cache. False when `cancel` became true on the way: the cache then holds rows of an
+  /// Runs everything up to the last layer for step.tokens (1 to max_tokens()) tokens and appends
+  /// them to the cache. False when `cancel` became true on the way: the cache then holds rows of an
   /// unfinished step beyond step.past, which the next step overwrites.
   bool run(const Step& step, const std::atomic<bool>& cancel) noexcept;
 

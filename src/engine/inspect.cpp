@@ -55,8 +55,7 @@ CheckpointSummary inspect(const std::filesystem::path& path, bool header_only) {
   return out;
 }
 
-void write_safetensors(const std::filesystem::path& file,
-                       const std::vector<NamedTensor>& tensors) {
+void write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors) {
   std::vector<loader::NamedArray> all;
   for (const auto& tensor : tensors) all.push_back({tensor.name, tensor.shape, tensor.values});
   loader::write_safetensors(file, all);

@@ -15,7 +15,9 @@ class KvCache {
   KvCache(std::span<const int64_t> widths, int64_t capacity);
 
   /// Cache i: capacity * width floats. An op lays them out as it likes.
-  float* data(int cache) noexcept { return numbers_.as<float>() + begin_[static_cast<size_t>(cache)]; }
+  float* data(int cache) noexcept {
+    return numbers_.as<float>() + begin_[static_cast<size_t>(cache)];
+  }
   int64_t capacity() const noexcept { return capacity_; }
 
  private:

@@ -25,8 +25,7 @@ hw::Machine machine_for(const PlanOptions& options) {
   if (!options.machine.empty()) return hw::read_machine(options.machine);
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
-  if (options.measure)
-    machine.read_bandwidth = hw::measure_read_bandwidth(machine.core_count());
+  if (options.measure) machine.read_bandwidth = hw::measure_read_bandwidth(machine.core_count());
   return machine;
 }
 
@@ -35,9 +34,13 @@ hw::Machine machine_for(const PlanOptions& options) {
 Plan::Plan(std::shared_ptr<const placement::Plan> plan, PlanOptions options)
     : plan_(std::move(plan)), options_(std::move(options)) {}
 
-std::string Plan::text() const { return placement::explain(*plan_); }
+std::string Plan::text() const {
+  return placement::explain(*plan_);
+}
 
-std::string Plan::json() const { return base::dump_json(placement::to_json(*plan_), 2); }
+std::string Plan::json() const {
+  return base::dump_json(placement::to_json(*plan_), 2);
+}
 
 Plan make_plan(const PlanOptions& options) {
   const auto rules = placement::read_rules(options.rules);
@@ -57,6 +60,8 @@ Plan make_plan(const PlanOptions& options) {
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)), options);
 }
 
-std::string rules_reference() { return placement::keyword_reference(); }
+std::string rules_reference() {
+  return placement::keyword_reference();
+}
 
 }  // namespace ktx

@@ -18,8 +18,7 @@ using Clock = std::chrono::steady_clock;
 struct Session::State {
   explicit State(std::shared_ptr<engine::EngineState> shared)
       : engine(std::move(shared)),
-        cache(engine->plan.details().model.info.cache_width,
-              engine->plan.details().cache_length) {}
+        cache(engine->plan.details().model.info.cache_width, engine->plan.details().cache_length) {}
 
   std::shared_ptr<engine::EngineState> engine;
   engine::KvCache cache;
@@ -49,8 +48,8 @@ void Session::State::check(std::span<const int32_t> ids) const {
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t room = cache.capacity() - position();
   if (count <= room) return;
-  std::string message = "the prompt has " + std::to_string(count) + " tokens, but the cache holds " +
-                        std::to_string(cache.capacity());
+  std::string message = "the prompt has " + std::to_string(count) +
+                        " tokens, but the cache holds " + std::to_string(cache.capacity());
   if (position() > 0) message += ", of which " + std::to_string(position()) + " are taken";
   throw_input(std::move(message), {}, {"give a larger cache length, or a shorter prompt"});
 }
@@ -60,8 +59,7 @@ bool Session::State::run(std::span<const int32_t> ids, const OnRows& on_rows) {
   auto& executor = *engine->executor;
   int64_t first = 0;
   while (!ids.empty()) {
-    const auto chunk =
-        ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
+    const auto chunk = ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
     const auto now = step(chunk);
     if (!executor.run(now, cancelled)) return false;
     for (int64_t row = 0; on_rows && row < now.tokens; row += graph::max_logit_rows) {
@@ -79,8 +77,7 @@ bool Session::State::run(std::span<const int32_t> ids, const OnRows& on_rows) {
 const float* Session::State::run_for_logits(std::span<const int32_t> ids) {
   auto& executor = *engine->executor;
   while (!ids.empty()) {
-    const auto chunk =
-        ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
+    const auto chunk = ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
     const auto now = step(chunk);
     if (!executor.run(now, cancelled)) return nullptr;
     tokens.insert(tokens.end(), chunk.begin(), chunk.end());
@@ -172,11 +169,17 @@ void Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
   s.run(tokens, on_rows);
 }
 
-void Session::cancel() noexcept { state_->cancelled.store(true, std::memory_order_relaxed); }
+void Session::cancel() noexcept {
+  state_->cancelled.store(true, std::memory_order_relaxed);
+}
 
-int64_t Session::position() const noexcept { return state_->position(); }
+int64_t Session::position() const noexcept {
+  return state_->position();
+}
 
-std::span<const int32_t> Session::tokens() const noexcept { return state_->tokens; }
+std::span<const int32_t> Session::tokens() const noexcept {
+  return state_->tokens;
+}
 
 void Session::rewind(int64_t position) {
   auto& tokens = state_->tokens;

@@ -1,4 +1,5 @@
-// From an opened checkpoint to the model in it: joins loader and model, which do not know each other.
+// From an opened checkpoint to the model in it: joins loader and model, which do not know each
+// other.
 #pragma once
 
 #include "core/graph/graph.hpp"

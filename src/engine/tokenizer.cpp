@@ -44,7 +44,9 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool with_special) c
   return out + detokenizer.finish();
 }
 
-int Tokenizer::vocab_size() const noexcept { return state_->tokenizer.vocab_size(); }
+int Tokenizer::vocab_size() const noexcept {
+  return state_->tokenizer.vocab_size();
+}
 
 std::optional<int32_t> Tokenizer::bos() const noexcept {
   return state_->tokenizer.add_bos() ? state_->tokenizer.bos() : std::nullopt;
@@ -67,14 +69,17 @@ std::vector<int32_t> Tokenizer::encode_chat(const std::vector<ChatMessage>& mess
 }
 
 TextStream::TextStream(const Tokenizer& tokenizer, bool with_special)
-    : state_(std::make_unique<State>(
-          State{tokenizer.share_state(),
-                text::Detokenizer(tokenizer.state().tokenizer, {.print_special = with_special})})) {
-}
+    : state_(std::make_unique<State>(State{
+          tokenizer.share_state(),
+          text::Detokenizer(tokenizer.state().tokenizer, {.print_special = with_special})})) {}
 TextStream::~TextStream() = default;
 TextStream::TextStream(TextStream&&) noexcept = default;
 
-std::string TextStream::push(int32_t id) { return state_->detokenizer.push(id); }
-std::string TextStream::finish() { return state_->detokenizer.finish(); }
+std::string TextStream::push(int32_t id) {
+  return state_->detokenizer.push(id);
+}
+std::string TextStream::finish() {
+  return state_->detokenizer.finish();
+}
 
 }  // namespace ktx

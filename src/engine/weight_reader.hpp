@@ -11,8 +11,9 @@
 
 namespace ktx::engine {
 
-/// Reads the rows of a weight as they are stored: count * rows rows of cols numbers, or count * cols
-/// rows of `rows` numbers when the weight is stored transposed. Safe to use from several threads.
+/// Reads the rows of a weight as they are stored: count * rows rows of cols numbers, or count *
+/// cols rows of `rows` numbers when the weight is stored transposed. Safe to use from several
+/// threads.
 class WeightReader {
  public:
   /// Throws a `bug` error when a piece names a tensor that the source lacks.
@@ -33,8 +34,8 @@ class WeightReader {
  private:
   struct Part {
     const graph::TensorMeta* tensor;
-    int64_t begin, end;      // rows of the weight
-    int64_t tensor_row;      // of `begin`
+    int64_t begin, end;  // rows of the weight
+    int64_t tensor_row;  // of `begin`
   };
   const loader::TensorSource& source_;
   quant::Format format_;

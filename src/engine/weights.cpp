@@ -126,8 +126,7 @@ LoadedWeight place(const graph::Weight& weight, const placement::PlannedWeight& 
   loaded.count = weight.count;
   loaded.rows = weight.rows;
   loaded.cols = weight.cols;
-  loaded.matrix_bytes =
-      ops::packed_bytes(planned.layout, planned.format, weight.rows, weight.cols);
+  loaded.matrix_bytes = ops::packed_bytes(planned.layout, planned.format, weight.rows, weight.cols);
   return loaded;
 }
 

@@ -1,5 +1,5 @@
 // Whole models against the logits, greedy texts and perplexities of Hugging Face transformers.
-// covers: commands, commands_attention, executor, state
+// covers: commands, commands_attention
 #include <algorithm>
 
 #include "catch.hpp"

@@ -21,10 +21,10 @@ TEST_CASE("linears that read one value come together, in an order that still hol
   };
   add(Op::embedding, {}, 0);
   add(Op::rms_norm, {0}, 1);
-  add(Op::linear, {1}, 2);    // q_a
+  add(Op::linear, {1}, 2);  // q_a
   add(Op::rms_norm, {2}, 3);
-  add(Op::linear, {3}, 4);    // q_b
-  add(Op::linear, {1}, 5);    // kv_a
+  add(Op::linear, {3}, 4);  // q_b
+  add(Op::linear, {1}, 5);  // kv_a
   add(Op::silu_mul, {4, 5}, 6);
   add(Op::linear, {6}, 7);
 

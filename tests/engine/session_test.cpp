@@ -39,8 +39,7 @@ std::string message(const std::vector<int32_t>& ids) {
 
 TEST_CASE("a prompt that can't run is refused with its reason") {
   CHECK(message({}) == "the prompt is empty: expected at least one token");
-  CHECK(message({0, 4096}) ==
-        "token id 4096 is not in the vocabulary: expected 0 to 4095");
+  CHECK(message({0, 4096}) == "token id 4096 is not in the vocabulary: expected 0 to 4095");
   CHECK(message({0, -1}) == "token id -1 is not in the vocabulary: expected 0 to 4095");
   CHECK(message(std::vector<int32_t>(65, 5)) ==
         "the prompt has 65 tokens, but the cache holds 64\n"
@@ -82,10 +81,8 @@ TEST_CASE("generation stops for each of its reasons") {
     CHECK(result.ids.size() == 64 - prompt().size() + 1);
   }
   SECTION("the callback says so") {
-    const auto result =
-        session.generate(prompt(), {.max_new_tokens = 50}, [n = 0](int32_t) mutable {
-          return ++n < 5;
-        });
+    const auto result = session.generate(prompt(), {.max_new_tokens = 50},
+                                         [n = 0](int32_t) mutable { return ++n < 5; });
     CHECK(result.reason == StopReason::cancelled);
     CHECK(result.ids.size() == 5);
   }

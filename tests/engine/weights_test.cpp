@@ -40,8 +40,8 @@ std::vector<float> stored(const loader::TensorSource& source, const graph::Weigh
   const int64_t rows = weight.transposed ? weight.cols : weight.rows;
   const int64_t cols = reader.stored_cols();
   std::vector<std::byte> scratch(static_cast<size_t>(reader.stored_row_bytes()));
-  std::vector<float> out(static_cast<size_t>(weight.rows * weight.cols)), row(
-      static_cast<size_t>(cols));
+  std::vector<float> out(static_cast<size_t>(weight.rows * weight.cols)),
+      row(static_cast<size_t>(cols));
   for (int64_t r = 0; r < rows; ++r) {
     quant::info(weight.source).decode(reader.read(matrix * rows + r, 1, scratch), row.data(), cols);
     for (int64_t c = 0; c < cols; ++c)
@@ -80,7 +80,8 @@ void compare(const char* model, const std::string& rules, double tolerance) {
   CHECK(quantized > 0);
 }
 
-const std::string keep = "ktx: 1\nrules: [{name: all, match: {name: '.*'}, place: {device: cpu}}]\n";
+const std::string keep =
+    "ktx: 1\nrules: [{name: all, match: {name: '.*'}, place: {device: cpu}}]\n";
 
 }  // namespace
 
@@ -92,14 +93,16 @@ TEST_CASE("kept formats keep every value, also transposed and in FP8") {
 }
 
 TEST_CASE("quantizing while loading stays within the format's step") {
-  // int8/32: half a step of 1/127 of the group's largest weight; for weights of any shape the largest is
-  // under sqrt(32) times the group's root mean square, so the relative error is under sqrt(32)/254.
-  compare("qwen2-moe",
-          "ktx: 1\nrules:\n"
-          "  - {name: matrices, match: {class: linear}, place: {device: cpu, format: int8/32}}\n"
-          "  - {name: experts, match: {class: moe.experts}, place: {device: cpu, format: int8/32}}\n"
-          "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n",
-          0.0223);
+  // int8/32: half a step of 1/127 of the group's largest weight; for weights of any shape the
+  // largest is under sqrt(32) times the group's root mean square, so the relative error is under
+  // sqrt(32)/254.
+  compare(
+      "qwen2-moe",
+      "ktx: 1\nrules:\n"
+      "  - {name: matrices, match: {class: linear}, place: {device: cpu, format: int8/32}}\n"
+      "  - {name: experts, match: {class: moe.experts}, place: {device: cpu, format: int8/32}}\n"
+      "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n",
+      0.0223);
 }
 
 TEST_CASE("a module without a weight of that role is a bug, found or not") {

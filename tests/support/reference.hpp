@@ -1,5 +1,5 @@
-// Reference data for tests: where it is, and a reader of plain safetensors files that shares no code with
-// the loader it helps to test.
+// Reference data for tests: where it is, and a reader of plain safetensors files that shares no
+// code with the loader it helps to test.
 #pragma once
 
 #include <cmath>

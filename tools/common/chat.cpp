@@ -67,8 +67,8 @@ void chat(Engine& engine, const GenerationOptions& options) {
     }
     messages.push_back({ChatMessage::Role::user, line});
     try {
-      messages.push_back({ChatMessage::Role::assistant,
-                          answer(session, tokenizer, messages, options)});
+      messages.push_back(
+          {ChatMessage::Role::assistant, answer(session, tokenizer, messages, options)});
     } catch (const Error& e) {  // e.g. the cache is too short for this turn: the chat goes on
       if (e.category() != ErrorCategory::input) throw;
       std::fprintf(stderr, "%s\n", e.what());

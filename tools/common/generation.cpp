@@ -62,10 +62,14 @@ InterruptGuard::~InterruptGuard() {
 
 std::string stop_name(StopReason reason) {
   switch (reason) {
-    case StopReason::max_new_tokens: return "max_new_tokens";
-    case StopReason::stop_id: return "stop";
-    case StopReason::cache_full: return "cache_full";
-    case StopReason::cancelled: break;
+    case StopReason::max_new_tokens:
+      return "max_new_tokens";
+    case StopReason::stop_id:
+      return "stop";
+    case StopReason::cache_full:
+      return "cache_full";
+    case StopReason::cancelled:
+      break;
   }
   return "cancelled";
 }

@@ -31,8 +31,8 @@ void ProgressBar::update(const LoadProgress& progress) {
   const double seconds = std::chrono::duration<double>(now - start_).count();
   const double rate = seconds > 0 ? static_cast<double>(progress.done) / seconds / 1e9 : 0;
   std::string bar(bar_width, '.');
-  bar.replace(0, static_cast<size_t>(share * bar_width),
-              static_cast<size_t>(share * bar_width), '#');
+  bar.replace(0, static_cast<size_t>(share * bar_width), static_cast<size_t>(share * bar_width),
+              '#');
   std::fprintf(stderr, "\r%s [%s] %3.0f%%  %.2f GB/s  %.40s\x1b[K", title_.c_str(), bar.c_str(),
                share * 100, rate, progress.module.c_str());
 }

@@ -44,9 +44,10 @@ Machine detect_machine();
 /// A box described in YAML, e.g. for planning on a laptop:
 ///   name: two-socket Xeon
 ///   isa: amx_int8
-///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}   # each; or a list, one entry a
-///   node read_bandwidth: 300GB/s                                     # all nodes together l2: 2MiB
-///   # of one core l3: 60MiB                                                   # of one package
+///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}  # of each; or a list of nodes
+///   read_bandwidth: 300GB/s                                    # of all nodes together
+///   l2: 2MiB                                                   # of one core
+///   l3: 60MiB                                                  # of one package
 ///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2}]
 /// Only isa and nodes (cores, memory) must be there. Throws input error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);

@@ -28,12 +28,12 @@ struct CheckpointSummary {
   std::string architecture, name;
   int layers = 0, hidden = 0, vocab = 0, experts = 0, experts_per_token = 0;
   int64_t context = 0;
-  uint64_t bytes = 0;                // of all tensors
+  uint64_t bytes = 0;  // of all tensors
   int64_t weights = 0;
   std::vector<TensorSummary> tensors;
   std::vector<ModuleSummary> modules;
-  std::string metadata;              // one JSON object: config.json, or the GGUF metadata
-  std::string graph;                 // one line a node
+  std::string metadata;  // one JSON object: config.json, or the GGUF metadata
+  std::string graph;     // one line a node
 };
 
 /// A named f32 tensor to write; shape outermost first.
@@ -43,8 +43,8 @@ struct NamedTensor {
   std::span<const float> values;  // as many as the shape says
 };
 
-/// Writes a safetensors file. Throws environment error when it can't be written whole (a full disk);
-/// an existing file then stays as it was.
+/// Writes a safetensors file. Throws environment error when it can't be written whole (a full
+/// disk); an existing file then stays as it was.
 void write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors);
 
 /// Throws input error when the checkpoint is broken or of an unknown architecture.

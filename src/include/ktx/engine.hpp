@@ -40,12 +40,13 @@ class Engine {
   explicit Engine(const Plan& plan, const LoadOptions& options = {});
 
   const Plan& plan() const noexcept;
-  /// Opened on first use. Throws input error when the checkpoint has no tokenizer that ktx can read.
+  /// Opened on first use. Throws input error when the checkpoint has no tokenizer that ktx can
+  /// read.
   const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
 
-  int vocab_size() const noexcept;       // numbers in a logits row
-  int64_t cache_length() const noexcept; // tokens that a session can hold
+  int vocab_size() const noexcept;        // numbers in a logits row
+  int64_t cache_length() const noexcept;  // tokens that a session can hold
 
   std::shared_ptr<engine::EngineState> share_state() const noexcept { return state_; }
 

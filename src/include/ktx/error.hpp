@@ -1,4 +1,5 @@
-// The one exception type that ktx throws. Errors are thrown while loading and planning, never by kernels.
+// The one exception type that ktx throws. Errors are thrown while loading and planning, never by
+// kernels.
 #pragma once
 
 #include <exception>

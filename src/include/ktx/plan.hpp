@@ -50,7 +50,8 @@ class Plan {
 };
 
 /// Matches the rules against the model's modules and checks the result.
-/// Throws ktx::Error: input for anything wrong in the files, environment when the box lacks something.
+/// Throws ktx::Error: input for anything wrong in the files, environment when the box lacks
+/// something.
 Plan make_plan(const PlanOptions& options);
 
 /// The reference of all keywords of a rules file, from the table that the parser uses.

@@ -14,11 +14,11 @@ namespace ktx {
 /// How the next token is chosen. temperature 0 takes the most probable one (greedy).
 struct Sampling {
   float temperature = 0;
-  int top_k = 0;                  // keep the k most probable; 0: all
-  float top_p = 1;                // keep the smallest set with this probability
-  float min_p = 0;                // drop those under min_p times the best
-  float repetition_penalty = 1;   // divides positive, multiplies negative logits of seen tokens
-  int repetition_window = 64;     // over this many last tokens
+  int top_k = 0;                 // keep the k most probable; 0: all
+  float top_p = 1;               // keep the smallest set with this probability
+  float min_p = 0;               // drop those under min_p times the best
+  float repetition_penalty = 1;  // divides positive, multiplies negative logits of seen tokens
+  int repetition_window = 64;    // over this many last tokens
   uint64_t seed = 0;
 };
 
@@ -45,13 +45,13 @@ class Session {
   Session(Session&&) noexcept;
 
   /// Runs the prompt, then samples until something stops it. on_token is called with every token;
-  /// false cancels. Throws input error when the prompt is empty, has unknown ids, or does not fit the
-  /// cache.
+  /// false cancels. Throws input error when the prompt is empty, has unknown ids, or does not fit
+  /// the cache.
   Generation generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                       const std::function<bool(int32_t)>& on_token = {});
 
-  /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few rows.
-  /// on_rows(first_row, rows, logits). Throws like generate.
+  /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few
+  /// rows. on_rows(first_row, rows, logits). Throws like generate.
   using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
   void evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
 
@@ -59,8 +59,8 @@ class Session {
   /// signal handler.
   void cancel() noexcept;
 
-  /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where the
-  /// new one differs. The last sampled token is not among them until it is given back.
+  /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where
+  /// the new one differs. The last sampled token is not among them until it is given back.
   int64_t position() const noexcept;
   std::span<const int32_t> tokens() const noexcept;
   /// Forgets all tokens from `position` on.

@@ -23,11 +23,12 @@ class Tokenizer {
   /// path: a .gguf, a Hugging Face directory, or a directory with a tokenizer.json alone.
   static Tokenizer open(const std::filesystem::path& path);
 
-  /// Ids of the text. Special tokens written in it are recognised when parse_special; none is added.
+  /// Ids of the text. Special tokens written in it are recognised when parse_special; none is
+  /// added.
   std::vector<int32_t> encode(std::string_view text, bool parse_special = true) const;
 
-  /// Text of the ids; bytes that are no UTF-8 come out as U+FFFD. Special tokens are left out unless
-  /// with_special.
+  /// Text of the ids; bytes that are no UTF-8 come out as U+FFFD. Special tokens are left out
+  /// unless with_special.
   std::string decode(std::span<const int32_t> ids, bool with_special = false) const;
 
   int vocab_size() const noexcept;

@@ -1,0 +1,69 @@
+// The public way to a plan: defaults, and what options override.
+#include "ktx/plan.hpp"
+
+#include "catch.hpp"
+#include "ktx/error.hpp"
+#include "placement/plan.hpp"
+#include "support/reference.hpp"
+
+using namespace ktx;
+
+namespace {
+
+PlanOptions options() {
+  return {.model = test::shipped_model, .rules = test::source_dir / "optimize_rules/cpu.yaml"};
+}
+
+int top_k(const Plan& plan) {
+  for (const auto& node : plan.details().model.graph.nodes)
+    if (node.op == graph::Op::router) return std::get<graph::RouterParams>(node.params).top_k;
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("a plan takes its defaults from the model and the machine") {
+  const auto plan = make_plan(options());
+  CHECK(plan.details().cache_length == 4096);
+  CHECK(plan.details().threads == plan.details().machine.core_count());
+  CHECK(top_k(plan) == 8);
+  CHECK(plan.details().predicted_decode == 0);  // nothing was measured
+  CHECK(Json::parse(plan.json()).is_object());
+}
+
+TEST_CASE("options override the defaults") {
+  auto o = options();
+  o.experts_per_token = 6;
+  o.threads = 3;
+  o.cache_length = 100;
+  const auto plan = make_plan(o);
+  CHECK(top_k(plan) == 6);
+  CHECK(plan.details().threads == 3);
+  CHECK(plan.details().cache_length == 100);
+  o.experts_per_token = 33;
+  CHECK_THROWS_AS(make_plan(o), Error);
+}
+
+TEST_CASE("a plan for another box needs neither its hardware nor the weights") {
+  const auto machine = std::filesystem::path(KTX_BINARY_DIR) / "plan_test_machine.yaml";
+  std::ofstream(machine) << "name: two sockets\nisa: avx2\nread_bandwidth: 300GB/s\n"
+                            "nodes: {count: 1, cores: 32, threads: 64, memory: 384GiB}\n";
+  const auto header = std::filesystem::path(KTX_BINARY_DIR) / "plan_test_header.gguf";
+  std::ofstream(header, std::ios::binary)
+      << test::read_bytes(test::shipped_model).substr(0, 200000);
+  auto o = options();
+  o.model = header;
+  o.machine = machine;
+  CHECK_THROWS_AS(make_plan(o), Error);  // without header_only the weights must be there
+  o.header_only = true;
+  const auto plan = make_plan(o);
+  CHECK(plan.details().threads == 32);
+  CHECK(plan.text().find("two sockets") != std::string::npos);
+  for (const auto& module : plan.details().modules) CHECK(module.decode.name != "avx512_vnni");
+  CHECK(plan.details().predicted_decode > 0);
+}
+
+TEST_CASE("every keyword is documented") {
+  for (const char* word : {"match", "place", "decode", "prefill", "experts_per_token", "numa"})
+    CHECK(rules_reference().find(word) != std::string::npos);
+}

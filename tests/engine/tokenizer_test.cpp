@@ -1,0 +1,49 @@
+// The public tokenizer over each kind of file.
+#include "ktx/tokenizer.hpp"
+
+#include "catch.hpp"
+#include "ktx/error.hpp"
+#include "support/reference.hpp"
+
+using namespace ktx;
+
+TEST_CASE("a GGUF file and a directory with a tokenizer.json alone give the same ids") {
+  const auto folder = std::filesystem::path(KTX_BINARY_DIR) / "tokenizer_test";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(test::data_dir / "tokenizer/tiny-v3-tokenizer.json",
+                             folder / "tokenizer.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  const auto gguf = Tokenizer::open(test::shipped_model), json = Tokenizer::open(folder);
+  for (const std::string text : {"The history of", "naïve café — 日本語", "", "<｜User｜>x"}) {
+    CHECK(gguf.encode(text) == json.encode(text));
+    CHECK(gguf.decode(gguf.encode(text), true) == text);
+  }
+  CHECK(gguf.encode("<｜User｜>").size() == 1);
+  CHECK(gguf.encode("<｜User｜>", false).size() > 1);
+  CHECK(gguf.bos() == 0);
+  CHECK(gguf.vocab_size() == 4096);
+}
+
+TEST_CASE("text in a message can't become a special token") {
+  const auto tokenizer = Tokenizer::open(test::shipped_model);
+  CHECK(tokenizer.chat_format() == "deepseek-v3");
+  const auto ids = tokenizer.encode_chat({{ChatMessage::Role::user, "a<｜Assistant｜>b"}});
+  CHECK(std::count(ids.begin(), ids.end(), tokenizer.encode("<｜Assistant｜>").front()) == 1);
+}
+
+TEST_CASE("a stream gives the text of the whole, never part of a character") {
+  const auto tokenizer = Tokenizer::open(test::shipped_model);
+  const std::string text = "naïve — 日本語 🐳";
+  TextStream stream(tokenizer);
+  std::string out;
+  for (const int32_t id : tokenizer.encode(text)) {
+    const auto piece = stream.push(id);
+    CHECK((piece.empty() || (static_cast<unsigned char>(piece.front()) & 0xC0) != 0x80));
+    out += piece;
+  }
+  CHECK(out + stream.finish() == text);
+}
+
+TEST_CASE("a folder without a tokenizer is refused") {
+  CHECK_THROWS_AS(Tokenizer::open(test::data_dir / "arch/llama"), Error);
+}
