@@ -1,3 +1,4 @@
+// Conversions of the 16-bit floats, and the float rows.
 #include <cmath>
 #include <limits>
 

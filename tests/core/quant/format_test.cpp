@@ -1,3 +1,4 @@
+// The format table and what holds for every codec.
 #include "core/quant/format.hpp"
 
 #include <cmath>

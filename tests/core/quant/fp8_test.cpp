@@ -1,3 +1,4 @@
+// e4m3 codes and fp8 rows.
 #include "core/quant/fp8.hpp"
 
 #include <cmath>

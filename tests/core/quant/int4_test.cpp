@@ -1,3 +1,5 @@
+// int4/G: quality of the scale search, exactness and unusual weights.
+// covers: x86_avx2
 #include "core/quant/int4.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// int8 and int8/G: steps, scales and unusual weights.
 #include <cmath>
 #include <cstring>
 #include <limits>

@@ -1,3 +1,4 @@
+// iq1_s and iq1_m.
 #include "reference_blocks.hpp"
 
 using namespace ktx::quant;

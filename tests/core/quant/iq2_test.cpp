@@ -1,3 +1,5 @@
+// iq2_s, iq2_xs and iq2_xxs.
+// covers: iq_grids
 #include "reference_blocks.hpp"
 
 using namespace ktx::quant;

@@ -1,3 +1,4 @@
+// iq3_s and iq3_xxs.
 #include "reference_blocks.hpp"
 
 using namespace ktx::quant;

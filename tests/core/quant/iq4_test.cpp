@@ -1,3 +1,4 @@
+// iq4_nl and iq4_xs.
 #include "reference_blocks.hpp"
 
 using namespace ktx::quant;

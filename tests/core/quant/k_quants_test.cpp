@@ -1,3 +1,4 @@
+// q2_k .. q6_k.
 #include "core/quant/blocks.hpp"
 #include "core/quant/half.hpp"
 #include "core/quant/k_scales.hpp"

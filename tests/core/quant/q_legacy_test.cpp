@@ -1,3 +1,4 @@
+// q4_0 .. q8_0.
 #include <cmath>
 #include <limits>
 
