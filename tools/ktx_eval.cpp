@@ -124,8 +124,8 @@ void tokenize(const TokenizeOptions& o) {
 }
 
 constexpr const char* footer = R"(
-  ktx-eval perplexity -m model/ -r rules.yaml --text eval.txt --windows 24
-  ktx-eval logits -m model/ -r rules.yaml --ids 0,5,7 --out logits.safetensors
+  ktx-eval perplexity -m model/ --rules rules.yaml --text eval.txt --windows 24
+  ktx-eval logits -m model/ --rules rules.yaml --ids 0,5,7 --out logits.safetensors
   ktx-eval tokenize -m model/ --text "Hello, world!"
 )";
 

@@ -31,10 +31,10 @@ struct Arguments {
 constexpr const char* footer = R"(
 Text goes to stdout, everything else to stderr. Without a prompt, on a terminal, ktx-run chats.
 
-  ktx-run -m tiny-v3-Q4_K_M.gguf -r optimize_rules/cpu.yaml --prompt "The whale"
-  ktx-run -m deepseek-v3/ -r my-box.yaml                      chat
-  ktx-run -m deepseek-v3/ -r my-box.yaml --prompt "Why?" --chat --temperature 0.6
-  ktx-run -m deepseek-v3/ -r my-box.yaml --prompt-file - --json < prompt.txt
+  ktx-run -m tiny-v3-Q4_K_M.gguf --rules optimize_rules/cpu.yaml --prompt "The whale"
+  ktx-run -m deepseek-v3/ --rules my-box.yaml                      chat
+  ktx-run -m deepseek-v3/ --rules my-box.yaml --prompt "Why?" --chat --temperature 0.6
+  ktx-run -m deepseek-v3/ --rules my-box.yaml --prompt-file - --json < prompt.txt
   ktx-run ... --experts-per-token 6                           6 experts instead of 8
 
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message

@@ -42,6 +42,16 @@ std::string Plan::json() const {
   return base::dump_json(placement::to_json(*plan_), 2);
 }
 
+uint64_t Plan::bytes_per_token() const noexcept {
+  uint64_t sum = 0;
+  for (const auto& module : plan_->modules) sum += module.bytes_per_token;
+  return sum;
+}
+
+double Plan::read_bandwidth() const noexcept {
+  return plan_->machine.read_bandwidth;
+}
+
 Plan make_plan(const PlanOptions& options) {
   const auto rules = placement::read_rules(options.rules);
   const auto source = loader::open_checkpoint(options.model, {.header_only = options.header_only});

@@ -332,9 +332,23 @@ class Eval(Case):
                            "of 512\n")
 
 
+class Bench(Case):
+    def test_rows(self):
+        out = json.loads(self.good("ktx-bench", *PLACE, "-p", "8,16", "-n", "4", "-r", "2", "--json"))
+        self.assertEqual([row["test"] for row in out["rows"]], ["prefill 8", "prefill 16", "decode 4"])
+        for row in out["rows"]:
+            self.assertGreater(row["tokens_per_second"], 0)
+        decode = out["rows"][2]
+        speed = decode["tokens_per_second"] * out["bytes_per_token"]
+        self.assertAlmostEqual(decode["gbytes_per_second"], speed / 1e9, delta=speed * 1e-15)
+        self.assertGreater(out["read_bandwidth"], 0)
+        text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1")
+        self.assertIn("| prefill 8 | ", text)
+
+
 class Usage(Case):
     def test_exit_codes(self):
-        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval"):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench"):
             self.assertEqual(run(tool, "--help").returncode, 0)
             self.assertEqual(run(tool, "--no-such-option").returncode, 2)
             self.assertEqual(run(tool).returncode, 2)

@@ -15,7 +15,7 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "a .gguf, the first file of a split, or a Hugging Face directory")
       ->required()
       ->type_name("PATH");
-  app.add_option("--rules,-r", options.rules, "the rules file that places every module")
+  app.add_option("--rules", options.rules, "the rules file that places every module")
       ->required()
       ->type_name("FILE");
   app.add_option_function<int>(

@@ -40,6 +40,11 @@ class Plan {
   /// The same as one JSON object.
   std::string json() const;
 
+  /// Bytes of weights that decoding one token reads.
+  uint64_t bytes_per_token() const noexcept;
+  /// Bytes/s of the machine's memory, all CPUs together; 0: not measured, nor in its file.
+  double read_bandwidth() const noexcept;
+
   const PlanOptions& options() const noexcept { return options_; }
   const placement::Plan& details() const noexcept { return *plan_; }
   std::shared_ptr<const placement::Plan> share() const noexcept { return plan_; }
