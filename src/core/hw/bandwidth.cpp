@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "core/base/buffer.hpp"
@@ -17,22 +18,25 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t line = 64;
+constexpr size_t prefetch_distance = 4096;
 constexpr size_t block = size_t{1} << 20;  // read between two looks at the clock
 constexpr size_t least_buffer = size_t{32} << 20, most_buffer = size_t{1} << 30;
 constexpr int windows = 3;  // the best counts: other programs only ever slow the others down
 
-// Reads `bytes` (whole lines) at full width: eight independent sums, a loop that the compiler turns
-// into plain vector loads and additions.
+// Reads one word of each line, so that the whole line comes from memory at the price of one load:
+// more lines are under way at once than when every byte is loaded (measured: twice the rate of one
+// thread). With the prefetch it equals 64-byte vector loads. `bytes` is a multiple of eight lines.
 uint64_t sum_lines(const std::byte* data, size_t bytes) noexcept {
   std::array<uint64_t, 8> sums{};
-  for (size_t at = 0; at < bytes; at += line) {
-    std::array<uint64_t, 8> words;
-    std::memcpy(words.data(), data + at, line);
-    for (size_t i = 0; i < words.size(); ++i) sums[i] += words[i];
-  }
-  uint64_t total = 0;
-  for (const uint64_t sum : sums) total += sum;
-  return total;
+  for (size_t at = 0; at < bytes; at += sums.size() * line)
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const std::byte* word_at = data + at + i * line;
+      uint64_t word = 0;
+      std::memcpy(&word, word_at, sizeof word);
+      __builtin_prefetch(word_at + prefetch_distance);
+      sums[i] += word;
+    }
+  return std::accumulate(sums.begin(), sums.end(), uint64_t{0});
 }
 
 struct alignas(64) Reader {

@@ -45,15 +45,17 @@ void pin_this_thread(int cpu) noexcept {
   ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
 }
 
-// Spins until done() or until the time is up; says which.
+// Spins until done() or until the time is up; says which. The awaited thread was last seen on CPU
+// `other`: spinning there would only keep it from running.
 template <class Done>
-bool spin_until(const Done& done) noexcept {
+bool spin_until(const Done& done, const std::atomic<int>& other) noexcept {
   const auto start = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < pauses_per_clock_read; ++i) {
       if (done()) return true;
       pause();
     }
+    if (other.load(std::memory_order_relaxed) == ::sched_getcpu()) return done();
   } while (std::chrono::steady_clock::now() - start < spin_time);
   return done();
 }
@@ -63,6 +65,7 @@ using Epoch = uint32_t;  // a size that std::atomic::wait hands to the futex as 
 // On a cache line of its own: the caller polls these one after the other.
 struct alignas(64) Worker {
   std::atomic<Epoch> done{0};  // the last epoch this worker has finished
+  std::atomic<int> cpu{-1};    // and where it did so
   std::thread thread;
 };
 
@@ -75,6 +78,7 @@ struct alignas(64) Worker {
 struct WorkerPool::State {
   // What the workers read at the start of a run lies on one line.
   alignas(64) std::atomic<Epoch> epoch{0};
+  std::atomic<int> caller_cpu{-1};
   RunFn function = nullptr;  // nullptr: end the thread
   void* context = nullptr;
 
@@ -98,6 +102,7 @@ struct WorkerPool::State {
   void publish(RunFn run_function, void* run_context) noexcept {
     function = run_function;
     context = run_context;
+    caller_cpu.store(::sched_getcpu(), std::memory_order_relaxed);
     epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
     if (sleepers.load(std::memory_order_seq_cst) > 0) epoch.notify_all();
   }
@@ -114,6 +119,7 @@ struct WorkerPool::State {
       seen = wait_for_epoch_after(seen);
       if (function == nullptr) return;
       function(context, index);
+      self.cpu.store(::sched_getcpu(), std::memory_order_relaxed);
       self.done.store(seen, std::memory_order_seq_cst);
       if (caller_sleeps.load(std::memory_order_seq_cst)) self.done.notify_one();
     }
@@ -122,7 +128,7 @@ struct WorkerPool::State {
  private:
   void wait_for(Worker& worker, Epoch now) noexcept {
     const auto finished = [&] { return worker.done.load(std::memory_order_acquire) == now; };
-    if (finished() || (spins && spin_until(finished))) return;
+    if (finished() || (spins && spin_until(finished, worker.cpu))) return;
     caller_sleeps.store(true, std::memory_order_seq_cst);
     for (;;) {
       const Epoch done = worker.done.load(std::memory_order_seq_cst);
@@ -134,7 +140,8 @@ struct WorkerPool::State {
 
   Epoch wait_for_epoch_after(Epoch seen) noexcept {
     const auto started = [&] { return epoch.load(std::memory_order_acquire) != seen; };
-    if (started() || (spins && spin_until(started))) return epoch.load(std::memory_order_acquire);
+    if (started() || (spins && spin_until(started, caller_cpu)))
+      return epoch.load(std::memory_order_acquire);
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     epoch.wait(seen, std::memory_order_seq_cst);
     sleepers.fetch_sub(1, std::memory_order_relaxed);
@@ -202,13 +209,16 @@ void WorkerPool::for_raw(int64_t count, int64_t grain, ForFn function, void* con
     for (int64_t chunk = 0; chunk < chunks; ++chunk) do_chunk(chunk, 0);
     return;
   }
-  // Each worker's first chunk is its own: one contended addition less per worker.
+  // Each worker's first chunk is its own: one contended addition less per worker, none when there
+  // is a worker for every chunk.
   auto& next = state_->next_chunk;
   next.store(workers, std::memory_order_relaxed);
   run([&](int worker) noexcept {
-    for (int64_t chunk = worker; chunk < chunks;
-         chunk = next.fetch_add(1, std::memory_order_relaxed))
+    int64_t chunk = worker;
+    while (chunk < chunks) {
       do_chunk(chunk, worker);
+      chunk = chunks <= workers ? chunks : next.fetch_add(1, std::memory_order_relaxed);
+    }
   });
 }
 
