@@ -160,9 +160,9 @@ TEST_CASE("a seed fixes the sequence on every platform") {
   };
   CHECK(sequence(42) == sequence(42));
   CHECK(sequence(42) != sequence(43));
-  // The first draws of std::mt19937_64(42) over 2^64 are 0.7551, 0.6390, 0.5248, 0.0362; the
+  // The first draws of std::mt19937_64(42) over 2^64 are 0.7551, 0.6390, 0.7521, 0.1363; the
   // cumulative probabilities 0.4, 0.45, 0.7, 0.9, 1.
-  CHECK(sequence(42).substr(0, 4) == "3220");
+  CHECK(sequence(42).substr(0, 4) == "3230");
 }
 
 TEST_CASE("NaN and infinite logits") {
@@ -173,9 +173,9 @@ TEST_CASE("NaN and infinite logits") {
   CHECK(counts({.temperature = 1e-30f, .seed = 1}, {1, 2, 1.9999f}, 200)[1] == 200);
   REQUIRE(failure([] {
             once({}, {not_a_number, -infinite});
-          }) == "bug no token can be chosen: no logit of 2 is a number above -infinite");
+          }) == "bug no token can be chosen: no logit of 2 is a number above -inf");
   REQUIRE(failure([] { once({.temperature = 1}, {}); }) ==
-          "bug no token can be chosen: no logit of 0 is a number above -infinite");
+          "bug no token can be chosen: no logit of 0 is a number above -inf");
 }
 
 TEST_CASE("options out of range are input errors") {
@@ -195,7 +195,8 @@ TEST_CASE("options out of range are input errors") {
   CHECK(refused({.min_p = -0.1f}).starts_with("input sampling: min-p"));
   CHECK(refused({.min_p = 2}).starts_with("input sampling: min-p"));
   CHECK(refused({.repetition_penalty = 0}).starts_with("input sampling: repetition penalty"));
-  CHECK(refused({.repetition_penalty = not_a_number}).starts_with("input sampling: repetition penalty"));
+  CHECK(refused({.repetition_penalty = not_a_number})
+            .starts_with("input sampling: repetition penalty"));
   CHECK(refused({.repetition_window = -1}).starts_with("input sampling: repetition window"));
   CHECK(refused({.temperature = 0.7f,
                  .top_k = 40,
