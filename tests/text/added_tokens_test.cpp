@@ -1,3 +1,4 @@
+// Finding added tokens and their flags.
 #include "text/added_tokens.hpp"
 
 #include "catch.hpp"

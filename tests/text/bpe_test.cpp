@@ -1,3 +1,4 @@
+// Merging against its plain definition, and its time.
 #include "text/bpe.hpp"
 
 #include <chrono>

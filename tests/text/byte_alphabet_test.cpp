@@ -1,3 +1,4 @@
+// The byte alphabet, both ways.
 #include "text/byte_alphabet.hpp"
 
 #include <set>

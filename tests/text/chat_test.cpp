@@ -1,3 +1,4 @@
+// Exact texts of the chat formats, detection, and what contents can't do.
 #include "text/chat.hpp"
 
 #include <algorithm>

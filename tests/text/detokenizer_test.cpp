@@ -1,3 +1,4 @@
+// Streaming at every cut, and replacement of what is invalid.
 #include "text/detokenizer.hpp"
 
 #include "catch.hpp"

@@ -1,3 +1,4 @@
+// The table of pre-tokenizers against pieces of the tokenizers library.
 #include "text/gguf_pretokenizers.hpp"
 
 #include <set>

@@ -1,3 +1,4 @@
+// What is translated from Oniguruma's dialect, by text and by meaning.
 #include "text/oniguruma.hpp"
 
 #include "catch.hpp"

@@ -1,3 +1,4 @@
+// The steps of a pre-tokenizer and their errors.
 #include "text/pretokenizer.hpp"
 
 #include "catch.hpp"

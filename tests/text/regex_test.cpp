@@ -1,3 +1,4 @@
+// Matching, offsets, errors, limits on hostile patterns.
 #include "text/regex.hpp"
 
 #include <array>

@@ -1,3 +1,4 @@
+// Reading GGUF metadata, right and wrong.
 #include <functional>
 
 #include "catch.hpp"

@@ -1,3 +1,4 @@
+// Reading tokenizer.json and its config, right and wrong ones.
 #include <functional>
 
 #include "catch.hpp"

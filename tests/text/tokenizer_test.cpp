@@ -1,3 +1,4 @@
+// Reference vectors, special tokens, odd bytes, time.
 #include "text/tokenizer.hpp"
 
 #include <chrono>

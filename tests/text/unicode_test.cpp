@@ -1,3 +1,4 @@
+// UTF-8 steps, normalization, properties.
 #include "text/unicode.hpp"
 
 #include "catch.hpp"
