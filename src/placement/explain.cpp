@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include "core/base/text.hpp"
 #include "placement/totals.hpp"
@@ -65,8 +66,7 @@ std::string formats_text(const graph::Module& module, const PlannedModule& plann
                                   [](const graph::Weight& w) { return !w.is_vector(); });
   for (size_t i = 0; i < planned.weights.size(); ++i) {
     if (matrix && module.weights[i].is_vector()) continue;
-    std::string text = format_text(planned.weights[i]);
-    if (module.weights[i].transposed) text += " (transposed)";
+    std::string text = format_text(planned.weights[i], module.weights[i].transposed);
     const auto found = std::find_if(groups.begin(), groups.end(),
                                     [&](const auto& group) { return group.first == text; });
     if (found == groups.end())
@@ -127,6 +127,15 @@ std::string heading(const Plan& plan) {
   return out + "\nrules    " + plan.rules_file + "\n";
 }
 
+// Rows of one path together, in the order of the first of them.
+void group_by_path(std::vector<Folded<7>>& rows) {
+  std::map<std::string, size_t> first;
+  for (const auto& row : rows) first.emplace(row.cells[0], first.size());
+  std::stable_sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) {
+    return first.at(a.cells[0]) < first.at(b.cells[0]);
+  });
+}
+
 std::string modules_section(const Plan& plan) {
   std::vector<Folded<7>> folded;
   for (const auto& planned : plan.modules) {
@@ -137,6 +146,7 @@ std::string modules_section(const Plan& plan) {
     if (module.layer >= 0) row.layers.push_back(module.layer);
     row.bytes += planned.bytes;
   }
+  group_by_path(folded);
   const bool phases = std::any_of(plan.modules.begin(), plan.modules.end(),
                                   [](const auto& m) { return m.decode.name != m.prefill.name; });
   std::vector<Row> rows{{"module", "layers", phases ? "op (decode / prefill)" : "op", "device",

@@ -72,11 +72,13 @@ std::vector<Format> choose_formats(const Decision& decision) {
   return formats;
 }
 
-std::string format_text(const PlannedWeight& weight) {
-  std::string text(quant::name(weight.format));
+std::string format_text(const PlannedWeight& weight, bool transposed) {
+  std::vector<std::string> notes;
   if (weight.source != weight.format)
-    text += " (from " + std::string(quant::name(weight.source)) + ")";
-  return text;
+    notes.push_back("from " + std::string(quant::name(weight.source)));
+  if (transposed) notes.emplace_back("transposed");
+  const std::string text(quant::name(weight.format));
+  return notes.empty() ? text : text + " (" + base::join(notes) + ")";
 }
 
 uint64_t packed_bytes(const graph::Weight& weight, Format format, ops::Layout layout) {

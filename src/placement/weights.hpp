@@ -19,8 +19,8 @@ bool always_f32(graph::Op op, const graph::Weight& weight) noexcept;
 /// as f32. Throws input error when the format can't store or ktx can't make it.
 std::vector<quant::Format> choose_formats(const Decision& decision);
 
-/// "bf16", or "int8 (from bf16)".
-std::string format_text(const PlannedWeight& weight);
+/// "bf16", "int8 (from bf16)" or "f32 (from q8_0, transposed)".
+std::string format_text(const PlannedWeight& weight, bool transposed = false);
 
 /// Bytes of all `count` matrices as packed in memory.
 uint64_t packed_bytes(const graph::Weight& weight, quant::Format format, ops::Layout layout);

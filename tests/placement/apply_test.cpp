@@ -61,13 +61,13 @@ TEST_CASE("devices that can't be had") {
         "r.yaml:3:62: experts: this version can't keep experts on cuda:0; op 'moe' runs all "
         "experts of a module on one device\n  note: devices that can run them: cpu");
   CHECK(error_with(head, "experts: {resident: 4, on: 'cuda:0', by: p.yaml}") ==
-        "r.yaml:3:56: experts: lm_head has no routed experts, its op is linear\n"
+        "r.yaml:3:57: experts: lm_head has no routed experts, its op is linear\n"
         "  note: let the rule match only class moe.experts");
 }
 
 TEST_CASE("an op that is not the module's") {
   CHECK(error_with("name: embed", "op: moe.auto") ==
-        "r.yaml:3:51: op moe.auto can't run model.embed_tokens, whose op is embedding\n"
+        "r.yaml:3:50: op moe.auto can't run model.embed_tokens, whose op is embedding\n"
         "  note: let the rule match only modules of op moe, or use op: auto\n"
         "  note: an op that runs it: embedding.auto");
   CHECK(error_with("name: lm_head", "op: linear.ref").empty());

@@ -18,10 +18,10 @@ machine: {ram: 1GiB}
 model:
   experts_per_token: {default: 8, layers: {2: 6}}
 rules:
-  - name: norms
-    match: {class: norm}
-    place: {device: cpu}
-    decode: {op: rms_norm.ref}
+  - name: head
+    match: {class: head}
+    place: {device: cpu, format: int4/64}
+    decode: {op: linear.avx2}
   - name: attention
     match: {name: '\.self_attn\.'}
     place: {device: cpu, format: keep}
@@ -34,15 +34,15 @@ rules:
   shape.matrices = quant::Format::q4_k;
   shape.down = quant::Format::q6_k;
   shape.q_lora = 256;
-  auto machine = sample::machine(hw::Isa::avx2);
+  auto machine = sample::machine(hw::Isa::avx512);
   machine.read_bandwidth = 20e9;
   return make_plan(rules, deepseek(shape), std::move(machine), {.threads = 2});
 }
 
 /// The checkpoint's formats under one rule.
-inline Plan plain_plan() {
+inline Plan plain_plan(int layers = 6) {
   DeepSeek shape;
-  shape.layers = 6;
+  shape.layers = layers;
   shape.matrices = quant::Format::q4_k;
   shape.down = quant::Format::q6_k;
   shape.q_lora = 256;

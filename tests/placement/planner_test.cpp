@@ -95,12 +95,13 @@ TEST_CASE("the option for experts a token stands above the rules") {
 
 TEST_CASE("phases may use kernels of their own, and nothing else") {
   const auto plan = plan_of(
-      "  - {name: a, match: {class: attention.mla}, place: {}, prefill: {op: auto}}\n"
-      "  - {name: norms, match: {class: norm}, place: {}, decode: {op: rms_norm.ref}}\n" +
+      "  - {name: head, match: {class: head}, place: {format: int8}, decode: {op: linear.avx2}}\n"
+      "  - {name: o, match: {name: o_proj}, place: {format: int8}, prefill: {op: auto}}\n" +
       rest);
-  const auto& norm = at(plan, "model.norm");
-  CHECK(norm.decode.name == "ref");
-  CHECK(norm.prefill.name != "ref");
+  const auto& head = at(plan, "lm_head");
+  CHECK(head.decode.name == "avx2");
+  CHECK(head.prefill.name == at(plan, "model.layers.0.self_attn.o_proj").prefill.name);
+  CHECK(head.prefill.name != "avx2");
   const std::string start = "  - {name: a, match: {name: lm_head}, place: {}, ";
   CHECK(error_with(start + "decode: {format: int8}}\n" + rest) ==
         "r.yaml:3:67: decode: the format can't differ from that of place: weights are stored once, "
@@ -126,7 +127,7 @@ TEST_CASE("norms and routers keep f32 under a broad rule, which the plan notes")
 TEST_CASE("a format for nothing but norms or routers is a mistake") {
   CHECK(
       error_with("  - {name: gates, match: {class: moe.router}, place: {format: int8}}\n" + rest) ==
-      "r.yaml:3:68: format int8: rule 'gates' matches no module whose weights can be stored in "
+      "r.yaml:3:63: format int8: rule 'gates' matches no module whose weights can be stored in "
       "another format\n"
       "  note: model.layers.1.mlp.gate: f32, not int8: routers always run in f32\n"
       "  note: leave the format out, or use keep");

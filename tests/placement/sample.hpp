@@ -54,7 +54,10 @@ class Builder {
   }
   graph::Weight weight(std::string role, int64_t count, int64_t rows, int64_t cols,
                        quant::Format format) const {
-    return {.role = std::move(role), .source = format, .count = count, .rows = rows, .cols = cols};
+    graph::Weight w{.role = std::move(role), .source = format, .count = count, .rows = rows};
+    w.cols = cols;
+    w.pieces = {{.tensor = "t", .rows = count * rows}};
+    return w;
   }
   int module(std::string name, std::string op, Names classes, std::vector<graph::Weight> weights) {
     return graph_.module({.path = std::move(name),
@@ -89,6 +92,7 @@ class Builder {
     auto k_b = weight("k_b", s_.heads, s_.kv_lora, s_.nope,
                       s_.split_kv_b ? quant::Format::q8_0 : quant::Format::bf16);
     k_b.transposed = true;
+    k_b.pieces.front().rows = s_.heads * s_.nope;
     auto v_b = weight("v_b", s_.heads, s_.v, s_.kv_lora, s_.matrices);
     graph::MlaParams params{.heads = static_cast<int>(s_.heads),
                             .nope = static_cast<int>(s_.nope),

@@ -82,6 +82,7 @@ TEST_CASE("a format that the checkpoint has needs no quantizer") {
 TEST_CASE("texts and bytes") {
   CHECK(format_text({"weight", Format::q4_k, Format::q4_k}) == "q4_k");
   CHECK(format_text({"weight", Format::q4_k, Format::int8}) == "int8 (from q4_k)");
+  CHECK(format_text({"k_b", Format::q8_0, Format::f32}, true) == "f32 (from q8_0, transposed)");
   const graph::Weight weight{.role = "gate", .count = 3, .rows = 32, .cols = 256};
   CHECK(packed_bytes(weight, Format::q4_k, ops::Layout::rows) == 3 * 32 * 144);
   CHECK(packed_bytes(weight, Format::f32, ops::Layout::rows) == 3 * 32 * 256 * 4);
