@@ -233,8 +233,8 @@ std::string totals_section(const Plan& plan) {
                                            to_string(ranges_of(use.layers))});
   rows.push_back({"read a token", base::format_bytes(sums.bytes_per_token)});
   rows.push_back({"decode", plan.predicted_decode > 0
-                                ? "at most " + number_text(plan.predicted_decode) +
-                                      " tokens/s, at " +
+                                ? number_text(plan.predicted_decode) +
+                                      " tokens/s if bound by reading at " +
                                       number_text(plan.machine.read_bandwidth / 1e9) + " GB/s"
                                 : "not predicted: the machine's read bandwidth is not known"});
   return "\ntotals, " + plural(static_cast<size_t>(plan.threads), "thread") + "\n" + table(rows);
