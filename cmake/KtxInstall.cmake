@@ -1,5 +1,4 @@
 # install() and the exported package: find_package(ktx) gives ktx::ktx.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(KTX_LIBRARIES ktx ktx_options ktx_base ktx_quant ktx_hw ktx_graph ktx_device ktx_model ktx_text
