@@ -61,6 +61,10 @@ struct Windows {
   std::vector<bool> layers;
 };
 
+bool is_text(const Json& value, std::string_view text) {
+  return value.is_string() && value.get_ref<const std::string&>() == text;
+}
+
 Windows read_windows(const Net& net, bool alternating) {
   const Config& config = net.config();
   Windows w;
@@ -75,7 +79,7 @@ Windows read_windows(const Net& net, bool alternating) {
   const int most = config.count_or({"max_window_layers", {}}, 28, 0);
   for (size_t i = 0; i < w.layers.size(); ++i) {
     w.layers[i] = !alternating       ? true
-                  : types != nullptr ? (*types)[i] == Json("sliding_attention")
+                  : types != nullptr ? is_text((*types)[i], "sliding_attention")
                                      : i % 2 == 0 && static_cast<int>(i) < most;
   }
   return w;

@@ -94,9 +94,7 @@ void Bpe::merge_long(std::vector<int32_t>& symbols) const {
   constexpr int32_t gone = -1;
   const size_t n = symbols.size();
   std::vector<size_t> next(n), previous(n);  // n: none
-  std::vector<Candidate> room;
-  room.reserve(n);
-  std::priority_queue<Candidate> queue({}, std::move(room));
+  std::priority_queue<Candidate> queue;
   const auto consider = [&](size_t at) {
     const auto* rule = find(symbols[at], symbols[next[at]]);
     if (rule != nullptr) queue.push({rule->rank, at, rule->pair});
