@@ -107,8 +107,9 @@ TEST_CASE("bad YAML is an error with its position") {
           "input r.yaml:3:1: not valid YAML: end of sequence flow not found");
   REQUIRE(error_of("a: b: c") == "input r.yaml:1:5: not valid YAML: illegal map value");
   REQUIRE(error_of("a: 1\n b: 2\n") == "input r.yaml:2:3: not valid YAML: illegal map value");
-  REQUIRE(error_of("a: *x") ==
-          "input r.yaml:1:4: not valid YAML: the referenced anchor is not defined");
+  // yaml-cpp 0.8 names the anchor after it.
+  REQUIRE(error_of("a: *x").rfind(
+              "input r.yaml:1:4: not valid YAML: the referenced anchor is not defined", 0) == 0);
   REQUIRE(error_of("a: @x") == "input r.yaml:1:4: not valid YAML: unknown token");
 }
 
