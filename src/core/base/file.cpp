@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -49,14 +50,30 @@ std::string write_special(const fs::path& file, std::string_view bytes) {
   return out.fd < 0 ? why() : write_all(out.fd, bytes);
 }
 
+// A file that did not exist before, open for writing, in the folder of `file`; fd < 0 on failure.
+// mkstemp would do, but for the umask, which only open applies.
+int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
+  static std::atomic<unsigned> next{0};
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    created = file.parent_path() /
+              (".ktx-" + std::to_string(::getpid()) + "-" + std::to_string(next++) + ".partial");
+    const int fd = ::open(created.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd >= 0 || errno != EEXIST) return fd;
+  }
+  return -1;
+}
+
 std::string write_renamed(const fs::path& file, std::string_view bytes) {
-  fs::path partial = file;
-  partial += ".partial";
+  struct stat old {};
+  const bool replaces = ::stat(file.c_str(), &old) == 0;
+  const mode_t mode = replaces ? old.st_mode & 0777 : 0644;
+  fs::path partial;
   std::string reason;
   {
-    const Descriptor out{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    const Descriptor out{create_beside(file, mode, partial)};
     if (out.fd < 0) return why();
     reason = write_all(out.fd, bytes);
+    if (replaces && reason.empty() && ::fchmod(out.fd, mode) != 0) reason = why();
   }
   if (reason.empty() && ::rename(partial.c_str(), file.c_str()) != 0) reason = why();
   if (!reason.empty()) ::unlink(partial.c_str());

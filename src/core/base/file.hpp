@@ -12,8 +12,9 @@ namespace ktx::base {
 /// The whole file as text. Throws input error when it can't be read.
 std::string read_text(const std::filesystem::path& file);
 
-/// Writes to `file`.partial, syncs, renames over `file`. On failure (a full disk, say) the partial
-/// file is removed and an environment error is thrown; an existing `file` stays as it was.
+/// Writes a new file of a name of its own in `file`'s folder, syncs, renames it over `file`, whose
+/// permissions it takes on. On failure (a full disk, say) it is removed and an environment error is
+/// thrown; an existing `file` stays as it was.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 
 /// A read-only mapping of a whole file.

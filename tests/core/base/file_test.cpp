@@ -7,6 +7,8 @@
 
 #include <csignal>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "catch.hpp"
 #include "core/base/buffer.hpp"
@@ -117,12 +119,44 @@ TEST_CASE("a target that can't be written leaves no partial file") {
   REQUIRE(failure([&] { write_file(folder.path / "no" / "f", "x"); }) ==
           "environment " + (folder.path / "no" / "f").string() +
               ": can't be written: No such file or directory");
-  // A folder in the way of the partial file stays.
-  fs::create_directory(folder.path / "g.partial");
-  REQUIRE(failure([&] { write_file(folder.path / "g", "x"); }) ==
-          "environment " + (folder.path / "g").string() + ": can't be written: Is a directory");
-  REQUIRE(fs::exists(folder.path / "g.partial"));
+  REQUIRE(folder.count() == 1);
+}
+
+TEST_CASE("writing touches no other file of the folder") {
+  const Folder folder;
+  write_file(folder.path / "g.partial", "mine");
+  write_file(folder.path / "g", "x");
+  REQUIRE(read_text(folder.path / "g.partial") == "mine");
   REQUIRE(folder.count() == 2);
+}
+
+TEST_CASE("writers of one file at a time leave the text of one of them") {
+  const Folder folder;
+  const auto file = folder.path / "f";
+  const std::string texts[] = {std::string(300'000, 'a'), std::string(200'000, 'b')};
+  std::vector<std::thread> writers;
+  for (const auto& text : texts)
+    writers.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) write_file(file, text);
+    });
+  for (auto& writer : writers) writer.join();
+  const auto left = read_text(file);
+  REQUIRE((left == texts[0] || left == texts[1]));
+  REQUIRE(folder.count() == 1);
+}
+
+TEST_CASE("a replaced file's permissions stay") {
+  const Folder folder;
+  const auto file = folder.path / "f";
+  for (const auto mode : {0600, 0640, 0666, 0755, 0444}) {
+    write_file(file, "old");
+    REQUIRE(::chmod(file.c_str(), static_cast<mode_t>(mode)) == 0);
+    write_file(file, "new");
+    struct stat status {};
+    REQUIRE(::stat(file.c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == static_cast<mode_t>(mode));
+    REQUIRE(read_text(file) == "new");
+  }
 }
 
 TEST_CASE("writing through a link writes the file it names") {
