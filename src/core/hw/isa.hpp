@@ -43,7 +43,9 @@ bool request_amx() noexcept;
 /// AMX level.
 Isa detect_isa() noexcept;
 
-/// detect_isa(), or the level that the environment variable KTX_ISA names.
+/// detect_isa(), or the level that the environment variable KTX_ISA names. What KTX_ISA does not
+/// reach: quantizing (core/quant) picks its vector code by the CPU alone, since every version
+/// stores the same bytes.
 /// Throws input error when KTX_ISA names no level or one this CPU lacks.
 Isa usable_isa();
 

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "core/base/error.hpp"
+#include "core/hw/cgroup.hpp"
 
 namespace ktx::hw {
 
@@ -160,6 +161,17 @@ void count_added_memory(NumaNode& node) {
   node.memory_bytes = std::max(node.memory_bytes, all);
 }
 
+// What the control group allows is not bound to nodes: each gets its part of it.
+void limit_memory(Machine& machine, uint64_t limit) {
+  const uint64_t all = machine.memory_bytes();
+  if (all <= limit) return;
+  const double part = static_cast<double>(limit) / static_cast<double>(all);
+  for (auto& node : machine.nodes)
+    node.memory_bytes = machine.nodes.size() == 1
+                            ? limit
+                            : static_cast<uint64_t>(static_cast<double>(node.memory_bytes) * part);
+}
+
 }  // namespace
 
 Machine detect_machine() {
@@ -170,6 +182,8 @@ Machine detect_machine() {
   if (this_system) restrict_to_thread(topology.get());
   auto machine = read(topology.get(), usable_isa());
   if (this_system && one_node) count_added_memory(machine.nodes.front());
+  if (const auto limit = this_system ? cgroup_memory_limit() : std::nullopt)
+    limit_memory(machine, *limit);
   return machine;
 }
 

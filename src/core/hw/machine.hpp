@@ -38,7 +38,8 @@ struct Machine {
 };
 
 /// This box through hwloc, restricted to the CPUs the calling thread may use; a NUMA node without
-/// one is left out. GPUs are left empty. The ISA is usable_isa(). Throws environment error.
+/// one is left out. Memory is what its control group (cgroup v2) allows at most. GPUs are left
+/// empty. The ISA is usable_isa(). Throws environment error.
 Machine detect_machine();
 
 /// A box described in YAML, e.g. for planning on a laptop:

@@ -1,36 +1,18 @@
 // ISA levels: the table, what registers stand for, KTX_ISA.
 #include "core/hw/isa.hpp"
 
-#include <cstdlib>
 #include <fstream>
 
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "support/ktx_isa.hpp"
 
 using namespace ktx;
 using namespace ktx::hw;
 using test::failure;
+using test::KtxIsa;
 
 namespace {
-
-// Sets KTX_ISA for a scope.
-struct KtxIsa {
-  std::string before;
-  bool was_set = std::getenv("KTX_ISA") != nullptr;
-  explicit KtxIsa(const char* value) {
-    if (was_set) before = std::getenv("KTX_ISA");
-    if (value == nullptr)
-      ::unsetenv("KTX_ISA");
-    else
-      ::setenv("KTX_ISA", value, 1);
-  }
-  ~KtxIsa() {
-    if (was_set)
-      ::setenv("KTX_ISA", before.c_str(), 1);
-    else
-      ::unsetenv("KTX_ISA");
-  }
-};
 
 // CPUID of real CPUs, the bits that matter. XCR0: 0x7 AVX, 0xe7 AVX-512, 0x602e7 AMX.
 CpuRegisters haswell() {

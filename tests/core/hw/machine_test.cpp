@@ -4,11 +4,13 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <set>
 #include <thread>
 
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "core/hw/cgroup.hpp"
 
 using namespace ktx;
 using namespace ktx::hw;
@@ -80,7 +82,9 @@ TEST_CASE("this machine") {
   const auto all = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                    static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   REQUIRE(machine.memory_bytes() > 0);
-  if (machine.nodes.size() == 1) REQUIRE(machine.memory_bytes() >= all / 64);
+  const auto limit = cgroup_memory_limit().value_or(UINT64_MAX);
+  REQUIRE(machine.memory_bytes() <= limit);
+  if (machine.nodes.size() == 1) REQUIRE(machine.memory_bytes() >= std::min(all, limit) / 64);
   REQUIRE(machine.core_count() >= 1);
   REQUIRE(machine.core_count() <= machine.cpu_count());
   REQUIRE(machine.gpus.empty());

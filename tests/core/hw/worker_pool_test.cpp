@@ -115,16 +115,18 @@ TEST_CASE("many tiny runs see each other's results") {
 }
 
 TEST_CASE("runs after pauses of all lengths wake the workers") {
-  WorkerPool pool(4);
-  std::atomic<int> calls{0};
-  int runs = 0;
-  for (int round = 0; round < 10; ++round)
-    for (const int microseconds : {0, 20, 80, 95, 100, 105, 130, 500, 2000}) {
-      std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
-      pool.run([&](int) noexcept { ++calls; });
-      ++runs;
-    }
-  REQUIRE(calls == 4 * runs);
+  for (const int size : {2, 4}) {  // on a small machine 2 spin and 4 do not
+    WorkerPool pool(size);
+    std::atomic<int> calls{0};
+    int runs = 0;
+    for (int round = 0; round < 10; ++round)
+      for (const int microseconds : {0, 20, 80, 95, 100, 105, 130, 500, 2000}) {
+        std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+        pool.run([&](int) noexcept { ++calls; });
+        ++runs;
+      }
+    REQUIRE(calls == size * runs);
+  }
 }
 
 TEST_CASE("a caller that waits long for a worker is woken") {
@@ -202,15 +204,17 @@ TEST_CASE("CPUs that do not exist are no error") {
 }
 
 TEST_CASE("idle workers sleep") {
-  WorkerPool pool(4);
-  pool.run([](int) noexcept {});
-  std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  const double before = cpu_seconds();
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  CHECK(cpu_seconds() - before < 0.03);  // three spinning workers would use 0.3 or more
+  for (const int size : {2, 4}) {
+    WorkerPool pool(size);
+    pool.run([](int) noexcept {});
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const double before = cpu_seconds();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    CHECK(cpu_seconds() - before < 0.03);  // one spinning worker would use 0.3
+  }
 }
 
-TEST_CASE("a pool needs a thread, and threads that can't start are an error") {
+TEST_CASE("a pool of no thread is a bug") {
   REQUIRE(test::failure([] { WorkerPool{0}; }) == "bug a worker pool needs at least one thread");
   REQUIRE(test::failure([] { WorkerPool{-3}; }) == "bug a worker pool needs at least one thread");
 }

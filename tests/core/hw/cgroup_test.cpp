@@ -1,0 +1,61 @@
+// Memory limits of control groups, from folders that look like /sys/fs/cgroup.
+#include "core/hw/cgroup.hpp"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "catch.hpp"
+
+using namespace ktx::hw;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Groups {
+  fs::path path = fs::temp_directory_path() / ("ktx_cgroup_test_" + std::to_string(::getpid()));
+  Groups() { fs::create_directories(path / "a/b"); }
+  ~Groups() { fs::remove_all(path); }
+  void put(const std::string& file, const std::string& text) const {
+    std::ofstream(path / file) << text;
+  }
+  std::optional<uint64_t> limit() const { return cgroup_memory_limit(path / "membership", path); }
+};
+
+}  // namespace
+
+TEST_CASE("the least limit of a group and those above it counts") {
+  const Groups groups;
+  groups.put("membership", "0::/a/b\n");
+  REQUIRE_FALSE(groups.limit().has_value());
+  groups.put("a/b/memory.max", "max\n");
+  REQUIRE_FALSE(groups.limit().has_value());
+  groups.put("a/memory.max", "5000000000\n");
+  REQUIRE(groups.limit() == 5'000'000'000u);
+  groups.put("a/b/memory.max", "6000000000\n");
+  REQUIRE(groups.limit() == 5'000'000'000u);
+  groups.put("a/b/memory.max", "4000000000\n");
+  REQUIRE(groups.limit() == 4'000'000'000u);
+  groups.put("memory.max", "3000000000\n");  // a container sees its own group as the root
+  REQUIRE(groups.limit() == 3'000'000'000u);
+  groups.put("membership", "12:memory:/x\n0::/\n");
+  REQUIRE(groups.limit() == 3'000'000'000u);
+}
+
+TEST_CASE("groups that say nothing of use give no limit") {
+  const Groups groups;
+  groups.put("memory.max", "7\n");
+  REQUIRE_FALSE(groups.limit().has_value());  // no membership
+  for (const char* membership : {"", "0:\n", "5:memory:/a\n", "0::/../outside\n"}) {
+    INFO(membership);
+    groups.put("membership", membership);
+    CHECK_FALSE(groups.limit().has_value());
+  }
+  groups.put("membership", "0::/\n");
+  for (const char* limit : {"", "-1", "12k", "99999999999999999999999", "none"}) {
+    INFO(limit);
+    groups.put("memory.max", limit);
+    CHECK_FALSE(groups.limit().has_value());
+  }
+}
