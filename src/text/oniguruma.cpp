@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/text.hpp"
 
 namespace ktx::text {
 
@@ -44,7 +45,7 @@ class Translator {
 
   std::string run() {
     if (in_.size() > longest) {
-      in_ = in_.substr(0, 40);
+      in_ = base::beginning(in_, 40);
       refuse("a pattern of more than 65536 bytes that begins so");
     }
     while (at_ < in_.size()) {
@@ -55,6 +56,8 @@ class Translator {
       } else if (c == '[') {
         atom_ = out_.size();
         out_ += char_class();
+      } else if (next_is("(?#")) {
+        skip_comment();
       } else if (c == '(') {
         open_group();
       } else if (c == ')') {
@@ -170,6 +173,18 @@ class Translator {
     at_ += text.size();
   }
 
+  // (?#...), which ends at the first ')' without a backslash.
+  void skip_comment() {
+    for (size_t end = at_ + 3; end < in_.size(); ++end) {
+      if (in_[end] == ')') {
+        at_ = end + 1;
+        return;
+      }
+      if (in_[end] == '\\') ++end;
+    }
+    refuse("a comment without an end");
+  }
+
   void open_group() {
     groups_.push_back(out_.size());
     out_ += '(';
@@ -213,6 +228,7 @@ class Translator {
     if (end == in_.size() || in_[end] != '}' || (low.empty() && high.empty())) return false;
     at_ = end + 1;
     out_ += "{" + (low.empty() ? "0" : low) + (fixed ? "" : "," + high) + "}";
+    while (next_is("(?#")) skip_comment();
     if (!next_is("+") && !(fixed && next_is("?"))) return true;
     out_.insert(atom_, "(?:");
     out_ += ")";

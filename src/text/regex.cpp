@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "core/base/error.hpp"
+#include "core/base/text.hpp"
 #include "text/unicode.hpp"
 
 namespace ktx::text {
@@ -39,10 +40,7 @@ std::string reason_of(int error) {
 
 // A pattern as it may stand in a message: not pages of it.
 std::string shown(const std::string& pattern) {
-  if (pattern.size() <= 200) return "'" + pattern + "'";
-  size_t end = 200;
-  while (end > 0 && (static_cast<unsigned char>(pattern[end]) & 0xC0) == 0x80) --end;
-  return "'" + pattern.substr(0, end) + "...'";
+  return "'" + base::shortened(pattern, 200) + "'";
 }
 
 template <class T>

@@ -70,6 +70,18 @@ TEST_CASE("Ruby's option m is PCRE2's s") {
   CHECK(matches_whole("a(?m:.)b", "a\nb"));
 }
 
+TEST_CASE("comments are left out") {
+  CHECK(from_oniguruma("a(?#it's [a] {2}+ comment)b", "") == "ab");
+  CHECK(from_oniguruma("a(?#one \\) still)+(?#)", "") == "a+");
+  CHECK(from_oniguruma("\\p{N}{1,3}(?#x)(?#y)+", "") == "(?:\\p{N}{1,3})+");
+  CHECK(matches_whole("(a(?#()b)+", "abab"));
+  for (const char* pattern : {"a(?#b", "a(?#b\\)", "(?#\\"}) {
+    INFO(pattern);
+    CHECK(failure([&] { from_oniguruma(pattern, "t.json"); }).find("a comment without an end") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("other operations on sets are errors") {
   REQUIRE(
       failure([] { from_oniguruma("a[b[cd]]", "t.json"); }) ==

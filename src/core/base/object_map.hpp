@@ -1,6 +1,7 @@
 // The map behind JSON objects: keeps the order of insertion and finds keys by hash.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>

@@ -88,6 +88,18 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
   return out;
 }
 
+std::string_view beginning(std::string_view text, size_t bytes) noexcept {
+  if (text.size() <= bytes) return text;
+  size_t end = bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+std::string shortened(std::string_view text, size_t bytes) {
+  const auto begin = beginning(text, bytes);
+  return begin.size() == text.size() ? std::string(text) : std::string(begin) + "...";
+}
+
 std::string format_bytes(uint64_t bytes) {
   static constexpr std::array<const char*, 5> names{"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);

@@ -22,6 +22,12 @@ std::vector<std::string> suggestions(std::string_view word, const std::vector<st
 /// "a, b, c"
 std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
 
+/// The longest beginning of at most `bytes` bytes that cuts no UTF-8 character.
+std::string_view beginning(std::string_view text, size_t bytes) noexcept;
+
+/// The text, or when it is longer than `bytes` its beginning and "...": for messages.
+std::string shortened(std::string_view text, size_t bytes);
+
 /// 1536 -> "1.50 KiB"; three significant digits.
 std::string format_bytes(uint64_t bytes);
 

@@ -10,13 +10,14 @@
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "core/base/text.hpp"
 
 namespace ktx::base {
 
 namespace {
 
 constexpr int max_depth = 64;
-constexpr size_t most_shown = 80;  // characters of a text in a message
+constexpr size_t most_shown = 80;  // bytes of a text in a message
 
 std::string position(const std::string& file, const YAML::Mark& mark) {
   if (mark.is_null()) return file;
@@ -98,8 +99,7 @@ const Yaml* Yaml::find(std::string_view key) const noexcept {
 std::string Yaml::describe() const {
   switch (kind) {
     case YamlKind::scalar:
-      return scalar.size() <= most_shown ? "'" + scalar + "'"
-                                         : "'" + scalar.substr(0, most_shown) + "...'";
+      return "'" + shortened(scalar, most_shown) + "'";
     case YamlKind::sequence:
       return "a list";
     case YamlKind::map:

@@ -26,6 +26,19 @@ TEST_CASE("nearest of a huge word is quick") {
   REQUIRE(nearest(std::string(10'000'000, 'x'), {"a", "xx"}).empty());
 }
 
+TEST_CASE("shortened cuts no character") {
+  REQUIRE(shortened("abc", 3) == "abc");
+  REQUIRE(shortened("abcd", 3) == "abc...");
+  REQUIRE(shortened("", 0).empty());
+  REQUIRE(shortened("a中文", 4) == "a中...");
+  REQUIRE(shortened("a中文", 5) == "a中...");
+  REQUIRE(shortened("a中文", 6) == "a中...");
+  REQUIRE(shortened("a中文", 7) == "a中文");
+  REQUIRE(shortened("中", 2) == "...");
+  REQUIRE(beginning("é🎉", 5) == "é");
+  REQUIRE(beginning("é🎉", 6) == "é🎉");
+}
+
 TEST_CASE("suggestions") {
   REQUIRE(suggestions("avx", {"avx2", "sse"}, "levels") ==
           Names{"did you mean 'avx2'?", "valid levels: avx2, sse"});
