@@ -10,6 +10,7 @@
 #include "tools/common/cli.hpp"
 #include "tools/common/json.hpp"
 #include "tools/common/progress.hpp"
+#include "tools/common/text.hpp"
 
 namespace {
 
@@ -42,7 +43,8 @@ struct Row {
 
 Row summarize(std::string test, std::vector<double> rates) {
   std::sort(rates.begin(), rates.end());
-  const double median = rates[rates.size() / 2];
+  // The middle value, or the mean of the two in the middle.
+  const double median = (rates[(rates.size() - 1) / 2] + rates[rates.size() / 2]) / 2;
   return {
       .test = std::move(test), .median = median, .spread = (rates.back() - rates.front()) / median};
 }
@@ -117,7 +119,7 @@ void bench(Arguments a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
   a.plan.cache_length = std::max({a.plan.cache_length, longest, a.decode + 1});
   a.plan.measure = true;
-  auto engine = tools::load_engine(a.plan);
+  auto engine = tools::load_engine(make_plan(a.plan));
   Session session(engine);
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)

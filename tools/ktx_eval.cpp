@@ -1,8 +1,7 @@
 // ktx-eval: numbers to judge a model and a plan by: perplexity, logits, token ids.
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "ktx/error.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/json.hpp"
 #include "tools/common/progress.hpp"
 
@@ -17,13 +17,6 @@ namespace {
 
 using namespace ktx;  // the whole file is a client of the library
 using tools::Json;
-
-std::string read_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file))
-    throw Error(ErrorCategory::input, "can't be read", file.string());
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 // -log of the softmax of logits at id, in double.
 double negative_log_likelihood(const float* logits, int vocab, int32_t id) {
@@ -60,10 +53,9 @@ double window_nll(Engine& engine, std::span<const int32_t> window) {
   return nll;
 }
 
-void perplexity(PerplexityOptions o) {
-  if (o.plan.cache_length == 0) o.plan.cache_length = o.window;
-  auto engine = tools::load_engine(o.plan);
-  const auto ids = engine.tokenizer().encode(read_file(o.text));
+// The ids of the windows to score, one after the other.
+std::vector<int32_t> read_windows(const PerplexityOptions& o, const Tokenizer& tokenizer) {
+  auto ids = tokenizer.encode(tools::read_file(o.text));
   const auto size = static_cast<size_t>(o.window);
   size_t windows = ids.size() / size;
   if (o.windows > 0) windows = std::min(windows, static_cast<size_t>(o.windows));
@@ -72,10 +64,20 @@ void perplexity(PerplexityOptions o) {
                 "the text has " + std::to_string(ids.size()) +
                     " tokens: expected at least one window of " + std::to_string(size),
                 o.text.string());
+  ids.resize(windows * size);
+  return ids;
+}
+
+void perplexity(PerplexityOptions o) {
+  if (o.plan.cache_length == 0) o.plan.cache_length = o.window;
+  const auto plan = make_plan(o.plan);
+  const auto ids = read_windows(o, Tokenizer::open(o.plan.model));  // before minutes of loading
+  auto engine = tools::load_engine(plan);
+  const auto size = static_cast<size_t>(o.window);
   double nll = 0;
   int64_t tokens = 0;
-  for (size_t w = 0; w < windows; ++w) {
-    nll += window_nll(engine, {ids.data() + w * size, size});
+  for (size_t first = 0; first < ids.size(); first += size) {
+    nll += window_nll(engine, {ids.data() + first, size});
     tokens += o.window - (engine.tokenizer().bos() ? 0 : 1);
   }
   nll /= static_cast<double>(tokens);
@@ -93,7 +95,8 @@ struct LogitsOptions {
 };
 
 void logits(const LogitsOptions& o) {
-  auto engine = tools::load_engine(o.plan);
+  tools::check_writable(o.out);  // before minutes of loading
+  auto engine = tools::load_engine(make_plan(o.plan));
   Session session(engine);
   std::vector<float> rows;
   session.evaluate(o.ids, [&](int64_t, int64_t count, const float* numbers) {
@@ -114,7 +117,7 @@ void tokenize(const TokenizeOptions& o) {
     tools::print(tools::to_line(tokenizer.encode(o.text)));
     return;
   }
-  const Json lines = Json::parse(read_file(o.lines), nullptr, false);
+  const Json lines = Json::parse(tools::read_file(o.lines), nullptr, false);
   if (!lines.is_array() ||
       !std::all_of(lines.begin(), lines.end(), [](const Json& l) { return l.is_string(); }))
     throw Error(ErrorCategory::input, "expected a JSON array of strings", o.lines.string());
@@ -152,7 +155,8 @@ void add_logits(CLI::App& app, LogitsOptions& o) {
   sub->add_option("--ids", o.ids, "token ids, the first usually BOS")
       ->required()
       ->delimiter(',')
-      ->type_name("ID,...");
+      ->type_name("ID,...")
+      ->check(tools::number_that_is(">= 0", [](double id) { return id >= 0; }));
   sub->add_option("--out", o.out, "safetensors file: logits f32 [tokens, vocab]")
       ->required()
       ->type_name("FILE");

@@ -1,32 +1,18 @@
 // ktx-inspect: what is in a checkpoint.
-#include <cinttypes>
-#include <cstdio>
+#include <sstream>
 
 #include "ktx/checkpoint.hpp"
 #include "tools/common/cli.hpp"
 #include "tools/common/json.hpp"
+#include "tools/common/text.hpp"
 
 namespace {
 
 using ktx::CheckpointSummary;
+using ktx::tools::join;
 using ktx::tools::Json;
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string out = "[";
-  for (size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return out + "]";
-}
-
-std::string join(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
-}
-
-std::string padded(std::string text, size_t width) {
-  if (text.size() < width) text.append(width - text.size(), ' ');
-  return text;
-}
+using ktx::tools::padded;
+using ktx::tools::shape_text;
 
 Json summary_json(const CheckpointSummary& s) {
   return {{"architecture", s.architecture},
@@ -93,17 +79,45 @@ std::string modules_text(const CheckpointSummary& s) {
   return out;
 }
 
+// Arrays of metadata that are longer than this (vocabularies) show their beginning.
+constexpr size_t longest_array = 16, shown_of_longer = 8;
+
+void shorten_arrays(Json& json) {
+  for (auto& value : json) {
+    if (value.is_array() && value.size() > longest_array) {
+      const auto count = value.size();
+      value.get_ref<Json::array_t&>().resize(shown_of_longer);
+      value.push_back("... " + std::to_string(count) + " in all");
+    }
+    if (value.is_structured()) shorten_arrays(value);
+  }
+}
+
+std::string metadata_text(const CheckpointSummary& s) {
+  auto json = Json::parse(s.metadata);
+  shorten_arrays(json);
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json graph_json(const CheckpointSummary& s) {
+  Json out = Json::array();
+  std::istringstream lines(s.graph);
+  for (std::string line; std::getline(lines, line);) out.push_back(line);
+  return out;
+}
+
 constexpr const char* footer = R"(
   ktx-inspect model.gguf               the model in a few lines
   ktx-inspect model/ --modules         the names and classes that rules match
   ktx-inspect model/ --tensors --json  every tensor with format, shape, bytes and file
+  ktx-inspect model.gguf --metadata    long arrays shortened; with --json whole
 )";
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::filesystem::path model;
-  bool modules = false, tensors = false, metadata = false, json = false;
+  bool modules = false, tensors = false, metadata = false, graph = false, json = false;
   CLI::App app("Look into a checkpoint without loading it", "ktx-inspect");
   app.footer(footer);
   app.add_option("model", model, "a .gguf, the first file of a split, or a Hugging Face directory")
@@ -113,13 +127,16 @@ int main(int argc, char** argv) {
   what->add_flag("--modules", modules, "the module tree: what a rule can match");
   what->add_flag("--tensors", tensors, "every tensor");
   what->add_flag("--metadata", metadata, "config.json, or the GGUF metadata");
+  what->add_flag("--graph", graph, "the graph that runs, one line a node");
   what->require_option(0, 1);
   app.add_flag("--json", json, "print JSON");
   return ktx::tools::run_tool(app, argc, argv, [&] {
     const auto summary = ktx::inspect(model, true);
     std::string out;
     if (metadata)
-      out = summary.metadata + "\n";
+      out = json ? summary.metadata + "\n" : metadata_text(summary);
+    else if (graph)
+      out = json ? ktx::tools::to_line(graph_json(summary)) : summary.graph;
     else if (tensors)
       out = json ? ktx::tools::to_line(tensors_json(summary)) : tensors_text(summary);
     else if (modules)

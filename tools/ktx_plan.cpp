@@ -18,7 +18,7 @@ policy, bytes, and the rule that decided. Neither the weights nor the hardware a
 
 int main(int argc, char** argv) {
   ktx::PlanOptions options;
-  bool json = false;
+  bool json = false, keywords = false;
   CLI::App app("Print the plan of a model on a machine", "ktx-plan");
   app.footer(footer);
   ktx::tools::add_plan_options(app, options);
@@ -27,12 +27,16 @@ int main(int argc, char** argv) {
   app.add_flag("--json", json, "print one JSON object");
   app.add_flag_callback(
       "--keywords",
-      [] {
-        ktx::tools::print(ktx::rules_reference());
-        throw CLI::Success();
+      [&] {  // runs before CLI11 looks for what is required
+        keywords = true;
+        for (const char* name : {"--model", "--rules"}) app.get_option(name)->required(false);
       },
       "print the keywords of a rules file and exit");
   return ktx::tools::run_tool(app, argc, argv, [&] {
+    if (keywords) {
+      ktx::tools::print(ktx::rules_reference());
+      return;
+    }
     options.header_only = true;
     options.measure = options.machine.empty();
     const auto plan = ktx::make_plan(options);

@@ -1,18 +1,16 @@
 // ktx-run: generate text with a model placed by a rules file.
 #include <unistd.h>
 
-#include <csignal>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include "ktx/error.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/chat.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/generation.hpp"
 #include "tools/common/json.hpp"
 #include "tools/common/progress.hpp"
@@ -24,7 +22,7 @@ using namespace ktx;  // the whole file is a client of the library
 struct Arguments {
   PlanOptions plan;
   tools::GenerationOptions generation;
-  std::string prompt, prompt_file;
+  std::string prompt, prompt_file, system;
   bool chat = false, json = false;
 };
 
@@ -38,7 +36,7 @@ Text goes to stdout, everything else to stderr. Without a prompt, on a terminal,
   ktx-run ... --experts-per-token 6                           6 experts instead of 8
 
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
-in the model's chat format. Temperature 0, the default, takes the most probable token each time.
+in the model's chat format, after what --system tells the model. Temperature 0, the default, takes the most probable token each time.
 The first Ctrl-C ends the generation, the second one the program.
 )";
 
@@ -50,6 +48,8 @@ void add_options(CLI::App& app, Arguments& a) {
       ->type_name("FILE")
       ->excludes(prompt);
   app.add_flag("--chat", a.chat, "put the prompt into the model's chat format");
+  app.add_option("--system", a.system, "begin the chat with this system message")
+      ->type_name("TEXT");
   tools::add_generation_options(app, a.generation);
   app.add_flag("--json", a.json, "print one JSON object: prompt_ids, ids, text, prefill, decode");
 }
@@ -58,10 +58,30 @@ std::string read_prompt(const Arguments& a) {
   if (a.prompt_file.empty()) return a.prompt;
   if (a.prompt_file == "-")
     return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  std::ifstream in(a.prompt_file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(a.prompt_file))
-    throw Error(ErrorCategory::input, "can't be read", a.prompt_file);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  return tools::read_file(a.prompt_file);
+}
+
+std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
+                                   const Tokenizer& tokenizer) {
+  if (a.chat) {
+    auto messages = tools::opening(a.system);
+    messages.push_back({ChatMessage::Role::user, text});
+    return tokenizer.encode_chat(messages);
+  }
+  auto ids = tokenizer.encode(text);
+  if (const auto bos = tokenizer.bos()) ids.insert(ids.begin(), *bos);
+  return ids;
+}
+
+// What the session would say too, but only after the model has been loaded.
+void check_length(const std::vector<int32_t>& prompt, const Plan& plan) {
+  if (prompt.empty()) throw Error(ErrorCategory::input, "the prompt is empty", "ktx-run");
+  const auto room = tools::Json::parse(plan.json())["totals"]["cache_length"].get<int64_t>();
+  if (static_cast<int64_t>(prompt.size()) > room)
+    throw Error(ErrorCategory::input,
+                "the prompt has " + std::to_string(prompt.size()) +
+                    " tokens, but the cache holds " + std::to_string(room),
+                {}, {"give a larger cache length, or a shorter prompt"});
 }
 
 tools::Json phase_json(int64_t tokens, double seconds) {
@@ -70,20 +90,9 @@ tools::Json phase_json(int64_t tokens, double seconds) {
           {"tokens_per_second", seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0}};
 }
 
-void run_once(const Arguments& a, Engine& engine) {
+void run_once(const Arguments& a, Engine& engine, const std::vector<int32_t>& prompt) {
   const auto& tokenizer = engine.tokenizer();
-  const std::string text = read_prompt(a);
-  std::vector<int32_t> prompt;
-  if (a.chat) {
-    prompt = tokenizer.encode_chat({{ChatMessage::Role::user, text}});
-  } else {
-    if (const auto bos = tokenizer.bos()) prompt.push_back(*bos);
-    const auto ids = tokenizer.encode(text);
-    prompt.insert(prompt.end(), ids.begin(), ids.end());
-  }
-
   Session session(engine);
-  const tools::InterruptGuard interrupt(session);
   TextStream stream(tokenizer);
   std::string answer;
   const auto emit = [&](const std::string& piece) {
@@ -91,10 +100,8 @@ void run_once(const Arguments& a, Engine& engine) {
     if (!a.json) tools::print(piece);
   };
   const auto result =
-      session.generate(prompt, tools::generate_options(a.generation, tokenizer), [&](int32_t id) {
-        emit(stream.push(id));
-        return true;
-      });
+      tools::generate(session, prompt, tools::generate_options(a.generation, tokenizer),
+                      [&](int32_t id) { emit(stream.push(id)); });
   emit(stream.finish());
   if (a.json)
     tools::print(
@@ -112,23 +119,35 @@ void run_once(const Arguments& a, Engine& engine) {
                 "interrupted after " + std::to_string(result.ids.size()) + " tokens");
 }
 
+// Everything that can be refused is refused before the model is loaded, which may take minutes.
+void run(const Arguments& a, bool interactive) {
+  if (!a.system.empty() && !a.chat && !interactive) throw CLI::RequiresError("--system", "--chat");
+  if (interactive && isatty(STDIN_FILENO) == 0)
+    throw Error(ErrorCategory::input, "no prompt", "ktx-run",
+                {"give --prompt or --prompt-file, or run on a terminal to chat"});
+  if (interactive && a.json) throw Error(ErrorCategory::input, "--json needs a prompt", "ktx-run");
+  const std::string text = interactive ? std::string() : read_prompt(a);
+  const auto plan = make_plan(a.plan);
+  const auto tokenizer = Tokenizer::open(a.plan.model);
+  if (interactive || a.chat) tools::require_chat_format(tokenizer);
+  std::vector<int32_t> prompt;
+  if (!interactive) {
+    prompt = encode_prompt(a, text, tokenizer);
+    check_length(prompt, plan);
+  }
+  auto engine = tools::load_engine(plan);
+  if (interactive)
+    tools::chat(engine, a.generation, a.system);
+  else
+    run_once(a, engine, prompt);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Generate text with a model placed by a rules file", "ktx-run");
   add_options(app, a);
-  return tools::run_tool(app, argc, argv, [&] {
-    const bool interactive = app.count("--prompt") + app.count("--prompt-file") == 0;
-    if (interactive && isatty(STDIN_FILENO) == 0)
-      throw Error(ErrorCategory::input, "no prompt", "ktx-run",
-                  {"give --prompt or --prompt-file, or run on a terminal to chat"});
-    if (interactive && a.json)
-      throw Error(ErrorCategory::input, "--json needs a prompt", "ktx-run");
-    auto engine = tools::load_engine(a.plan);
-    if (interactive)
-      tools::chat(engine, a.generation);
-    else
-      run_once(a, engine);
-  });
+  return tools::run_tool(app, argc, argv,
+                         [&] { run(a, app.count("--prompt") + app.count("--prompt-file") == 0); });
 }

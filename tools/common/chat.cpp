@@ -33,36 +33,42 @@ std::string answer(Session& session, const Tokenizer& tokenizer,
     print(piece);
   };
   const auto prompt = unseen(session, tokenizer.encode_chat(messages));
-  const InterruptGuard interrupt(session);
-  const auto result =
-      session.generate(prompt, generate_options(options, tokenizer), [&](int32_t id) {
-        emit(stream.push(id));
-        return true;
-      });
+  const auto result = generate(session, prompt, generate_options(options, tokenizer),
+                               [&](int32_t id) { emit(stream.push(id)); });
   emit(stream.finish());
   print("\n");
-  report(result);
+  report(result, true);
   return text;
 }
 
 }  // namespace
 
-void chat(Engine& engine, const GenerationOptions& options) {
-  const auto& tokenizer = engine.tokenizer();
+std::string require_chat_format(const Tokenizer& tokenizer) {
   const auto format = tokenizer.chat_format();
   if (!format)
     throw Error(ErrorCategory::input, "the model has no chat format that ktx knows", "ktx-run",
-                {"give --prompt to complete a text"});
+                {"give --prompt without --chat to complete a text"});
+  return *format;
+}
+
+std::vector<ChatMessage> opening(const std::string& system) {
+  if (system.empty()) return {};
+  return {{ChatMessage::Role::system, system}};
+}
+
+void chat(Engine& engine, const GenerationOptions& options, const std::string& system) {
+  const auto& tokenizer = engine.tokenizer();
+  const auto format = require_chat_format(tokenizer);
   Session session(engine);
-  std::vector<ChatMessage> messages;
+  auto messages = opening(system);
   std::fprintf(stderr, "chat format %s; /reset forgets the conversation, /exit or Ctrl-D ends\n",
-               format->c_str());
+               format.c_str());
   for (std::string line;;) {
     std::fprintf(stderr, "> ");
     if (!std::getline(std::cin, line) || line == "/exit") break;
     if (line.empty()) continue;
     if (line == "/reset") {
-      messages.clear();
+      messages = opening(system);
       continue;
     }
     messages.push_back({ChatMessage::Role::user, line});
@@ -71,7 +77,7 @@ void chat(Engine& engine, const GenerationOptions& options) {
           {ChatMessage::Role::assistant, answer(session, tokenizer, messages, options)});
     } catch (const Error& e) {  // e.g. the cache is too short for this turn: the chat goes on
       if (e.category() != ErrorCategory::input) throw;
-      std::fprintf(stderr, "%s\n", e.what());
+      std::fprintf(stderr, "%s\n  note: /reset forgets the conversation\n", e.what());
       messages.pop_back();
     }
   }

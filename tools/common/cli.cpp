@@ -2,9 +2,12 @@
 #include "tools/common/cli.hpp"
 
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <sstream>
 
 #include "ktx/error.hpp"
 
@@ -38,22 +41,32 @@ void print(const std::string& text) {
                 std::string("can't be written: ") + std::strerror(errno), "standard output");
 }
 
-std::string short_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value);
-  return text;
+CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds) {
+  return CLI::Validator(
+      [what, holds](const std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool number = end != text.c_str() && *end == '\0' && std::isfinite(value);
+        if (number && holds(value)) return {};
+        return "expected a number " + what + ", found " + text;
+      },
+      what);
 }
 
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
   const std::string name = app.get_name();
+  app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? exit_done : exit_usage;
-  }
-  try {
-    body();
-    return exit_done;
+    try {
+      app.parse(argc, argv);
+      body();
+      return exit_done;
+    } catch (const CLI::ParseError& e) {
+      std::ostringstream out;
+      if (app.exit(e, out) != 0) return exit_usage;
+      print(out.str());
+      return exit_done;
+    }
   } catch (const Error& e) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
     if (e.category() == ErrorCategory::bug)

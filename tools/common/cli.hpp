@@ -14,18 +14,19 @@ namespace ktx::tools {
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 
 /// Options that name a model and how it is placed: --model, --rules, --experts-per-token,
-/// --threads,
-/// --cache-length.
+/// --threads, --cache-length.
 void add_plan_options(CLI::App& app, PlanOptions& options);
 
-/// Parses argv, then runs body and turns ktx::Error and every other exception into a message on
-/// stderr and an exit code. Output that stdout could not take (a full disk) is such an error.
+/// A check for options: a finite number for which `holds` is true; `what`, e.g. "above 0",
+/// completes "expected a number".
+CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds);
+
+/// Adds --version, parses argv, then runs body and turns ktx::Error and every other exception into
+/// a message on stderr and an exit code. Output that stdout could not take (a full disk) is such an
+/// error. A CLI::ParseError of body's is a wrong command line, as one of parsing is.
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
 
 /// Writes text to stdout at once. Throws ktx::Error when it can't.
 void print(const std::string& text);
-
-/// "1,234.5"-free short number: three significant digits.
-std::string short_number(double value);
 
 }  // namespace ktx::tools

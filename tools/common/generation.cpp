@@ -1,31 +1,42 @@
 // Generation's options and report.
 #include "tools/common/generation.hpp"
 
-#include <csignal>
+#include <signal.h>
+
+#include <atomic>
 #include <cstdio>
+
+#include "tools/common/text.hpp"
 
 namespace ktx::tools {
 
 void add_generation_options(CLI::App& app, GenerationOptions& o) {
-  app.add_option("--max-new-tokens,-n", o.max_new_tokens, "stop after this many tokens")
+  const auto not_negative = number_that_is(">= 0", [](double x) { return x >= 0; });
+  app.add_option("--max-new-tokens,-n", o.max_new_tokens,
+                 "stop after this many tokens; -1: only when the model ends or the cache is full")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(number_that_is(">= -1", [](double x) { return x >= -1; }))
       ->capture_default_str();
   app.add_option("--temperature", o.sampling.temperature, "0: the most probable token each time")
       ->type_name("T")
+      ->check(not_negative)
       ->capture_default_str();
   app.add_option("--top-k", o.sampling.top_k, "sample among the K most probable; 0: all")
       ->type_name("K")
+      ->check(not_negative)
       ->capture_default_str();
   app.add_option("--top-p", o.sampling.top_p, "sample among the fewest that have probability P")
       ->type_name("P")
+      ->check(number_that_is("above 0, at most 1", [](double x) { return x > 0 && x <= 1; }))
       ->capture_default_str();
   app.add_option("--min-p", o.sampling.min_p, "drop what is less probable than P times the best")
       ->type_name("P")
+      ->check(number_that_is("from 0 to 1", [](double x) { return x >= 0 && x <= 1; }))
       ->capture_default_str();
   app.add_option("--repetition-penalty", o.sampling.repetition_penalty,
                  "make tokens of the last 64 less probable; 1: off")
       ->type_name("R")
+      ->check(number_that_is("above 0", [](double x) { return x > 0; }))
       ->capture_default_str();
   app.add_option("--seed,-s", o.sampling.seed, "the same seed gives the same text")
       ->type_name("S")
@@ -41,23 +52,44 @@ GenerateOptions generate_options(const GenerationOptions& options, const Tokeniz
 namespace {
 
 // The session that Ctrl-C cancels: a signal handler can reach globals only.
-Session* volatile interrupted_session = nullptr;
+std::atomic<Session*> interrupted_session{nullptr};
+static_assert(std::atomic<Session*>::is_always_lock_free);
 
 void on_interrupt(int) {
-  if (Session* session = interrupted_session; session != nullptr) session->cancel();
-  std::signal(SIGINT, SIG_DFL);
+  if (Session* session = interrupted_session.load(); session != nullptr) session->cancel();
 }
+
+// Lives exactly as long as one run: a Ctrl-C between two runs of a chat belongs to neither.
+class InterruptGuard {
+ public:
+  explicit InterruptGuard(Session& session) {
+    interrupted_session.store(&session);
+    struct sigaction action {};
+    action.sa_handler = on_interrupt;
+    action.sa_flags = SA_RESTART | SA_RESETHAND;  // the second Ctrl-C finds the default: the end
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, &previous_action_);
+  }
+  ~InterruptGuard() {
+    sigaction(SIGINT, &previous_action_, nullptr);
+    interrupted_session.store(nullptr);
+  }
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+ private:
+  struct sigaction previous_action_ {};
+};
 
 }  // namespace
 
-InterruptGuard::InterruptGuard(Session& session) {
-  interrupted_session = &session;
-  std::signal(SIGINT, on_interrupt);
-}
-
-InterruptGuard::~InterruptGuard() {
-  std::signal(SIGINT, SIG_DFL);
-  interrupted_session = nullptr;
+Generation generate(Session& session, std::span<const int32_t> prompt,
+                    const GenerateOptions& options, const std::function<void(int32_t)>& on_token) {
+  const InterruptGuard interrupt(session);
+  return session.generate(prompt, options, [&on_token](int32_t id) {
+    on_token(id);
+    return true;
+  });
 }
 
 std::string stop_name(StopReason reason) {
@@ -74,7 +106,19 @@ std::string stop_name(StopReason reason) {
   return "cancelled";
 }
 
-void report(const Generation& r) {
+namespace {
+
+// Only what cut the text off: its own end needs no word, and a Ctrl-C is known to who pressed it.
+std::string cut_text(StopReason reason, bool in_chat) {
+  if (reason == StopReason::max_new_tokens) return "; stopped: --max-new-tokens reached";
+  if (reason != StopReason::cache_full) return {};
+  return std::string("; stopped: the cache is full") +
+         (in_chat ? "; /reset forgets the conversation" : "");
+}
+
+}  // namespace
+
+void report(const Generation& r, bool in_chat) {
   const auto rate = [](int64_t tokens, double seconds) {
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
   };
@@ -83,7 +127,7 @@ void report(const Generation& r) {
                short_number(rate(r.prefill_tokens, r.prefill_seconds)).c_str(),
                static_cast<long long>(r.decode_tokens),
                short_number(rate(r.decode_tokens, r.decode_seconds)).c_str(),
-               r.reason == StopReason::cache_full ? "; stopped: the cache is full" : "");
+               cut_text(r.reason, in_chat).c_str());
 }
 
 }  // namespace ktx::tools

@@ -1,6 +1,8 @@
 // Options of generation, Ctrl-C, and the closing report: shared by one-shot runs and chats.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 
 #include "ktx/session.hpp"
@@ -9,7 +11,7 @@
 namespace ktx::tools {
 
 struct GenerationOptions {
-  int64_t max_new_tokens = 256;
+  int64_t max_new_tokens = 256;  // -1: no limit
   Sampling sampling;
 };
 
@@ -17,19 +19,16 @@ void add_generation_options(CLI::App& app, GenerationOptions& options);
 
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer);
 
-/// While it lives, the first Ctrl-C cancels the session's run, a second one ends the program.
-class InterruptGuard {
- public:
-  explicit InterruptGuard(Session& session);
-  ~InterruptGuard();
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-};
+/// Session::generate, which the first Ctrl-C cancels; a second one ends the program. Afterwards
+/// Ctrl-C does what it did before. One at a time.
+Generation generate(Session& session, std::span<const int32_t> prompt,
+                    const GenerateOptions& options, const std::function<void(int32_t)>& on_token);
 
 /// "max_new_tokens", "stop", "cache_full", "cancelled"
 std::string stop_name(StopReason reason);
 
-/// Tokens and speed of both phases, to stderr.
-void report(const Generation& result);
+/// Tokens and speed of both phases, and why generation was cut off, to stderr. In a chat it says
+/// how to make room in a full cache.
+void report(const Generation& result, bool in_chat = false);
 
 }  // namespace ktx::tools

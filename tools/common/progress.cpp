@@ -37,8 +37,7 @@ void ProgressBar::update(const LoadProgress& progress) {
                share * 100, rate, progress.module.c_str());
 }
 
-Engine load_engine(const PlanOptions& options) {
-  const auto plan = make_plan(options);
+Engine load_engine(const Plan& plan) {
   ProgressBar bar("loading");
   return Engine(plan, {.progress = [&bar](const LoadProgress& p) { bar.update(p); }});
 }

@@ -25,7 +25,7 @@ class ProgressBar {
   std::chrono::steady_clock::time_point start_, last_;
 };
 
-/// Plans and loads, with a bar while it loads.
-Engine load_engine(const PlanOptions& options);
+/// Loads what was planned, with a bar while it does.
+Engine load_engine(const Plan& plan);
 
 }  // namespace ktx::tools

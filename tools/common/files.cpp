@@ -1,0 +1,39 @@
+// Reading whole files, and asking whether one can be written.
+#include "tools/common/files.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "ktx/error.hpp"
+
+namespace ktx::tools {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::error_code none;
+  if (!in || fs::is_directory(file, none))
+    throw Error(ErrorCategory::input, "can't be read", file.string());
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+void check_writable(const fs::path& file) {
+  const auto refuse = [&file](int code) {
+    throw Error(ErrorCategory::environment, std::string("can't be written: ") + std::strerror(code),
+                file.string());
+  };
+  std::error_code none;
+  if (fs::is_directory(file, none)) refuse(EISDIR);
+  // A regular file is replaced, which its folder must allow; a device is written to.
+  const bool device = fs::exists(file, none) && !fs::is_regular_file(file, none);
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  if (access(device ? file.c_str() : folder.c_str(), W_OK) != 0) refuse(errno);
+  if (!device && !fs::is_directory(folder, none)) refuse(ENOTDIR);
+}
+
+}  // namespace ktx::tools
