@@ -63,7 +63,8 @@ class Run(Case):
         self.assertEqual(done.returncode, 0)
         self.assertTrue(done.stdout.endswith("\n"))
         self.assertGreater(len(done.stdout), 8)
-        self.assertRegex(done.stderr, r"^prefill 4 tokens, \S+ tokens/s; decode 7 tokens, \S+ tokens/s\n$")
+        self.assertRegex(done.stderr, r"^prefill 4 tokens, \S+ tokens/s; decode 7 tokens, \S+ tokens/s; "
+                                      r"stopped: --max-new-tokens reached\n$")
 
     def test_json(self):
         out = json.loads(self.good("ktx-run", *PLACE, "--prompt", "The history of", "-n", "8", "--json"))
@@ -109,6 +110,26 @@ class Run(Case):
         self.fails("ktx-run", *PLACE, "-p", "the " * 50, "--cache-length", "20",
                    message="ktx-run: the prompt has 52 tokens, but the cache holds 20\n"
                            "  note: give a larger cache length, or a shorter prompt\n")
+
+    def test_without_a_limit_the_cache_ends_it(self):
+        done = run("ktx-run", *PLACE, "-p", "The history of", "-n", "-1", "--cache-length", "20")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"; decode 16 tokens, \S+ tokens/s; stopped: the cache is full\n$")
+
+    def test_a_system_message_changes_the_chat(self):
+        args = [*PLACE, "-p", "Hello", "--chat", "-n", "1", "--json"]
+        plain = json.loads(self.good("ktx-run", *args))["prompt_ids"]
+        told = json.loads(self.good("ktx-run", *args, "--system", "The history of"))["prompt_ids"]
+        self.assertEqual(told, [plain[0], 417, 3072, 290, *plain[1:]])
+
+    def test_what_is_wrong_is_said_before_loading(self):
+        # The file has its header only: loading it would fail with another message.
+        file = self.folder / "header.gguf"
+        file.write_bytes(MODEL.read_bytes()[:200_000])
+        self.fails("ktx-run", *PLACE, "--prompt-file", self.folder / "none",
+                   message="ktx-run: FOLDER/none: can't be read\n")
+        self.fails("ktx-run", "--model", file, "--rules", CPU, "--prompt-file", self.folder / "none",
+                   message="ktx-run: FOLDER/none: can't be read\n")
 
     def test_no_prompt_and_no_terminal(self):
         self.fails("ktx-run", *PLACE,
@@ -164,6 +185,13 @@ class Plan(Case):
             self.skipTest("models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED")
         text = self.good("ktx-plan", "--model", shared / "models/tiny-v3", "--rules", CPU)
         self.assertRegex(text, r"\nnot run\n  model\.layers\.4  ")
+
+    def test_the_example_rules_fit_every_model_with_experts(self):
+        rules = ROOT / "examples/my-box.yaml"
+        for arch in ("deepseek-v2-lite", "deepseek-v3-fp8", "kimi-k2", "mixtral", "qwen2-moe", "qwen3-moe"):
+            self.good("ktx-plan", "--model", ARCH / arch, "--rules", rules)
+        plan = json.loads(self.good("ktx-plan", "--model", MODEL, "--rules", rules, "--json"))
+        self.assertEqual([rule["modules"] for rule in plan["rules"]], [3, 28, 26])
 
     def test_a_header_is_enough(self):
         file = self.folder / "header.gguf"
@@ -324,12 +352,30 @@ class Eval(Case):
         self.fails("ktx-eval", "logits", *PLACE, "--ids", "0", "--out", "/dev/full",
                    message="ktx-eval: /dev/full: can't be written: No space left on device\n")
 
+    def test_a_folder_that_is_not_there(self):
+        self.fails("ktx-eval", "logits", *PLACE, "--ids", "0", "--out", self.folder / "none/logits",
+                   message="ktx-eval: FOLDER/none/logits: can't be written: No such file or directory\n")
+
     def test_a_text_shorter_than_a_window(self):
         text = self.folder / "text"
         text.write_text("The history of")
         self.fails("ktx-eval", "perplexity", *PLACE, "--text", text,
                    message="ktx-eval: FOLDER/text: the text has 3 tokens: expected at least one window "
                            "of 512\n")
+
+
+class Inspect(Case):
+    def test_metadata_shortens_long_arrays(self):
+        text = self.good("ktx-inspect", MODEL, "--metadata")
+        tokens = json.loads(text)["tokenizer.ggml.tokens"]
+        whole = json.loads(self.good("ktx-inspect", MODEL, "--metadata", "--json"))["tokenizer.ggml.tokens"]
+        self.assertEqual(len(whole), 4096)
+        self.assertEqual(tokens, [*whole[:8], "... 4096 in all"])
+
+    def test_graph(self):
+        text = self.good("ktx-inspect", MODEL, "--graph")
+        self.assertIn("embedding", text)
+        self.assertEqual(json.loads(self.good("ktx-inspect", MODEL, "--graph", "--json")), text.splitlines())
 
 
 class Bench(Case):
@@ -353,6 +399,36 @@ class Usage(Case):
             self.assertEqual(run(tool, "--no-such-option").returncode, 2)
             self.assertEqual(run(tool).returncode, 2)
         self.assertEqual(run("ktx-run", "--model", "/none", "--rules", CPU, "-p", "x").returncode, 1)
+
+    def test_numbers_out_of_range(self):
+        for option, value, expected in (
+            ("--temperature", "-0.1", ">= 0"),
+            ("--temperature", "nan", ">= 0"),
+            ("--top-k", "-1", ">= 0"),
+            ("--top-p", "0", "above 0, at most 1"),
+            ("--min-p", "1.5", "from 0 to 1"),
+            ("--repetition-penalty", "0", "above 0"),
+            ("--max-new-tokens", "-2", ">= -1"),
+        ):
+            done = run("ktx-run", *PLACE, "-p", "x", option, value)
+            self.assertEqual(done.returncode, 2, option)
+            self.assertIn(f"{option}: expected a number {expected}, found {value}", done.stderr)
+        self.assertEqual(run("ktx-run", *PLACE, "-p", "x", "--system", "y").returncode, 2)
+        done = run("ktx-eval", "logits", *PLACE, "--ids", "0,-5", "--out", self.folder / "x")
+        self.assertEqual(done.returncode, 2)
+
+    def test_version(self):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench"):
+            self.assertRegex(self.good(tool, "--version"), rf"^{tool} \d+\.\d+\.\d+\n$")
+
+    def test_full_disk(self):
+        for tool, option in (("ktx-plan", "--keywords"), ("ktx-plan", "--help"), ("ktx-run", "--version")):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([str(BUILD / "tools" / tool), option], stdout=full,
+                                      stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr,
+                             f"{tool}: standard output: can't be written: No space left on device\n")
 
     def test_keywords(self):
         text = self.good("ktx-plan", "--keywords")
