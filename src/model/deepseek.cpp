@@ -38,6 +38,10 @@ void read_groups(const Config& config, MoeShape& moe) {
   graph::RouterParams& r = moe.router;
   r.groups = config.count_or(groups_key, 1);
   r.top_groups = config.count_or(top_groups_key, r.groups);
+  if (r.groups > graph::max_selected) {
+    config.fail(groups_key, "must be at most " + std::to_string(graph::max_selected) + ", found " +
+                                std::to_string(r.groups));
+  }
   if (moe.experts % r.groups != 0) {
     config.fail(groups_key, "must divide the " + std::to_string(moe.experts) + " experts, found " +
                                 std::to_string(r.groups));

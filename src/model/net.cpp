@@ -13,7 +13,11 @@ const Key top_k_key{"num_experts_per_tok", "expert_used_count"};
 void check_top_k(const Config& config, const MoeShape& shape) {
   const graph::RouterParams& r = shape.router;
   const int most = shape.experts / r.groups * r.top_groups;
-  if (shape.top_k <= most) return;
+  if (shape.top_k <= most && shape.top_k <= graph::max_selected) return;
+  if (shape.top_k <= most) {
+    config.fail(top_k_key, "must be at most " + std::to_string(graph::max_selected) + ", found " +
+                               std::to_string(shape.top_k));
+  }
   const std::string groups = r.groups == 1 ? ""
                                            : " (" + std::to_string(r.top_groups) + " of " +
                                                  std::to_string(r.groups) + " groups of " +

@@ -137,6 +137,17 @@ TEST_CASE("impossible routers") {
         "config.json: 'topk_group' must be at most the 1 groups, found 2");
   CHECK(error_with("kimi-k2", "n_group", 8) ==
         "config.json: 'n_group' must leave two experts a group, found 8 groups of 8 experts");
+  CHECK(error_with("kimi-k2", "n_group", 1025) ==
+        "config.json: 'n_group' must be at most 1024, found 1025");
+  const auto with_experts_per_token = [](int count) {
+    Fake fake = fixture("kimi-k2");
+    fake.config["n_routed_experts"] = 2048;
+    fake.config["num_experts_per_tok"] = count;
+    return error_of([&] { fake.build(); });
+  };
+  CHECK(with_experts_per_token(1025) ==
+        "config.json: 'num_experts_per_tok' must be at most 1024, found 1025");
+  CHECK(with_experts_per_token(1024).find("num_experts_per_tok") == std::string::npos);
   CHECK(error_with("kimi-k2", "n_group", 4) ==
         "config.json: 'num_experts_per_tok' must be at most the 2 experts that a token may choose "
         "from (1 of 4 groups of 2), found 4");

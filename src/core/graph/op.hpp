@@ -73,11 +73,15 @@ struct GqaParams {
   int cache = 0;
 };
 
+/// The most experts a token may choose, and the most groups a router may have: what kernels reserve
+/// for a selection.
+constexpr int max_selected = 1024;
+
 /// Router. scores = softmax or sigmoid of x W^T; selection uses scores + bias (`bias`, if any),
 /// within the top_groups of groups best groups (a group's score: the sum of its 2 best biased
 /// scores for sigmoid models, its best score else); weights are the unbiased scores of the chosen
 /// experts, divided by their sum (+ 1e-20) if normalize, times scale. Module weights: `weight`
-/// [experts, hidden] and perhaps `bias` [experts].
+/// [experts, hidden] and perhaps `bias` [experts]. top_k and groups are at most max_selected.
 struct RouterParams {
   int experts = 0, top_k = 0;
   int groups = 1, top_groups = 1;

@@ -207,6 +207,8 @@ class Validator {
   void check_router(const Node& node, const RouterParams& p) const {
     expect(p.experts > 0 && p.groups > 0 && p.experts % p.groups == 0, "experts don't fill groups");
     expect(p.top_groups > 0 && p.top_groups <= p.groups, "groups chosen out of range");
+    expect(p.groups <= max_selected && p.top_k <= max_selected,
+           "more than " + std::to_string(max_selected) + " groups or experts chosen");
     const int per_group = p.experts / p.groups;
     expect(p.top_k > 0 && p.top_k <= per_group * p.top_groups, "experts chosen out of range");
     expect(!p.group_by_top2 || p.groups == 1 || per_group >= 2, "groups of one expert");

@@ -28,8 +28,8 @@ class Best {
 
  private:
   int size_, count_ = 0;
-  int ids_[max_selected];
-  float scores_[max_selected];
+  int ids_[graph::max_selected];
+  float scores_[graph::max_selected];
 };
 
 float group_score(const float* scores, int count, bool top2) noexcept {
@@ -50,7 +50,7 @@ float group_score(const float* scores, int count, bool top2) noexcept {
 void select_experts(const SelectArgs& args) noexcept {
   const graph::RouterParams& p = *args.params;
   const int group_size = p.experts / p.groups;
-  bool allowed[max_selected] = {};
+  bool allowed[graph::max_selected] = {};
   if (p.top_groups < p.groups) {
     Best groups(p.top_groups);
     for (int g = 0; g < p.groups; ++g) {

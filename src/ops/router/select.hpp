@@ -13,9 +13,7 @@ struct SelectArgs {
   float* weights = nullptr;       // [top_k]
 };
 
-/// top_k and top_groups are at most max_selected, and top_k experts fit in top_groups groups.
-constexpr int max_selected = 256;
-
+/// top_k and groups are at most graph::max_selected, and top_k experts fit in top_groups groups.
 void select_experts(const SelectArgs& args) noexcept;
 
 }  // namespace ktx::ops

@@ -158,6 +158,19 @@ TEST_CASE("routers and experts") {
         "experts don't fill groups");
   CHECK(test::part_of(router([](RouterParams& p) { p.top_groups = 3; }), "groups chosen") ==
         "groups chosen");
+  const std::string many = "more than 1024 groups or experts chosen";
+  for (int RouterParams::*chosen : {&RouterParams::top_k, &RouterParams::groups}) {
+    const auto with = [&](int count) {
+      return router([&](RouterParams& p) {
+        p.experts = 4 * max_selected + 4;
+        p.groups = p.top_groups = 1;
+        p.*chosen = count;
+        if (chosen == &RouterParams::groups) p.experts = 4 * count;
+      });
+    };
+    CHECK(test::part_of(with(max_selected + 1), many) == many);
+    CHECK(with(max_selected).find(many) == std::string::npos);
+  }
   CHECK(test::part_of(router([](RouterParams& p) { p.top_k = 3; }), "experts chosen") ==
         "experts chosen");
   CHECK(test::part_of(router([](RouterParams& p) { p.top_k = 1; }), "routing has another width") ==

@@ -137,3 +137,18 @@ TEST_CASE("select: agrees with a full sort on random scores") {
     REQUIRE(choose(p, scores, scores).ids == expected);
   }
 }
+
+TEST_CASE("select: as many experts and groups as there may be") {
+  const int most = graph::max_selected;
+  const auto scores = test::random_floats(size_t(2 * most), 9);
+  const graph::RouterParams all{.experts = 2 * most, .top_k = most};
+  std::vector<std::pair<float, int32_t>> order;
+  for (int e = 0; e < 2 * most; ++e) order.push_back({-scores[size_t(e)], e});
+  std::sort(order.begin(), order.end());
+  const Ids chosen = choose(all, scores, scores).ids;
+  for (size_t i = 0; i < size_t(most); ++i) REQUIRE(chosen[i] == order[i].second);
+
+  const graph::RouterParams grouped{
+      .experts = 2 * most, .top_k = 2, .groups = most, .top_groups = most - 1};
+  CHECK(choose(grouped, scores, scores).ids == Ids{chosen[0], chosen[1]});
+}
