@@ -4,15 +4,25 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
 
-/// kernel.run over blocks of tokens; a multiple of 8 tokens fills the kernels' tiles.
-inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
+/// Tokens of a block: as many as the cache holds of what one pass over the tokens reads, which is a
+/// whole row, or in Layout::rows a piece of it (every further block decodes the matrix again). A
+/// multiple of 8 tokens fills the kernels' tiles.
+inline int64_t tokens_of_block(Layout layout, int64_t row_bytes) noexcept {
   constexpr int64_t cached_bytes = 384 * 1024;
-  const int64_t block = std::max<int64_t>(8, cached_bytes / args.x.row_bytes / 8 * 8);
+  constexpr int64_t piece_bytes = piece_columns * static_cast<int64_t>(sizeof(float));
+  const int64_t read = layout == Layout::rows ? std::min(row_bytes, piece_bytes) : row_bytes;
+  return std::max<int64_t>(8, cached_bytes / read / 8 * 8);
+}
+
+/// kernel.run over blocks of tokens.
+inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
+  const int64_t block = tokens_of_block(kernel.layout(args.format), args.x.row_bytes);
   for (int64_t t = 0; t < args.x.tokens; t += block) {
     MatmulArgs part = args;
     part.x.tokens = std::min(block, args.x.tokens - t);
