@@ -278,8 +278,7 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
                                   .down = MoeCommand::expert_matrix(c, node, "down"),
                                   .experts = params.experts,
                                   .top_k = params.top_k,
-                                  .max_tokens = c.max_tokens,
-                                  .workers = c.workers}));
+                                  .max_tokens = c.max_tokens}));
     }
     case Op::mla:
       return mla_scratch(c, node);

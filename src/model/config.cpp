@@ -16,10 +16,8 @@ constexpr int64_t most_tokens = int64_t{1} << 40;
 /// The value as text for a message, cut when long.
 std::string shown(const Json& value) {
   constexpr size_t most = 60;
-  std::string text = value.is_object() || value.is_array() ? std::string("an ") + value.type_name()
-                                                           : base::dump_json(value);
-  if (text.size() > most) text = text.substr(0, most) + "...";
-  return text;
+  if (value.is_object() || value.is_array()) return std::string("an ") + value.type_name();
+  return base::shortened(base::dump_json(value), most);
 }
 
 std::string shown(double value) {
@@ -42,7 +40,7 @@ Config::Config(Naming naming, const Json& object, std::string where, std::string
   }
 }
 
-const Json* Config::find(const Key& key) const noexcept {
+const Json* Config::find(const Key& key) const {
   const auto get = [&](const std::string& name) -> const Json* {
     const auto found = object_->find(name);
     return found == object_->end() || found->is_null() ? nullptr : &*found;

@@ -30,8 +30,8 @@ class Config {
   const std::string& where() const noexcept { return where_; }
 
   /// The value, or nullptr when absent or null.
-  const Json* find(const Key& key) const noexcept;
-  bool has(const Key& key) const noexcept { return find(key) != nullptr; }
+  const Json* find(const Key& key) const;
+  bool has(const Key& key) const { return find(key) != nullptr; }
 
   /// A whole number of at least `lowest` and at most 2^24 (sizes and counts of any model are far
   /// below, and products of two can't overflow). Without fallback a missing key is an input error.

@@ -59,7 +59,7 @@ constexpr KernelRow only_ref[] = {{"ref", "cpu", hw::Isa::scalar, refuse_none}};
 
 }  // namespace
 
-std::span<const KernelRow> kernels(graph::Op op) noexcept {
+std::span<const KernelRow> kernels(graph::Op op) {
   static const std::vector<KernelRow> matmul = matmul_rows(), attention = attention_rows();
   switch (op) {
     case graph::Op::linear:

@@ -27,6 +27,6 @@ struct KernelRow {
 };
 
 /// The kernels of an op, best first; "ref" last. Tests and benchmarks iterate it.
-std::span<const KernelRow> kernels(graph::Op op) noexcept;
+std::span<const KernelRow> kernels(graph::Op op);
 
 }  // namespace ktx::ops

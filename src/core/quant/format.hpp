@@ -59,8 +59,9 @@ struct FormatInfo {
   bool partial;     // cols need not be a multiple of block: the last block is padded
   /// row: row_bytes(format, n) bytes; out: n floats. Any bytes are safe to decode.
   void (*decode)(const std::byte* row, float* out, int64_t n) noexcept;
-  /// in: n floats; row: row_bytes(format, n) bytes. Null: ktx reads this format but does not make
-  /// it.
+  /// in: n floats; row: row_bytes(format, n) bytes; the same bytes on every ISA, so that KTX_ISA
+  /// (core/hw/isa.hpp) has no say in which version runs. Null: ktx reads this format but does not
+  /// make it.
   void (*encode)(const float* in, std::byte* row, int64_t n) noexcept;
 };
 

@@ -3,8 +3,6 @@
 // A group's scale is absmax / 127 rounded to the nearest bf16. Rounding down moves the largest
 // weight to at most 127 * (1 + 2^-8) = 127.5 steps, so that clipping to 127 costs no more than
 // rounding does.
-#include <algorithm>
-
 #include "core/quant/blocks.hpp"
 #include "core/quant/codecs.hpp"
 #include "core/quant/finite.hpp"

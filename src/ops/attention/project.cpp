@@ -6,7 +6,9 @@
 namespace ktx::ops {
 namespace {
 
-constexpr int64_t decode_tokens = 4;  // up to here the matrix's bytes matter more than the products
+/// Up to here the matrix's bytes matter more than the products. Lower than decode_tokens of
+/// linear.hpp: one head's matrix stays in its core's cache, where bytes cost less.
+constexpr int64_t project_decode_tokens = 4;
 
 int64_t row_bytes(const MatmulKernel& kernel, const PackedMatrix& matrix) noexcept {
   return activation_row_bytes(kernel.activation(matrix.format), matrix.cols);
@@ -20,7 +22,8 @@ int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexce
 
 void project(const ProjectArgs& args) noexcept {
   const PackedMatrix& matrix = *args.matrix;
-  const MatmulKernel& kernel = args.tokens <= decode_tokens ? *matrix.decode : *matrix.prefill;
+  const MatmulKernel& kernel =
+      args.tokens <= project_decode_tokens ? *matrix.decode : *matrix.prefill;
   const ActivationFormat format = kernel.activation(matrix.format);
   MatmulArgs matmul;
   matmul.weights = matrix.data;

@@ -1,9 +1,10 @@
 // The f32 functions over a vector type V, for the ISA units.
 //
 // Templates only, and V comes from the including unit's anonymous namespace: so every instance
-// stays in that unit. V has: Reg, Mask, width; load, store (whole and masked), zero, broadcast,
-// add, mul, max, div, fma (a * b + c), exp, sum, highest, first(n) (mask of the first n lanes), and
-// add_sums (below).
+// stays in that unit. V has: Reg, Mask; width (lanes), dots_rows and accumulate_regs (tile sizes);
+// load, store (whole and masked), first(n) (mask of the first n lanes), zero, broadcast, add, mul,
+// div, max, fma (a * b + c), flip (the signs set in a mask), sum and highest (of the lanes), round
+// (to nearest), times_power_of_two, exp, store_sums (of four registers).
 #pragma once
 
 #include "ops/f32/functions.hpp"

@@ -113,7 +113,7 @@ const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {
 }
 
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
-                                       int64_t cols) noexcept {
+                                       int64_t cols) {
   for (const MatmulKernel& kernel : table)
     if (kernel.isa <= isa && kernel.refusal(format, rows, cols).empty()) return kernel;
   return table[std::size(table) - 1];

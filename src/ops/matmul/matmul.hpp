@@ -29,7 +29,8 @@ constexpr int64_t row_group = 16;
 
 enum class ActivationFormat : uint8_t {
   f32,  // cols floats
-  q8,   // int8 in blocks of 32 columns, one f32 scale and one i32 sum a block (activation.hpp)
+  q8,   // int8 in blocks of 32 columns; a block has an f32 scale, its sum times that, and the same
+        // of its halves (activation.hpp)
 };
 
 /// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] :
@@ -73,7 +74,7 @@ const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;
 
 /// The first kernel of the table that `isa` allows and that does not refuse; never null (ref).
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
-                                       int64_t cols) noexcept;
+                                       int64_t cols);
 
 /// Bytes of one prepared activation row; a multiple of 64.
 int64_t activation_row_bytes(ActivationFormat format, int64_t cols) noexcept;

@@ -37,7 +37,6 @@ struct MoeScratchArgs {
   ExpertMatrix gate, down;
   int experts = 0, top_k = 0;
   int64_t max_tokens = 0;
-  int workers = 1;
 };
 
 /// Bytes of scratch for steps of up to max_tokens tokens.
