@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "ktx/session.hpp"
 #include "placement/plan.hpp"
+#include "support/ktx_isa.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -106,10 +107,8 @@ TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
 
 TEST_CASE("forcing an ISA level runs that level") {
   const auto plan = [](const char* isa) {
-    setenv("KTX_ISA", isa, 1);
-    auto out = make_plan(options(test::shipped_model));
-    unsetenv("KTX_ISA");
-    return out;
+    const test::KtxIsa setting(isa);
+    return make_plan(options(test::shipped_model));
   };
   const auto scalar = plan("scalar");
   for (const auto& module : scalar.details().modules) {

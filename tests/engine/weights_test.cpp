@@ -8,6 +8,7 @@
 #include "engine/weight_reader.hpp"
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
+#include "support/ktx_isa.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -17,10 +18,8 @@ namespace {
 placement::Plan plan_for(const std::filesystem::path& model, const std::string& rules) {
   const auto file = std::filesystem::path(KTX_BINARY_DIR) / "weights_test.yaml";
   std::ofstream(file) << rules;
-  setenv("KTX_ISA", "scalar", 1);  // reference kernels keep rows as they are: easy to compare
-  auto plan = make_plan({.model = model, .rules = file, .threads = 2}).details();
-  unsetenv("KTX_ISA");
-  return plan;
+  const test::KtxIsa isa("scalar");  // reference kernels keep rows as they are: easy to compare
+  return make_plan({.model = model, .rules = file, .threads = 2}).details();
 }
 
 std::vector<float> decoded(const engine::LoadedWeight& weight, int64_t matrix) {

@@ -82,7 +82,7 @@ TEST_CASE("attend: causal, windowed, in ranges one after another, against the fo
     int64_t rows, per_token, past, window;
   };
   for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-    if (kernel.isa > hw::detect_isa()) continue;
+    if (kernel.isa > hw::usable_isa()) continue;
     for (const auto& c : {Case{1, 1, 0, 0}, Case{48, 1, 100, 0}, Case{48, 1, 3, 7},
                           Case{47, 5, 60, 0}, Case{12, 4, 290, 100}, Case{30, 3, 64, 1}}) {
       for (const std::vector<int64_t>& bounds :
@@ -111,7 +111,7 @@ TEST_CASE("attend: causal, windowed, in ranges one after another, against the fo
 }
 
 TEST_CASE("attend: keys beyond a row's position are not touched") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   Inputs in;
   for (size_t i = 70 * key_dim; i < in.k.size(); ++i) in.k[i] = std::nanf("");
   for (size_t i = 70 * value_dim; i < in.v.size(); ++i) in.v[i] = std::nanf("");
@@ -124,7 +124,7 @@ TEST_CASE("attend: keys beyond a row's position are not touched") {
 }
 
 TEST_CASE("merge: ranges attended apart, an empty one among them, equal ranges in turn") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   Inputs in;
   const int64_t rows = 3, parts = 4;
   States apart(rows * parts);
@@ -147,7 +147,7 @@ TEST_CASE("merge: ranges attended apart, an empty one among them, equal ranges i
 }
 
 TEST_CASE("attend: scores far apart do not overflow") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   Inputs in;
   for (float& x : in.q) x *= 1000;
   States states(1);

@@ -39,7 +39,7 @@ TEST_CASE("mla: agrees with the formula, whole, in chunks and token by token") {
   for (const MlaSequence& s : sequences()) {
     const auto expected = run_mla_ref(s);
     for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::detect_isa()) continue;
+      if (kernel.isa > hw::usable_isa()) continue;
       for (int64_t step : {s.total, int64_t(70), int64_t(17), int64_t(1)}) {
         INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
         REQUIRE(relative_distance(run_mla(s, kernel, 2, step), expected) < 1e-5);
@@ -49,7 +49,7 @@ TEST_CASE("mla: agrees with the formula, whole, in chunks and token by token") {
 }
 
 TEST_CASE("mla: the number of threads does not change a bit") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   for (const MlaSequence& s : sequences()) {
     for (int64_t step : {int64_t(1), int64_t(45), s.total}) {
       const auto one = run_mla(s, kernel, 1, step);
@@ -62,7 +62,7 @@ TEST_CASE("mla: both ways to compute it agree with the formula") {
   for (const MlaSequence& s : sequences()) {
     const auto expected = run_mla_ref(s);
     for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::detect_isa()) continue;
+      if (kernel.isa > hw::usable_isa()) continue;
       for (int64_t step : {s.total, int64_t(100)}) {
         INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
         for (MlaFunction path : {ops::mla_absorbed, ops::mla_expanded}) {
@@ -75,10 +75,10 @@ TEST_CASE("mla: both ways to compute it agree with the formula") {
 
 TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") {
   MlaSequence s = make_mla(shape(4, 128, 64, 128, 512), 300, 21);
-  const ops::f32::Kernel& f32_kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& f32_kernel = ops::f32::best_kernel(hw::usable_isa());
   for (quant::Format format : {quant::Format::bf16, quant::Format::q8_0, quant::Format::int4_64}) {
     for (const ops::MatmulKernel& kernel : ops::matmul_kernels()) {
-      if (kernel.isa > hw::detect_isa() || !kernel.refusal(format, 512, 128).empty()) continue;
+      if (kernel.isa > hw::usable_isa() || !kernel.refusal(format, 512, 128).empty()) continue;
       if (kernel.name == "ref") continue;
       INFO(quant::name(format) << ", " << kernel.name);
       PackedHeads k(s.k_b_numbers, 4, 512, 128, format, kernel);
@@ -111,7 +111,7 @@ TEST_CASE("mla: keys are expanded for many tokens, not for few") {
 
 TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
   const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1300, 12);
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   const auto expected = run_mla_ref(s);
   for (int64_t step : {s.total, int64_t(700)}) {
     const auto out = run_mla_path(s, kernel, 1, step, ops::mla_expanded);
@@ -122,7 +122,7 @@ TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
 
 TEST_CASE("mla: a long cache is split into key ranges") {
   const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1500, 9);
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   const auto expected = run_mla_ref(s);
   for (int64_t step : {int64_t(1), int64_t(400)}) {
     REQUIRE(relative_distance(run_mla(s, kernel, 3, step), expected) < 1e-5);

@@ -38,7 +38,7 @@ TEST_CASE("elementwise ops: strided views, several threads, nothing beyond the w
           hw::WorkerPool pool(threads);
           std::vector<float> y(size_t(tokens * y_stride), -7.0f);
           c.op({a.data(), a_stride, b.data(), b_stride, y.data(), y_stride, tokens, width,
-                &ops::f32::best_kernel(hw::detect_isa())},
+                &ops::f32::best_kernel(hw::usable_isa())},
                pool);
           for (int64_t t = 0; t < tokens; ++t) {
             for (int64_t i = 0; i < width; ++i) {

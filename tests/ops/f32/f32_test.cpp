@@ -20,7 +20,7 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 std::vector<const Kernel*> usable_kernels() {
   std::vector<const Kernel*> result;
   for (const Kernel& kernel : ops::f32::kernels()) {
-    if (kernel.isa <= hw::detect_isa()) result.push_back(&kernel);
+    if (kernel.isa <= hw::usable_isa()) result.push_back(&kernel);
   }
   return result;
 }

@@ -11,7 +11,7 @@ using ktx::hw::WorkerPool;
 namespace {
 
 const ops::MatmulKernel& best(Format format, int64_t rows, int64_t cols) {
-  return ops::best_matmul_kernel(ktx::hw::detect_isa(), format, rows, cols);
+  return ops::best_matmul_kernel(ktx::hw::usable_isa(), format, rows, cols);
 }
 
 /// A random matrix packed for the best kernel.

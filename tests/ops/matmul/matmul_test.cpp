@@ -16,7 +16,7 @@ namespace {
 std::vector<const ops::MatmulKernel*> usable_kernels() {
   std::vector<const ops::MatmulKernel*> usable;
   for (const auto& kernel : ops::matmul_kernels())
-    if (kernel.isa <= ktx::hw::detect_isa()) usable.push_back(&kernel);
+    if (kernel.isa <= ktx::hw::usable_isa()) usable.push_back(&kernel);
   return usable;
 }
 

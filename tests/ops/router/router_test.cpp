@@ -104,7 +104,7 @@ const std::vector<Layer>& layers() {
 TEST_CASE("router: sigmoid and softmax scores, bias for selection only") {
   for (const Layer& layer : layers()) {
     for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::detect_isa()) continue;
+      if (kernel.isa > hw::usable_isa()) continue;
       INFO(kernel.name << ", " << layer.params.experts << " experts");
       const Routing routing = run(layer, kernel, 2, layer.tokens);
       const auto k = size_t(layer.params.top_k);
@@ -128,7 +128,7 @@ TEST_CASE("router: sigmoid and softmax scores, bias for selection only") {
 TEST_CASE("router: steps and threads do not change a bit") {
   for (const Layer& layer : layers()) {
     for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::detect_isa()) continue;
+      if (kernel.isa > hw::usable_isa()) continue;
       const Routing whole = run(layer, kernel, 1, layer.tokens);
       for (int threads : {1, 2, 3, 5}) {
         const Routing other = run(layer, kernel, threads, threads == 1 ? 1 : 13);
@@ -141,7 +141,7 @@ TEST_CASE("router: steps and threads do not change a bit") {
 
 TEST_CASE("router: fewer experts than the checkpoint's are the first of them, normalised anew") {
   Layer layer = layers().front();
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::detect_isa());
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
   const Routing eight = run(layer, kernel, 1, 16);
   layer.params.top_k = 6;
   const Routing six = run(layer, kernel, 1, 16);
