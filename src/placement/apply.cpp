@@ -20,14 +20,10 @@ std::string list_devices(const hw::Machine& machine) {
   return out;
 }
 
-// The one place to open when memory can be bound to nodes: what this version can do on several.
-void check_several_nodes(const NumaPolicy& policy, const hw::Machine& machine,
-                         const std::string& where) {
-  if (machine.nodes.size() <= 1 || policy.kind == NumaKind::interleave) return;
-  throw_input("numa: " + to_string(policy) + ": this machine has " +
-                  std::to_string(machine.nodes.size()) +
-                  " NUMA nodes, over which this version can only interleave",
-              where, {"use numa: interleave"});
+// On one node all policies come to the same.
+NumaPolicy policy_of(const hw::Machine& machine) {
+  if (machine.nodes.size() == 1) return {NumaKind::node, machine.nodes.front().id};
+  return {NumaKind::first_touch};
 }
 
 }  // namespace
@@ -84,7 +80,7 @@ void apply_device(const Place& place, Decision& decision) {
   if (devices.size() > 1)
     throw_input("device: this version can't split a rule's modules over several devices, found " +
                     base::join(devices),
-                where, {"give one device, or one rule a device with its own layers:"});
+                where, {"give one device, or one rule a device with its own layers"});
   decision.device = devices.front();
 }
 
@@ -110,6 +106,7 @@ void apply_format(const Place& place, Decision& decision) {
 }
 
 void apply_numa(const Place& place, Decision& decision) {
+  decision.numa = policy_of(*decision.machine);
   if (!place.numa) return;
   const auto& [policy, where] = *place.numa;
   if (policy.kind == NumaKind::node) {
@@ -123,8 +120,14 @@ void apply_numa(const Place& place, Decision& decision) {
       throw_environment("numa: this machine has no NUMA node " + std::to_string(policy.node), where,
                         {"nodes of this machine: " + base::join(ids)});
   }
-  check_several_nodes(policy, *decision.machine, where);
-  decision.numa = policy;
+  if (decision.numa.kind == NumaKind::first_touch)
+    throw_input(
+        "numa: " + to_string(policy) +
+            ": this version does not place memory on NUMA nodes yet, and this machine has " +
+            std::to_string(decision.machine->nodes.size()),
+        where,
+        {"leave numa out: memory then lies on the node of the thread that touches it "
+         "first"});
 }
 
 void apply_spread(const Place& place, Decision&) {
@@ -201,7 +204,8 @@ void check_layers_have_experts(const ExpertsPerToken& experts, const graph::Mode
 
 void set_top_k(graph::Model& model, graph::Node& node, int count, const std::string& where) {
   if (auto* router = std::get_if<graph::RouterParams>(&node.params)) {
-    const int most = router->experts / std::max(1, router->groups) * router->top_groups;
+    const int most = std::min(router->experts / std::max(1, router->groups) * router->top_groups,
+                              graph::max_selected);
     if (count > most)
       throw_input(
           "experts_per_token: expected 1 to " + std::to_string(most) + ", found " +

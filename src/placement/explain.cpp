@@ -47,7 +47,7 @@ std::string layers_text(const std::vector<int>& layers) {
     shown.push_back(range);
     if (to_string(shown).size() > longest_layers - 8) break;
   }
-  shown.pop_back();
+  if (shown.size() > 1) shown.pop_back();  // one range is shown, however long
   return to_string(shown) + ",.. (" + std::to_string(layers.size()) + ")";
 }
 
@@ -219,11 +219,9 @@ std::string totals_section(const Plan& plan) {
   std::vector<Row> rows;
   for (const auto& [device, bytes] : sums.devices)
     rows.push_back({"weights on " + device, base::format_bytes(bytes)});
-  for (const auto& [node, bytes] : sums.nodes)
-    rows.push_back({"weights on NUMA node " + std::to_string(node), base::format_bytes(bytes)});
   rows.push_back({"KV cache", base::format_bytes(plan.cache_bytes) + " for " +
                                   plural(static_cast<size_t>(plan.cache_length), "token")});
-  rows.push_back({"activations", base::format_bytes(plan.scratch_bytes) + " for steps of " +
+  rows.push_back({"activations", base::format_bytes(plan.activation_bytes) + " for steps of " +
                                      plural(static_cast<size_t>(plan.prefill_chunk), "token")});
   rows.push_back({"memory", base::format_bytes(sums.memory) + " of " +
                                 base::format_bytes(plan.machine.memory_bytes())});

@@ -19,7 +19,8 @@ std::string explain(const Plan& plan);
 ///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "bytes",
 ///    "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path", "reason"}],
 ///    "totals"}
-/// Sizes are bytes; bandwidths bytes/s; unknown ones null.
+/// numa: where memory really lies, "node:0" or "first touch". Sizes are bytes; bandwidths bytes/s;
+/// unknown ones null.
 Json to_json(const Plan& plan);
 
 }  // namespace ktx::placement

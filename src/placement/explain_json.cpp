@@ -77,10 +77,8 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
 
 Json totals_json(const Plan& plan) {
   const auto sums = totals(plan);
-  Json devices = Json::object(), nodes = Json::array(), experts = Json::array();
+  Json devices = Json::object(), experts = Json::array();
   for (const auto& [name, bytes] : sums.devices) devices[name] = bytes;
-  for (const auto& [id, bytes] : sums.nodes)
-    nodes.push_back({{"node", id}, {"weight_bytes", bytes}});
   for (const auto& use : sums.experts)
     experts.push_back({{"per_token", use.per_token},
                        {"experts", use.experts},
@@ -89,10 +87,9 @@ Json totals_json(const Plan& plan) {
           {"cache_length", plan.cache_length},
           {"cache_bytes", plan.cache_bytes},
           {"prefill_chunk", plan.prefill_chunk},
-          {"activation_bytes", plan.scratch_bytes},
+          {"activation_bytes", plan.activation_bytes},
           {"memory_bytes", sums.memory},
           {"devices", std::move(devices)},
-          {"nodes", std::move(nodes)},
           {"experts_per_token", std::move(experts)},
           {"bytes_per_token", sums.bytes_per_token},
           {"threads", plan.threads},

@@ -15,7 +15,7 @@ using base::Yaml;
 
 namespace {
 
-// constexpr tables of std::string_view rows: `Given` values are made where they are parsed.
+// Each row of a table: keyword, type of its value, documentation, parser, effect.
 constexpr std::array match_table{
     MatchKeyword{"name", "pattern", "PCRE2 pattern, searched anywhere in the module's path.",
                  [](const Yaml& v, Match& m) {
@@ -58,8 +58,9 @@ constexpr std::array place_table{
         apply_format},
     PlaceKeyword{
         "numa", "replicate | shard | interleave | node:N",
-        "Where weights lie on a machine of several NUMA nodes. Default: interleave. On a "
-        "machine of one node all are equal; on larger ones this version can only interleave.",
+        "Where weights lie on a machine of several NUMA nodes. On a machine of one node all are "
+        "equal. On several, this version does not place memory yet and refuses the key while "
+        "planning; without it, memory lies on the node of the thread that touches it first.",
         [](const Yaml& v, Place& p) {
           p.numa = {parse_numa(v), v.where};
         },

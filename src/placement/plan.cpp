@@ -5,6 +5,8 @@ namespace ktx::placement {
 
 std::string to_string(const NumaPolicy& policy) {
   switch (policy.kind) {
+    case NumaKind::first_touch:
+      return "first touch";
     case NumaKind::replicate:
       return "replicate";
     case NumaKind::shard:

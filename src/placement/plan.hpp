@@ -12,10 +12,11 @@
 
 namespace ktx::placement {
 
-enum class NumaKind : uint8_t { replicate, shard, interleave, node };
+/// first_touch: a page lies on the node of the thread that writes it first; no rule asks for it.
+enum class NumaKind : uint8_t { first_touch, replicate, shard, interleave, node };
 
 struct NumaPolicy {
-  NumaKind kind = NumaKind::interleave;
+  NumaKind kind = NumaKind::first_touch;
   int node = 0;  // kind == node
 
   bool operator==(const NumaPolicy&) const = default;
@@ -43,7 +44,7 @@ struct PlannedModule {
   int module = -1;     // index into Plan::model.modules
   std::string device;  // "cpu"
   KernelPick decode, prefill;
-  NumaPolicy numa;
+  NumaPolicy numa;  // where the weights really lie: on a machine of one node, that node
   std::string rule_name, rule_where;  // the rule that decided: name and file:line
   std::vector<PlannedWeight> weights;
   std::string note;  // what of the rule's format does not apply here, and why; mostly empty
@@ -68,8 +69,10 @@ struct Plan {
   int64_t cache_length = 0;            // tokens a session can hold
   int64_t prefill_chunk = 0;           // tokens run at once at most
   uint64_t cache_bytes = 0;            // KV cache of one session
-  uint64_t scratch_bytes = 0;          // activations of one step
-  double predicted_decode = 0;         // tokens/s by the machine's read bandwidth; 0: not known
+  /// The values between the ops of one step. Left out: the kernels' own scratch, rope tables, the
+  /// tokenizer and the program.
+  uint64_t activation_bytes = 0;
+  double predicted_decode = 0;  // tokens/s by the machine's read bandwidth; 0: not known
 
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;

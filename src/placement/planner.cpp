@@ -17,10 +17,19 @@ namespace ktx::placement {
 
 namespace {
 
+// Far beyond any use, and small enough that no sum of sizes overflows.
+constexpr int64_t most_threads = 4096, most_cache_length = 1 << 24, most_prefill_chunk = 1 << 16;
+
+void check_option(const char* name, int64_t value, int64_t most) {
+  if (value < 1 || value > most)
+    throw_input(std::string(name) + ": expected 1 to " + std::to_string(most) + ", found " +
+                std::to_string(value));
+}
+
 void check_options(const PlanOptions& options) {
-  if (options.threads < 1) throw_input("threads: expected at least 1");
-  if (options.cache_length < 1) throw_input("cache length: expected at least 1 token");
-  if (options.prefill_chunk < 1) throw_input("prefill chunk: expected at least 1 token");
+  check_option("threads", options.threads, most_threads);
+  check_option("cache length", options.cache_length, most_cache_length);
+  check_option("prefill chunk", options.prefill_chunk, most_prefill_chunk);
 }
 
 void set_experts_per_token(const Rules& rules, const PlanOptions& options, graph::Model& model) {
@@ -40,7 +49,8 @@ void decide(const Place& place, Decision& decision) {
 }
 
 // What may differ between the phases is the kernel alone: one copy of the weights serves both.
-OpChoice phase_kernel(const std::optional<Place>& place, const Decision& both, const char* phase) {
+OpChoice phase_kernel(const std::optional<Place>& place, const Place& base, const Decision& both,
+                      const char* phase) {
   if (!place) return both.kernel;
   Decision decision = both;
   decide(*place, decision);
@@ -54,9 +64,10 @@ OpChoice phase_kernel(const std::optional<Place>& place, const Decision& both, c
     throw_input(start + "device " + decision.device + " differs from " + both.device +
                     " of place: this version runs both phases of a module on one device",
                 place->devices->where);
-  if (place->numa && !(decision.numa == both.numa))
-    throw_input(start + "numa " + to_string(decision.numa) + " differs from " +
-                    to_string(both.numa) + " of place: weights are stored once, for both phases",
+  if (place->numa && (!base.numa || !(place->numa->value == base.numa->value)))
+    throw_input(start +
+                    "the numa policy can't differ from that of place: weights are stored once, for "
+                    "both phases",
                 place->numa->where, {"give numa in place"});
   return decision.kernel;
 }
@@ -76,8 +87,8 @@ PlannedModule plan_module(const Rule& rule, const graph::Module& module,
                           const hw::Machine& machine) {
   Decision decision{.machine = &machine, .module = &module, .op = op_of(module)};
   decide(rule.place, decision);
-  const auto decode = phase_kernel(rule.decode, decision, "decode");
-  const auto prefill = phase_kernel(rule.prefill, decision, "prefill");
+  const auto decode = phase_kernel(rule.decode, rule.place, decision, "decode");
+  const auto prefill = phase_kernel(rule.prefill, rule.place, decision, "prefill");
   const auto formats = choose_formats(decision);
 
   PlannedModule planned;
@@ -129,13 +140,25 @@ void sum_up_rules(const Rules& rules, Plan& plan) {
   }
 }
 
+uint64_t cache_bytes(const Plan& plan) {
+  uint64_t sum = 0;
+  const uint64_t token_bytes = sizeof(float) * static_cast<uint64_t>(plan.cache_length);
+  for (const int64_t width : plan.model.info.cache_width) {
+    uint64_t bytes = 0;
+    if (width < 0 || __builtin_mul_overflow(static_cast<uint64_t>(width), token_bytes, &bytes) ||
+        __builtin_add_overflow(sum, bytes, &sum))
+      throw_input("cache length: a KV cache of " + std::to_string(plan.cache_length) +
+                  " tokens has more bytes than 64 bits can count, at " + std::to_string(width) +
+                  " numbers a token in one layer");
+  }
+  return sum;
+}
+
 void sum_up_memory(Plan& plan) {
   constexpr uint64_t number = sizeof(float);
-  for (const int64_t width : plan.model.info.cache_width)
-    plan.cache_bytes +=
-        static_cast<uint64_t>(width) * number * static_cast<uint64_t>(plan.cache_length);
+  plan.cache_bytes = cache_bytes(plan);
   if (!plan.model.graph.nodes.empty())
-    plan.scratch_bytes =
+    plan.activation_bytes =
         static_cast<uint64_t>(
             graph::layout_values(plan.model.graph, plan.prefill_chunk, graph::max_logit_rows)
                 .size) *
@@ -153,7 +176,7 @@ void sum_up_memory(Plan& plan) {
 
 void check_memory(const Plan& plan) {
   const uint64_t memory = plan.machine.memory_bytes();
-  const uint64_t needed = plan.weight_bytes() + plan.cache_bytes + plan.scratch_bytes;
+  const uint64_t needed = plan.weight_bytes() + plan.cache_bytes + plan.activation_bytes;
   if (memory == 0 || needed <= memory) return;
   throw_environment(
       "the plan needs " + base::format_bytes(needed) + " of memory, this machine has " +
@@ -161,7 +184,7 @@ void check_memory(const Plan& plan) {
       plan.rules_file,
       {"weights " + base::format_bytes(plan.weight_bytes()) + ", KV cache of " +
            std::to_string(plan.cache_length) + " tokens " + base::format_bytes(plan.cache_bytes) +
-           ", activations " + base::format_bytes(plan.scratch_bytes),
+           ", activations " + base::format_bytes(plan.activation_bytes),
        plan.cache_bytes > plan.weight_bytes()
            ? "a shorter cache (--cache-length) would help most"
            : "a smaller format for the largest modules would help, e.g. int4/64 for the routed "

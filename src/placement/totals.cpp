@@ -7,25 +7,6 @@ namespace ktx::placement {
 
 namespace {
 
-void add_to_nodes(const PlannedModule& planned, std::vector<std::pair<int, uint64_t>>& nodes) {
-  const auto count = static_cast<uint64_t>(nodes.size());
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    auto& [id, bytes] = nodes[i];
-    switch (planned.numa.kind) {
-      case NumaKind::replicate:
-        bytes += planned.bytes;
-        break;
-      case NumaKind::node:
-        bytes += id == planned.numa.node ? planned.bytes : 0;
-        break;
-      case NumaKind::shard:
-      case NumaKind::interleave:
-        bytes += planned.bytes / count + (i < planned.bytes % count ? 1 : 0);
-        break;
-    }
-  }
-}
-
 void add_expert_use(const graph::Node& node, std::vector<ExpertUse>& uses) {
   const auto* moe = std::get_if<graph::MoeParams>(&node.params);
   if (moe == nullptr) return;
@@ -51,7 +32,6 @@ std::vector<LayerRange> ranges_of(const std::vector<int>& layers) {
 
 Totals totals(const Plan& plan) {
   Totals sums;
-  for (const auto& node : plan.machine.nodes) sums.nodes.emplace_back(node.id, 0);
   for (const auto& planned : plan.modules) {
     const auto found = std::find_if(sums.devices.begin(), sums.devices.end(),
                                     [&](const auto& d) { return d.first == planned.device; });
@@ -59,11 +39,10 @@ Totals totals(const Plan& plan) {
       sums.devices.emplace_back(planned.device, planned.bytes);
     else
       found->second += planned.bytes;
-    add_to_nodes(planned, sums.nodes);
     sums.weights += planned.bytes;
     sums.bytes_per_token += planned.bytes_per_token;
   }
-  sums.memory = sums.weights + plan.cache_bytes + plan.scratch_bytes;
+  sums.memory = sums.weights + plan.cache_bytes + plan.activation_bytes;
   for (const auto& node : plan.model.graph.nodes) add_expert_use(node, sums.experts);
   return sums;
 }

@@ -7,6 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/device/devices.hpp"
 #include "core/graph/module.hpp"
 #include "ops/kernels.hpp"
 
@@ -57,8 +58,7 @@ LayerRange parse_range(std::string_view text, const Yaml& value, std::string_vie
 }
 
 void check_device(const std::string& device, const std::string& where) {
-  const bool cuda = device.rfind("cuda:", 0) == 0 && digits(device.substr(5), 1023);
-  if (device == "cpu" || cuda) return;
+  if (device::parse_device(device)) return;
   throw_input("unknown device '" + device + "'", where,
               base::suggestions(device, {"cpu", "cuda:0", "cuda:1"}, "devices"));
 }
@@ -76,9 +76,8 @@ std::string device_kind(std::string_view device) {
 }
 
 int device_number(std::string_view device) {
-  const size_t colon = device.find(':');
-  if (colon == std::string_view::npos) return 0;
-  return digits(device.substr(colon + 1), 1023).value_or(0);
+  const auto name = device::parse_device(device);
+  return name ? name->index : 0;
 }
 
 std::vector<LayerRange> parse_layers(const Yaml& value, std::string_view what) {

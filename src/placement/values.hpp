@@ -41,7 +41,7 @@ ResidentExperts parse_experts(const base::Yaml& value);
 /// 6, or {default: 8, layers: {3-20: 6}}
 ExpertsPerToken parse_experts_per_token(const base::Yaml& value);
 
-/// The kind of a device name: "cuda" of "cuda:0"; and its number, 0 when it has none.
+/// The kind of a device name: "cuda" of "cuda:0"; and its number, 0 without one.
 std::string device_kind(std::string_view device);
 int device_number(std::string_view device);
 

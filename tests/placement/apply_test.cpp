@@ -80,13 +80,13 @@ TEST_CASE("NUMA policies") {
   CHECK(error_with(head, "numa: 'node:3'", sample::machine(hw::Isa::avx2, 2)) ==
         "r.yaml:3:54: numa: this machine has no NUMA node 3\n"
         "  note: nodes of this machine: node:0, node:1");
-  CHECK(error_with(head, "numa: interleave", sample::machine(hw::Isa::avx2, 2)).empty());
-  for (const char* policy : {"replicate", "shard", "node:1"})
+  for (const char* policy : {"replicate", "shard", "interleave", "node:1"})
     CHECK(error_with(head, "numa: '" + std::string(policy) + "'",
                      sample::machine(hw::Isa::avx2, 2)) ==
           "r.yaml:3:54: numa: " + std::string(policy) +
-              ": this machine has 2 NUMA nodes, over which this version can only interleave\n"
-              "  note: use numa: interleave");
+              ": this version does not place memory on NUMA nodes yet, and this machine has 2\n"
+              "  note: leave numa out: memory then lies on the node of the thread that touches it "
+              "first");
 }
 
 TEST_CASE("what the machine must have") {
@@ -130,6 +130,11 @@ TEST_CASE("experts a token that the model can't give") {
   CHECK(experts_error("17") ==
         "r.yaml:2:28: experts_per_token: expected 1 to 16, found 17\n"
         "  note: layer 1 has 32 routed experts in 8 groups, of which a token uses 4");
+  sample::DeepSeek wide;
+  wide.experts = 2048;
+  wide.groups = wide.top_groups = 1;
+  CHECK(experts_error("1024", wide).empty());
+  CHECK(experts_error("1025", wide).find("expected 1 to 1024, found 1025") != std::string::npos);
   CHECK(experts_error("{layers: {0: 4}}") ==
         "r.yaml:2:38: experts_per_token: no layer of 0 has routed experts\n"
         "  note: layers with routed experts: 1-3");

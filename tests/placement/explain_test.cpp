@@ -18,6 +18,26 @@ TEST_CASE("explain prints the plan as the golden files have it") {
   }
 }
 
+TEST_CASE("many layers are cut short, after at least one range") {
+  const auto row = [](const std::vector<int>& layers) {
+    Plan plan = sample::plain_plan();
+    const PlannedModule first = plan.modules.front();
+    const graph::Module module = plan.model.modules[static_cast<size_t>(first.module)];
+    plan.modules.clear();
+    plan.model.modules.clear();
+    for (const int layer : layers) {
+      plan.model.modules.push_back(module);
+      plan.model.modules.back().layer = layer;
+      plan.modules.push_back(first);
+      plan.modules.back().module = static_cast<int>(plan.modules.size()) - 1;
+    }
+    return explain(plan);
+  };
+  CHECK(row({1, 3, 5, 7, 9, 11, 13, 15, 17}).find("  1,3,5,7,9,11,.. (9)  ") != std::string::npos);
+  CHECK(row({100000, 100001, 100002, 200000, 200002}).find("  100000-100002,.. (5)  ") !=
+        std::string::npos);
+}
+
 TEST_CASE("equal layers fold to one line, however many") {
   sample::DeepSeek shape = sample::full_size();
   const auto plan = make_plan(

@@ -8,40 +8,22 @@
 using namespace ktx;
 using namespace ktx::placement;
 
-TEST_CASE("totals by device, NUMA node and experts a token") {
+TEST_CASE("totals by device and experts a token") {
   const auto rules = sample::rules(
       "ktx: 1\nmodel: {experts_per_token: {default: 8, layers: {2: 6}}}\n"
       "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
   const auto plan = make_plan(rules, sample::deepseek(), sample::machine(hw::Isa::scalar, 2), {});
   const auto sums = totals(plan);
   CHECK(sums.weights == plan.weight_bytes());
-  CHECK(sums.memory == sums.weights + plan.cache_bytes + plan.scratch_bytes);
+  CHECK(sums.memory == sums.weights + plan.cache_bytes + plan.activation_bytes);
   REQUIRE(sums.devices.size() == 1);
   CHECK(sums.devices[0] == std::pair<std::string, uint64_t>("cpu", sums.weights));
-  REQUIRE(sums.nodes.size() == 2);
-  CHECK(sums.nodes[0].second + sums.nodes[1].second == sums.weights);
-  CHECK(sums.nodes[0].second - sums.nodes[1].second <= plan.modules.size());
   REQUIRE(sums.experts.size() == 2);
   CHECK(sums.experts[0].per_token == 8);
   CHECK(sums.experts[0].layers == std::vector<int>{1, 3});
   CHECK(sums.experts[1].per_token == 6);
   CHECK(sums.experts[1].layers == std::vector<int>{2});
   CHECK(sums.bytes_per_token < sums.weights);
-}
-
-TEST_CASE("replicated weights count on every node, bound ones on theirs") {
-  Plan plan;
-  plan.machine = sample::machine(hw::Isa::scalar, 3);
-  plan.modules.resize(3);
-  for (auto& planned : plan.modules) {
-    planned.device = "cpu";
-    planned.bytes = 30;
-  }
-  plan.modules[0].numa = {NumaKind::replicate};
-  plan.modules[1].numa = {NumaKind::node, 2};
-  plan.modules[2].numa = {NumaKind::shard};
-  const auto sums = totals(plan);
-  CHECK(sums.nodes == std::vector<std::pair<int, uint64_t>>{{0, 40}, {1, 40}, {2, 70}});
 }
 
 TEST_CASE("numbers fold to ranges") {

@@ -47,6 +47,11 @@ TEST_CASE("values: devices") {
         std::vector<std::string>{"cuda:0", "cuda:1"});
   CHECK(device_kind("cuda:1") == "cuda");
   CHECK(device_number("cuda:1") == 1);
+  CHECK(parse_devices(value("'cuda:9999'")).size() == 1);
+  CHECK(device_number("cuda:9999") == 9999);
+  CHECK(error_of([] {
+          parse_devices(value("'cuda:10000'"));
+        }).find("unknown device 'cuda:10000'") != std::string::npos);
   CHECK(device_kind("cpu") == "cpu");
   CHECK(device_number("cpu") == 0);
   CHECK(error_of([] { parse_devices(value("cuda0")); }) ==
