@@ -15,14 +15,14 @@ const ops::f32::Kernel* inner_loops(const placement::KernelPick& pick) {
   return kernel;
 }
 
-// One matrix a head. The products inside attention use the best kernels that the machine and the
-// attention kernel's own level allow.
+// One matrix a head. The products inside attention use the best matmul kernels of the level that
+// the plan's attention kernel asks for; f32 loops exist up to AVX-512, so that one stands for all
+// above.
 std::vector<ops::PackedMatrix> head_matrices(const CommandContext& c, const graph::Node& node,
                                              std::string_view role) {
   const auto& weight = c.weights->get(node.module, role);
-  const auto* planned = c.plan->find(node.module);
-  const auto isa =
-      inner_loops(planned->decode)->isa == hw::Isa::scalar ? hw::Isa::scalar : c.plan->machine.isa;
+  const auto level = inner_loops(c.plan->find(node.module)->decode)->isa;
+  const auto isa = level == hw::Isa::avx512 ? c.plan->machine.isa : level;
   const auto& kernel = ops::best_matmul_kernel(isa, weight.format, weight.rows, weight.cols);
   std::vector<ops::PackedMatrix> heads;
   for (int64_t head = 0; head < weight.count; ++head)

@@ -3,6 +3,10 @@
 
 #include <chrono>
 
+#include "core/base/error.hpp"
+#include "core/base/log.hpp"
+#include "core/base/text.hpp"
+#include "engine/source.hpp"
 #include "engine/state.hpp"
 #include "loader/checkpoint.hpp"
 
@@ -10,21 +14,37 @@ namespace ktx {
 
 namespace {
 
-// The CPUs of the plan's machine in the order in which workers take them: one hardware thread of
-// each core first (NumaNode::cpus is ordered so).
-std::vector<int> worker_cpus(const hw::Machine& machine) {
+// The CPUs that workers are pinned to: those of the plan's machine if that is this box, one
+// hardware thread of each core first (NumaNode::cpus is ordered so). A plan for another box runs
+// here when this one has the instructions it uses; its CPU numbers mean nothing here.
+std::vector<int> worker_cpus(const Plan& plan) {
+  const auto& machine = plan.details().machine;
   std::vector<int> cpus;
-  for (const auto& node : machine.nodes)
-    cpus.insert(cpus.end(), node.cpus.begin(), node.cpus.end());
+  if (plan.options().machine.empty()) {
+    for (const auto& node : machine.nodes)
+      cpus.insert(cpus.end(), node.cpus.begin(), node.cpus.end());
+    return cpus;
+  }
+  const auto here = hw::usable_isa();
+  if (machine.isa > here)
+    throw_environment("the plan is for a machine with " + std::string(hw::name(machine.isa)) +
+                          ", this one has " + std::string(hw::name(here)),
+                      plan.options().machine.string());
   return cpus;
+}
+
+// The checkpoint as planning opened it; a header alone can't be loaded, so then the whole is
+// opened.
+std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
+  if (plan.source() && !plan.options().header_only) return plan.source();
+  return loader::open_checkpoint(plan.options().model);
 }
 
 }  // namespace
 
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
-    : plan(p), pool(p.details().threads, worker_cpus(p.details().machine)) {
+    : plan(p), source(whole_source(p)), pool(p.details().threads, worker_cpus(p)) {
   const auto start = std::chrono::steady_clock::now();
-  const auto source = loader::open_checkpoint(p.options().model, {});
   weights = std::make_unique<Weights>(
       p.details(), *source, pool, [&](const std::string& module, uint64_t done, uint64_t total) {
         if (options.progress) options.progress({module, done, total});
@@ -33,6 +53,9 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
+  base::log(LogLevel::info, "read " + base::format_bytes(report.source_bytes) + ", packed into " +
+                                base::format_bytes(report.weight_bytes) + " in " +
+                                std::to_string(report.seconds) + " s");
 }
 
 Engine::Engine(const Plan& plan, const LoadOptions& options)
@@ -43,7 +66,7 @@ const Plan& Engine::plan() const noexcept {
 }
 const Tokenizer& Engine::tokenizer() const {
   std::call_once(state_->tokenizer_opened,
-                 [this] { state_->tokenizer = Tokenizer::open(plan().options().model); });
+                 [this] { state_->tokenizer = engine::tokenizer_of(*state_->source); });
   return *state_->tokenizer;
 }
 const LoadReport& Engine::load_report() const noexcept {

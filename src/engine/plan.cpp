@@ -31,8 +31,10 @@ hw::Machine machine_for(const PlanOptions& options) {
 
 }  // namespace
 
-Plan::Plan(std::shared_ptr<const placement::Plan> plan, PlanOptions options)
-    : plan_(std::move(plan)), options_(std::move(options)) {}
+Plan::Plan(std::shared_ptr<const placement::Plan> plan,
+           std::shared_ptr<const loader::TensorSource> source, PlanOptions options)
+    : plan_(std::move(plan)), source_(std::move(source)), options_(std::move(options)) {
+}
 
 std::string Plan::text() const {
   return placement::explain(*plan_);
@@ -54,7 +56,8 @@ double Plan::read_bandwidth() const noexcept {
 
 Plan make_plan(const PlanOptions& options) {
   const auto rules = placement::read_rules(options.rules);
-  const auto source = loader::open_checkpoint(options.model, {.header_only = options.header_only});
+  std::shared_ptr<const loader::TensorSource> source =
+      loader::open_checkpoint(options.model, {.header_only = options.header_only});
   auto model = engine::build_model(*source);
   auto machine = machine_for(options);
 
@@ -67,7 +70,7 @@ Plan make_plan(const PlanOptions& options) {
                                 ? std::min(model.info.context, default_cache_length)
                                 : default_cache_length;
   auto plan = placement::make_plan(rules, std::move(model), std::move(machine), settings);
-  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), options);
+  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source), options);
 }
 
 std::string rules_reference() {

@@ -28,14 +28,7 @@ struct Session::State {
   int64_t position() const { return static_cast<int64_t>(tokens.size()); }
 
   void check(std::span<const int32_t> ids) const;
-  bool run(std::span<const int32_t> ids, const OnRows& on_rows);
-  const float* run_for_logits(std::span<const int32_t> ids);
-  engine::Step step(std::span<const int32_t> ids) {
-    return {.ids = ids.data(),
-            .tokens = static_cast<int64_t>(ids.size()),
-            .past = position(),
-            .cache = &cache};
-  }
+  bool run(std::span<const int32_t> ids, int64_t first_wanted, const OnRows& on_rows);
 };
 
 void Session::State::check(std::span<const int32_t> ids) const {
@@ -54,37 +47,30 @@ void Session::State::check(std::span<const int32_t> ids) const {
   throw_input(std::move(message), {}, {"give a larger cache length, or a shorter prompt"});
 }
 
-// Runs all ids in chunks and hands out the logits of every row; false when cancelled.
-bool Session::State::run(std::span<const int32_t> ids, const OnRows& on_rows) {
+// Runs ids in chunks, each under the engine's lock, and hands out the logits of all rows from
+// first_wanted on while it holds the lock; false when cancelled.
+bool Session::State::run(std::span<const int32_t> ids, int64_t first_wanted,
+                         const OnRows& on_rows) {
   auto& executor = *engine->executor;
-  int64_t first = 0;
+  int64_t first = 0;  // of the chunk, in ids
   while (!ids.empty()) {
     const auto chunk = ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
-    const auto now = step(chunk);
-    if (!executor.run(now, cancelled)) return false;
-    for (int64_t row = 0; on_rows && row < now.tokens; row += graph::max_logit_rows) {
-      const int64_t rows = std::min(graph::max_logit_rows, now.tokens - row);
-      on_rows(first + row, rows, executor.logits(now, row, rows));
-    }
+    const std::lock_guard lock(engine->running);
+    const engine::Step step{.ids = chunk.data(),
+                            .tokens = static_cast<int64_t>(chunk.size()),
+                            .past = position(),
+                            .cache = &cache};
+    if (!executor.run(step, cancelled)) return false;
     tokens.insert(tokens.end(), chunk.begin(), chunk.end());
-    first += now.tokens;
+    for (int64_t row = std::max<int64_t>(0, first_wanted - first); row < step.tokens;
+         row += graph::max_logit_rows) {
+      const int64_t rows = std::min(graph::max_logit_rows, step.tokens - row);
+      on_rows(first + row, rows, executor.logits(step, row, rows));
+    }
+    first += step.tokens;
     ids = ids.subspan(chunk.size());
   }
   return true;
-}
-
-// Runs all ids; the logits after the last, or nullptr when cancelled.
-const float* Session::State::run_for_logits(std::span<const int32_t> ids) {
-  auto& executor = *engine->executor;
-  while (!ids.empty()) {
-    const auto chunk = ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
-    const auto now = step(chunk);
-    if (!executor.run(now, cancelled)) return nullptr;
-    tokens.insert(tokens.end(), chunk.begin(), chunk.end());
-    ids = ids.subspan(chunk.size());
-    if (ids.empty()) return executor.logits(now, now.tokens - 1, 1);
-  }
-  return nullptr;
 }
 
 Session::Session(Engine& engine) : state_(std::make_unique<State>(engine.share_state())) {}
@@ -92,22 +78,6 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 
 namespace {
-
-// Forgets a cancel that has been obeyed, whichever way the run ends.
-struct ClearOnExit {
-  std::atomic<bool>& flag;
-  ~ClearOnExit() { flag.store(false, std::memory_order_relaxed); }
-};
-
-text::SamplerOptions sampler_options(const Sampling& s) {
-  return {.temperature = s.temperature,
-          .top_k = s.top_k,
-          .top_p = s.top_p,
-          .min_p = s.min_p,
-          .repetition_penalty = s.repetition_penalty,
-          .repetition_window = s.repetition_window,
-          .seed = s.seed};
-}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -119,54 +89,57 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
                              const std::function<bool(int32_t)>& on_token) {
   auto& s = *state_;
   s.check(prompt);
-  text::Sampler sampler(sampler_options(options.sampling));
-  const std::lock_guard lock(s.engine->running);
-  const ClearOnExit clear{s.cancelled};
+  text::Sampler sampler(options.sampling);
+  s.cancelled.store(false, std::memory_order_relaxed);
+  const auto vocab = static_cast<size_t>(s.engine->executor->vocab());
+  int32_t next = 0;
+  const auto run = [&](std::span<const int32_t> ids) {
+    return s.run(ids, static_cast<int64_t>(ids.size()) - 1,
+                 [&](int64_t, int64_t, const float* logits) {
+                   next = sampler.sample({logits, vocab}, s.tokens);
+                 });
+  };
 
   Generation out;
   auto start = Clock::now();
   const int64_t before = s.position();
-  const float* logits = s.run_for_logits(prompt);
+  bool running = run(prompt);
   out.prefill_tokens = s.position() - before;
   out.prefill_seconds = seconds_since(start);
 
   start = Clock::now();
-  const auto vocab = static_cast<size_t>(s.engine->executor->vocab());
+  const auto full = [&] {  // nothing more is asked for
+    return options.max_new_tokens >= 0 &&
+           static_cast<int64_t>(out.ids.size()) >= options.max_new_tokens;
+  };
   const auto& stops = options.stop_ids;
-  for (;;) {
-    if (logits == nullptr) {
-      out.reason = StopReason::cancelled;
-      break;
-    }
-    if (static_cast<int64_t>(out.ids.size()) >= options.max_new_tokens) break;
-    const int32_t id = sampler.sample({logits, vocab}, s.tokens);
-    if (std::find(stops.begin(), stops.end(), id) != stops.end()) {
+  out.reason = StopReason::max_new_tokens;
+  while (running && !full()) {
+    if (std::find(stops.begin(), stops.end(), next) != stops.end()) {
       out.reason = StopReason::stop_id;
       break;
     }
-    out.ids.push_back(id);
-    if ((on_token && !on_token(id)) || s.cancelled.load(std::memory_order_relaxed)) {
-      out.reason = StopReason::cancelled;
-      break;
-    }
-    if (static_cast<int64_t>(out.ids.size()) >= options.max_new_tokens) break;
+    out.ids.push_back(next);
+    if (on_token && !on_token(next)) running = false;
+    if (!running || full()) break;
     if (s.position() >= s.cache.capacity()) {
       out.reason = StopReason::cache_full;
       break;
     }
-    logits = s.run_for_logits({&id, 1});
-    if (logits != nullptr) ++out.decode_tokens;
+    const int32_t id = next;
+    running = run({&id, 1});
+    out.decode_tokens += running ? 1 : 0;
   }
+  if (!running) out.reason = StopReason::cancelled;
   out.decode_seconds = seconds_since(start);
   return out;
 }
 
-void Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
+bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
   auto& s = *state_;
   s.check(tokens);
-  const std::lock_guard lock(s.engine->running);
-  const ClearOnExit clear{s.cancelled};
-  s.run(tokens, on_rows);
+  s.cancelled.store(false, std::memory_order_relaxed);
+  return s.run(tokens, 0, on_rows);
 }
 
 void Session::cancel() noexcept {

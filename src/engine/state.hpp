@@ -9,6 +9,7 @@
 #include "engine/executor.hpp"
 #include "engine/weights.hpp"
 #include "ktx/engine.hpp"
+#include "loader/checkpoint.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::engine {
@@ -17,6 +18,7 @@ struct EngineState {
   EngineState(const Plan& p, const LoadOptions& options);
 
   Plan plan;
+  std::shared_ptr<const loader::TensorSource> source;
   std::once_flag tokenizer_opened;
   std::optional<Tokenizer> tokenizer;
   LoadReport report;

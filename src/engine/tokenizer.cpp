@@ -1,9 +1,12 @@
 // ktx::Tokenizer and ktx::TextStream over src/text.
 #include "ktx/tokenizer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
+#include "engine/source.hpp"
 #include "loader/checkpoint.hpp"
 #include "text/chat.hpp"
 #include "text/detokenizer.hpp"
@@ -14,6 +17,7 @@ namespace ktx {
 struct Tokenizer::State {
   text::Tokenizer tokenizer;
   std::optional<text::ChatFormat> chat;
+  std::vector<int32_t> stop_ids;
 };
 
 struct TextStream::State {
@@ -21,16 +25,49 @@ struct TextStream::State {
   text::Detokenizer detokenizer;
 };
 
+namespace {
+
+// generation_config.json may name further tokens that end a generation: one id or a list.
+void add_stop_ids(const Json& generation_config, std::vector<int32_t>& ids) {
+  if (!generation_config.is_object() || !generation_config.contains("eos_token_id")) return;
+  const auto& eos = generation_config.at("eos_token_id");
+  for (const auto& id : eos.is_array() ? eos : Json::array({eos}))
+    if (id.is_number_integer() && std::find(ids.begin(), ids.end(), id) == ids.end())
+      ids.push_back(id.get<int32_t>());
+}
+
+Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_config) {
+  auto chat = text::detect_chat_format(tokenizer);
+  auto stop_ids = tokenizer.stop_ids();
+  add_stop_ids(generation_config, stop_ids);
+  return Tokenizer(std::make_shared<const Tokenizer::State>(
+      Tokenizer::State{std::move(tokenizer), std::move(chat), std::move(stop_ids)}));
+}
+
+text::Tokenizer from_json(const Json& tokenizer, const Json& config,
+                          const std::filesystem::path& folder) {
+  return text::Tokenizer::from_tokenizer_json(tokenizer, config.is_null() ? nullptr : &config,
+                                              (folder / "tokenizer.json").string());
+}
+
+}  // namespace
+
 Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   const auto files = loader::read_tokenizer_files(path);
-  auto tokenizer = files.gguf.is_null()
-                       ? text::Tokenizer::from_tokenizer_json(
-                             files.tokenizer,
-                             files.tokenizer_config.is_null() ? nullptr : &files.tokenizer_config,
-                             (path / "tokenizer.json").string())
-                       : text::Tokenizer::from_gguf(files.gguf, path.string());
-  auto chat = text::detect_chat_format(tokenizer);
-  return Tokenizer(std::make_shared<const State>(State{std::move(tokenizer), std::move(chat)}));
+  return make_tokenizer(files.gguf.is_null()
+                            ? from_json(files.tokenizer, files.tokenizer_config, path)
+                            : text::Tokenizer::from_gguf(files.gguf, path.string()),
+                        files.generation_config);
+}
+
+Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
+  if (source.kind() == loader::CheckpointKind::gguf)
+    return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {});
+  if (source.tokenizer().is_null())
+    throw_input("expected a directory with a tokenizer.json, found none in it",
+                source.path().string());
+  return make_tokenizer(from_json(source.tokenizer(), source.tokenizer_config(), source.path()),
+                        source.generation_config());
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
@@ -53,7 +90,7 @@ std::optional<int32_t> Tokenizer::bos() const noexcept {
 }
 
 const std::vector<int32_t>& Tokenizer::stop_ids() const noexcept {
-  return state_->tokenizer.stop_ids();
+  return state_->stop_ids;
 }
 
 std::optional<std::string> Tokenizer::chat_format() const {

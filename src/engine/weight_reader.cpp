@@ -16,7 +16,12 @@ WeightReader::WeightReader(const loader::TensorSource& source, const graph::Weig
   int64_t row = 0;
   for (const auto& piece : weight.pieces) {
     const auto* tensor = source.find(piece.tensor);
-    if (tensor == nullptr) throw_bug("no tensor '" + piece.tensor + "' in the checkpoint");
+    // The plan was made from a header; what is read now must still be what it describes.
+    if (tensor == nullptr || tensor->format != weight.source ||
+        loader::matrix_cols(*tensor) != stored_cols_ || piece.first_row < 0 ||
+        loader::matrix_rows(*tensor) - piece.first_row < piece.rows)
+      throw_input("tensor '" + piece.tensor + "' is not what it was when the plan was made",
+                  source.path().string());
     parts_.push_back({tensor, row, row + piece.rows, piece.first_row});
     row += piece.rows;
   }

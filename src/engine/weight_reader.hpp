@@ -16,7 +16,7 @@ namespace ktx::engine {
 /// threads.
 class WeightReader {
  public:
-  /// Throws a `bug` error when a piece names a tensor that the source lacks.
+  /// Throws input error when the source's tensors are not those that the weight was made from.
   WeightReader(const loader::TensorSource& source, const graph::Weight& weight);
 
   int64_t stored_cols() const noexcept { return stored_cols_; }

@@ -18,7 +18,7 @@ enum class CheckpointKind { gguf, safetensors };
 
 struct OpenOptions {
   /// For planning: tensor data may be absent or cut off. The headers must still be whole; rows() of
-  /// such a source is a `bug` error.
+  /// a tensor whose data is not there is an input error.
   bool header_only = false;
 };
 

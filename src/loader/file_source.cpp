@@ -59,6 +59,11 @@ const std::byte* FileSource::at(const FileRange& range) const noexcept {
   return c_.files[range.file].bytes().data() + range.offset;
 }
 
+bool FileSource::is_there(const FileRange& range) const noexcept {
+  const uint64_t size = c_.files[range.file].bytes().size();
+  return range.offset <= size && range.size <= size - range.offset;
+}
+
 uint64_t FileSource::tensor_bytes(const graph::TensorMeta& meta) const {
   return static_cast<uint64_t>(matrix_rows(meta)) *
          static_cast<uint64_t>(quant::row_bytes(meta.format, matrix_cols(meta)));
@@ -72,7 +77,9 @@ bool FileSource::needs_scratch(const graph::TensorMeta& meta) const {
 
 const std::byte* FileSource::rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                   std::span<std::byte> scratch) const {
-  if (c_.header_only) throw_bug("rows() of a checkpoint opened for its header only", meta.name);
+  if (c_.header_only && !(is_there(place(meta).data) && is_there(place(meta).scales)))
+    throw_input("the file ends before the data of tensor '" + meta.name + "', which is needed",
+                meta.where);
   const int64_t all = matrix_rows(meta);
   if (first_row < 0 || rows < 0 || first_row > all || rows > all - first_row)
     throw_bug("rows outside of the tensor", meta.name);

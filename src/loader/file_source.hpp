@@ -62,6 +62,7 @@ class FileSource final : public TensorSource {
   };
   const Place& place(const graph::TensorMeta& meta) const;
   const std::byte* at(const FileRange& range) const noexcept;
+  bool is_there(const FileRange& range) const noexcept;
   void assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                     std::byte* out) const;
 

@@ -141,7 +141,7 @@ TEST_CASE("a source opened for its header only gives no rows") {
   source.prefetch(f);
   source.release(f);
   CHECK(message_of([&] { source.rows(f, 0, 1, {}); }) ==
-        "bug: rows() of a checkpoint opened for its header only");
+        "input: the file ends before the data of tensor 'f', which is needed");
 }
 
 // Bytes of a file's mapping that are in this process's memory, from /proc/self/smaps.

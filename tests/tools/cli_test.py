@@ -120,7 +120,7 @@ class Run(Case):
         args = [*PLACE, "-p", "Hello", "--chat", "-n", "1", "--json"]
         plain = json.loads(self.good("ktx-run", *args))["prompt_ids"]
         told = json.loads(self.good("ktx-run", *args, "--system", "The history of"))["prompt_ids"]
-        self.assertEqual(told, [plain[0], 417, 3072, 290, *plain[1:]])
+        self.assertEqual(told, [plain[0], 417, 3072, 290, 203, 203, *plain[1:]])  # 203: a newline
 
     def test_what_is_wrong_is_said_before_loading(self):
         # The file has its header only: loading it would fail with another message.

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <utility>
 
-namespace ktx::base {
+namespace ktx {
 
 namespace {
 
@@ -68,8 +68,8 @@ void set_log_sink(LogSink sink, LogLevel least) {
   logger().logger.set_level(to_spdlog(least));
 }
 
-void log(LogLevel level, const std::string& message) {
+void base::log(LogLevel level, const std::string& message) {
   logger().logger.log(to_spdlog(level), message);
 }
 
-}  // namespace ktx::base
+}  // namespace ktx

@@ -1,19 +1,11 @@
-// The door to spdlog. The library logs to a sink that the program chooses; by default nowhere.
+// The door to spdlog: what the library logs goes to the sink of ktx/log.hpp.
 #pragma once
 
-#include <functional>
 #include <string>
-#include <string_view>
+
+#include "ktx/log.hpp"
 
 namespace ktx::base {
-
-enum class LogLevel { debug, info, warning };
-
-using LogSink = std::function<void(LogLevel, std::string_view message)>;
-
-/// Sends all later messages at `least` or above to `sink`; an empty sink silences the library. The
-/// sink is called by one thread at a time and must not log itself; what it throws is dropped.
-void set_log_sink(LogSink sink, LogLevel least = LogLevel::info);
 
 void log(LogLevel level, const std::string& message);
 

@@ -12,6 +12,9 @@ namespace ktx {
 namespace placement {
 struct Plan;
 }
+namespace loader {
+class TensorSource;
+}
 
 struct PlanOptions {
   std::filesystem::path model;  // a .gguf, the first file of a split, or a Hugging Face directory
@@ -33,7 +36,8 @@ struct PlanOptions {
 /// An immutable plan. Cheap to copy.
 class Plan {
  public:
-  explicit Plan(std::shared_ptr<const placement::Plan> plan, PlanOptions options);
+  Plan(std::shared_ptr<const placement::Plan> plan,
+       std::shared_ptr<const loader::TensorSource> source, PlanOptions options);
 
   /// The plan as a table for people, lines ended by '\n'.
   std::string text() const;
@@ -47,10 +51,12 @@ class Plan {
 
   const PlanOptions& options() const noexcept { return options_; }
   const placement::Plan& details() const noexcept { return *plan_; }
-  std::shared_ptr<const placement::Plan> share() const noexcept { return plan_; }
+  /// The opened checkpoint: loading goes on where planning stopped.
+  const std::shared_ptr<const loader::TensorSource>& source() const noexcept { return source_; }
 
  private:
   std::shared_ptr<const placement::Plan> plan_;
+  std::shared_ptr<const loader::TensorSource> source_;
   PlanOptions options_;
 };
 

@@ -23,7 +23,7 @@ struct Sampling {
 };
 
 struct GenerateOptions {
-  int64_t max_new_tokens = 256;
+  int64_t max_new_tokens = 256;  // negative: until something else stops it
   Sampling sampling;
   std::vector<int32_t> stop_ids;  // generation ends when one is sampled; it is not given out
 };
@@ -37,6 +37,8 @@ struct Generation {
   double prefill_seconds = 0, decode_seconds = 0;
 };
 
+/// Sessions of one engine may be used from several threads, one thread a session: their steps take
+/// turns.
 class Session {
  public:
   /// Allocates a KV cache of engine.cache_length() tokens.
@@ -51,12 +53,13 @@ class Session {
                       const std::function<bool(int32_t)>& on_token = {});
 
   /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few
-  /// rows. on_rows(first_row, rows, logits). Throws like generate.
+  /// rows. on_rows(first_row, rows, logits) must not run a session of the same engine. False when
+  /// cancelled. Throws like generate.
   using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
-  void evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
+  bool evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
 
-  /// Ends a running generate or evaluate at the next step. May be called from any thread and from a
-  /// signal handler.
+  /// Ends a running generate or evaluate before its next op; without one it does nothing. May be
+  /// called from any thread and from a signal handler.
   void cancel() noexcept;
 
   /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where

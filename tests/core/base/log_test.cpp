@@ -10,7 +10,8 @@
 
 #include "catch.hpp"
 
-using namespace ktx::base;
+using namespace ktx;
+using base::log;
 
 TEST_CASE("messages reach the sink at the chosen level and above") {
   std::vector<std::pair<LogLevel, std::string>> got;
