@@ -33,8 +33,7 @@ hw::Machine machine_for(const PlanOptions& options) {
 
 Plan::Plan(std::shared_ptr<const placement::Plan> plan,
            std::shared_ptr<const loader::TensorSource> source, PlanOptions options)
-    : plan_(std::move(plan)), source_(std::move(source)), options_(std::move(options)) {
-}
+    : plan_(std::move(plan)), source_(std::move(source)), options_(std::move(options)) {}
 
 std::string Plan::text() const {
   return placement::explain(*plan_);
