@@ -8,8 +8,8 @@
 
 #include "core/base/error.hpp"
 #include "engine/kv_cache.hpp"
+#include "engine/sampler.hpp"
 #include "engine/state.hpp"
-#include "text/sampler.hpp"
 
 namespace ktx {
 
@@ -89,7 +89,7 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
                              const std::function<bool(int32_t)>& on_token) {
   auto& s = *state_;
   s.check(prompt);
-  text::Sampler sampler(options.sampling);
+  engine::Sampler sampler(options.sampling);
   s.cancelled.store(false, std::memory_order_relaxed);
   const auto vocab = static_cast<size_t>(s.engine->executor->vocab());
   int32_t next = 0;

@@ -1,5 +1,5 @@
 // Statistics, determinism, ranges of the sampler.
-#include "text/sampler.hpp"
+#include "engine/sampler.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +9,9 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 
+using ktx::engine::Sampler;
+using ktx::engine::SamplerOptions;
 using ktx::test::failure;
-using ktx::text::Sampler;
-using ktx::text::SamplerOptions;
 
 namespace {
 

@@ -1,5 +1,5 @@
 // The filters, each on the candidates that the one before it left.
-#include "text/sampler.hpp"
+#include "engine/sampler.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include "core/base/error.hpp"
 
-namespace ktx::text {
+namespace ktx::engine {
 
 namespace {
 
@@ -134,4 +134,4 @@ int32_t Sampler::draw() {
   return last->id;  // of rounding: sums may end a bit below the total
 }
 
-}  // namespace ktx::text
+}  // namespace ktx::engine

@@ -8,7 +8,7 @@
 
 #include "ktx/session.hpp"
 
-namespace ktx::text {
+namespace ktx::engine {
 
 using SamplerOptions = ktx::Sampling;
 
@@ -56,4 +56,4 @@ class Sampler {
   uint32_t call_ = 0;
 };
 
-}  // namespace ktx::text
+}  // namespace ktx::engine
