@@ -15,28 +15,37 @@ const MatmulKernel& kernel_of(const LinearArgs& args) noexcept {
 }
 
 ActivationFormat activation_of(const LinearArgs& args) noexcept {
-  return kernel_of(args).activation(args.w->format);
+  return activation_for(kernel_of(args), args.w->format, args.tokens);
 }
 
-/// Quantizes x into the scratch when any of the matrices reads it so.
-void prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
-  const auto quantized = std::ranges::find(args, ActivationFormat::q8, activation_of);
-  if (quantized == args.end()) return;
-  const MatmulKernel& kernel = kernel_of(*quantized);
+/// Where x is kept in a format other than f32: q8 rows come first.
+int64_t prepared_at(const LinearArgs& args, ActivationFormat format) noexcept {
+  if (format == ActivationFormat::q8) return 0;
+  return args.tokens * activation_row_bytes(ActivationFormat::q8, args.w->cols);
+}
+
+/// Converts x into the scratch when any of the matrices reads it in that format.
+void prepare(std::span<const LinearArgs> args, ActivationFormat format,
+             hw::WorkerPool& pool) noexcept {
+  const auto reader = std::ranges::find(args, format, activation_of);
+  if (reader == args.end()) return;
+  const MatmulKernel& kernel = kernel_of(*reader);
   const LinearArgs& first = args.front();
   const int64_t cols = first.w->cols;
-  const int64_t row_bytes = activation_row_bytes(ActivationFormat::q8, cols);
+  const int64_t row_bytes = activation_row_bytes(format, cols);
+  std::byte* rows = first.scratch + prepared_at(first, format);
   for_each(pool, first.tokens, cols, [&](int64_t t, int) noexcept {
-    kernel.prepare(ActivationFormat::q8, first.x + t * first.x_stride, cols,
-                   first.scratch + t * row_bytes);
+    kernel.prepare(format, first.x + t * first.x_stride, cols, rows + t * row_bytes);
   });
 }
 
 Activations activations(const LinearArgs& args, const std::byte* prepared) noexcept {
-  if (activation_of(args) == ActivationFormat::q8)
-    return {.data = prepared,
-            .row_bytes = activation_row_bytes(ActivationFormat::q8, args.w->cols),
-            .tokens = args.tokens};
+  const ActivationFormat format = activation_of(args);
+  if (format != ActivationFormat::f32)
+    return {.data = prepared + prepared_at(args, format),
+            .row_bytes = activation_row_bytes(format, args.w->cols),
+            .tokens = args.tokens,
+            .format = format};
   return {.data = reinterpret_cast<const std::byte*>(args.x),
           .row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float)),
           .tokens = args.tokens};
@@ -68,9 +77,11 @@ void multiply(const LinearArgs& args, const std::byte* prepared, int64_t begin,
 }  // namespace
 
 int64_t linear_scratch_bytes(const PackedMatrix& w, int64_t tokens) noexcept {
-  const bool quantized = w.decode->activation(w.format) == ActivationFormat::q8 ||
+  const bool bf16 = w.prefill->bf16_tokens > 0 || w.decode->bf16_tokens > 0;
+  const bool quantized = bf16 || w.decode->activation(w.format) == ActivationFormat::q8 ||
                          w.prefill->activation(w.format) == ActivationFormat::q8;
-  return quantized ? tokens * activation_row_bytes(ActivationFormat::q8, w.cols) : 0;
+  return (quantized ? tokens * activation_row_bytes(ActivationFormat::q8, w.cols) : 0) +
+         (bf16 ? tokens * activation_row_bytes(ActivationFormat::bf16, w.cols) : 0);
 }
 
 void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
@@ -79,7 +90,8 @@ void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
 
 void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
   if (args.empty() || args.front().tokens == 0) return;
-  prepare(args, pool);
+  prepare(args, ActivationFormat::q8, pool);
+  prepare(args, ActivationFormat::bf16, pool);
   const std::byte* prepared = args.front().scratch;
   int64_t groups = 0;
   for (const LinearArgs& one : args) groups += groups_of(one);

@@ -41,7 +41,14 @@ Q8Offsets q8_offsets(int64_t cols) noexcept {
 }
 
 int64_t activation_row_bytes(ActivationFormat format, int64_t cols) noexcept {
-  return format == ActivationFormat::q8 ? q8_offsets(cols).size : align64(cols * 4);
+  switch (format) {
+    case ActivationFormat::q8:
+      return q8_offsets(cols).size;
+    case ActivationFormat::bf16:
+      return align64(cols * 2);
+    default:
+      return align64(cols * 4);
+  }
 }
 
 QuantizeArgs q8_quantize_args(const float* x, int64_t cols, int64_t block_begin, int64_t block_end,

@@ -87,11 +87,50 @@ void run_ref(const MatmulArgs& args) noexcept {
   multiply_decoded(args, dot_ref);
 }
 
+void run_vnni(const MatmulArgs& args) noexcept {
+  run_x86<x86_avx512_vnni, x86_avx512>(args);
+}
+
+// Few tokens are the business of the VNNI kernels, which read the same layout.
+template <const PanelUnit& Unit>
+void run_panel(const MatmulArgs& args) noexcept {
+  if (args.x.format != ActivationFormat::bf16) return run_vnni(args);
+  const X16 format = *x16_format(args.format);
+  Unit.run[static_cast<size_t>(format)](x16_args(args, format));
+}
+
+template <const PanelUnit& Unit>
+void prepare_panel(ActivationFormat to, const float* x, int64_t cols, std::byte* dst) noexcept {
+  if (to == ActivationFormat::bf16)
+    Unit.to_bf16(x, cols, reinterpret_cast<uint16_t*>(dst));
+  else
+    prepare<quantize_avx512>(to, x, cols, dst);
+}
+
 using hw::Isa;
 
+// Below, decoding the weights costs more than the tiles save.
+constexpr int64_t panel_tokens = 16;
+
+template <const PanelUnit& Unit>
+constexpr MatmulKernel panel_row(std::string_view name, Isa isa) {
+  return {name,
+          isa,
+          refuse_x16,
+          layout_x16,
+          activation_x16,
+          prepare_panel<Unit>,
+          quantize_avx512,
+          run_panel<Unit>,
+          panel_tokens};
+}
+
+constexpr MatmulKernel emulated = panel_row<x86_avx512_tiles>("amx_emulated", Isa::avx512_vnni);
+
 constexpr MatmulKernel table[] = {
+    panel_row<x86_amx>("amx", Isa::amx_bf16),
     {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
-     prepare<quantize_avx512>, quantize_avx512, run_x86<x86_avx512_vnni, x86_avx512>},
+     prepare<quantize_avx512>, quantize_avx512, run_vnni},
     {"avx512", Isa::avx512, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx512>,
      quantize_avx512, run_x86<x86_avx512, x86_avx512>},
     {"avx2", Isa::avx2, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx2>,
@@ -104,6 +143,17 @@ constexpr MatmulKernel table[] = {
 
 std::span<const MatmulKernel> matmul_kernels() noexcept {
   return table;
+}
+
+const MatmulKernel& emulated_amx_kernel() noexcept {
+  return emulated;
+}
+
+ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format,
+                                int64_t tokens) noexcept {
+  const bool many = kernel.bf16_tokens > 0 && tokens >= kernel.bf16_tokens;
+  const bool rounds_well = format != quant::Format::f32 && x16_format(format).has_value();
+  return many && rounds_well ? ActivationFormat::bf16 : kernel.activation(format);
 }
 
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {

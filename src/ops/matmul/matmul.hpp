@@ -28,8 +28,9 @@ enum class Layout : uint8_t {
 constexpr int64_t row_group = 16;
 
 enum class ActivationFormat : uint8_t {
-  f32,  // cols floats
-  q8,   // int8 in blocks of 32 columns, one f32 scale and one i32 sum a block (activation.hpp)
+  f32,   // cols floats
+  q8,    // int8 in blocks of 32 columns, one f32 scale and one i32 sum a block (activation.hpp)
+  bf16,  // cols bf16
 };
 
 /// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] :
@@ -39,6 +40,7 @@ struct Activations {
   int64_t row_bytes = 0;
   const int32_t* rows = nullptr;  // [tokens] gather, or null
   int64_t tokens = 0;
+  ActivationFormat format = ActivationFormat::f32;  // read by kernels that have bf16_tokens alone
 };
 
 struct MatmulArgs {
@@ -63,10 +65,21 @@ struct MatmulKernel {
   /// Converts blocks of 32 columns to q8 (activation.hpp): what prepare does, in parts.
   void (*quantize)(const QuantizeArgs& args) noexcept;
   void (*run)(const MatmulArgs& args) noexcept;
+  /// From this many tokens on bf16 activations (Activations::format) make it faster, for the
+  /// formats that activation_for() says; with all others it reads what activation() says. 0: it
+  /// can't.
+  int64_t bf16_tokens = 0;
 };
 
 /// Best first; "ref" last. ref takes every format in Layout::rows with f32 activations.
 std::span<const MatmulKernel> matmul_kernels() noexcept;
+
+/// The activations that suit a kernel best for that many tokens.
+ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format,
+                                int64_t tokens) noexcept;
+
+/// The row "amx" on emulated tiles: needs AVX-512 VNNI alone, and is slow. For tests.
+const MatmulKernel& emulated_amx_kernel() noexcept;
 
 /// The kernel of that name, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;

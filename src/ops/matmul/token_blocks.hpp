@@ -9,8 +9,10 @@
 
 namespace ktx::ops {
 
-/// kernel.run over blocks of tokens; a multiple of 8 tokens fills the kernels' tiles.
+/// kernel.run over blocks of tokens; a multiple of 8 tokens fills the kernels' tiles. Kernels with
+/// bf16 activations decode weights for all tokens at once and block by themselves.
 inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
+  if (args.x.format == ActivationFormat::bf16) return kernel.run(args);
   constexpr int64_t cached_bytes = 384 * 1024;
   const int64_t block = std::max<int64_t>(8, cached_bytes / args.x.row_bytes / 8 * 8);
   for (int64_t t = 0; t < args.x.tokens; t += block) {

@@ -76,8 +76,17 @@ struct X86Unit {
   void (*quantize)(const QuantizeArgs& args) noexcept;
 };
 
+/// Kernels of many tokens, which read bf16 activations. run holds null for f32, whose weights bf16
+/// can't hold.
+struct PanelUnit {
+  void (*run[x16_count])(const X16Args& args) noexcept;
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out) noexcept;
+};
+
 extern const X86Unit x86_avx2;
 extern const X86Unit x86_avx512;
 extern const X86Unit x86_avx512_vnni;
+extern const PanelUnit x86_amx;
+extern const PanelUnit x86_avx512_tiles;  // x86_amx on emulated tiles
 
 }  // namespace ktx::ops

@@ -14,15 +14,24 @@
 namespace ktx::ops {
 namespace {
 
-// Rows of an item of each pass, and tokens handled at a time: both passes' products of a block fit
-// in the L1 cache. gate_rows is a q8 block, so that an item can quantize what it made for down.
+// Rows of a product of each pass, and tokens handled at a time: both passes' products of a block
+// fit in the L1 cache. gate_rows is a q8 block, so that it can be quantized for down at once.
 constexpr int64_t gate_rows = q8_block, down_rows = 64, block_tokens = 32;
+// The same where weights are decoded to bf16 panels first: as many tokens and rows as the L2 cache
+// holds.
+constexpr int64_t panel_gate_rows = 128, panel_tokens = 256;
 
 const MatmulKernel& kernel_for(const PackedMatrix& matrix, int64_t tokens) noexcept {
   return tokens <= decode_tokens ? *matrix.decode : *matrix.prefill;
 }
 
-/// Bytes of a row of h: enough for what either kernel of down reads.
+/// How an expert that got that many tokens in all reads its activations.
+ActivationFormat reads(const PackedMatrix& matrix, int64_t tokens) noexcept {
+  return activation_for(kernel_for(matrix, tokens), matrix.format, tokens);
+}
+
+/// Bytes of a row of h: enough for what either kernel of down reads. A q8 row is longer than a bf16
+/// one.
 int64_t hidden_row_bytes(const PackedMatrix& down) noexcept {
   return std::max(activation_row_bytes(down.decode->activation(down.format), down.cols),
                   activation_row_bytes(down.prefill->activation(down.format), down.cols));
@@ -39,6 +48,8 @@ struct Work {
     token = arena.take<int32_t>(count);
     x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.matrix.cols);
     x = arena.take<std::byte>(args.max_tokens * x_bytes);
+    x16_bytes = activation_row_bytes(ActivationFormat::bf16, args.gate.matrix.cols);
+    x16 = arena.take<std::byte>(args.max_tokens * x16_bytes);
     h_bytes = hidden_row_bytes(args.down.matrix);
     h = arena.take<std::byte>(count * h_bytes);
   }
@@ -51,6 +62,8 @@ struct Work {
   int32_t* token;  // [pairs] its token
   std::byte* x;    // [tokens] x as q8
   int64_t x_bytes;
+  std::byte* x16;  // [tokens] x as bf16
+  int64_t x16_bytes;
   std::byte* h;  // [pairs] silu(gate) * up, as down's kernel reads it
   int64_t h_bytes;
 };
@@ -73,17 +86,31 @@ void sort_pairs(const MoeArgs& args, Work& work) noexcept {
   work.begin[0] = 0;
 }
 
-bool reads_q8(const PackedMatrix& matrix) noexcept {
-  return matrix.decode->activation(matrix.format) == ActivationFormat::q8 ||
-         matrix.prefill->activation(matrix.format) == ActivationFormat::q8;
+/// Tokens that an active expert got.
+int64_t tokens_of_expert(const Work& work, int expert) noexcept {
+  return work.begin[expert + 1] - work.begin[expert];
+}
+
+/// The kernel with which some active expert reads x in that format; null when none does.
+const MatmulKernel* reader_of(const MoeArgs& args, const Work& work,
+                              ActivationFormat format) noexcept {
+  for (int64_t a = 0; a < work.active_count; ++a) {
+    const int64_t tokens = tokens_of_expert(work, work.active[a]);
+    for (const PackedMatrix* matrix : {&args.gate.matrix, &args.up.matrix})
+      if (reads(*matrix, tokens) == format) return &kernel_for(*matrix, tokens);
+  }
+  return nullptr;
 }
 
 void prepare(const MoeArgs& args, const Work& work, hw::WorkerPool& pool) noexcept {
-  const PackedMatrix& gate = args.gate.matrix;
-  if (!reads_q8(gate) && !reads_q8(args.up.matrix)) return;
+  const MatmulKernel* q8 = reader_of(args, work, ActivationFormat::q8);
+  const MatmulKernel* bf16 = reader_of(args, work, ActivationFormat::bf16);
+  if (q8 == nullptr && bf16 == nullptr) return;
   for_each(pool, args.tokens, args.hidden, [&](int64_t t, int) noexcept {
-    gate.decode->prepare(ActivationFormat::q8, args.x + t * args.x_stride, args.hidden,
-                         work.x + t * work.x_bytes);
+    const float* x = args.x + t * args.x_stride;
+    if (q8 != nullptr) q8->prepare(ActivationFormat::q8, x, args.hidden, work.x + t * work.x_bytes);
+    if (bf16 != nullptr)
+      bf16->prepare(ActivationFormat::bf16, x, args.hidden, work.x16 + t * work.x16_bytes);
   });
 }
 
@@ -94,12 +121,12 @@ struct Pairs {
   int64_t begin, count;
 };
 
-/// body(Pairs) for all pairs of an expert, block_tokens at a time.
+/// body(Pairs) for all pairs of an expert, so many at a time.
 template <class Body>
-void for_pairs(const Work& work, int expert, const Body& body) noexcept {
+void for_pairs(const Work& work, int expert, int64_t at_once, const Body& body) noexcept {
   const int64_t first = work.begin[expert], last = work.begin[expert + 1];
-  for (int64_t begin = first; begin < last; begin += block_tokens)
-    body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
+  for (int64_t begin = first; begin < last; begin += at_once)
+    body(Pairs{expert, last - first, begin, std::min(at_once, last - begin)});
 }
 
 /// Rows [row_begin, row_end) of one expert's matrix times the given activations.
@@ -120,11 +147,15 @@ void multiply(const ExpertMatrix& experts, const Pairs& pairs, const Activations
 
 Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix& matrix,
                       const Pairs& pairs) noexcept {
-  Activations x{.rows = work.token + pairs.begin, .tokens = pairs.count};
-  const auto format = kernel_for(matrix, pairs.of_expert).activation(matrix.format);
-  if (format == ActivationFormat::q8) {
+  Activations x{.rows = work.token + pairs.begin,
+                .tokens = pairs.count,
+                .format = reads(matrix, pairs.of_expert)};
+  if (x.format == ActivationFormat::q8) {
     x.data = work.x;
     x.row_bytes = work.x_bytes;
+  } else if (x.format == ActivationFormat::bf16) {
+    x.data = work.x16;
+    x.row_bytes = work.x16_bytes;
   } else {
     x.data = reinterpret_cast<const std::byte*>(args.x);
     x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
@@ -132,42 +163,71 @@ Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix&
   return x;
 }
 
-/// Intermediate rows [row, row + gate_rows) of some pairs: from x to h.
-void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row) noexcept {
-  alignas(64) float gate[block_tokens * gate_rows];
-  alignas(64) float up[block_tokens * gate_rows];
-  const int64_t end = std::min(row + gate_rows, args.intermediate);
-  multiply(args.gate, pairs, tokens_of(args, work, args.gate.matrix, pairs), row, end, gate,
-           gate_rows);
-  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, gate_rows);
+/// Writes rows [row, row + n) of the intermediate h of one pair as down's kernel reads them.
+void store_hidden(const MoeArgs& args, const Pairs& pairs, const float* h, int64_t row, int64_t n,
+                  std::byte* out) noexcept {
   const PackedMatrix& down = args.down.matrix;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
-  const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
-  const auto* f32 = f32::best_kernel(kernel.isa).functions;
-  for (int64_t i = 0; i < pairs.count; ++i) {
-    float* h = gate + i * gate_rows;
-    f32->silu_mul(h, up + i * gate_rows, h, end - row);
-    std::byte* out = work.h + (pairs.begin + i) * work.h_bytes;
-    if (q8)
-      kernel.quantize(
-          q8_quantize_args(h, args.intermediate, row / q8_block, row / q8_block + 1, out));
-    else
-      std::memcpy(out + row * 4, h, static_cast<size_t>(end - row) * sizeof(float));
+  switch (reads(down, pairs.of_expert)) {
+    case ActivationFormat::q8:
+      return kernel.quantize(
+          q8_quantize_args(h, args.intermediate, row / q8_block, (row + n) / q8_block, out));
+    case ActivationFormat::bf16:
+      return kernel.prepare(ActivationFormat::bf16, h, n, out + row * 2);
+    case ActivationFormat::f32:
+      std::memcpy(out + row * 4, h, static_cast<size_t>(n) * sizeof(float));
   }
+}
+
+/// Up to Rows intermediate rows from `row` on of up to Tokens pairs: from x to h.
+template <int64_t Rows, int64_t Tokens>
+void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row) noexcept {
+  alignas(64) float gate[Tokens * Rows];
+  alignas(64) float up[Tokens * Rows];
+  const int64_t end = std::min(row + Rows, args.intermediate);
+  multiply(args.gate, pairs, tokens_of(args, work, args.gate.matrix, pairs), row, end, gate, Rows);
+  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, Rows);
+  const auto* f32 = f32::best_kernel(kernel_for(args.down.matrix, pairs.of_expert).isa).functions;
+  for (int64_t i = 0; i < pairs.count; ++i) {
+    float* h = gate + i * Rows;
+    f32->silu_mul(h, up + i * Rows, h, end - row);
+    store_hidden(args, pairs, h, row, end - row, work.h + (pairs.begin + i) * work.h_bytes);
+  }
+}
+
+/// Intermediate rows [row, row + rows) of all tokens of one expert.
+void gate_and_up(const MoeArgs& args, const Work& work, int expert, int64_t row,
+                 int64_t rows) noexcept {
+  const int64_t end = std::min(row + rows, args.intermediate);
+  if (reads(args.gate.matrix, tokens_of_expert(work, expert)) == ActivationFormat::bf16) {
+    for_pairs(work, expert, panel_tokens, [&](const Pairs& pairs) noexcept {
+      for (int64_t r = row; r < end; r += panel_gate_rows)
+        gate_and_up<panel_gate_rows, panel_tokens>(args, work, pairs, r);
+    });
+    return;
+  }
+  for_pairs(work, expert, block_tokens, [&](const Pairs& pairs) noexcept {
+    for (int64_t r = row; r < end; r += gate_rows)
+      gate_and_up<gate_rows, block_tokens>(args, work, pairs, r);
+  });
 }
 
 /// Output rows [row, row + down_rows) of all tokens: the experts one after another, so that every
 /// number is summed in the same order whichever worker does it.
 void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
-  alignas(64) float product[block_tokens * down_rows];
+  alignas(64) float product[panel_tokens * down_rows];
   const int64_t end = std::min(row + down_rows, args.hidden);
   for (int64_t t = 0; t < args.tokens; ++t)
     std::fill(args.y + t * args.y_stride + row, args.y + t * args.y_stride + end, 0.0f);
   for (int64_t a = 0; a < work.active_count; ++a) {
-    for_pairs(work, work.active[a], [&](const Pairs& pairs) noexcept {
+    const int expert = work.active[a];
+    const ActivationFormat format = reads(args.down.matrix, tokens_of_expert(work, expert));
+    const bool panels = format == ActivationFormat::bf16;
+    for_pairs(work, expert, panels ? panel_tokens : block_tokens, [&](const Pairs& pairs) noexcept {
       const Activations h{.data = work.h + pairs.begin * work.h_bytes,
                           .row_bytes = work.h_bytes,
-                          .tokens = pairs.count};
+                          .tokens = pairs.count,
+                          .format = format};
       multiply(args.down, pairs, h, row, end, product, down_rows);
       for (int64_t i = 0; i < pairs.count; ++i) {
         const float weight = args.weights[work.pair[pairs.begin + i]];
@@ -177,6 +237,15 @@ void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
       }
     });
   }
+}
+
+/// Intermediate rows of an item of the first pass: many when any expert decodes panels, which other
+/// experts then take in parts.
+int64_t item_rows(const MoeArgs& args, const Work& work) noexcept {
+  for (int64_t a = 0; a < work.active_count; ++a)
+    if (reads(args.gate.matrix, tokens_of_expert(work, work.active[a])) == ActivationFormat::bf16)
+      return panel_gate_rows;
+  return gate_rows;
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
@@ -200,17 +269,15 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   prepare(args, work, pool);
 
   const int64_t pairs = args.tokens * args.top_k;
-  const int64_t blocks = (args.intermediate + gate_rows - 1) / gate_rows;
+  const int64_t rows = item_rows(args, work);
+  const int64_t blocks = (args.intermediate + rows - 1) / rows;
   const int64_t items = work.active_count * blocks;
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
-  const int64_t cost =
-      2 * gate_rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
+  const int64_t cost = 2 * rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
   pool.parallel_for(items, shared_grain(items, cost, pool.size()),
                     [&](int64_t begin, int64_t end, int) noexcept {
                       for (int64_t i = begin; i < end; ++i)
-                        for_pairs(work, work.active[i / blocks], [&](const Pairs& some) noexcept {
-                          gate_and_up(args, work, some, i % blocks * gate_rows);
-                        });
+                        gate_and_up(args, work, work.active[i / blocks], i % blocks * rows, rows);
                     });
 
   const int64_t outputs = (args.hidden + down_rows - 1) / down_rows;

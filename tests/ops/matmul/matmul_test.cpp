@@ -20,6 +20,14 @@ std::vector<const ops::MatmulKernel*> usable_kernels() {
   return usable;
 }
 
+/// Those that take bf16 activations: on emulated tiles, and on real ones where this CPU has them.
+std::vector<const ops::MatmulKernel*> panel_kernels() {
+  std::vector<const ops::MatmulKernel*> panels;
+  for (const auto* kernel : {&ops::emulated_amx_kernel(), ops::find_matmul_kernel("amx")})
+    if (kernel->isa <= ktx::hw::detect_isa()) panels.push_back(kernel);
+  return panels;
+}
+
 int64_t column_step(const ops::MatmulKernel& kernel, Format format) {
   const auto x16 = ops::x16_format(format);
   if (kernel.layout(format) == ops::Layout::x16 && x16) return ops::x16_columns(*x16);
@@ -29,9 +37,9 @@ int64_t column_step(const ops::MatmulKernel& kernel, Format format) {
 
 /// Prepared activations of `count` random rows, with what they stand for.
 struct Inputs {
-  Inputs(const ops::MatmulKernel& kernel, Format format, std::vector<float> x, int64_t width)
-      : original(std::move(x)), cols(width) {
-    const auto to = kernel.activation(format);
+  Inputs(const ops::MatmulKernel& kernel, ops::ActivationFormat format, std::vector<float> x,
+         int64_t width)
+      : original(std::move(x)), cols(width), to(format) {
     count = static_cast<int64_t>(original.size()) / cols;
     row_bytes = ops::activation_row_bytes(to, cols);
     data = ktx::base::Buffer(static_cast<size_t>(std::max<int64_t>(64, count * row_bytes)));
@@ -40,8 +48,17 @@ struct Inputs {
       std::byte* row = data.data() + t * row_bytes;
       kernel.prepare(to, original.data() + t * cols, cols, row);
       if (to == ops::ActivationFormat::q8) read_q8(row, t);
+      if (to == ops::ActivationFormat::bf16) read_bf16(row, t);
     }
-    quantized = to == ops::ActivationFormat::q8;
+  }
+
+  void read_bf16(const std::byte* row, int64_t t) {
+    const auto* bits = reinterpret_cast<const uint16_t*>(row);
+    for (int64_t c = 0; c < cols; ++c) {
+      float& value = exact[static_cast<size_t>(t * cols + c)];
+      half_steps.push_back(std::fabs(value) / 256);  // 8 bits of precision
+      value = quant::bf16_to_f32(bits[c]);
+    }
   }
 
   void read_q8(const std::byte* row, int64_t t) {
@@ -56,9 +73,9 @@ struct Inputs {
   const float* exact_row(int64_t t) const { return exact.data() + t * cols; }
 
   std::vector<float> original, exact;  // [count, cols]; exact: what the prepared rows stand for
-  std::vector<float> half_steps;       // [count, cols] of q8
+  std::vector<float> half_steps;       // [count, cols] of q8 and bf16
   int64_t cols, count = 0, row_bytes = 0;
-  bool quantized = false;
+  ops::ActivationFormat to;
   ktx::base::Buffer data;
 };
 
@@ -69,13 +86,19 @@ struct Inputs {
 double rounding(const Inputs& x, const float* w, int64_t t) {
   const double norms = norm(w, x.cols) * norm(x.exact_row(t), x.cols);
   const auto k = static_cast<double>(x.cols);
-  return norms * (x.quantized ? 1e-5 : 1e-6 * std::sqrt(k)) + 1e-30;
+  if (x.to == ops::ActivationFormat::bf16) {
+    // Each weight strays by up to 2^-8 of itself, before that by 2^-10 of a code's step;
+    // independent of each other, so that their sum is within 2^-8 of the norms but for one in
+    // millions.
+    return norms / 256 + 1e-30;
+  }
+  return norms * (x.to == ops::ActivationFormat::q8 ? 1e-5 : 1e-6 * std::sqrt(k)) + 1e-30;
 }
 
 /// What quantizing the activations may add: half a step of each, times the weight.
 double quantization(const Inputs& x, const float* w, int64_t t) {
   double sum = 0;
-  for (int64_t c = 0; x.quantized && c < x.cols; ++c)
+  for (int64_t c = 0; !x.half_steps.empty() && c < x.cols; ++c)
     sum += std::fabs(static_cast<double>(w[c])) * x.half_steps[static_cast<size_t>(t * x.cols + c)];
   return sum * 1.0001;
 }
@@ -85,12 +108,13 @@ struct Case {
 };
 
 /// Runs rows [row_begin, row_end) into a guarded block and compares everything.
-void check(const ops::MatmulKernel& kernel, Format format, const Case& shape, Random& random) {
+void check(const ops::MatmulKernel& kernel, Format format, const Case& shape, Random& random,
+           ops::ActivationFormat to) {
   INFO(kernel.name << " " << quant::name(format) << " rows " << shape.rows << " cols " << shape.cols
                    << " tokens " << shape.tokens);
   const Matrix w(format, shape.rows, shape.cols, random);
   const auto packed = w.pack(kernel.layout(format));
-  const Inputs x(kernel, format, random.normals((shape.tokens + 3) * shape.cols), shape.cols);
+  const Inputs x(kernel, to, random.normals((shape.tokens + 3) * shape.cols), shape.cols);
   std::vector<int32_t> gather(static_cast<size_t>(shape.tokens));
   for (auto& row : gather) row = random.below(static_cast<int>(shape.tokens) + 3);
   const bool gathered = random.below(2) == 1;
@@ -110,7 +134,8 @@ void check(const ops::MatmulKernel& kernel, Format format, const Case& shape, Ra
               .x = {.data = x.data.data(),
                     .row_bytes = x.row_bytes,
                     .rows = gathered ? gather.data() : nullptr,
-                    .tokens = shape.tokens},
+                    .tokens = shape.tokens,
+                    .format = to},
               .y = y.data() + 16,
               .y_stride = stride});
 
@@ -150,7 +175,7 @@ TEST_CASE("every format runs on every kernel within the rounding of its operands
         const int64_t cols =
             step * (1 + random.below(static_cast<int>(std::max<int64_t>(2, 768 / step))));
         REQUIRE(kernel->refusal(info.format, rows, cols).empty());
-        check(*kernel, info.format, {rows, cols, tokens}, random);
+        check(*kernel, info.format, {rows, cols, tokens}, random, kernel->activation(info.format));
       }
     }
   }
@@ -160,8 +185,8 @@ TEST_CASE("many tokens and long rows") {
   Random random(2);
   for (const auto* kernel : usable_kernels()) {
     for (const Format format : {Format::bf16, Format::q4_k, Format::int8, Format::iq3_s}) {
-      check(*kernel, format, {33, 512, 300}, random);
-      check(*kernel, format, {17, 7168, 3}, random);
+      check(*kernel, format, {33, 512, 300}, random, kernel->activation(format));
+      check(*kernel, format, {17, 7168, 3}, random, kernel->activation(format));
     }
   }
 }
@@ -177,7 +202,7 @@ TEST_CASE("packing keeps every single weight") {
       const auto packed = w.pack(kernel->layout(info.format));
       std::vector<float> unit(static_cast<size_t>(cols * cols));
       for (int64_t c = 0; c < cols; ++c) unit[static_cast<size_t>(c * cols + c)] = 1;
-      const Inputs x(*kernel, info.format, unit, cols);
+      const Inputs x(*kernel, kernel->activation(info.format), unit, cols);
       std::vector<float> y(static_cast<size_t>(cols * rows));
       kernel->run({.weights = packed.data(),
                    .format = info.format,
@@ -202,6 +227,77 @@ TEST_CASE("packing keeps every single weight") {
   }
 }
 
+TEST_CASE("panels of every format, for many tokens") {
+  Random random(5);
+  for (const auto* kernel : panel_kernels()) {
+    for (const auto& info : quant::formats()) {
+      if (ops::activation_for(*kernel, info.format, 100) != ops::ActivationFormat::bf16) continue;
+      const int64_t step = column_step(*kernel, info.format);
+      for (const int64_t tokens : {1, 8, 16, 17, 33, 64, 100}) {
+        const int64_t rows = 1 + random.below(300);
+        const int64_t cols =
+            step * (1 + random.below(static_cast<int>(std::max<int64_t>(2, 1300 / step))));
+        check(*kernel, info.format, {rows, cols, tokens}, random, ops::ActivationFormat::bf16);
+      }
+    }
+  }
+}
+
+TEST_CASE("panels are chosen for many tokens and formats that bf16 can hold") {
+  const auto& kernel = ops::emulated_amx_kernel();
+  using ops::ActivationFormat;
+  REQUIRE(ops::activation_for(kernel, Format::q4_k, 15) == ActivationFormat::q8);
+  REQUIRE(ops::activation_for(kernel, Format::q4_k, 16) == ActivationFormat::bf16);
+  REQUIRE(ops::activation_for(kernel, Format::bf16, 15) == ActivationFormat::f32);
+  REQUIRE(ops::activation_for(kernel, Format::bf16, 16) == ActivationFormat::bf16);
+  REQUIRE(ops::activation_for(kernel, Format::f32, 100) == ActivationFormat::f32);
+  REQUIRE(ops::activation_for(kernel, Format::iq2_xs, 100) == ActivationFormat::f32);
+  const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
+  REQUIRE(ops::activation_for(vnni, Format::q4_k, 100) == ActivationFormat::q8);
+}
+
+TEST_CASE("every weight of a panel is the nearest bf16") {
+  Random random(6);
+  for (const auto* kernel : panel_kernels()) {
+    for (const auto& info : quant::formats()) {
+      if (ops::activation_for(*kernel, info.format, 100) != ops::ActivationFormat::bf16) continue;
+      const int64_t cols = 512, rows = 20;
+      INFO(kernel->name << " " << info.name);
+      const Matrix w(info.format, rows, cols, random);
+      const auto packed = w.pack(kernel->layout(info.format));
+      std::vector<float> unit(static_cast<size_t>(cols * cols));
+      for (int64_t c = 0; c < cols; ++c) unit[static_cast<size_t>(c * cols + c)] = 1;
+      const Inputs x(*kernel, ops::ActivationFormat::bf16, unit, cols);
+      std::vector<float> y(static_cast<size_t>(cols * rows));
+      kernel->run({.weights = packed.data(),
+                   .format = info.format,
+                   .rows = rows,
+                   .cols = cols,
+                   .row_begin = 0,
+                   .row_end = rows,
+                   .x = {.data = x.data.data(),
+                         .row_bytes = x.row_bytes,
+                         .tokens = cols,
+                         .format = ops::ActivationFormat::bf16},
+                   .y = y.data(),
+                   .y_stride = rows});
+      for (int64_t r = 0; r < rows; ++r) {
+        double largest = 0;
+        for (int64_t c = 0; c < cols; ++c)
+          largest = std::max(largest, std::fabs(double(w.row(r)[c])));
+        double worst = 0;  // over half a step, 2^-8 of what the weight's power of two may be
+        for (int64_t c = 0; c < cols; ++c) {
+          const double wanted = w.row(r)[c];
+          const double strays = std::fabs(y[static_cast<size_t>(c * rows + r)] - wanted);
+          // Offsets of codes are taken off in f32, with 2^-24 of 2048 steps of a code.
+          worst = std::max(worst, strays / (std::fabs(wanted) / 256 + largest * 2e-4));
+        }
+        REQUIRE(worst <= 1);
+      }
+    }
+  }
+}
+
 TEST_CASE("a NaN or infinity among the activations is not lost") {
   Random random(4);
   for (const auto* kernel : usable_kernels()) {
@@ -211,7 +307,7 @@ TEST_CASE("a NaN or infinity among the activations is not lost") {
         const auto packed = w.pack(kernel->layout(format));
         auto values = random.normals(512);
         values[77] = bad;
-        const Inputs x(*kernel, format, values, 512);
+        const Inputs x(*kernel, kernel->activation(format), values, 512);
         float y[16] = {};
         kernel->run({.weights = packed.data(),
                      .format = format,
@@ -235,7 +331,8 @@ TEST_CASE("the table is best first and look-ups find its rows") {
   REQUIRE(ops::find_matmul_kernel("avx2")->name == "avx2");
   REQUIRE(ops::find_matmul_kernel("avx3") == nullptr);
   using ktx::hw::Isa;
-  REQUIRE(ops::best_matmul_kernel(Isa::amx_int8, Format::q4_k, 32, 256).name == "avx512_vnni");
+  REQUIRE(ops::best_matmul_kernel(Isa::amx_int8, Format::q4_k, 32, 256).name == "amx");
+  REQUIRE(ops::best_matmul_kernel(Isa::avx512_bf16, Format::q4_k, 32, 256).name == "avx512_vnni");
   REQUIRE(ops::best_matmul_kernel(Isa::avx512, Format::q4_k, 32, 256).name == "avx512");
   REQUIRE(ops::best_matmul_kernel(Isa::scalar, Format::q4_k, 32, 256).name == "ref");
   REQUIRE(ops::best_matmul_kernel(Isa::avx512, Format::int8, 32, 100).name == "ref");

@@ -122,6 +122,27 @@ std::vector<float> router_weights(size_t count, Random& random) {
 
 }  // namespace
 
+TEST_CASE("experts of many tokens on panels equal the reference") {
+  const auto& kernel = ops::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::detect_isa()) return;
+  Random random(3);
+  for (const auto& [gate, down] :
+       {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::int4_64, Format::f32},
+        std::pair{Format::bf16, Format::int8}, std::pair{Format::iq3_s, Format::fp8}}) {
+    const Experts experts({9, 3, 512, 512}, gate, down, kernel, random);
+    for (const int64_t tokens : {20, 300}) {  // experts of few tokens and of many in one step
+      INFO(quant::name(gate) << " " << quant::name(down) << " tokens " << tokens);
+      const auto x = random.normals(tokens * 512);
+      const auto ids = skewed_ids(experts.shape, tokens, random);
+      const auto weights = router_weights(ids.size(), random);
+      const auto args = experts.args(x, ids, weights);
+      const auto y = run(experts, args, 1);
+      REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
+      for (const int threads : {2, 5}) REQUIRE(run(experts, args, threads) == y);
+    }
+  }
+}
+
 TEST_CASE("moe equals the reference on every kernel, for any routing and number of threads") {
   Random random(1);
   for (const auto& kernel : ops::matmul_kernels()) {
