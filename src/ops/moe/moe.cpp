@@ -30,11 +30,15 @@ ActivationFormat reads(const PackedMatrix& matrix, int64_t tokens) noexcept {
   return activation_for(kernel_for(matrix, tokens), matrix.format, tokens);
 }
 
-/// Bytes of a row of h: enough for what either kernel of down reads. A q8 row is longer than a bf16
-/// one.
+/// Bytes of a row of h: enough for what either kernel of down reads.
 int64_t hidden_row_bytes(const PackedMatrix& down) noexcept {
-  return std::max(activation_row_bytes(down.decode->activation(down.format), down.cols),
-                  activation_row_bytes(down.prefill->activation(down.format), down.cols));
+  int64_t most = 0;
+  for (const MatmulKernel* kernel : {down.decode, down.prefill}) {
+    most = std::max(most, activation_row_bytes(kernel->activation(down.format), down.cols));
+    if (kernel->bf16_tokens > 0)
+      most = std::max(most, activation_row_bytes(ActivationFormat::bf16, down.cols));
+  }
+  return most;
 }
 
 /// What a step keeps in the scratch. A pair is a token with one of its experts; pairs are sorted by
