@@ -34,6 +34,19 @@ uint64_t Machine::memory_bytes() const noexcept {
   return bytes;
 }
 
+std::vector<int> threads_of_nodes(const Machine& machine, int threads) {
+  const int64_t all = machine.core_count();
+  std::vector<int> shares;
+  int64_t cores = 0, given = 0;  // of the nodes so far
+  for (const auto& node : machine.nodes) {
+    cores += node.cores;
+    const int64_t until = (cores * threads + all - 1) / all;  // rounded up: the first gets one
+    shares.push_back(static_cast<int>(until - given));
+    given = until;
+  }
+  return shares;
+}
+
 namespace {
 
 struct DestroyTopology {

@@ -58,6 +58,10 @@ Machine parse_machine(const base::Yaml& yaml);
 /// input error when hwloc does not understand it.
 Machine synthetic_machine(const std::string& description, Isa isa);
 
+/// How many of `threads` workers each node gets: in proportion to its cores, and the first node at
+/// least one, since the calling thread works there.
+std::vector<int> threads_of_nodes(const Machine& machine, int threads);
+
 /// Bytes/s that `threads` pinned threads together read from memory larger than the caches; measured
 /// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages where the kernel gives
 /// them.
