@@ -15,15 +15,13 @@ const ops::f32::Kernel* inner_loops(const placement::KernelPick& pick) {
   return kernel;
 }
 
-// One matrix a head. The products inside attention use the best matmul kernels of the level that
-// the plan's attention kernel asks for; f32 loops exist up to AVX-512, so that one stands for all
-// above.
+// One matrix a head.
 std::vector<ops::PackedMatrix> head_matrices(const CommandContext& c, const graph::Node& node,
                                              std::string_view role) {
   const auto& weight = c.weights->get(node.module, role);
-  const auto level = inner_loops(c.plan->find(node.module)->decode)->isa;
-  const auto isa = level == hw::Isa::avx512 ? c.plan->machine.isa : level;
-  const auto& kernel = ops::best_matmul_kernel(isa, weight.format, weight.rows, weight.cols);
+  const auto& kernel =
+      ops::mla_matmul_kernel(*inner_loops(c.plan->find(node.module)->decode), c.plan->machine.isa,
+                             weight.format, weight.rows, weight.cols);
   std::vector<ops::PackedMatrix> heads;
   for (int64_t head = 0; head < weight.count; ++head)
     heads.push_back({.data = weight.data + head * weight.matrix_bytes,
