@@ -45,14 +45,17 @@ std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
     : plan(p), source(whole_source(p)), pool(p.details().threads, worker_cpus(p)) {
   const auto start = std::chrono::steady_clock::now();
-  weights = std::make_unique<Weights>(
-      p.details(), *source, pool, [&](const std::string& module, uint64_t done, uint64_t total) {
-        if (options.progress) options.progress({module, done, total});
-      });
+  WeightOptions loading{.cache = options.cache, .progress = {}};
+  if (options.progress)
+    loading.progress = [&](const std::string& module, uint64_t done, uint64_t total) {
+      options.progress({module, done, total});
+    };
+  weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
   executor = std::make_unique<Executor>(p.details(), *weights, pool);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
+  report.cached_bytes = weights->mapped_bytes();
   base::log(LogLevel::info, "read " + base::format_bytes(report.source_bytes) + ", packed into " +
                                 base::format_bytes(report.weight_bytes) + " in " +
                                 std::to_string(report.seconds) + " s");

@@ -1,124 +1,32 @@
-// Streaming load: each weight is cut into blocks of rows that the workers read, quantize and pack.
+// Where each weight's packed bytes lie, and what brings them there.
 #include "engine/weights.hpp"
 
 #include <algorithm>
-#include <exception>
-#include <mutex>
+#include <atomic>
+#include <map>
+#include <numeric>
+#include <utility>
 
 #include "core/base/error.hpp"
-#include "engine/weight_reader.hpp"
+#include "engine/weight_cache.hpp"
+#include "engine/weight_key.hpp"
+#include "engine/weight_loader.hpp"
 
 namespace ktx::engine {
 
 namespace {
 
-using quant::Format;
-
-// Rows packed by one work item: whole groups of the packed layout, about this many numbers.
-constexpr int64_t numbers_per_item = 1 << 17;
-
-int64_t rows_per_item(int64_t rows, int64_t cols) {
-  const int64_t wanted = std::max<int64_t>(1, numbers_per_item / cols);
-  const int64_t groups = (wanted + ops::row_group - 1) / ops::row_group;
-  return std::min(rows, groups * ops::row_group);
-}
-
-// Packs blocks of rows of one weight; one scratch a worker, made once.
-class Packer {
- public:
-  Packer(const WeightReader& reader, const graph::Weight& weight, const LoadedWeight& loaded,
-         std::byte* out, int workers)
-      : reader_(reader), weight_(weight), loaded_(loaded), out_(out) {
-    // A transposed matrix is small (one head) and is turned as a whole.
-    block_ = weight.transposed ? weight.rows : rows_per_item(weight.rows, weight.cols);
-    blocks_ = (weight.rows + block_ - 1) / block_;
-    scratch_.resize(static_cast<size_t>(workers));
-  }
-
-  int64_t items() const { return weight_.count * blocks_; }
-
-  void pack(int64_t item, int worker) {
-    const int64_t matrix = item / blocks_, begin = item % blocks_ * block_;
-    const int64_t end = std::min(weight_.rows, begin + block_);
-    auto& scratch = scratch_[static_cast<size_t>(worker)];
-    const std::byte* rows = weight_.transposed ? transposed_rows(matrix, scratch)
-                                               : plain_rows(matrix, begin, end, scratch);
-    ops::pack_matrix({.layout = loaded_.layout,
-                      .format = loaded_.format,
-                      .rows = weight_.rows,
-                      .cols = weight_.cols,
-                      .row_begin = begin,
-                      .row_end = end,
-                      .src = rows,
-                      .dst = out_ + matrix * loaded_.matrix_bytes});
-  }
-
- private:
-  struct Scratch {
-    std::vector<std::byte> source, encoded;
-    std::vector<float> floats, turned;
-  };
-
-  const std::byte* plain_rows(int64_t matrix, int64_t begin, int64_t end, Scratch& s) const {
-    const int64_t n = end - begin;
-    s.source.resize(static_cast<size_t>(n * reader_.stored_row_bytes()));
-    const std::byte* stored = reader_.read(matrix * weight_.rows + begin, n, s.source);
-    if (reader_.format() == loaded_.format) return stored;
-    s.floats.resize(static_cast<size_t>(n * weight_.cols));
-    decode(stored, n, weight_.cols, s.floats.data());
-    return encode(s.floats.data(), n, s);
-  }
-
-  const std::byte* transposed_rows(int64_t matrix, Scratch& s) const {
-    const int64_t rows = weight_.rows, cols = weight_.cols;  // stored as [cols, rows]
-    s.source.resize(static_cast<size_t>(cols * reader_.stored_row_bytes()));
-    s.floats.resize(static_cast<size_t>(rows * cols));
-    s.turned.resize(s.floats.size());
-    decode(reader_.read(matrix * cols, cols, s.source), cols, rows, s.floats.data());
-    for (int64_t c = 0; c < cols; ++c)
-      for (int64_t r = 0; r < rows; ++r)
-        s.turned[static_cast<size_t>(r * cols + c)] = s.floats[static_cast<size_t>(c * rows + r)];
-    return encode(s.turned.data(), rows, s);
-  }
-
-  void decode(const std::byte* stored, int64_t rows, int64_t cols, float* out) const {
-    const auto& format = quant::info(reader_.format());
-    for (int64_t r = 0; r < rows; ++r)
-      format.decode(stored + r * reader_.stored_row_bytes(), out + r * cols, cols);
-  }
-
-  const std::byte* encode(const float* floats, int64_t rows, Scratch& s) const {
-    const int64_t row_bytes = quant::row_bytes(loaded_.format, weight_.cols);
-    s.encoded.resize(static_cast<size_t>(rows * row_bytes));
-    for (int64_t r = 0; r < rows; ++r)
-      quant::info(loaded_.format)
-          .encode(floats + r * weight_.cols, s.encoded.data() + r * row_bytes, weight_.cols);
-    return s.encoded.data();
-  }
-
-  const WeightReader& reader_;
-  const graph::Weight& weight_;
-  const LoadedWeight& loaded_;
-  std::byte* out_;
-  int64_t block_ = 0, blocks_ = 0;
-  std::vector<Scratch> scratch_;
+// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which one
+// rule has changed finds what the others placed.
+struct Part {
+  std::vector<LoadJob> jobs;
+  std::vector<LoadedWeight*> weights;  // one a job
+  uint64_t bytes = 0;                  // packed, one weight after another
+  base::Digest state;
+  const std::byte* data = nullptr;
 };
 
-void pack_all(Packer& packer, hw::WorkerPool& pool) {
-  std::exception_ptr failure;
-  std::mutex mutex;
-  pool.parallel_for(packer.items(), 1, [&](int64_t begin, int64_t end, int worker) noexcept {
-    try {
-      for (int64_t item = begin; item < end; ++item) packer.pack(item, worker);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-    }
-  });
-  if (failure) std::rethrow_exception(failure);
-}
-
-LoadedWeight place(const graph::Weight& weight, const placement::PlannedWeight& planned) {
+LoadedWeight describe(const graph::Weight& weight, const placement::PlannedWeight& planned) {
   LoadedWeight loaded;
   loaded.role = weight.role;
   loaded.format = planned.format;
@@ -130,44 +38,151 @@ LoadedWeight place(const graph::Weight& weight, const placement::PlannedWeight& 
   return loaded;
 }
 
-uint64_t stored_bytes(const graph::Weight& weight) {
-  const int64_t cols = weight.transposed ? weight.rows : weight.cols;
-  return static_cast<uint64_t>(weight.weights() / cols * quant::row_bytes(weight.source, cols));
+uint64_t packed_bytes(const LoadedWeight& weight) {
+  return static_cast<uint64_t>(weight.count * weight.matrix_bytes);
 }
+
+// modules: one list of weights a module of the model; gets those of the planned ones.
+std::vector<Part> parts_of(const placement::Plan& plan,
+                           std::vector<std::vector<LoadedWeight>>& modules) {
+  std::vector<Part> parts;
+  std::map<std::pair<int, std::string>, size_t> known;  // by layer and rule
+  for (const auto& planned : plan.modules) {
+    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    auto& loaded = modules[static_cast<size_t>(planned.module)];
+    for (size_t i = 0; i < module.weights.size(); ++i)
+      loaded.push_back(describe(module.weights[i], planned.weights[i]));
+    if (loaded.empty()) continue;
+    const auto [at, is_new] = known.try_emplace({module.layer, planned.rule_name}, parts.size());
+    if (is_new) parts.emplace_back();
+    auto& part = parts[at->second];
+    for (size_t i = 0; i < loaded.size(); ++i) {
+      part.jobs.push_back(
+          {&module, &module.weights[i], loaded[i].format, loaded[i].layout, {}});
+      part.weights.push_back(&loaded[i]);
+      part.bytes += packed_bytes(loaded[i]);
+    }
+  }
+  return parts;
+}
+
+// Gives each weight of a part its place in the part's memory.
+void point_weights(Part& part, const std::byte* data) {
+  part.data = data;
+  for (auto* weight : part.weights) {
+    weight->data = data;
+    data += packed_bytes(*weight);
+  }
+}
+
+// The same, of memory to pack into: where the rows of every matrix of every weight go.
+void point_jobs(Part& part, std::byte* data) {
+  point_weights(part, data);
+  for (size_t i = 0; i < part.jobs.size(); ++i) {
+    const auto& weight = *part.weights[i];
+    part.jobs[i].destinations = {
+        {data + (weight.data - part.data), 0, weight.rows, weight.matrix_bytes}};
+  }
+}
+
+std::vector<const LoadJob*> pointers(const Part& part) {
+  std::vector<const LoadJob*> jobs;
+  for (const auto& job : part.jobs) jobs.push_back(&job);
+  return jobs;
+}
+
+// Hands parts to the cache as their last job is packed.
+class PartWriter {
+ public:
+  PartWriter(WeightCache& cache, const std::vector<Part*>& parts) : cache_(cache), parts_(parts) {
+    for (size_t p = 0; p < parts.size(); ++p) {
+      first_job_.push_back(part_of_job_.size());
+      part_of_job_.insert(part_of_job_.end(), parts[p]->jobs.size(), p);
+    }
+    contents_.resize(part_of_job_.size());
+    left_ = std::vector<std::atomic<size_t>>(parts.size());
+    for (size_t p = 0; p < parts.size(); ++p) left_[p] = parts[p]->jobs.size();
+  }
+
+  void packed(size_t job, const base::Digest& content) {
+    contents_[job] = content;
+    const size_t p = part_of_job_[job];
+    if (left_[p].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const Part& part = *parts_[p];
+    const auto contents = std::span(contents_).subspan(first_job_[p], part.jobs.size());
+    cache_.store_soon(part.state, content_key(pointers(part), contents),
+                      {part.data, static_cast<size_t>(part.bytes)});
+  }
+
+ private:
+  WeightCache& cache_;
+  const std::vector<Part*>& parts_;
+  std::vector<size_t> part_of_job_, first_job_;
+  std::vector<base::Digest> contents_;
+  std::vector<std::atomic<size_t>> left_;
+};
 
 }  // namespace
 
 Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source,
-                 hw::WorkerPool& pool, const OnProgress& on_progress) {
+                 hw::WorkerPool& pool, const WeightOptions& options) {
   modules_.resize(plan.model.modules.size());
-  uint64_t size = 0;
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    for (size_t i = 0; i < module.weights.size(); ++i) {
-      auto loaded = place(module.weights[i], planned.weights[i]);
-      size += static_cast<uint64_t>(loaded.count * loaded.matrix_bytes);
-      source_bytes_ += stored_bytes(module.weights[i]);
-      modules_[static_cast<size_t>(planned.module)].push_back(loaded);
+  auto parts = parts_of(plan, modules_);
+  std::optional<WeightCache> cache;
+  if (!options.cache.empty()) cache.emplace(options.cache);
+
+  std::vector<Part*> missing;
+  uint64_t missing_bytes = 0;
+  for (auto& part : parts) {
+    bytes_ += part.bytes;
+    if (cache) {
+      part.state = state_key(pointers(part), source);
+      if (auto entry = cache->find(part.state, part.bytes)) {
+        point_weights(part, entry->bytes().data());
+        mapped_.push_back(std::move(*entry));
+        mapped_bytes_ += part.bytes;
+        continue;
+      }
     }
+    missing.push_back(&part);
+    missing_bytes += part.bytes;
   }
-  arena_ = base::Buffer(size, true);
+
+  arena_ = base::Buffer(missing_bytes, true);
   std::byte* at = arena_.data();
-  uint64_t done = 0;
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    for (size_t i = 0; i < module.weights.size(); ++i) {
-      auto& loaded = modules_[static_cast<size_t>(planned.module)][i];
-      loaded.data = at;
-      const WeightReader reader(source, module.weights[i]);
-      reader.prefetch();
-      Packer packer(reader, module.weights[i], loaded, at, pool.size());
-      pack_all(packer, pool);
-      reader.release();
-      at += loaded.count * loaded.matrix_bytes;
-      done += stored_bytes(module.weights[i]);
-      if (on_progress) on_progress(module.path, done, source_bytes_);
-    }
+  std::vector<LoadJob> jobs;
+  for (auto* part : missing) {
+    point_jobs(*part, at);
+    at += part->bytes;
+    jobs.insert(jobs.end(), part->jobs.begin(), part->jobs.end());
+    for (const auto& job : part->jobs) source_bytes_ += stored_bytes(*job.weight);
   }
+
+  LoadHooks hooks;
+  if (options.progress)
+    hooks.progress = [&](const graph::Module& module, uint64_t done) {
+      options.progress(module.path, done, source_bytes_);
+    };
+  std::optional<PartWriter> writer;
+  if (cache) {
+    writer.emplace(*cache, missing);
+    hooks.packed = [&](size_t job, const base::Digest& content) { writer->packed(job, content); };
+  }
+  load_weights(jobs, source, pool, hooks);
+  if (cache) cache->finish();
+  bring_into_memory();
+}
+
+// Mapped pages come from the disk as they are touched, one after the other; the kernel is asked for
+// all of them, in large pages, while the first tokens already run.
+void Weights::bring_into_memory() {
+  if (mapped_.empty()) return;
+  populating_ = std::jthread([this](const std::stop_token& stop) {
+    constexpr size_t piece = size_t{64} << 20;
+    for (const auto& file : mapped_)
+      for (size_t at = 0; at < file.bytes().size() && !stop.stop_requested(); at += piece)
+        file.populate(at, piece);
+  });
 }
 
 const LoadedWeight* Weights::find(int module, std::string_view role) const noexcept {
