@@ -100,15 +100,18 @@ void WeightCache::store(const Entry& entry) {
   const fs::path file = entry_path(entry.content);
   const std::string name = entry.content.hex();
   std::error_code ec;
-  const bool known =
-      fs::exists(file, ec) && defect(base::MappedFile(file), entry.data.size(), name).empty();
+  uint64_t size = 0;
+  for (const auto& piece : entry.data) size += piece.size();
+  const bool known = fs::exists(file, ec) && defect(base::MappedFile(file), size, name).empty();
   if (!known) {
-    Trailer trailer{.data_size = entry.data.size(), .content = entry.content};
+    Trailer trailer{.data_size = size, .content = entry.content};
     trailer.check = trailer.expected_check();
     const std::string gap(trailer_offset(trailer.data_size) - trailer.data_size, '\0');
-    const auto* data = reinterpret_cast<const char*>(entry.data.data());
-    base::write_file(file, std::array<std::string_view, 3>{
-                               std::string_view(data, entry.data.size()), gap, trailer.bytes()});
+    std::vector<std::string_view> pieces;
+    for (const auto& piece : entry.data)
+      pieces.emplace_back(reinterpret_cast<const char*>(piece.data()), piece.size());
+    pieces.insert(pieces.end(), {gap, trailer.bytes()});
+    base::write_file(file, pieces);
   }
   base::write_file(link_path(entry.state), name);
 }
@@ -119,7 +122,7 @@ void WeightCache::write_entries() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return finished_ || !waiting_.empty(); });
     if (waiting_.empty()) return;
-    const Entry entry = waiting_.front();
+    const Entry entry = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
     try {
@@ -131,11 +134,10 @@ void WeightCache::write_entries() {
   }
 }
 
-void WeightCache::store_soon(const base::Digest& state, const base::Digest& content,
-                             std::span<const std::byte> data) {
+void WeightCache::store_soon(const base::Digest& state, const base::Digest& content, Pieces data) {
   const std::lock_guard lock(mutex_);
   if (!writer_.joinable()) writer_ = std::thread([this] { write_entries(); });
-  waiting_.push_back({state, content, data});
+  waiting_.push_back({state, content, std::move(data)});
   changed_.notify_one();
 }
 

@@ -57,6 +57,14 @@ const base::Digest& fingerprint(const LoadJob& job) {
   return found->second;
 }
 
+// Where the rows are cut between NUMA nodes; empty when they are not.
+std::string cuts(const LoadJob& job) {
+  std::string text;
+  for (const auto& to : job.destinations)
+    if (to.row_end < job.weight->rows) text += " cut " + std::to_string(to.row_end);
+  return text;
+}
+
 }  // namespace
 
 std::string packing_text(const LoadJob& job) {
@@ -64,8 +72,8 @@ std::string packing_text(const LoadJob& job) {
   return std::to_string(weight.count) + " x " + std::to_string(weight.rows) + " x " +
          std::to_string(weight.cols) + (weight.transposed ? " transposed " : " ") +
          std::string(quant::name(weight.source)) + " -> " + std::string(quant::name(job.format)) +
-         " layout " + std::to_string(static_cast<int>(job.layout)) + " " + fingerprint(job).hex() +
-         "\n";
+         " layout " + std::to_string(static_cast<int>(job.layout)) + cuts(job) + " " +
+         fingerprint(job).hex() + "\n";
 }
 
 base::Digest state_key(std::span<const LoadJob* const> jobs, const loader::TensorSource& source) {
@@ -78,7 +86,8 @@ base::Digest state_key(std::span<const LoadJob* const> jobs, const loader::Tenso
 base::Digest content_key(std::span<const LoadJob* const> jobs,
                          std::span<const base::Digest> contents) {
   std::string text = "content\n";
-  for (size_t i = 0; i < jobs.size(); ++i) text += packing_text(*jobs[i]) + contents[i].hex() + "\n";
+  for (size_t i = 0; i < jobs.size(); ++i)
+    text += packing_text(*jobs[i]) + contents[i].hex() + "\n";
   return base::digest(text);
 }
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -16,14 +16,15 @@ namespace ktx::engine {
 
 namespace {
 
-// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which one
-// rule has changed finds what the others placed.
+// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which
+// one rule has changed finds what the others placed. The entry holds the weights one after another,
+// of each all rows once: a NUMA node's shard after the other, or of several copies one.
 struct Part {
   std::vector<LoadJob> jobs;
-  std::vector<LoadedWeight*> weights;  // one a job
-  uint64_t bytes = 0;                  // packed, one weight after another
+  std::vector<LoadedWeight*> weights;                             // one a job
+  std::vector<const std::vector<placement::WeightPart>*> placed;  // one a job
+  uint64_t bytes = 0;                                             // of the entry
   base::Digest state;
-  const std::byte* data = nullptr;
 };
 
 LoadedWeight describe(const graph::Weight& weight, const placement::PlannedWeight& planned) {
@@ -34,12 +35,28 @@ LoadedWeight describe(const graph::Weight& weight, const placement::PlannedWeigh
   loaded.count = weight.count;
   loaded.rows = weight.rows;
   loaded.cols = weight.cols;
-  loaded.matrix_bytes = ops::packed_bytes(planned.layout, planned.format, weight.rows, weight.cols);
+  loaded.matrix_bytes = planned.parts.front().matrix_bytes;
   return loaded;
 }
 
-uint64_t packed_bytes(const LoadedWeight& weight) {
-  return static_cast<uint64_t>(weight.count * weight.matrix_bytes);
+// The job of loading a weight; its destinations have no memory yet.
+LoadJob job_of(const graph::Module& module, const graph::Weight& weight,
+               const placement::PlannedWeight& planned) {
+  LoadJob job{&module, &weight, planned.format, planned.layout, {}};
+  for (const auto& part : planned.parts)
+    job.destinations.push_back({nullptr, part.row_begin, part.row_end, part.matrix_bytes});
+  return job;
+}
+
+uint64_t bytes_of(const LoadJob& job, const Destination& to) {
+  return static_cast<uint64_t>(job.weight->count * to.matrix_bytes);
+}
+
+// Of a job's destinations those that an entry of the cache holds.
+std::span<const Destination> stored(const LoadJob& job) {
+  const auto& all = job.destinations;
+  const bool copies = all.front().row_end == all.back().row_end;
+  return std::span(all).first(copies ? 1 : all.size());
 }
 
 // modules: one list of weights a module of the model; gets those of the planned ones.
@@ -57,31 +74,72 @@ std::vector<Part> parts_of(const placement::Plan& plan,
     if (is_new) parts.emplace_back();
     auto& part = parts[at->second];
     for (size_t i = 0; i < loaded.size(); ++i) {
-      part.jobs.push_back(
-          {&module, &module.weights[i], loaded[i].format, loaded[i].layout, {}});
+      part.jobs.push_back(job_of(module, module.weights[i], planned.weights[i]));
       part.weights.push_back(&loaded[i]);
-      part.bytes += packed_bytes(loaded[i]);
+      part.placed.push_back(&planned.weights[i].parts);
+      for (const auto& to : stored(part.jobs.back())) part.bytes += bytes_of(part.jobs.back(), to);
     }
   }
   return parts;
 }
 
-// Gives each weight of a part its place in the part's memory.
-void point_weights(Part& part, const std::byte* data) {
-  part.data = data;
-  for (auto* weight : part.weights) {
-    weight->data = data;
-    data += packed_bytes(*weight);
+// What the blocks of memory must hold, as NodeMemory takes them.
+void add_bytes(const Part& part, std::vector<uint64_t>& blocks) {
+  for (const auto* placed : part.placed)
+    for (const auto& p : *placed)
+      (p.node == placement::WeightPart::every_node ? blocks.back()
+                                                   : blocks[static_cast<size_t>(p.node)]) +=
+          p.bytes;
+}
+
+// Gives each weight of a part its places in memory.
+void point_to_memory(Part& part, NodeMemory& memory, size_t nodes) {
+  for (size_t i = 0; i < part.jobs.size(); ++i) {
+    auto& weight = *part.weights[i];
+    const auto& placed = *part.placed[i];
+    for (size_t p = 0; p < placed.size(); ++p) {
+      auto& to = part.jobs[i].destinations[p];
+      to.data = memory.take(placed[p].node, placed[p].bytes);
+      if (to.row_end - to.row_begin == weight.rows) weight.data = to.data;
+      if (nodes == 1 || placed[p].node == NodeMemory::every_node) continue;
+      weight.nodes.resize(nodes);
+      weight.nodes[static_cast<size_t>(placed[p].node)] = {to.data, to.row_begin, to.row_end,
+                                                           to.matrix_bytes};
+    }
   }
 }
 
-// The same, of memory to pack into: where the rows of every matrix of every weight go.
-void point_jobs(Part& part, std::byte* data) {
-  point_weights(part, data);
+// The same in an entry of the cache, on a machine of one node.
+void point_to_entry(Part& part, const std::byte* data) {
   for (size_t i = 0; i < part.jobs.size(); ++i) {
-    const auto& weight = *part.weights[i];
-    part.jobs[i].destinations = {
-        {data + (weight.data - part.data), 0, weight.rows, weight.matrix_bytes}};
+    part.weights[i]->data = data;
+    data += bytes_of(part.jobs[i], part.jobs[i].destinations.front());
+  }
+}
+
+// What of a part's memory the cache keeps.
+WeightCache::Pieces stored_pieces(const Part& part) {
+  WeightCache::Pieces pieces;
+  for (const auto& job : part.jobs)
+    for (const auto& to : stored(job))
+      pieces.emplace_back(to.data, static_cast<size_t>(bytes_of(job, to)));
+  return pieces;
+}
+
+// From an entry of the cache to the nodes.
+void copy_entry(const Part& part, std::span<const std::byte> entry, hw::WorkerPool& pool) {
+  constexpr int64_t piece = int64_t{1} << 22;
+  const std::byte* from = entry.data();
+  for (const auto& job : part.jobs) {
+    const bool copies = stored(job).size() < job.destinations.size();
+    for (const auto& to : job.destinations) {
+      const auto bytes = static_cast<int64_t>(bytes_of(job, to));
+      pool.parallel_for(bytes, piece, [&](int64_t begin, int64_t end, int) noexcept {
+        std::memcpy(to.data + begin, from + begin, static_cast<size_t>(end - begin));
+      });
+      if (!copies) from += bytes;
+    }
+    if (copies) from += bytes_of(job, job.destinations.front());
   }
 }
 
@@ -110,8 +168,7 @@ class PartWriter {
     if (left_[p].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     const Part& part = *parts_[p];
     const auto contents = std::span(contents_).subspan(first_job_[p], part.jobs.size());
-    cache_.store_soon(part.state, content_key(pointers(part), contents),
-                      {part.data, static_cast<size_t>(part.bytes)});
+    cache_.store_soon(part.state, content_key(pointers(part), contents), stored_pieces(part));
   }
 
  private:
@@ -131,29 +188,35 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
   std::optional<WeightCache> cache;
   if (!options.cache.empty()) cache.emplace(options.cache);
 
+  const size_t nodes = plan.machine.nodes.size();
   std::vector<Part*> missing;
-  uint64_t missing_bytes = 0;
+  std::vector<std::pair<Part*, base::MappedFile>> found;  // on several nodes, to be copied
+  std::vector<uint64_t> blocks(nodes + 1);
   for (auto& part : parts) {
-    bytes_ += part.bytes;
-    if (cache) {
-      part.state = state_key(pointers(part), source);
-      if (auto entry = cache->find(part.state, part.bytes)) {
-        point_weights(part, entry->bytes().data());
-        mapped_.push_back(std::move(*entry));
-        mapped_bytes_ += part.bytes;
-        continue;
-      }
+    if (cache) part.state = state_key(pointers(part), source);
+    auto entry = cache ? cache->find(part.state, part.bytes) : std::nullopt;
+    if (entry) mapped_bytes_ += part.bytes;
+    if (entry && nodes == 1) {
+      point_to_entry(part, entry->bytes().data());
+      mapped_.push_back(std::move(*entry));
+      continue;
     }
-    missing.push_back(&part);
-    missing_bytes += part.bytes;
+    add_bytes(part, blocks);
+    if (entry)
+      found.emplace_back(&part, std::move(*entry));
+    else
+      missing.push_back(&part);
   }
 
-  arena_ = base::Buffer(missing_bytes, true);
-  std::byte* at = arena_.data();
+  memory_ = NodeMemory(plan.machine, blocks);
+  bytes_ = plan.weight_bytes();
+  for (auto& [part, entry] : found) {
+    point_to_memory(*part, memory_, nodes);
+    copy_entry(*part, entry.bytes(), pool);
+  }
   std::vector<LoadJob> jobs;
   for (auto* part : missing) {
-    point_jobs(*part, at);
-    at += part->bytes;
+    point_to_memory(*part, memory_, nodes);
     jobs.insert(jobs.end(), part->jobs.begin(), part->jobs.end());
     for (const auto& job : part->jobs) source_bytes_ += stored_bytes(*job.weight);
   }

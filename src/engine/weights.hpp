@@ -10,23 +10,26 @@
 #include <thread>
 #include <vector>
 
-#include "core/base/buffer.hpp"
 #include "core/base/file.hpp"
 #include "core/hw/worker_pool.hpp"
+#include "engine/node_memory.hpp"
 #include "loader/checkpoint.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::engine {
 
-/// `count` matrices [rows, cols], each matrix_bytes after the one before.
+/// `count` matrices [rows, cols].
 struct LoadedWeight {
   std::string_view role;
   quant::Format format = quant::Format::f32;
   ops::Layout layout = ops::Layout::rows;
   int64_t count = 1, rows = 0, cols = 0;
+  /// The matrices, each matrix_bytes after the one before; null where no node holds all of them.
   const std::byte* data = nullptr;
   int64_t matrix_bytes = 0;
+  /// What each node of the plan's machine holds; empty where all share `data`.
+  std::vector<ops::NodeRows> nodes;
 
   const float* floats() const noexcept { return reinterpret_cast<const float*>(data); }
 };
@@ -38,13 +41,14 @@ struct WeightOptions {
   std::function<void(const std::string& module, uint64_t done, uint64_t total)> progress;
 };
 
-/// All weights. What is packed anew lies in one block of memory, so that large pages serve even
-/// small models; what the cache holds is mapped.
+/// All weights. What is packed anew lies in a block of memory for each NUMA node, so that large
+/// pages serve even small models; what the cache holds is mapped, or copied to the nodes where
+/// there are several.
 class Weights {
  public:
-  /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp), but
-  /// for those that the cache holds.
-  /// Throws what the source throws, environment when memory runs out.
+  /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp),
+  /// but for those that the cache holds. Throws what the source throws, environment when memory
+  /// runs out.
   Weights(const placement::Plan& plan, const loader::TensorSource& source, hw::WorkerPool& pool,
           const WeightOptions& options);
 
@@ -53,7 +57,8 @@ class Weights {
   /// The same, for weights the op cannot do without.
   const LoadedWeight& get(int module, std::string_view role) const;
 
-  uint64_t bytes() const noexcept { return bytes_; }  // in memory, packed
+  const NodeMemory& memory() const noexcept { return memory_; }
+  uint64_t bytes() const noexcept { return bytes_; }                // in memory, packed
   uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }  // of these from the cache
   uint64_t source_bytes() const noexcept { return source_bytes_; }  // read from the checkpoint
 
@@ -61,7 +66,7 @@ class Weights {
   void bring_into_memory();
 
   std::vector<std::vector<LoadedWeight>> modules_;
-  base::Buffer arena_;
+  NodeMemory memory_;
   std::vector<base::MappedFile> mapped_;
   uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
   std::jthread populating_;  // ends before the mappings do

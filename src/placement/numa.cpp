@@ -34,14 +34,14 @@ WeightPart part(const graph::Weight& weight, const PlannedWeight& planned, int n
 // Rows in proportion to the nodes' workers.
 std::vector<WeightPart> shards(const graph::Weight& weight, const PlannedWeight& planned,
                                std::span<const int> node_threads) {
-  const int64_t units = (weight.rows + shard_rows - 1) / shard_rows;
+  const int64_t units = (weight.rows + ops::node_row_unit - 1) / ops::node_row_unit;
   int64_t threads = 0, before = 0, begin = 0;
   for (const int count : node_threads) threads += count;
   std::vector<WeightPart> parts;
   for (const int node : working_nodes(node_threads)) {
     before += node_threads[static_cast<size_t>(node)];
     const int64_t end =
-        std::min(weight.rows, (units * before + threads / 2) / threads * shard_rows);
+        std::min(weight.rows, (units * before + threads / 2) / threads * ops::node_row_unit);
     if (end > begin) parts.push_back(part(weight, planned, node, begin, end));
     begin = end;
   }

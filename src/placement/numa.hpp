@@ -11,10 +11,6 @@
 
 namespace ktx::placement {
 
-/// Where the rows of a weight are cut between nodes: a multiple of this many, which every packed
-/// layout and every kernel can begin at.
-constexpr int64_t shard_rows = 32;
-
 /// The policy of a module for which a rule asks for `asked`, or for nothing. On a machine of one
 /// node that node, whatever was asked. Otherwise matrices are sharded unless the rule says more:
 /// every node then reads its own memory only, and nothing is stored twice. What one thread reads as

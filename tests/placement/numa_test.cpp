@@ -86,7 +86,7 @@ TEST_CASE("shards are cut by threads, at rows that every layout can begin at") {
   int64_t row = 0;
   for (const auto& part : three) {
     CHECK(part.row_begin == row);
-    CHECK(part.row_begin % shard_rows == 0);
+    CHECK(part.row_begin % ops::node_row_unit == 0);
     row = part.row_end;
     CHECK(part.matrix_bytes ==
           ops::packed_bytes(ops::Layout::x16, Format::bf16, part.row_end - part.row_begin, 64));

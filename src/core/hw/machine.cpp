@@ -194,6 +194,7 @@ Machine detect_machine() {
   const bool one_node = objects(topology.get(), HWLOC_OBJ_NUMANODE).size() == 1;
   if (this_system) restrict_to_thread(topology.get());
   auto machine = read(topology.get(), usable_isa());
+  machine.is_this_box = this_system;
   if (this_system && one_node) count_added_memory(machine.nodes.front());
   if (const auto limit = this_system ? cgroup_memory_limit() : std::nullopt)
     limit_memory(machine, *limit);

@@ -24,7 +24,8 @@ struct Gpu {
 };
 
 struct Machine {
-  std::string name;  // the CPU's model name, or the YAML file's `name`
+  std::string name;          // the CPU's model name, or the YAML file's `name`
+  bool is_this_box = false;  // its CPU and node numbers mean something here
   Isa isa = Isa::scalar;
   double read_bandwidth = 0;    // bytes/s of all nodes together; 0: not known
   uint64_t l2_bytes = 0;        // of one core

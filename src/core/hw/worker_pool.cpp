@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -64,10 +65,9 @@ struct alignas(64) Group {
 
   // Each worker's first chunk is its own: one contended addition less per worker, none when there
   // is a worker for every chunk.
-  void start(int64_t items, int64_t chunk_items) noexcept {
-    count = std::max<int64_t>(items, 0);
-    grain = chunk_items;
-    chunks = count == 0 ? 0 : (count - 1) / grain + 1;
+  void start(int64_t items_of_chunk) noexcept {
+    grain = std::max<int64_t>(items_of_chunk, 1);
+    chunks = count <= 0 ? 0 : (count - 1) / grain + 1;
     next.store(workers, std::memory_order_relaxed);
   }
   bool has_unowned_chunks() const noexcept { return chunks > workers; }
@@ -151,9 +151,10 @@ struct WorkerPool::State {
     wait_for_workers();
   }
 
-  // Covers the items of groups that were started; a group's workers do its items, with `steal` the
-  // others too.
-  void hand_out(std::span<Group> groups, Steal steal, ForFn body, void* body_context) noexcept;
+  // Covers `count` items of every group; a group's workers do its items, with `steal` the others
+  // too.
+  void hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
+                void* body_context) noexcept;
 
  private:
   // The caller and every worker that it woke share this: waking is a system call of several
@@ -197,7 +198,7 @@ struct WorkerPool::State {
   }
 };
 
-void WorkerPool::State::hand_out(std::span<Group> groups, Steal steal, ForFn body,
+void WorkerPool::State::hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
                                  void* body_context) noexcept {
   const auto do_chunk = [&](size_t g, int64_t chunk, int worker) noexcept {
     const Group& group = groups[g];
@@ -206,7 +207,10 @@ void WorkerPool::State::hand_out(std::span<Group> groups, Steal steal, ForFn bod
          begin + std::min(group.grain, group.count - begin), worker);
   };
   int64_t chunks = 0;
-  for (const auto& group : groups) chunks += group.chunks;
+  for (auto& group : groups) {
+    group.start(grain);
+    chunks += group.chunks;
+  }
   if (chunks <= 1 || size() == 1) {
     for (size_t g = 0; g < groups.size(); ++g)
       for (int64_t chunk = 0; chunk < groups[g].chunks; ++chunk) do_chunk(g, chunk, 0);
@@ -295,16 +299,16 @@ void WorkerPool::run_raw(RunFn function, void* context) noexcept {
 }
 
 void WorkerPool::for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept {
-  state_->everyone.start(count, std::max<int64_t>(grain, 1));
-  state_->hand_out({&state_->everyone, 1}, Steal::no, function, context);
+  state_->everyone.count = count;
+  state_->hand_out({&state_->everyone, 1}, grain, Steal::no, function, context);
 }
 
-void WorkerPool::for_nodes(std::span<const int64_t> counts, int64_t grain, Steal steal,
-                           ForFn function, void* context) noexcept {
-  auto& groups = state_->by_node;
-  for (size_t n = 0; n < groups.size(); ++n)
-    groups[n].start(counts[n], std::max<int64_t>(grain, 1));
-  state_->hand_out(groups, steal, function, context);
+void WorkerPool::set_count(int node, int64_t count) noexcept {
+  state_->by_node[static_cast<size_t>(node)].count = count;
+}
+
+void WorkerPool::for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept {
+  state_->hand_out(state_->by_node, grain, steal, function, context);
 }
 
 }  // namespace ktx::hw

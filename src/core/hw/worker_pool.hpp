@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -65,16 +64,16 @@ class WorkerPool {
   }
 
   /// The same for items that belong to nodes: calls body(node, begin, end, worker) until
-  /// [0, counts[node]) is covered for every node. counts: one a node. Without stealing only the
-  /// node's own workers do its items; those of a node without workers are done by all, and what
-  /// fits one chunk is done by the caller.
-  template <class Body>
-  void parallel_for(std::span<const int64_t> counts, int64_t grain, Steal steal,
-                    Body&& body) noexcept {
+  /// [0, count(node)) is covered for every node. Without stealing only the node's own workers do
+  /// its items; those of a node without workers are done by all, and what fits one chunk is done by
+  /// the caller.
+  template <class Count, class Body>
+  void parallel_for_nodes(const Count& count, int64_t grain, Steal steal, Body&& body) noexcept {
+    for (int node = 0; node < nodes(); ++node) set_count(node, count(node));
     auto call = [](void* context, int node, int64_t begin, int64_t end, int worker) noexcept {
       (*static_cast<std::remove_reference_t<Body>*>(context))(node, begin, end, worker);
     };
-    for_nodes(counts, grain, steal, call, address(body));
+    for_nodes(grain, steal, call, address(body));
   }
 
  private:
@@ -86,8 +85,8 @@ class WorkerPool {
   }
   void run_raw(RunFn function, void* context) noexcept;
   void for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept;
-  void for_nodes(std::span<const int64_t> counts, int64_t grain, Steal steal, ForFn function,
-                 void* context) noexcept;
+  void set_count(int node, int64_t count) noexcept;
+  void for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept;
 
   struct State;
   std::unique_ptr<State> state_;

@@ -36,6 +36,9 @@ struct LoadReport {
   uint64_t source_bytes = 0;  // read from the checkpoint
   uint64_t weight_bytes = 0;  // in memory, packed
   uint64_t cached_bytes = 0;  // of these mapped from the cache
+  /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel says
+  /// lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
+  std::string memory;
 };
 
 class Engine {

@@ -226,8 +226,9 @@ TEST_CASE("each node's items are covered once, by its own workers unless stealin
           std::vector<std::vector<int>> hits;
           for (const int64_t count : counts) hits.emplace_back(static_cast<size_t>(count));
           std::atomic<int> bad{0}, chunks{0};
-          pool.parallel_for(
-              counts, grain, steal, [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+          const auto count = [&](int node) { return counts[static_cast<size_t>(node)]; };
+          pool.parallel_for_nodes(
+              count, grain, steal, [&](int node, int64_t begin, int64_t end, int worker) noexcept {
                 const auto n = static_cast<size_t>(node);
                 if (begin < 0 || begin >= end || end > counts[n] || end - begin > grain) ++bad;
                 const bool own = pool.node_of(worker) == node || pool.threads_of(node) == 0;
@@ -245,9 +246,9 @@ TEST_CASE("each node's items are covered once, by its own workers unless stealin
 
 TEST_CASE("a worker whose node is done steals") {
   WorkerPool pool({{1, {}}, {1, {}}});
-  const std::vector<int64_t> counts{0, 6};
+  const auto count = [](int node) { return node == 0 ? 0 : 6; };
   std::atomic<int> by_caller{0};
-  pool.parallel_for(counts, 1, Steal::yes, [&](int, int64_t, int64_t, int worker) noexcept {
+  pool.parallel_for_nodes(count, 1, Steal::yes, [&](int, int64_t, int64_t, int worker) noexcept {
     if (worker == 0) ++by_caller;
     // The node's own worker holds its first item until the caller has taken one.
     while (worker == 1 && by_caller == 0) std::this_thread::yield();
