@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <utility>
+
+#include "tools/common/text.hpp"
 
 namespace ktx::tools {
 
@@ -37,9 +40,35 @@ void ProgressBar::update(const LoadProgress& progress) {
                share * 100, rate, progress.module.c_str());
 }
 
-Engine load_engine(const Plan& plan) {
-  ProgressBar bar("loading");
-  return Engine(plan, {.progress = [&bar](const LoadProgress& p) { bar.update(p); }});
+namespace {
+
+std::string byte_text(uint64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? short_number(number / 1e6) + " MB"
+                               : short_number(number / 1e9) + " GB";
+}
+
+void report(const LoadReport& r) {
+  const std::string read = "read " + byte_text(r.source_bytes) + " (" +
+                           short_number(static_cast<double>(r.source_bytes) / r.seconds / 1e9) +
+                           " GB/s)";
+  const std::string mapped = "mapped " + byte_text(r.cached_bytes) + " of packed weights";
+  std::fprintf(stderr, "loaded in %s s: %s\n", short_number(r.seconds).c_str(),
+               (r.cached_bytes == 0   ? read
+                : r.source_bytes == 0 ? mapped
+                                      : read + ", " + mapped)
+                   .c_str());
+}
+
+}  // namespace
+
+Engine load_engine(const Plan& plan, LoadOptions options) {
+  std::optional<ProgressBar> bar("loading");
+  options.progress = [&bar](const LoadProgress& p) { bar->update(p); };
+  Engine engine(plan, options);
+  bar.reset();
+  report(engine.load_report());
+  return engine;
 }
 
 }  // namespace ktx::tools
