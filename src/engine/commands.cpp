@@ -127,7 +127,7 @@ class LinearCommand final : public Command {
   LinearCommand(const CommandContext& c, std::span<const Node> nodes)
       : tail_(in_tail(c, nodes.front())) {
     for (const auto& node : nodes) {
-      matrices_.push_back(packed_matrix(c, node.module, c.weights->get(node.module, "weight"), 0));
+      matrices_.push_back(packed_matrix(c, node.module, c.weights->get(node.module, "weight")));
     }
     for (size_t i = 0; i < nodes.size(); ++i) {
       const auto* bias = c.weights->find(nodes[i].module, "bias");
@@ -181,15 +181,13 @@ class MoeCommand final : public Command {
     ops::moe(args_, pool);
   }
 
-  static ops::ExpertMatrix expert_matrix(const CommandContext& c, const Node& node,
+  static ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node,
                                          std::string_view role) {
-    const auto& weight = c.weights->get(node.module, role);
-    return {.matrix = packed_matrix(c, node.module, weight, 0),
-            .expert_bytes = weight.matrix_bytes};
+    return packed_matrix(c, node.module, c.weights->get(node.module, role));
   }
 
  private:
-  ops::ExpertMatrix gate_, up_, down_;
+  ops::PackedMatrix gate_, up_, down_;
   ops::MoeArgs args_;
 };
 
@@ -218,15 +216,17 @@ bool in_tail(const CommandContext& context, const Node& node) {
 }
 
 ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
-                                const LoadedWeight& weight, int64_t index) {
+                                const LoadedWeight& weight) {
   const auto* planned = context.plan->find(module);
   require(planned != nullptr, "a module is run but not planned");
-  return {.data = weight.data + index * weight.matrix_bytes,
+  return {.data = weight.data,
           .format = weight.format,
           .rows = weight.rows,
           .cols = weight.cols,
           .decode = ops::find_matmul_kernel(planned->decode.name),
-          .prefill = ops::find_matmul_kernel(planned->prefill.name)};
+          .prefill = ops::find_matmul_kernel(planned->prefill.name),
+          .matrix_bytes = weight.matrix_bytes,
+          .nodes = weight.nodes};
 }
 
 std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const Node> nodes) {
@@ -265,7 +265,7 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
       size_t most = 0;
       for (const auto& n : nodes)
         most = std::max(most, static_cast<size_t>(ops::linear_scratch_bytes(
-                                  packed_matrix(c, n.module, c.weights->get(n.module, "weight"), 0),
+                                  packed_matrix(c, n.module, c.weights->get(n.module, "weight")),
                                   c.max_tokens)));
       return most;
     }

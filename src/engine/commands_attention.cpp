@@ -15,23 +15,33 @@ const ops::f32::Kernel* inner_loops(const placement::KernelPick& pick) {
   return kernel;
 }
 
-// One matrix a head. The products inside attention use the best matmul kernels of the level that
-// the plan's attention kernel asks for; f32 loops exist up to AVX-512, so that one stands for all
-// above.
-std::vector<ops::PackedMatrix> head_matrices(const CommandContext& c, const graph::Node& node,
-                                             std::string_view role) {
+// One matrix a head, and what each NUMA node holds of it.
+struct Heads {
+  std::vector<ops::NodeRows> nodes;  // [heads, nodes], or empty
+  std::vector<ops::PackedMatrix> matrices;
+};
+
+Heads head_matrices(const CommandContext& c, const graph::Node& node, std::string_view role) {
   const auto& weight = c.weights->get(node.module, role);
-  const auto level = inner_loops(c.plan->find(node.module)->decode)->isa;
-  const auto isa = level == hw::Isa::avx512 ? c.plan->machine.isa : level;
-  const auto& kernel = ops::best_matmul_kernel(isa, weight.format, weight.rows, weight.cols);
-  std::vector<ops::PackedMatrix> heads;
+  const auto& kernel =
+      ops::mla_matmul_kernel(*inner_loops(c.plan->find(node.module)->decode), c.plan->machine.isa,
+                             weight.format, weight.rows, weight.cols);
+  Heads heads;
   for (int64_t head = 0; head < weight.count; ++head)
-    heads.push_back({.data = weight.data + head * weight.matrix_bytes,
-                     .format = weight.format,
-                     .rows = weight.rows,
-                     .cols = weight.cols,
-                     .decode = &kernel,
-                     .prefill = &kernel});
+    for (auto held : weight.nodes) {
+      if (held.data != nullptr) held.data += head * held.matrix_bytes;
+      heads.nodes.push_back(held);
+    }
+  const size_t nodes = weight.nodes.size();
+  for (int64_t head = 0; head < weight.count; ++head)
+    heads.matrices.push_back(
+        {.data = weight.data + head * weight.matrix_bytes,
+         .format = weight.format,
+         .rows = weight.rows,
+         .cols = weight.cols,
+         .decode = &kernel,
+         .prefill = &kernel,
+         .nodes = std::span(heads.nodes).subspan(static_cast<size_t>(head) * nodes, nodes)});
   return heads;
 }
 
@@ -46,8 +56,8 @@ class MlaCommand final : public Command {
     const auto q = input(c, node, 0), latent = input(c, node, 1), k_rope = input(c, node, 2);
     const auto y = output(c, node);
     args_ = {.params = &params_,
-             .k_b = k_b_.data(),
-             .v_b = v_b_.data(),
+             .k_b = k_b_.matrices.data(),
+             .v_b = v_b_.matrices.data(),
              .rope = c.rope_table(params_.rotary),
              .q = q.data,
              .q_stride = q.stride,
@@ -69,7 +79,7 @@ class MlaCommand final : public Command {
 
  private:
   graph::MlaParams params_;
-  std::vector<ops::PackedMatrix> k_b_, v_b_;
+  Heads k_b_, v_b_;
   const ops::f32::Kernel *decode_, *prefill_;
   ops::MlaArgs args_;
 };
@@ -121,9 +131,9 @@ std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const g
 }
 
 size_t mla_scratch(const CommandContext& c, const graph::Node& node) {
-  return ops::mla_scratch_bytes(std::get<graph::MlaParams>(node.params),
-                                head_matrices(c, node, "k_b").front(),
-                                head_matrices(c, node, "v_b").front(), c.max_tokens, c.workers);
+  return ops::mla_scratch_bytes(
+      std::get<graph::MlaParams>(node.params), head_matrices(c, node, "k_b").matrices.front(),
+      head_matrices(c, node, "v_b").matrices.front(), c.max_tokens, c.workers);
 }
 
 size_t gqa_scratch(const CommandContext& c, const graph::Node& node) {

@@ -25,9 +25,9 @@ inline RoutingView routing(const CommandContext& context, const ValueView& value
 /// Whether the node runs once a logits row instead of once a token.
 bool in_tail(const CommandContext& context, const graph::Node& node);
 
-/// Matrix `index` of a weight with the kernels that the plan chose for its module.
+/// A weight's matrices with the kernels that the plan chose for its module.
 ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
-                                const LoadedWeight& weight, int64_t index);
+                                const LoadedWeight& weight);
 
 std::unique_ptr<Command> make_mla_command(const CommandContext& context, const graph::Node& node);
 std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const graph::Node& node);

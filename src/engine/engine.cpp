@@ -14,23 +14,21 @@ namespace ktx {
 
 namespace {
 
-// The CPUs that workers are pinned to: those of the plan's machine if that is this box, one
+// The workers of each NUMA node of the plan's machine, pinned to its CPUs if that is this box, one
 // hardware thread of each core first (NumaNode::cpus is ordered so). A plan for another box runs
 // here when this one has the instructions it uses; its CPU numbers mean nothing here.
-std::vector<int> worker_cpus(const Plan& plan) {
+std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
   const auto& machine = plan.details().machine;
-  std::vector<int> cpus;
-  if (plan.options().machine.empty()) {
-    for (const auto& node : machine.nodes)
-      cpus.insert(cpus.end(), node.cpus.begin(), node.cpus.end());
-    return cpus;
-  }
   const auto here = hw::usable_isa();
-  if (machine.isa > here)
+  if (!machine.is_this_box && machine.isa > here)
     throw_environment("the plan is for a machine with " + std::string(hw::name(machine.isa)) +
                           ", this one has " + std::string(hw::name(here)),
                       plan.options().machine.string());
-  return cpus;
+  std::vector<hw::PoolNode> nodes;
+  for (size_t n = 0; n < machine.nodes.size(); ++n)
+    nodes.push_back({plan.details().node_threads[n],
+                     machine.is_this_box ? machine.nodes[n].cpus : std::vector<int>{}});
+  return nodes;
 }
 
 // The checkpoint as planning opened it; a header alone can't be loaded, so then the whole is
@@ -43,19 +41,24 @@ std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
 }  // namespace
 
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
-    : plan(p), source(whole_source(p)), pool(p.details().threads, worker_cpus(p)) {
+    : plan(p), source(whole_source(p)), pool(pool_nodes(p)) {
   const auto start = std::chrono::steady_clock::now();
-  weights = std::make_unique<Weights>(
-      p.details(), *source, pool, [&](const std::string& module, uint64_t done, uint64_t total) {
-        if (options.progress) options.progress({module, done, total});
-      });
+  WeightOptions loading{.cache = options.cache, .progress = {}};
+  if (options.progress)
+    loading.progress = [&](const std::string& module, uint64_t done, uint64_t total) {
+      options.progress({module, done, total});
+    };
+  weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
   executor = std::make_unique<Executor>(p.details(), *weights, pool);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
+  report.cached_bytes = weights->mapped_bytes();
+  report.memory = weights->memory().verified();
   base::log(LogLevel::info, "read " + base::format_bytes(report.source_bytes) + ", packed into " +
                                 base::format_bytes(report.weight_bytes) + " in " +
-                                std::to_string(report.seconds) + " s");
+                                std::to_string(report.seconds) + " s" +
+                                (report.memory.empty() ? "" : "; memory " + report.memory));
 }
 
 Engine::Engine(const Plan& plan, const LoadOptions& options)

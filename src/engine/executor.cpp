@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/error.hpp"
+#include "engine/node_memory.hpp"
 
 namespace ktx::engine {
 
@@ -70,6 +71,7 @@ void Executor::compile(const placement::Plan& plan, const Weights& weights) {
 
   const auto layout = graph::layout_values(graph_, max_tokens_, graph::max_logit_rows);
   values_ = base::Buffer(static_cast<size_t>(layout.size) * sizeof(float), true);
+  interleave(values_, plan.machine);
   for (size_t v = 0; v < graph_.values.size(); ++v)
     context.values.push_back({.data = values_.as<float>() + layout.offset[v],
                               .stride = layout.stride[v],
@@ -82,6 +84,7 @@ void Executor::compile(const placement::Plan& plan, const Weights& weights) {
     i += nodes.size();
   }
   scratch_ = base::Buffer(scratch, true);
+  interleave(scratch_, plan.machine);
   context.scratch = scratch_.data();
 
   bool tail = false;
@@ -96,6 +99,7 @@ void Executor::compile(const placement::Plan& plan, const Weights& weights) {
 }
 
 bool Executor::run(const Step& step, const std::atomic<bool>& cancel) noexcept {
+  const auto seat = pool_.seat_caller();
   for (const auto& command : body_) {
     if (cancel.load(std::memory_order_relaxed)) return false;
     command->run(step, pool_);
@@ -107,6 +111,7 @@ const float* Executor::logits(const Step& step, int64_t begin, int64_t rows) noe
   Step now = step;
   now.tail_begin = begin;
   now.tail_rows = rows;
+  const auto seat = pool_.seat_caller();
   for (const auto& command : tail_) command->run(now, pool_);
   return logits_.data;
 }

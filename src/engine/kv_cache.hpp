@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "core/base/buffer.hpp"
+#include "core/hw/machine.hpp"
 
 namespace ktx::engine {
 
-/// widths[i]: f32 numbers a token that cache i keeps. Memory is touched only as tokens come.
 class KvCache {
  public:
-  KvCache(std::span<const int64_t> widths, int64_t capacity);
+  /// widths[i]: f32 numbers a token that cache i keeps. Memory is touched only as tokens come; on
+  /// several NUMA nodes it is interleaved.
+  KvCache(std::span<const int64_t> widths, int64_t capacity, const hw::Machine& machine);
 
   /// Cache i: capacity * width floats. An op lays them out as it likes.
   float* data(int cache) noexcept {

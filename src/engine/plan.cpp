@@ -44,9 +44,7 @@ std::string Plan::json() const {
 }
 
 uint64_t Plan::bytes_per_token() const noexcept {
-  uint64_t sum = 0;
-  for (const auto& module : plan_->modules) sum += module.bytes_per_token;
-  return sum;
+  return plan_->bytes_per_token();
 }
 
 double Plan::read_bandwidth() const noexcept {

@@ -10,12 +10,12 @@ namespace {
 // All numbers of a small tensor, in f32.
 std::vector<float> values(const loader::TensorSource& source, const graph::TensorMeta& tensor) {
   const int64_t rows = loader::matrix_rows(tensor), cols = loader::matrix_cols(tensor);
-  std::vector<std::byte> scratch(source.tensor_bytes(tensor));
-  const std::byte* stored = source.rows(tensor, 0, rows, scratch);
+  const auto stored = loader::read_rows(source, tensor, 0, rows);
   std::vector<float> out(static_cast<size_t>(rows * cols));
   for (int64_t r = 0; r < rows; ++r)
     quant::info(tensor.format)
-        .decode(stored + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols, cols);
+        .decode(stored.data() + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols,
+                cols);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/graph/module.hpp"
@@ -19,17 +20,15 @@ class WeightReader {
   /// Throws input error when the source's tensors are not those that the weight was made from.
   WeightReader(const loader::TensorSource& source, const graph::Weight& weight);
 
-  int64_t stored_cols() const noexcept { return stored_cols_; }
-  int64_t stored_row_bytes() const noexcept { return row_bytes_; }
-  quant::Format format() const noexcept { return format_; }
+  /// Text that tells the weight's bytes from all others without reading them (TensorSource::stamp).
+  std::string stamp() const;
 
-  /// Rows [first, first + rows) one after another in the format's row layout: a pointer into the
-  /// checkpoint when they lie together there, else into scratch (rows * stored_row_bytes() bytes).
+  /// Bytes of scratch that read() needs.
+  size_t scratch_bytes(int64_t first, int64_t rows) const;
+
+  /// Rows [first, first + rows) one after another in the format's row layout, somewhere inside
+  /// scratch. Throws what the source throws.
   const std::byte* read(int64_t first, int64_t rows, std::span<std::byte> scratch) const;
-
-  /// Tells the source that the weight will be read soon, or that it has been consumed.
-  void prefetch() const;
-  void release() const;
 
  private:
   struct Part {
@@ -37,9 +36,15 @@ class WeightReader {
     int64_t begin, end;  // rows of the weight
     int64_t tensor_row;  // of `begin`
   };
+  /// The rows of [first, first + rows) that lie in one part; `row` is the tensor's.
+  struct Run {
+    const graph::TensorMeta* tensor;
+    int64_t row, rows;
+  };
+  std::vector<Run> runs(int64_t first, int64_t rows) const;
+
   const loader::TensorSource& source_;
-  quant::Format format_;
-  int64_t stored_cols_, row_bytes_;
+  int64_t row_bytes_;
   std::vector<Part> parts_;
 };
 

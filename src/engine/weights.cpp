@@ -1,124 +1,33 @@
-// Streaming load: each weight is cut into blocks of rows that the workers read, quantize and pack.
+// Where each weight's packed bytes lie, and what brings them there.
 #include "engine/weights.hpp"
 
 #include <algorithm>
-#include <exception>
-#include <mutex>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <utility>
 
 #include "core/base/error.hpp"
-#include "engine/weight_reader.hpp"
+#include "engine/weight_cache.hpp"
+#include "engine/weight_key.hpp"
+#include "engine/weight_loader.hpp"
 
 namespace ktx::engine {
 
 namespace {
 
-using quant::Format;
-
-// Rows packed by one work item: whole groups of the packed layout, about this many numbers.
-constexpr int64_t numbers_per_item = 1 << 17;
-
-int64_t rows_per_item(int64_t rows, int64_t cols) {
-  const int64_t wanted = std::max<int64_t>(1, numbers_per_item / cols);
-  const int64_t groups = (wanted + ops::row_group - 1) / ops::row_group;
-  return std::min(rows, groups * ops::row_group);
-}
-
-// Packs blocks of rows of one weight; one scratch a worker, made once.
-class Packer {
- public:
-  Packer(const WeightReader& reader, const graph::Weight& weight, const LoadedWeight& loaded,
-         std::byte* out, int workers)
-      : reader_(reader), weight_(weight), loaded_(loaded), out_(out) {
-    // A transposed matrix is small (one head) and is turned as a whole.
-    block_ = weight.transposed ? weight.rows : rows_per_item(weight.rows, weight.cols);
-    blocks_ = (weight.rows + block_ - 1) / block_;
-    scratch_.resize(static_cast<size_t>(workers));
-  }
-
-  int64_t items() const { return weight_.count * blocks_; }
-
-  void pack(int64_t item, int worker) {
-    const int64_t matrix = item / blocks_, begin = item % blocks_ * block_;
-    const int64_t end = std::min(weight_.rows, begin + block_);
-    auto& scratch = scratch_[static_cast<size_t>(worker)];
-    const std::byte* rows = weight_.transposed ? transposed_rows(matrix, scratch)
-                                               : plain_rows(matrix, begin, end, scratch);
-    ops::pack_matrix({.layout = loaded_.layout,
-                      .format = loaded_.format,
-                      .rows = weight_.rows,
-                      .cols = weight_.cols,
-                      .row_begin = begin,
-                      .row_end = end,
-                      .src = rows,
-                      .dst = out_ + matrix * loaded_.matrix_bytes});
-  }
-
- private:
-  struct Scratch {
-    std::vector<std::byte> source, encoded;
-    std::vector<float> floats, turned;
-  };
-
-  const std::byte* plain_rows(int64_t matrix, int64_t begin, int64_t end, Scratch& s) const {
-    const int64_t n = end - begin;
-    s.source.resize(static_cast<size_t>(n * reader_.stored_row_bytes()));
-    const std::byte* stored = reader_.read(matrix * weight_.rows + begin, n, s.source);
-    if (reader_.format() == loaded_.format) return stored;
-    s.floats.resize(static_cast<size_t>(n * weight_.cols));
-    decode(stored, n, weight_.cols, s.floats.data());
-    return encode(s.floats.data(), n, s);
-  }
-
-  const std::byte* transposed_rows(int64_t matrix, Scratch& s) const {
-    const int64_t rows = weight_.rows, cols = weight_.cols;  // stored as [cols, rows]
-    s.source.resize(static_cast<size_t>(cols * reader_.stored_row_bytes()));
-    s.floats.resize(static_cast<size_t>(rows * cols));
-    s.turned.resize(s.floats.size());
-    decode(reader_.read(matrix * cols, cols, s.source), cols, rows, s.floats.data());
-    for (int64_t c = 0; c < cols; ++c)
-      for (int64_t r = 0; r < rows; ++r)
-        s.turned[static_cast<size_t>(r * cols + c)] = s.floats[static_cast<size_t>(c * rows + r)];
-    return encode(s.turned.data(), rows, s);
-  }
-
-  void decode(const std::byte* stored, int64_t rows, int64_t cols, float* out) const {
-    const auto& format = quant::info(reader_.format());
-    for (int64_t r = 0; r < rows; ++r)
-      format.decode(stored + r * reader_.stored_row_bytes(), out + r * cols, cols);
-  }
-
-  const std::byte* encode(const float* floats, int64_t rows, Scratch& s) const {
-    const int64_t row_bytes = quant::row_bytes(loaded_.format, weight_.cols);
-    s.encoded.resize(static_cast<size_t>(rows * row_bytes));
-    for (int64_t r = 0; r < rows; ++r)
-      quant::info(loaded_.format)
-          .encode(floats + r * weight_.cols, s.encoded.data() + r * row_bytes, weight_.cols);
-    return s.encoded.data();
-  }
-
-  const WeightReader& reader_;
-  const graph::Weight& weight_;
-  const LoadedWeight& loaded_;
-  std::byte* out_;
-  int64_t block_ = 0, blocks_ = 0;
-  std::vector<Scratch> scratch_;
+// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which
+// one rule has changed finds what the others placed. The entry holds the weights one after another,
+// of each all rows once: a NUMA node's shard after the other, or of several copies one.
+struct Part {
+  std::vector<LoadJob> jobs;
+  std::vector<LoadedWeight*> weights;                             // one a job
+  std::vector<const std::vector<placement::WeightPart>*> placed;  // one a job
+  uint64_t bytes = 0;                                             // of the entry
+  base::Digest state;
 };
 
-void pack_all(Packer& packer, hw::WorkerPool& pool) {
-  std::exception_ptr failure;
-  std::mutex mutex;
-  pool.parallel_for(packer.items(), 1, [&](int64_t begin, int64_t end, int worker) noexcept {
-    try {
-      for (int64_t item = begin; item < end; ++item) packer.pack(item, worker);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-    }
-  });
-  if (failure) std::rethrow_exception(failure);
-}
-
-LoadedWeight place(const graph::Weight& weight, const placement::PlannedWeight& planned) {
+LoadedWeight describe(const graph::Weight& weight, const placement::PlannedWeight& planned) {
   LoadedWeight loaded;
   loaded.role = weight.role;
   loaded.format = planned.format;
@@ -126,48 +35,217 @@ LoadedWeight place(const graph::Weight& weight, const placement::PlannedWeight& 
   loaded.count = weight.count;
   loaded.rows = weight.rows;
   loaded.cols = weight.cols;
-  loaded.matrix_bytes = ops::packed_bytes(planned.layout, planned.format, weight.rows, weight.cols);
+  loaded.matrix_bytes = planned.parts.front().matrix_bytes;
   return loaded;
 }
 
-uint64_t stored_bytes(const graph::Weight& weight) {
-  const int64_t cols = weight.transposed ? weight.rows : weight.cols;
-  return static_cast<uint64_t>(weight.weights() / cols * quant::row_bytes(weight.source, cols));
+// The job of loading a weight; its destinations have no memory yet.
+LoadJob job_of(const graph::Module& module, const graph::Weight& weight,
+               const placement::PlannedWeight& planned) {
+  LoadJob job{&module, &weight, planned.format, planned.layout, {}};
+  for (const auto& part : planned.parts)
+    job.destinations.push_back({nullptr, part.row_begin, part.row_end, part.matrix_bytes});
+  return job;
 }
+
+uint64_t bytes_of(const LoadJob& job, const Destination& to) {
+  return static_cast<uint64_t>(job.weight->count * to.matrix_bytes);
+}
+
+// Of a job's destinations those that an entry of the cache holds.
+std::span<const Destination> stored(const LoadJob& job) {
+  const auto& all = job.destinations;
+  const bool copies = all.front().row_end == all.back().row_end;
+  return std::span(all).first(copies ? 1 : all.size());
+}
+
+// modules: one list of weights a module of the model; gets those of the planned ones.
+std::vector<Part> parts_of(const placement::Plan& plan,
+                           std::vector<std::vector<LoadedWeight>>& modules) {
+  std::vector<Part> parts;
+  std::map<std::pair<int, std::string>, size_t> known;  // by layer and rule
+  for (const auto& planned : plan.modules) {
+    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    auto& loaded = modules[static_cast<size_t>(planned.module)];
+    for (size_t i = 0; i < module.weights.size(); ++i)
+      loaded.push_back(describe(module.weights[i], planned.weights[i]));
+    if (loaded.empty()) continue;
+    const auto [at, is_new] = known.try_emplace({module.layer, planned.rule_name}, parts.size());
+    if (is_new) parts.emplace_back();
+    auto& part = parts[at->second];
+    for (size_t i = 0; i < loaded.size(); ++i) {
+      part.jobs.push_back(job_of(module, module.weights[i], planned.weights[i]));
+      part.weights.push_back(&loaded[i]);
+      part.placed.push_back(&planned.weights[i].parts);
+      for (const auto& to : stored(part.jobs.back())) part.bytes += bytes_of(part.jobs.back(), to);
+    }
+  }
+  return parts;
+}
+
+// What the blocks of memory must hold, as NodeMemory takes them.
+void add_bytes(const Part& part, std::vector<uint64_t>& blocks) {
+  for (const auto* placed : part.placed)
+    for (const auto& p : *placed)
+      (p.node == placement::WeightPart::every_node ? blocks.back()
+                                                   : blocks[static_cast<size_t>(p.node)]) +=
+          p.bytes;
+}
+
+// Gives each weight of a part its places in memory.
+void point_to_memory(Part& part, NodeMemory& memory, size_t nodes) {
+  for (size_t i = 0; i < part.jobs.size(); ++i) {
+    auto& weight = *part.weights[i];
+    const auto& placed = *part.placed[i];
+    for (size_t p = 0; p < placed.size(); ++p) {
+      auto& to = part.jobs[i].destinations[p];
+      to.data = memory.take(placed[p].node, placed[p].bytes);
+      if (to.row_end - to.row_begin == weight.rows) weight.data = to.data;
+      if (nodes == 1 || placed[p].node == NodeMemory::every_node) continue;
+      weight.nodes.resize(nodes);
+      weight.nodes[static_cast<size_t>(placed[p].node)] = {to.data, to.row_begin, to.row_end,
+                                                           to.matrix_bytes};
+    }
+  }
+}
+
+// The same in an entry of the cache, on a machine of one node.
+void point_to_entry(Part& part, const std::byte* data) {
+  for (size_t i = 0; i < part.jobs.size(); ++i) {
+    part.weights[i]->data = data;
+    data += bytes_of(part.jobs[i], part.jobs[i].destinations.front());
+  }
+}
+
+// What of a part's memory the cache keeps.
+WeightCache::Pieces stored_pieces(const Part& part) {
+  WeightCache::Pieces pieces;
+  for (const auto& job : part.jobs)
+    for (const auto& to : stored(job))
+      pieces.emplace_back(to.data, static_cast<size_t>(bytes_of(job, to)));
+  return pieces;
+}
+
+// From an entry of the cache to the nodes.
+void copy_entry(const Part& part, std::span<const std::byte> entry, hw::WorkerPool& pool) {
+  constexpr int64_t piece = int64_t{1} << 22;
+  const std::byte* from = entry.data();
+  for (const auto& job : part.jobs) {
+    const bool copies = stored(job).size() < job.destinations.size();
+    for (const auto& to : job.destinations) {
+      const auto bytes = static_cast<int64_t>(bytes_of(job, to));
+      pool.parallel_for(bytes, piece, [&](int64_t begin, int64_t end, int) noexcept {
+        std::memcpy(to.data + begin, from + begin, static_cast<size_t>(end - begin));
+      });
+      if (!copies) from += bytes;
+    }
+    if (copies) from += bytes_of(job, job.destinations.front());
+  }
+}
+
+std::vector<const LoadJob*> pointers(const Part& part) {
+  std::vector<const LoadJob*> jobs;
+  for (const auto& job : part.jobs) jobs.push_back(&job);
+  return jobs;
+}
+
+// Hands parts to the cache as their last job is packed.
+class PartWriter {
+ public:
+  PartWriter(WeightCache& cache, const std::vector<Part*>& parts) : cache_(cache), parts_(parts) {
+    for (size_t p = 0; p < parts.size(); ++p) {
+      first_job_.push_back(part_of_job_.size());
+      part_of_job_.insert(part_of_job_.end(), parts[p]->jobs.size(), p);
+    }
+    contents_.resize(part_of_job_.size());
+    left_ = std::vector<std::atomic<size_t>>(parts.size());
+    for (size_t p = 0; p < parts.size(); ++p) left_[p] = parts[p]->jobs.size();
+  }
+
+  void packed(size_t job, const base::Digest& content) {
+    contents_[job] = content;
+    const size_t p = part_of_job_[job];
+    if (left_[p].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const Part& part = *parts_[p];
+    const auto contents = std::span(contents_).subspan(first_job_[p], part.jobs.size());
+    cache_.store_soon(part.state, content_key(pointers(part), contents), stored_pieces(part));
+  }
+
+ private:
+  WeightCache& cache_;
+  const std::vector<Part*>& parts_;
+  std::vector<size_t> part_of_job_, first_job_;
+  std::vector<base::Digest> contents_;
+  std::vector<std::atomic<size_t>> left_;
+};
 
 }  // namespace
 
 Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source,
-                 hw::WorkerPool& pool, const OnProgress& on_progress) {
+                 hw::WorkerPool& pool, const WeightOptions& options) {
   modules_.resize(plan.model.modules.size());
-  uint64_t size = 0;
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    for (size_t i = 0; i < module.weights.size(); ++i) {
-      auto loaded = place(module.weights[i], planned.weights[i]);
-      size += static_cast<uint64_t>(loaded.count * loaded.matrix_bytes);
-      source_bytes_ += stored_bytes(module.weights[i]);
-      modules_[static_cast<size_t>(planned.module)].push_back(loaded);
+  auto parts = parts_of(plan, modules_);
+  std::optional<WeightCache> cache;
+  if (!options.cache.empty()) cache.emplace(options.cache);
+
+  const size_t nodes = plan.machine.nodes.size();
+  std::vector<Part*> missing;
+  std::vector<std::pair<Part*, base::MappedFile>> found;  // on several nodes, to be copied
+  std::vector<uint64_t> blocks(nodes + 1);
+  for (auto& part : parts) {
+    if (cache) part.state = state_key(pointers(part), source);
+    auto entry = cache ? cache->find(part.state, part.bytes) : std::nullopt;
+    if (entry) mapped_bytes_ += part.bytes;
+    if (entry && nodes == 1) {
+      point_to_entry(part, entry->bytes().data());
+      mapped_.push_back(std::move(*entry));
+      continue;
     }
+    add_bytes(part, blocks);
+    if (entry)
+      found.emplace_back(&part, std::move(*entry));
+    else
+      missing.push_back(&part);
   }
-  arena_ = base::Buffer(size, true);
-  std::byte* at = arena_.data();
-  uint64_t done = 0;
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    for (size_t i = 0; i < module.weights.size(); ++i) {
-      auto& loaded = modules_[static_cast<size_t>(planned.module)][i];
-      loaded.data = at;
-      const WeightReader reader(source, module.weights[i]);
-      reader.prefetch();
-      Packer packer(reader, module.weights[i], loaded, at, pool.size());
-      pack_all(packer, pool);
-      reader.release();
-      at += loaded.count * loaded.matrix_bytes;
-      done += stored_bytes(module.weights[i]);
-      if (on_progress) on_progress(module.path, done, source_bytes_);
-    }
+
+  memory_ = NodeMemory(plan.machine, blocks);
+  bytes_ = plan.weight_bytes();
+  for (auto& [part, entry] : found) {
+    point_to_memory(*part, memory_, nodes);
+    copy_entry(*part, entry.bytes(), pool);
   }
+  std::vector<LoadJob> jobs;
+  for (auto* part : missing) {
+    point_to_memory(*part, memory_, nodes);
+    jobs.insert(jobs.end(), part->jobs.begin(), part->jobs.end());
+    for (const auto& job : part->jobs) source_bytes_ += stored_bytes(*job.weight);
+  }
+
+  LoadHooks hooks;
+  if (options.progress)
+    hooks.progress = [&](const graph::Module& module, uint64_t done) {
+      options.progress(module.path, done, source_bytes_);
+    };
+  std::optional<PartWriter> writer;
+  if (cache) {
+    writer.emplace(*cache, missing);
+    hooks.packed = [&](size_t job, const base::Digest& content) { writer->packed(job, content); };
+  }
+  load_weights(jobs, source, pool, hooks);
+  if (cache) cache->finish();
+  bring_into_memory();
+}
+
+// Mapped pages come from the disk as they are touched, one after the other; the kernel is asked for
+// all of them, in large pages, while the first tokens already run.
+void Weights::bring_into_memory() {
+  if (mapped_.empty()) return;
+  populating_ = std::jthread([this](const std::stop_token& stop) {
+    constexpr size_t piece = size_t{64} << 20;
+    for (const auto& file : mapped_)
+      for (size_t at = 0; at < file.bytes().size() && !stop.stop_requested(); at += piece)
+        file.populate(at, piece);
+  });
 }
 
 const LoadedWeight* Weights::find(int module, std::string_view role) const noexcept {

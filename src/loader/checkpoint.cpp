@@ -61,6 +61,13 @@ int64_t matrix_rows(const graph::TensorMeta& meta) noexcept {
   return rows;
 }
 
+std::vector<std::byte> read_rows(const TensorSource& source, const graph::TensorMeta& meta,
+                                 int64_t first_row, int64_t rows) {
+  std::vector<std::byte> scratch(source.scratch_bytes(meta, first_row, rows));
+  const std::byte* from = source.rows(meta, first_row, rows, scratch);
+  return {from, from + rows * quant::row_bytes(meta.format, matrix_cols(meta))};
+}
+
 std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOptions& options) {
   if (!names_directory(path)) return std::make_unique<FileSource>(open_gguf(path, options));
   if (!is_there(path / "config.json"))

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/json.hpp"
 #include "core/graph/module.hpp"
@@ -51,26 +52,32 @@ class TensorSource {
 
   /// Bytes of all rows in the layout of rows(). meta: one of tensors().
   virtual uint64_t tensor_bytes(const graph::TensorMeta& meta) const = 0;
-  /// Whether rows() has to assemble the tensor in scratch.
-  virtual bool needs_scratch(const graph::TensorMeta& meta) const = 0;
+  /// Bytes of scratch that rows() needs for so many rows from first_row on.
+  virtual size_t scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,
+                               int64_t rows) const = 0;
 
-  /// Rows [first_row, first_row + rows) of the tensor seen as a matrix [matrix_rows, matrix_cols],
-  /// in the row layout of its format: rows * quant::row_bytes(format, cols) bytes. A pointer into
-  /// the mapped file when it holds that layout, else into scratch, which must then have that many
-  /// bytes. The pointer is aligned to 4 bytes for f32 and 2 for f16 and bf16; rows of blocks may
-  /// start at any address. Rows outside of the tensor, or too small a scratch, are a `bug` error.
+  /// Reads rows [first_row, first_row + rows) of the tensor seen as a matrix [matrix_rows,
+  /// matrix_cols], in the row layout of its format: rows * quant::row_bytes(format, cols) bytes
+  /// somewhere inside scratch, which must have scratch_bytes(). The pointer is aligned to 4 bytes
+  /// for f32 and 2 for f16 and bf16; rows of blocks may start at any address. Throws input error
+  /// when the file no longer holds them, or can't be read; rows outside of the tensor, or too small
+  /// a scratch, are a `bug` error.
   virtual const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const = 0;
 
-  /// Hints: the tensor will be read soon; the tensor was read, its pages may go.
-  virtual void prefetch(const graph::TensorMeta& meta) const = 0;
-  virtual void release(const graph::TensorMeta& meta) const = 0;
+  /// Text that tells the tensor's bytes from all others without reading them: where they lie in
+  /// which state of a file (base::FileReader::stamp).
+  virtual std::string stamp(const graph::TensorMeta& meta) const = 0;
 };
 
 /// Product of all dimensions but the last (1 for vectors and scalars), and the last (1 for
 /// scalars).
 int64_t matrix_rows(const graph::TensorMeta& meta) noexcept;
 int64_t matrix_cols(const graph::TensorMeta& meta) noexcept;
+
+/// A copy of some rows, for small tensors: as TensorSource::rows().
+std::vector<std::byte> read_rows(const TensorSource& source, const graph::TensorMeta& meta,
+                                 int64_t first_row, int64_t rows);
 
 /// path: a .gguf file, the first file of a split (x-00001-of-00003.gguf), or a Hugging Face
 /// directory: config.json with model.safetensors, or with model.safetensors.index.json and shards.

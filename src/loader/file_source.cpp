@@ -1,4 +1,4 @@
-// Rows of tensors straight from mapped files, or assembled when the file's layout differs.
+// Rows of tensors as files hold them, or assembled when the file's layout differs.
 #include "loader/file_source.hpp"
 
 #include <algorithm>
@@ -16,6 +16,12 @@ constexpr int64_t fp8_block = 128;  // rows and columns that share a scale
 
 int64_t blocks_of(int64_t n) {
   return (n + fp8_block - 1) / fp8_block;
+}
+
+// The row of scales of a row of codes: outer dimensions (experts) have scale matrices of their own.
+int64_t scale_row(const graph::TensorMeta& meta, int64_t row) {
+  const int64_t matrix = meta.shape[meta.shape.size() - 2];
+  return row / matrix * blocks_of(matrix) + row % matrix / fp8_block;
 }
 
 // What kernels may assume of a row's address.
@@ -37,6 +43,10 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
   c_.tensors.clear();
   c_.tensors.shrink_to_fit();
   for (size_t i = 0; i < metas_.size(); ++i) by_name_.emplace(metas_[i].name, i);
+  for (const auto& file : c_.files) {
+    readers_.emplace_back(file);
+    file.release();  // the header has been read
+  }
 }
 
 const graph::TensorMeta* FileSource::find(std::string_view name) const noexcept {
@@ -55,10 +65,6 @@ const FileSource::Place& FileSource::place(const graph::TensorMeta& meta) const 
   return places_[found->second];
 }
 
-const std::byte* FileSource::at(const FileRange& range) const noexcept {
-  return c_.files[range.file].bytes().data() + range.offset;
-}
-
 bool FileSource::is_there(const FileRange& range) const noexcept {
   const uint64_t size = c_.files[range.file].bytes().size();
   return range.offset <= size && range.size <= size - range.offset;
@@ -69,10 +75,37 @@ uint64_t FileSource::tensor_bytes(const graph::TensorMeta& meta) const {
          static_cast<uint64_t>(quant::row_bytes(meta.format, matrix_cols(meta)));
 }
 
-bool FileSource::needs_scratch(const graph::TensorMeta& meta) const {
-  if (meta.format == quant::Format::fp8) return true;
-  // Mappings start at a page, so the offset decides.
-  return place(meta).data.offset % alignment_of(meta.format) != 0;
+// The bytes of some rows; of an fp8 tensor those of its codes.
+FileRange FileSource::part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const {
+  const int64_t cols = matrix_cols(meta);
+  const int64_t row_bytes =
+      meta.format == quant::Format::fp8 ? cols : quant::row_bytes(meta.format, cols);
+  const FileRange& all = place(meta).data;
+  return {all.file, all.offset + static_cast<uint64_t>(first_row * row_bytes),
+          static_cast<uint64_t>(rows * row_bytes)};
+}
+
+FileRange FileSource::scale_part(const graph::TensorMeta& meta, int64_t first_row,
+                                 int64_t rows) const {
+  if (rows == 0) return {};
+  const int64_t first = scale_row(meta, first_row), end = scale_row(meta, first_row + rows - 1) + 1;
+  const auto row_bytes = static_cast<uint64_t>(blocks_of(matrix_cols(meta))) * sizeof(float);
+  const FileRange& all = place(meta).scales;
+  return {all.file, all.offset + static_cast<uint64_t>(first) * row_bytes,
+          static_cast<uint64_t>(end - first) * row_bytes};
+}
+
+const std::byte* FileSource::read(const FileRange& range, std::span<std::byte> scratch) const {
+  return readers_[range.file].read(range.offset, static_cast<size_t>(range.size), scratch);
+}
+
+size_t FileSource::scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,
+                                 int64_t rows) const {
+  const auto codes = base::FileReader::scratch_bytes(part(meta, first_row, rows).size);
+  if (meta.format != quant::Format::fp8) return codes;
+  const int64_t row_bytes = quant::row_bytes(meta.format, matrix_cols(meta));
+  return static_cast<size_t>(rows * row_bytes) + codes +
+         base::FileReader::scratch_bytes(scale_part(meta, first_row, rows).size);
 }
 
 const std::byte* FileSource::rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
@@ -83,46 +116,49 @@ const std::byte* FileSource::rows(const graph::TensorMeta& meta, int64_t first_r
   const int64_t all = matrix_rows(meta);
   if (first_row < 0 || rows < 0 || first_row > all || rows > all - first_row)
     throw_bug("rows outside of the tensor", meta.name);
-  const auto row_bytes = static_cast<size_t>(quant::row_bytes(meta.format, matrix_cols(meta)));
-  const size_t size = static_cast<size_t>(rows) * row_bytes;
-  const size_t skip = static_cast<size_t>(first_row) * row_bytes;
-  const bool in_scratch = needs_scratch(meta);
-  if (!in_scratch) return at(place(meta).data) + skip;
-  if (scratch.size() < size) throw_bug("scratch too small for the rows", meta.name);
-  if (meta.format == quant::Format::fp8)
-    assemble_fp8(meta, first_row, rows, scratch.data());
-  else if (size != 0)
-    std::memcpy(scratch.data(), at(place(meta).data) + skip, size);
-  return scratch.data();
+  if (scratch.size() < scratch_bytes(meta, first_row, rows))
+    throw_bug("scratch too small for the rows", meta.name);
+  if (meta.format == quant::Format::fp8) return assemble_fp8(meta, first_row, rows, scratch);
+  const FileRange range = part(meta, first_row, rows);
+  const std::byte* at = read(range, scratch);
+  const size_t misaligned = range.offset % alignment_of(meta.format);
+  if (misaligned == 0) return at;
+  return static_cast<std::byte*>(
+      std::memmove(scratch.data() + (at - misaligned - scratch.data()), at, range.size));
 }
 
-void FileSource::assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
-                              std::byte* out) const {
-  const int64_t cols = meta.shape.back(), matrix = meta.shape[meta.shape.size() - 2];
-  const std::byte* codes = at(place(meta).data);
-  const std::byte* scales = at(place(meta).scales);
+const std::byte* FileSource::assemble_fp8(const graph::TensorMeta& meta, int64_t first_row,
+                                          int64_t rows, std::span<std::byte> scratch) const {
+  const int64_t cols = meta.shape.back();
+  std::byte* const assembled = scratch.data();
+  scratch = scratch.subspan(static_cast<size_t>(rows * quant::row_bytes(meta.format, cols)));
+  const FileRange range = part(meta, first_row, rows);
+  const std::byte* codes = read(range, scratch);
+  scratch = scratch.subspan(base::FileReader::scratch_bytes(range.size));
+  const std::byte* scales = read(scale_part(meta, first_row, rows), scratch);
+  std::byte* out = assembled;
   for (int64_t row = first_row; row < first_row + rows; ++row) {
-    // Outer dimensions (experts) have scale matrices of their own.
-    const int64_t scale_row = row / matrix * blocks_of(matrix) + row % matrix / fp8_block;
+    const int64_t scale = (scale_row(meta, row) - scale_row(meta, first_row)) * blocks_of(cols);
     for (int64_t b = 0; b < blocks_of(cols); ++b) {
       quant::BlockFp8 block{};
       const int64_t n = std::min(fp8_block, cols - b * fp8_block);
-      std::memcpy(&block.scale, scales + (scale_row * blocks_of(cols) + b) * 4, 4);
-      std::memcpy(block.q, codes + row * cols + b * fp8_block, static_cast<size_t>(n));
+      std::memcpy(&block.scale, scales + (scale + b) * 4, 4);
+      std::memcpy(block.q, codes + (row - first_row) * cols + b * fp8_block,
+                  static_cast<size_t>(n));
       std::memcpy(out, &block, sizeof block);
       out += sizeof block;
     }
   }
+  return assembled;
 }
 
-void FileSource::prefetch(const graph::TensorMeta& meta) const {
+std::string FileSource::stamp(const graph::TensorMeta& meta) const {
+  std::string text;
   for (const FileRange& range : {place(meta).data, place(meta).scales})
-    if (!c_.header_only && range.size != 0) c_.files[range.file].prefetch(range.offset, range.size);
-}
-
-void FileSource::release(const graph::TensorMeta& meta) const {
-  for (const FileRange& range : {place(meta).data, place(meta).scales})
-    if (!c_.header_only && range.size != 0) c_.files[range.file].release(range.offset, range.size);
+    if (range.size != 0)
+      text += readers_[range.file].stamp() + " " + std::to_string(range.offset) + " " +
+              std::to_string(range.size) + "\n";
+  return text;
 }
 
 }  // namespace ktx::loader

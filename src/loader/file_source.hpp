@@ -1,4 +1,4 @@
-// The TensorSource over mapped files that both checkpoint kinds share.
+// The TensorSource over files that both checkpoint kinds share.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/file.hpp"
+#include "core/base/file_reader.hpp"
 #include "loader/checkpoint.hpp"
 
 namespace ktx::loader {
@@ -50,23 +51,26 @@ class FileSource final : public TensorSource {
   const graph::TensorMeta* find(std::string_view name) const noexcept override;
   std::string why_missing(std::string_view name) const override;
   uint64_t tensor_bytes(const graph::TensorMeta& meta) const override;
-  bool needs_scratch(const graph::TensorMeta& meta) const override;
+  size_t scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,
+                       int64_t rows) const override;
   const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                         std::span<std::byte> scratch) const override;
-  void prefetch(const graph::TensorMeta& meta) const override;
-  void release(const graph::TensorMeta& meta) const override;
+  std::string stamp(const graph::TensorMeta& meta) const override;
 
  private:
   struct Place {
     FileRange data, scales;
   };
   const Place& place(const graph::TensorMeta& meta) const;
-  const std::byte* at(const FileRange& range) const noexcept;
+  FileRange part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
+  FileRange scale_part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
   bool is_there(const FileRange& range) const noexcept;
-  void assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
-                    std::byte* out) const;
+  const std::byte* read(const FileRange& range, std::span<std::byte> scratch) const;
+  const std::byte* assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
+                                std::span<std::byte> scratch) const;
 
   CheckpointContents c_;  // its tensors are moved into the two vectors below
+  std::vector<base::FileReader> readers_;  // one a file
   std::vector<graph::TensorMeta> metas_;
   std::vector<Place> places_;
   std::unordered_map<std::string_view, size_t> by_name_;  // keys point into metas_

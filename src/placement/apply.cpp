@@ -20,12 +20,6 @@ std::string list_devices(const hw::Machine& machine) {
   return out;
 }
 
-// On one node all policies come to the same.
-NumaPolicy policy_of(const hw::Machine& machine) {
-  if (machine.nodes.size() == 1) return {NumaKind::node, machine.nodes.front().id};
-  return {NumaKind::first_touch};
-}
-
 }  // namespace
 
 graph::Op op_of(const graph::Module& module) {
@@ -106,28 +100,17 @@ void apply_format(const Place& place, Decision& decision) {
 }
 
 void apply_numa(const Place& place, Decision& decision) {
-  decision.numa = policy_of(*decision.machine);
   if (!place.numa) return;
+  decision.numa = place.numa;
   const auto& [policy, where] = *place.numa;
-  if (policy.kind == NumaKind::node) {
-    std::vector<std::string> ids;
-    bool found = false;
-    for (const auto& node : decision.machine->nodes) {
-      ids.push_back("node:" + std::to_string(node.id));
-      found = found || node.id == policy.node;
-    }
-    if (!found)
-      throw_environment("numa: this machine has no NUMA node " + std::to_string(policy.node), where,
-                        {"nodes of this machine: " + base::join(ids)});
+  if (policy.kind != NumaKind::node) return;
+  std::vector<std::string> ids;
+  for (const auto& node : decision.machine->nodes) {
+    if (node.id == policy.node) return;
+    ids.push_back("node:" + std::to_string(node.id));
   }
-  if (decision.numa.kind == NumaKind::first_touch)
-    throw_input(
-        "numa: " + to_string(policy) +
-            ": this version does not place memory on NUMA nodes yet, and this machine has " +
-            std::to_string(decision.machine->nodes.size()),
-        where,
-        {"leave numa out: memory then lies on the node of the thread that touches it "
-         "first"});
+  throw_environment("numa: this machine has no NUMA node " + std::to_string(policy.node), where,
+                    {"nodes of this machine: " + base::join(ids)});
 }
 
 void apply_spread(const Place& place, Decision&) {

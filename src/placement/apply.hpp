@@ -20,7 +20,7 @@ struct Decision {
   OpChoice kernel;
   std::optional<quant::Format> format;  // nothing: keep
   std::string format_where;
-  NumaPolicy numa;
+  std::optional<Given<NumaPolicy>> numa;  // nothing: the op's default (numa.hpp)
 };
 
 // match: whether the module fulfils the key; true when it was not given.

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/base/text.hpp"
+#include "placement/numa.hpp"
 #include "placement/totals.hpp"
 #include "placement/weights.hpp"
 
@@ -166,14 +167,14 @@ std::string rules_section(const Plan& plan) {
   return "\nrules\n" + table(rows);
 }
 
-std::string notes_section(const Plan& plan) {
+std::string notes_section(const Plan& plan, const char* title, std::string PlannedModule::*note) {
   std::vector<Folded<1>> folded;
   for (const auto& planned : plan.modules)
-    if (!planned.note.empty()) ++fold<1>(folded, {planned.note}).count;
+    if (!(planned.*note).empty()) ++fold<1>(folded, {planned.*note}).count;
   if (folded.empty()) return "";
   std::vector<Row> rows;
   for (const auto& row : folded) rows.push_back({row.cells[0], plural(row.count, "module")});
-  return "\nformats that do not apply\n" + table(rows);
+  return std::string("\n") + title + "\n" + table(rows);
 }
 
 bool same_skipped(const KernelPick& a, const KernelPick& b) {
@@ -214,6 +215,17 @@ std::string number_text(double value) {
   return text.data();
 }
 
+// What each node of several holds.
+void add_node_rows(const Plan& plan, std::vector<Row>& rows) {
+  const auto bytes = bytes_of_nodes(plan);
+  for (size_t n = 0; bytes.size() > 1 && n < bytes.size(); ++n) {
+    const auto& node = plan.machine.nodes[n];
+    rows.push_back({"NUMA node " + std::to_string(node.id),
+                    base::format_bytes(bytes[n]) + " of " + base::format_bytes(node.memory_bytes) +
+                        ", " + plural(static_cast<size_t>(plan.node_threads[n]), "thread")});
+  }
+}
+
 std::string totals_section(const Plan& plan) {
   const auto sums = totals(plan);
   std::vector<Row> rows;
@@ -225,11 +237,12 @@ std::string totals_section(const Plan& plan) {
                                      plural(static_cast<size_t>(plan.prefill_chunk), "token")});
   rows.push_back({"memory", base::format_bytes(sums.memory) + " of " +
                                 base::format_bytes(plan.machine.memory_bytes())});
+  add_node_rows(plan, rows);
   for (const auto& use : sums.experts)
     rows.push_back({"experts a token", std::to_string(use.per_token) + " of " +
                                            std::to_string(use.experts) + " in layers " +
                                            to_string(ranges_of(use.layers))});
-  rows.push_back({"read a token", base::format_bytes(sums.bytes_per_token)});
+  rows.push_back({"read a token", base::format_bytes(plan.bytes_per_token())});
   rows.push_back({"decode", plan.predicted_decode > 0
                                 ? number_text(plan.predicted_decode) +
                                       " tokens/s if bound by reading at " +
@@ -241,7 +254,9 @@ std::string totals_section(const Plan& plan) {
 }  // namespace
 
 std::string explain(const Plan& plan) {
-  return heading(plan) + modules_section(plan) + rules_section(plan) + notes_section(plan) +
+  return heading(plan) + modules_section(plan) + rules_section(plan) +
+         notes_section(plan, "formats that do not apply", &PlannedModule::note) +
+         notes_section(plan, "NUMA policies that do not apply", &PlannedModule::numa_note) +
          skipped_section(plan) + unused_section(plan) + totals_section(plan);
 }
 

@@ -16,11 +16,11 @@ std::string explain(const Plan& plan);
 ///   {"ktx", "rules_file", "machine", "model", "modules": [{"path", "classes", "layer", "op",
 ///   "device",
 ///    "decode": {"kernel", "skipped": [{"kernel", "reason"}]}, "prefill", "numa", "weights":
-///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "bytes",
-///    "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path", "reason"}],
-///    "totals"}
-/// numa: where memory really lies, "node:0" or "first touch". Sizes are bytes; bandwidths bytes/s;
-/// unknown ones null.
+///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "numa_note",
+///    "bytes", "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path",
+///    "reason"}], "totals"}
+/// numa: the policy that a module's matrices follow; totals.nodes: what each NUMA node holds. Sizes
+/// are bytes; bandwidths bytes/s; unknown ones null.
 Json to_json(const Plan& plan);
 
 }  // namespace ktx::placement

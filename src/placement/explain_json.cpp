@@ -1,6 +1,7 @@
 // A plan as JSON.
 #include "core/graph/op.hpp"
 #include "placement/explain.hpp"
+#include "placement/numa.hpp"
 #include "placement/totals.hpp"
 
 namespace ktx::placement {
@@ -70,6 +71,7 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
           {"numa", to_string(planned.numa)},
           {"weights", std::move(weights)},
           {"note", planned.note},
+          {"numa_note", planned.numa_note},
           {"bytes", planned.bytes},
           {"bytes_per_token", planned.bytes_per_token},
           {"rule", {{"name", planned.rule_name}, {"where", planned.rule_where}}}};
@@ -77,21 +79,27 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
 
 Json totals_json(const Plan& plan) {
   const auto sums = totals(plan);
-  Json devices = Json::object(), experts = Json::array();
+  Json devices = Json::object(), experts = Json::array(), nodes = Json::array();
   for (const auto& [name, bytes] : sums.devices) devices[name] = bytes;
   for (const auto& use : sums.experts)
     experts.push_back({{"per_token", use.per_token},
                        {"experts", use.experts},
                        {"layers", to_string(ranges_of(use.layers))}});
-  return {{"weight_bytes", sums.weights},
+  const auto node_bytes = bytes_of_nodes(plan);
+  for (size_t n = 0; n < node_bytes.size(); ++n)
+    nodes.push_back({{"id", plan.machine.nodes[n].id},
+                     {"bytes", node_bytes[n]},
+                     {"threads", plan.node_threads[n]}});
+  return {{"weight_bytes", plan.weight_bytes()},
           {"cache_length", plan.cache_length},
           {"cache_bytes", plan.cache_bytes},
           {"prefill_chunk", plan.prefill_chunk},
           {"activation_bytes", plan.activation_bytes},
           {"memory_bytes", sums.memory},
           {"devices", std::move(devices)},
+          {"nodes", std::move(nodes)},
           {"experts_per_token", std::move(experts)},
-          {"bytes_per_token", sums.bytes_per_token},
+          {"bytes_per_token", plan.bytes_per_token()},
           {"threads", plan.threads},
           {"predicted_decode_tokens_per_second", known(plan.predicted_decode)}};
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "ops/attention/mla.hpp"
 
 namespace ktx::placement {
 
@@ -102,10 +103,15 @@ bool is_packed(graph::Op op, const graph::Weight& weight) noexcept {
 
 const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
                                        size_t weight) {
-  if (task.op != graph::Op::mla || kernel == "ref")
-    if (const auto* found = ops::find_matmul_kernel(kernel)) return *found;
   const auto& w = task.module->weights[weight];
-  return ops::best_matmul_kernel(task.isa, task.formats[weight], w.rows, w.cols);
+  if (task.op == graph::Op::mla) {
+    const auto* loops = ops::f32::find_kernel(kernel);
+    require(loops != nullptr, "no such kernel of mla");
+    return ops::mla_matmul_kernel(*loops, task.isa, task.formats[weight], w.rows, w.cols);
+  }
+  const auto* found = ops::find_matmul_kernel(kernel);
+  require(found != nullptr, "no such matmul kernel");
+  return *found;
 }
 
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,

@@ -34,8 +34,8 @@ struct KernelChoice {
 bool is_packed(graph::Op op, const graph::Weight& weight) noexcept;
 
 /// The row of ops::matmul_kernels() that multiplies by a packed weight when `kernel` runs its op:
-/// for linear and moe the one of that name; for mla, whose own kernels are about the cache, the
-/// machine's best, or ref for ref.
+/// for linear and moe the one of that name; for mla, whose own kernels are about the cache, see
+/// ops::mla_matmul_kernel.
 const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
                                        size_t weight);
 

@@ -58,9 +58,11 @@ constexpr std::array place_table{
         apply_format},
     PlaceKeyword{
         "numa", "replicate | shard | interleave | node:N",
-        "Where weights lie on a machine of several NUMA nodes. On a machine of one node all are "
-        "equal. On several, this version does not place memory yet and refuses the key while "
-        "planning; without it, memory lies on the node of the thread that touches it first.",
+        "Where weights lie on a machine of several NUMA nodes; on a machine of one all are equal. "
+        "replicate: a copy on every node, each computes a part from its own. shard: every node "
+        "stores and computes some of each matrix's rows. interleave: one copy, its pages dealt out "
+        "to the nodes. node:N: one copy on node N, whose threads compute with it. Without the key: "
+        "shard for linear layers and experts, interleave for the rest.",
         [](const Yaml& v, Place& p) {
           p.numa = {parse_numa(v), v.where};
         },

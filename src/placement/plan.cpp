@@ -5,8 +5,6 @@ namespace ktx::placement {
 
 std::string to_string(const NumaPolicy& policy) {
   switch (policy.kind) {
-    case NumaKind::first_touch:
-      return "first touch";
     case NumaKind::replicate:
       return "replicate";
     case NumaKind::shard:
@@ -28,6 +26,12 @@ const PlannedModule* Plan::find(int module) const noexcept {
 uint64_t Plan::weight_bytes() const noexcept {
   uint64_t bytes = 0;
   for (const auto& planned : modules) bytes += planned.bytes;
+  return bytes;
+}
+
+uint64_t Plan::bytes_per_token() const noexcept {
+  uint64_t bytes = 0;
+  for (const auto& planned : modules) bytes += planned.bytes_per_token;
   return bytes;
 }
 

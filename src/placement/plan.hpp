@@ -12,12 +12,15 @@
 
 namespace ktx::placement {
 
-/// first_touch: a page lies on the node of the thread that writes it first; no rule asks for it.
-enum class NumaKind : uint8_t { first_touch, replicate, shard, interleave, node };
+/// replicate: every node holds a copy and computes its part of the rows from it. shard: every node
+/// holds some of the rows and computes those; no sums over nodes are needed, and every number is
+/// the same as one node's. interleave: one copy, its pages dealt out to the nodes. node: one copy
+/// in the memory of a node, whose workers compute all of it.
+enum class NumaKind : uint8_t { replicate, shard, interleave, node };
 
 struct NumaPolicy {
-  NumaKind kind = NumaKind::first_touch;
-  int node = 0;  // kind == node
+  NumaKind kind = NumaKind::interleave;
+  int node = 0;  // kind == node: the operating system's number
 
   bool operator==(const NumaPolicy&) const = default;
 };
@@ -33,22 +36,35 @@ struct KernelPick {
   std::vector<SkippedKernel> skipped;
 };
 
+/// Rows [row_begin, row_end) of each of a weight's matrices, packed as matrices of those rows
+/// alone, in the memory of one node.
+struct WeightPart {
+  static constexpr int every_node = -1;  // interleaved over all of them
+
+  int node = every_node;  // index into Plan::machine.nodes
+  int64_t row_begin = 0, row_end = 0;
+  int64_t matrix_bytes = 0;
+  uint64_t bytes = 0;  // of all matrices
+};
+
 struct PlannedWeight {
   std::string role;
   quant::Format source, format;
   ops::Layout layout = ops::Layout::rows;
-  uint64_t bytes = 0;  // as stored in memory (packed)
+  std::vector<WeightPart> parts;  // every row once, or with `replicate` once a node
+  uint64_t bytes = 0;             // as stored in memory (packed), all parts
 };
 
 struct PlannedModule {
   int module = -1;     // index into Plan::model.modules
   std::string device;  // "cpu"
   KernelPick decode, prefill;
-  NumaPolicy numa;  // where the weights really lie: on a machine of one node, that node
+  NumaPolicy numa;                    // of its matrices; on a machine of one node, that node
   std::string rule_name, rule_where;  // the rule that decided: name and file:line
   std::vector<PlannedWeight> weights;
-  std::string note;  // what of the rule's format does not apply here, and why; mostly empty
-  uint64_t bytes = 0;
+  std::string note;       // what of the rule's format does not apply here, and why; mostly empty
+  std::string numa_note;  // the same of its NUMA policy
+  uint64_t bytes = 0;     // in memory, all copies
   uint64_t bytes_per_token = 0;  // weights read to decode one token
 };
 
@@ -66,6 +82,7 @@ struct Plan {
   std::vector<PlannedModule> modules;  // one a used module of the model, in the model's order
   std::vector<PlannedRule> rules;      // in file order
   int threads = 1;                     // CPU workers
+  std::vector<int> node_threads;       // of them on each node of the machine
   int64_t cache_length = 0;            // tokens a session can hold
   int64_t prefill_chunk = 0;           // tokens run at once at most
   uint64_t cache_bytes = 0;            // KV cache of one session
@@ -76,7 +93,8 @@ struct Plan {
 
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
-  uint64_t weight_bytes() const noexcept;
+  uint64_t weight_bytes() const noexcept;     // in memory, all copies
+  uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
 };
 
 }  // namespace ktx::placement

@@ -10,6 +10,7 @@
 #include "placement/kernel_choice.hpp"
 #include "placement/keywords.hpp"
 #include "placement/match.hpp"
+#include "placement/numa.hpp"
 #include "placement/values.hpp"
 #include "placement/weights.hpp"
 
@@ -83,8 +84,22 @@ std::string unapplied_format(const Decision& decision, const std::vector<Planned
          " always run in f32";
 }
 
-PlannedModule plan_module(const Rule& rule, const graph::Module& module,
-                          const hw::Machine& machine) {
+NumaPolicy choose_policy(const Decision& decision, std::span<const int> node_threads,
+                         std::string& note) {
+  const auto& nodes = decision.machine->nodes;
+  const auto policy = effective_policy(decision.op, decision.numa ? &decision.numa->value : nullptr,
+                                       *decision.machine, note);
+  for (size_t n = 0; n < nodes.size(); ++n)
+    if (policy.kind == NumaKind::node && policy.node == nodes[n].id && node_threads[n] == 0)
+      throw_input(
+          "numa: " + to_string(policy) + ": no worker runs on that node", decision.numa->where,
+          {"the " + std::to_string(decision.machine->core_count()) +
+           " cores of this machine share the threads: more of them (--threads) would help"});
+  return policy;
+}
+
+PlannedModule plan_module(const Rule& rule, const graph::Module& module, const Plan& plan) {
+  const auto& machine = plan.machine;
   Decision decision{.machine = &machine, .module = &module, .op = op_of(module)};
   decide(rule.place, decision);
   const auto decode = phase_kernel(rule.decode, rule.place, decision, "decode");
@@ -93,7 +108,7 @@ PlannedModule plan_module(const Rule& rule, const graph::Module& module,
 
   PlannedModule planned;
   planned.device = decision.device;
-  planned.numa = decision.numa;
+  planned.numa = choose_policy(decision, plan.node_threads, planned.numa_note);
   planned.rule_name = rule.name;
   planned.rule_where = file_and_line(rule.where);
   const KernelTask task{&module, decision.op, formats, device_kind(decision.device), machine.isa};
@@ -102,9 +117,12 @@ PlannedModule plan_module(const Rule& rule, const graph::Module& module,
   planned.prefill = std::move(kernels.prefill);
   for (size_t i = 0; i < formats.size(); ++i) {
     const auto& weight = module.weights[i];
-    planned.weights.push_back({weight.role, weight.source, formats[i], kernels.layouts[i],
-                               packed_bytes(weight, formats[i], kernels.layouts[i])});
-    planned.bytes += planned.weights.back().bytes;
+    auto& stored = planned.weights.emplace_back(
+        PlannedWeight{weight.role, weight.source, formats[i], kernels.layouts[i]});
+    stored.parts = parts_of(weight, is_packed(decision.op, weight), stored, planned.numa, machine,
+                            plan.node_threads);
+    for (const auto& part : stored.parts) stored.bytes += part.bytes;
+    planned.bytes += stored.bytes;
   }
   planned.note = unapplied_format(decision, planned.weights);
   return planned;
@@ -163,15 +181,39 @@ void sum_up_memory(Plan& plan) {
             graph::layout_values(plan.model.graph, plan.prefill_chunk, graph::max_logit_rows)
                 .size) *
         number;
+}
+
+// A module whose weights all lie on one node is read at that node's bandwidth alone.
+void predict_decode(Plan& plan) {
   const auto share = read_share(plan.model);
-  uint64_t per_token = 0;
+  double bytes_read = 0;  // counted once for every node that has to wait
   for (auto& planned : plan.modules) {
-    planned.bytes_per_token = static_cast<uint64_t>(std::llround(
-        static_cast<double>(planned.bytes) * share[static_cast<size_t>(planned.module)]));
-    per_token += planned.bytes_per_token;
+    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < planned.weights.size(); ++i)
+      bytes +=
+          packed_bytes(module.weights[i], planned.weights[i].format, planned.weights[i].layout);
+    const double read = static_cast<double>(bytes) * share[static_cast<size_t>(planned.module)];
+    planned.bytes_per_token = static_cast<uint64_t>(std::llround(read));
+    const bool one_node = planned.numa.kind == NumaKind::node;
+    bytes_read += read * static_cast<double>(one_node ? plan.machine.nodes.size() : 1);
   }
-  if (plan.machine.read_bandwidth > 0 && per_token > 0)
-    plan.predicted_decode = plan.machine.read_bandwidth / static_cast<double>(per_token);
+  if (plan.machine.read_bandwidth > 0 && bytes_read > 0)
+    plan.predicted_decode = plan.machine.read_bandwidth / bytes_read;
+}
+
+void check_memory_of_nodes(const Plan& plan) {
+  const auto needed = bytes_of_nodes(plan);
+  for (size_t n = 0; n < needed.size(); ++n) {
+    const auto& node = plan.machine.nodes[n];
+    if (node.memory_bytes == 0 || needed[n] <= node.memory_bytes) continue;
+    throw_environment(
+        "the plan needs " + base::format_bytes(needed[n]) + " of memory on NUMA node " +
+            std::to_string(node.id) + ", which has " + base::format_bytes(node.memory_bytes),
+        plan.rules_file,
+        {"numa: replicate stores a copy on every node; shard and interleave store one "
+         "copy over all nodes"});
+  }
 }
 
 void check_memory(const Plan& plan) {
@@ -202,6 +244,7 @@ Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
   plan.machine = std::move(machine);
   plan.model = std::move(model);
   plan.threads = options.threads;
+  plan.node_threads = hw::threads_of_nodes(plan.machine, plan.threads);
   plan.cache_length = options.cache_length;
   plan.prefill_chunk = options.prefill_chunk;
   set_experts_per_token(rules, options, plan.model);
@@ -210,13 +253,15 @@ Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
   for (size_t i = 0; i < assigned.size(); ++i) {
     if (assigned[i] < 0) continue;
     const auto& rule = rules.rules[static_cast<size_t>(assigned[i])];
-    plan.modules.push_back(plan_module(rule, plan.model.modules[i], plan.machine));
+    plan.modules.push_back(plan_module(rule, plan.model.modules[i], plan));
     plan.modules.back().module = static_cast<int>(i);
   }
   for (const auto& rule : rules.rules) check_format_applies(rule, plan);
   sum_up_rules(rules, plan);
   sum_up_memory(plan);
+  predict_decode(plan);
   check_memory(plan);
+  check_memory_of_nodes(plan);
   return plan;
 }
 

@@ -39,10 +39,8 @@ Totals totals(const Plan& plan) {
       sums.devices.emplace_back(planned.device, planned.bytes);
     else
       found->second += planned.bytes;
-    sums.weights += planned.bytes;
-    sums.bytes_per_token += planned.bytes_per_token;
   }
-  sums.memory = sums.weights + plan.cache_bytes + plan.activation_bytes;
+  sums.memory = plan.weight_bytes() + plan.cache_bytes + plan.activation_bytes;
   for (const auto& node : plan.model.graph.nodes) add_expert_use(node, sums.experts);
   return sums;
 }

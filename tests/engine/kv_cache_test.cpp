@@ -5,7 +5,7 @@
 
 TEST_CASE("layers of a cache lie one after another") {
   const std::vector<int64_t> widths{576, 64, 1};
-  ktx::engine::KvCache cache(widths, 10);
+  ktx::engine::KvCache cache(widths, 10, ktx::hw::detect_machine());
   CHECK(cache.capacity() == 10);
   CHECK(cache.data(1) - cache.data(0) == 5760);
   CHECK(cache.data(2) - cache.data(1) == 640);

@@ -51,6 +51,32 @@ inline Plan plain_plan(int layers = 6) {
       deepseek(shape), sample::machine(hw::Isa::avx512_vnni), {.threads = 4});
 }
 
+/// Two nodes of different size, and every NUMA policy.
+inline Plan numa_plan() {
+  const auto rules = sample::rules(R"(ktx: 1
+rules:
+  - name: routed experts
+    match: {class: moe.experts}
+    place: {numa: replicate}
+  - name: head
+    match: {class: head}
+    place: {numa: 'node:1'}
+  - name: attention
+    match: {name: '\.self_attn\.'}
+    place: {numa: shard}
+  - name: shared experts
+    match: {class: mlp.shared}
+    place: {numa: interleave}
+  - name: rest
+    match: {name: '.*'}
+    place: {}
+)");
+  auto machine = sample::machine(hw::Isa::avx512, 2);
+  machine.nodes[1].cores = 4;
+  machine.read_bandwidth = 20e9;
+  return make_plan(rules, deepseek(), std::move(machine), {.threads = 5});
+}
+
 /// The golden file's text. With KTX_UPDATE_GOLDEN=1 in the environment it is first written anew.
 inline std::string golden(const std::string& name, const std::string& now) {
   const auto file = std::filesystem::path(KTX_TEST_DATA) / "plans" / name;

@@ -167,7 +167,44 @@ TEST_CASE("a plan says where memory lies, not where it was wished") {
   const auto one = plan_of("  - {name: all, match: {name: '.*'}, place: {numa: interleave}}\n");
   for (const auto& planned : one.modules) CHECK(planned.numa == NumaPolicy{NumaKind::node, 0});
   const auto two = plan_of(rest, {}, {}, sample::machine(hw::Isa::avx2, 2));
-  for (const auto& planned : two.modules) CHECK(planned.numa == NumaPolicy{});
+  for (const auto& planned : two.modules) {
+    const auto& op = two.model.modules[static_cast<size_t>(planned.module)].op;
+    const bool shared = op == "linear" || op == "moe";
+    CHECK(planned.numa == NumaPolicy{shared ? NumaKind::shard : NumaKind::interleave});
+    CHECK(planned.numa_note.empty());
+  }
+}
+
+TEST_CASE("copies take memory but no reading") {
+  const std::string all = "  - {name: all, match: {name: '.*'}, place: {numa: ";
+  auto machine = sample::machine(hw::Isa::avx2, 2);
+  machine.read_bandwidth = 20e9;
+  const auto plan = [&](const std::string& policy) {
+    return plan_of(all + policy + "}}\n", {.threads = 2}, {}, machine);
+  };
+  const auto one = plan("interleave"), copies = plan("replicate"), on_one = plan("'node:1'");
+  const auto& experts = at(one, "model.layers.2.mlp.experts");
+  CHECK(at(copies, "model.layers.2.mlp.experts").bytes == 2 * experts.bytes);
+  CHECK(copies.bytes_per_token() == one.bytes_per_token());
+  CHECK(copies.predicted_decode == Approx(one.predicted_decode));
+  CHECK(plan("shard").weight_bytes() == one.weight_bytes());
+  // Half of the machine's bandwidth.
+  CHECK(on_one.predicted_decode == Approx(one.predicted_decode / 2));
+}
+
+TEST_CASE("a node that is asked for has workers and memory enough") {
+  const auto rules =
+      sample::rule_list("  - {name: all, match: {name: '.*'}, place: {numa: 'node:1'}}\n");
+  auto machine = sample::machine(hw::Isa::avx2, 2);
+  CHECK(
+      error_of([&] { make_plan(rules, sample::deepseek(), machine, {.threads = 1}); }) ==
+      "r.yaml:3:53: numa: node:1: no worker runs on that node\n"
+      "  note: the 4 cores of this machine share the threads: more of them (--threads) would help");
+  machine.nodes[1].memory_bytes = 1 << 20;
+  CHECK(error_of([&] { make_plan(rules, sample::deepseek(), machine, {.threads = 2}); })
+            .find(" of memory on NUMA node 1, which has 1.00 MiB\n"
+                  "  note: numa: replicate stores a copy on every node; shard and interleave store "
+                  "one copy over all nodes") != std::string::npos);
 }
 
 TEST_CASE("too little memory") {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 namespace ktx::tools {
@@ -38,8 +39,13 @@ void ProgressBar::update(const LoadProgress& progress) {
 }
 
 Engine load_engine(const Plan& plan) {
-  ProgressBar bar("loading");
-  return Engine(plan, {.progress = [&bar](const LoadProgress& p) { bar.update(p); }});
+  std::optional<ProgressBar> bar;
+  bar.emplace("loading");
+  Engine engine(plan, {.progress = [&bar](const LoadProgress& p) { bar->update(p); }});
+  bar.reset();
+  const auto& memory = engine.load_report().memory;
+  if (!memory.empty()) std::fprintf(stderr, "memory %s\n", memory.c_str());
+  return engine;
 }
 
 }  // namespace ktx::tools

@@ -2,6 +2,7 @@
 #include "core/base/file.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,39 +32,47 @@ struct Descriptor {
   }
 };
 
+using Pieces = std::span<const std::string_view>;
+
 // Writes all bytes and flushes them to the disk; empty on success, else the reason.
-std::string write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return why();
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
+std::string write_all(int fd, Pieces pieces) {
+  for (std::string_view bytes : pieces)
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return why();
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
   // A pipe or a character device can't be synced (EINVAL): nothing to wait for there.
   if (::fsync(fd) != 0 && errno != EINVAL) return why();
   return {};
 }
 
 // /dev/stdout and the like: nothing to rename.
-std::string write_special(const fs::path& file, std::string_view bytes) {
+std::string write_special(const fs::path& file, Pieces pieces) {
   const Descriptor out{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
-  return out.fd < 0 ? why() : write_all(out.fd, bytes);
+  return out.fd < 0 ? why() : write_all(out.fd, pieces);
 }
 
+constexpr std::string_view partial_start = ".ktx-", partial_end = ".partial";
+
 // A file that did not exist before, open for writing, in the folder of `file`; fd < 0 on failure.
+// Its lock lasts as long as its writer lives.
 // mkstemp would do, but for the umask, which only open applies.
 int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
   static std::atomic<unsigned> next{0};
   for (int attempt = 0; attempt < 1000; ++attempt) {
     created = file.parent_path() /
-              (".ktx-" + std::to_string(::getpid()) + "-" + std::to_string(next++) + ".partial");
+              (std::string(partial_start) + std::to_string(::getpid()) + "-" +
+               std::to_string(next++) + std::string(partial_end));
     const int fd = ::open(created.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);
     if (fd >= 0 || errno != EEXIST) return fd;
   }
   return -1;
 }
 
-std::string write_renamed(const fs::path& file, std::string_view bytes) {
+std::string write_renamed(const fs::path& file, Pieces pieces) {
   struct stat old {};
   const bool replaces = ::stat(file.c_str(), &old) == 0;
   const mode_t mode = replaces ? old.st_mode & 0777 : 0644;
@@ -72,7 +81,7 @@ std::string write_renamed(const fs::path& file, std::string_view bytes) {
   {
     const Descriptor out{create_beside(file, mode, partial)};
     if (out.fd < 0) return why();
-    reason = write_all(out.fd, bytes);
+    reason = write_all(out.fd, pieces);
     if (replaces && reason.empty() && ::fchmod(out.fd, mode) != 0) reason = why();
   }
   if (reason.empty() && ::rename(partial.c_str(), file.c_str()) != 0) reason = why();
@@ -97,77 +106,82 @@ std::string read_text(const fs::path& file) {
 }
 
 void write_file(const fs::path& file, std::string_view bytes) {
+  write_file(file, Pieces(&bytes, 1));
+}
+
+void write_file(const fs::path& file, Pieces pieces) {
   std::error_code ec;
   const fs::path real = fs::is_symlink(file, ec) ? fs::weakly_canonical(file, ec) : file;
   const fs::path& target = ec || real.empty() ? file : real;
   const bool special = fs::exists(target, ec) && !fs::is_regular_file(target, ec);
-  const auto reason = special ? write_special(target, bytes) : write_renamed(target, bytes);
+  const auto reason = special ? write_special(target, pieces) : write_renamed(target, pieces);
   if (!reason.empty()) throw_environment("can't be written: " + reason, file.string());
+}
+
+void remove_partial_files(const fs::path& folder) noexcept {
+  std::error_code ec;
+  for (fs::directory_iterator at(folder, ec), end; !ec && at != end; at.increment(ec)) {
+    const auto name = at->path().filename().native();
+    if (!name.starts_with(partial_start) || !name.ends_with(partial_end)) continue;
+    const Descriptor file{::open(at->path().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (file.fd >= 0 && ::flock(file.fd, LOCK_EX | LOCK_NB) == 0) ::unlink(at->path().c_str());
+  }
 }
 
 MappedFile::MappedFile(const fs::path& file) : path_(file) {
   // Opening a named pipe would wait for its writer.
-  const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (in.fd < 0) throw_input("can't be opened: " + why(), file.string());
   struct stat status {};
   if (::fstat(in.fd, &status) != 0) throw_input("can't be read: " + why(), file.string());
   if (!S_ISREG(status.st_mode)) throw_input("expected a regular file", file.string());
   size_ = static_cast<size_t>(status.st_size);
-  if (size_ == 0) return;
-  void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, in.fd, 0);
-  if (at == MAP_FAILED) throw_environment("can't be mapped: " + why(), file.string());
-  data_ = static_cast<const std::byte*>(at);
+  if (size_ != 0) {
+    void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, in.fd, 0);
+    if (at == MAP_FAILED) throw_environment("can't be mapped: " + why(), file.string());
+    data_ = static_cast<const std::byte*>(at);
+  }
+  fd_ = std::exchange(in.fd, -1);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  close();
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
-    if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+    close();
     path_ = std::move(other.path_);
+    fd_ = std::exchange(other.fd_, -1);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
   }
   return *this;
 }
 
-namespace {
-
-size_t page() noexcept {
-  return static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+void MappedFile::close() noexcept {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
 }
 
-void advise(const std::byte* data, size_t begin, size_t end, int advice) noexcept {
-  if (data != nullptr && begin < end)
-    ::madvise(const_cast<std::byte*>(data) + begin, end - begin, advice);
+void MappedFile::release() const noexcept {
+  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
 }
 
-// The end of a range, inside a file of `total` bytes.
-size_t end_of(size_t offset, size_t size, size_t total) noexcept {
-  return offset >= total ? total : offset + std::min(size, total - offset);
-}
-
-}  // namespace
-
-// madvise wants page-aligned ranges: prefetch grows to whole pages, release shrinks to them.
-// Neither may leave the mapping: beyond it lies other memory of the process.
-void MappedFile::prefetch(size_t offset, size_t size) const noexcept {
-  advise(data_, offset / page() * page(), end_of(offset, size, size_), MADV_WILLNEED);
-}
-
-void MappedFile::release(size_t offset, size_t size) const noexcept {
-  const size_t p = page();
-  const size_t end = end_of(offset, size, size_);
-  if (offset >= end) return;
-  const size_t last = end == size_ ? (end + p - 1) / p * p : end / p * p;
-  advise(data_, (offset + p - 1) / p * p, last, MADV_DONTNEED);
+void MappedFile::populate(size_t offset, size_t size) const noexcept {
+  constexpr size_t page = 4096;
+  if (offset >= size_) return;
+  const size_t end = offset + std::min(size, size_ - offset);
+  auto* const begin = const_cast<std::byte*>(data_) + offset / page * page;
+  const auto length = static_cast<size_t>(data_ + end - begin);
+  ::madvise(begin, length, MADV_HUGEPAGE);
+  ::madvise(begin, length, MADV_POPULATE_READ);
 }
 
 }  // namespace ktx::base

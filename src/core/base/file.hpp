@@ -16,6 +16,11 @@ std::string read_text(const std::filesystem::path& file);
 /// permissions it takes on. On failure (a full disk, say) it is removed and an environment error is
 /// thrown; an existing `file` stays as it was.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
+/// The same of several pieces, one after another.
+void write_file(const std::filesystem::path& file, std::span<const std::string_view> pieces);
+
+/// Removes from a folder what write_file left there when it was killed, not what it is writing now.
+void remove_partial_files(const std::filesystem::path& folder) noexcept;
 
 /// A read-only mapping of a whole file.
 class MappedFile {
@@ -29,13 +34,20 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   const std::filesystem::path& path() const noexcept { return path_; }
+  int descriptor() const noexcept { return fd_; }  // open for reading as long as the mapping is
 
-  /// Asks the kernel to read the range ahead / to drop its pages. Byte offsets; hints only.
-  void prefetch(size_t offset, size_t size) const noexcept;
-  void release(size_t offset, size_t size) const noexcept;
+  /// Hints to the kernel. Drops the mapping's pages from this process's memory; the next access
+  /// brings them back.
+  void release() const noexcept;
+  /// Brings the range into memory, in 2 MiB pages where the file system has them. Returns when it
+  /// is there, or the kernel can't do it.
+  void populate(size_t offset, size_t size) const noexcept;
 
  private:
+  void close() noexcept;
+
   std::filesystem::path path_;
+  int fd_ = -1;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };

@@ -34,6 +34,19 @@ uint64_t Machine::memory_bytes() const noexcept {
   return bytes;
 }
 
+std::vector<int> threads_of_nodes(const Machine& machine, int threads) {
+  const int64_t all = machine.core_count();
+  std::vector<int> shares;
+  int64_t cores = 0, given = 0;  // of the nodes so far
+  for (const auto& node : machine.nodes) {
+    cores += node.cores;
+    const int64_t until = (cores * threads + all - 1) / all;  // rounded up: the first gets one
+    shares.push_back(static_cast<int>(until - given));
+    given = until;
+  }
+  return shares;
+}
+
 namespace {
 
 struct DestroyTopology {
@@ -181,6 +194,7 @@ Machine detect_machine() {
   const bool one_node = objects(topology.get(), HWLOC_OBJ_NUMANODE).size() == 1;
   if (this_system) restrict_to_thread(topology.get());
   auto machine = read(topology.get(), usable_isa());
+  machine.is_this_box = this_system;
   if (this_system && one_node) count_added_memory(machine.nodes.front());
   if (const auto limit = this_system ? cgroup_memory_limit() : std::nullopt)
     limit_memory(machine, *limit);

@@ -24,7 +24,8 @@ struct Gpu {
 };
 
 struct Machine {
-  std::string name;  // the CPU's model name, or the YAML file's `name`
+  std::string name;          // the CPU's model name, or the YAML file's `name`
+  bool is_this_box = false;  // its CPU and node numbers mean something here
   Isa isa = Isa::scalar;
   double read_bandwidth = 0;    // bytes/s of all nodes together; 0: not known
   uint64_t l2_bytes = 0;        // of one core
@@ -57,6 +58,10 @@ Machine parse_machine(const base::Yaml& yaml);
 /// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA. Throws
 /// input error when hwloc does not understand it.
 Machine synthetic_machine(const std::string& description, Isa isa);
+
+/// How many of `threads` workers each node gets: in proportion to its cores, and the first node at
+/// least one, since the calling thread works there.
+std::vector<int> threads_of_nodes(const Machine& machine, int threads);
 
 /// Bytes/s that `threads` pinned threads together read from memory larger than the caches; measured
 /// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages where the kernel gives

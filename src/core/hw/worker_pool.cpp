@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -30,21 +31,6 @@ void pause() noexcept {
 #endif
 }
 
-int available_cpus() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());  // more CPUs than a cpu_set_t holds
-}
-
-void pin_this_thread(int cpu) noexcept {
-  if (cpu < 0 || cpu >= CPU_SETSIZE) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
-}
-
 // Spins until done() or until the time is up; says which. The awaited thread was last seen on CPU
 // `other`: spinning there would only keep it from running.
 template <class Done>
@@ -60,21 +46,42 @@ bool spin_until(const Done& done, const std::atomic<int>& other) noexcept {
   return done();
 }
 
-using Epoch = uint32_t;  // a size that std::atomic::wait hands to the futex as it is
+using Epoch = uint32_t;  // sizes that std::atomic::wait hands to the futex as they are
+using Flag = uint32_t;
 
 // On a cache line of its own: the caller polls these one after the other.
 struct alignas(64) Worker {
-  std::atomic<Epoch> done{0};  // the last epoch this worker has finished
-  std::atomic<int> cpu{-1};    // and where it did so
+  std::atomic<Epoch> done{0};   // the last epoch this worker has finished
+  std::atomic<Flag> asleep{0};  // what it sleeps on; whoever wakes it writes 0
+  std::atomic<int> cpu{-1};     // where it finished
   std::thread thread;
+};
+
+// Items that a group of workers takes in chunks. On a cache line of its own.
+struct alignas(64) Group {
+  int first_worker = 0, workers = 0;
+  int64_t count = 0, grain = 1, chunks = 0;
+  std::atomic<int64_t> next{0};  // chunk
+
+  // Each worker's first chunk is its own: one contended addition less per worker, none when there
+  // is a worker for every chunk.
+  void start(int64_t items_of_chunk) noexcept {
+    grain = std::max<int64_t>(items_of_chunk, 1);
+    chunks = count <= 0 ? 0 : (count - 1) / grain + 1;
+    next.store(workers, std::memory_order_relaxed);
+  }
+  bool has_unowned_chunks() const noexcept { return chunks > workers; }
+  int64_t take() noexcept {
+    return has_unowned_chunks() ? next.fetch_add(1, std::memory_order_relaxed) : chunks;
+  }
 };
 
 }  // namespace
 
 // A run is: the caller writes the job, then the epoch; every worker sees the new epoch, does the
 // job and writes the epoch to its `done`; the caller waits for each of these. Sequential
-// consistency of `epoch` and `done` against `sleepers` and `caller_sleeps` is what makes a lost
-// wake-up impossible: whoever goes to sleep announces it first and then looks again.
+// consistency of `epoch` and `done` against `sleepers`, `asleep` and `caller_sleeps` is what makes
+// a lost wake-up impossible: whoever goes to sleep announces it first and then looks again.
 struct WorkerPool::State {
   // What the workers read at the start of a run lies on one line.
   alignas(64) std::atomic<Epoch> epoch{0};
@@ -83,28 +90,38 @@ struct WorkerPool::State {
   void* context = nullptr;
 
   alignas(64) std::atomic<int> sleepers{0};
+  std::atomic<int> next_to_wake{0};  // index into workers
   std::atomic<bool> caller_sleeps{false};
 
-  alignas(64) std::atomic<int64_t> next_chunk{0};
-
   alignas(64) bool spins = true;
-  std::vector<int> cpus;
+  std::vector<PoolNode> nodes;
+  std::vector<int> node_of;    // worker -> node
+  std::vector<Group> by_node;  // a group a node
+  Group everyone;
   std::vector<Worker> workers;  // worker i + 1 is workers[i]
 
-  explicit State(int threads, std::vector<int> pin_to)
-      : spins(threads <= available_cpus()),
-        cpus(std::move(pin_to)),
-        workers(static_cast<size_t>(threads - 1)) {}
+  explicit State(std::vector<PoolNode> pool_nodes)
+      : nodes(std::move(pool_nodes)), by_node(nodes.size()) {
+    for (size_t n = 0; n < nodes.size(); ++n) {
+      by_node[n].first_worker = static_cast<int>(node_of.size());
+      by_node[n].workers = nodes[n].threads;
+      node_of.insert(node_of.end(), static_cast<size_t>(nodes[n].threads), static_cast<int>(n));
+    }
+    everyone.workers = static_cast<int>(node_of.size());
+    spins = everyone.workers <= available_cpus();
+    workers = std::vector<Worker>(node_of.size() - 1);
+  }
 
-  int size() const noexcept { return static_cast<int>(workers.size()) + 1; }
+  int size() const noexcept { return everyone.workers; }
 
   // Starts the workers' next run.
   void publish(RunFn run_function, void* run_context) noexcept {
     function = run_function;
     context = run_context;
     caller_cpu.store(::sched_getcpu(), std::memory_order_relaxed);
+    next_to_wake.store(0, std::memory_order_relaxed);
     epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
-    if (sleepers.load(std::memory_order_seq_cst) > 0) epoch.notify_all();
+    if (sleepers.load(std::memory_order_seq_cst) > 0) wake_workers();
   }
 
   void wait_for_workers() noexcept {
@@ -113,10 +130,13 @@ struct WorkerPool::State {
   }
 
   void work(int index) noexcept {
-    if (!cpus.empty()) pin_this_thread(cpus[static_cast<size_t>(index) % cpus.size()]);
+    const auto& group = by_node[static_cast<size_t>(node_of[static_cast<size_t>(index)])];
+    const auto& cpus = nodes[static_cast<size_t>(node_of[static_cast<size_t>(index)])].cpus;
+    if (!cpus.empty())
+      pin_this_thread(cpus[static_cast<size_t>(index - group.first_worker) % cpus.size()]);
     Worker& self = workers[static_cast<size_t>(index) - 1];
     for (Epoch seen = 0;;) {
-      seen = wait_for_epoch_after(seen);
+      seen = wait_for_epoch_after(seen, self);
       if (function == nullptr) return;
       function(context, index);
       self.cpu.store(::sched_getcpu(), std::memory_order_relaxed);
@@ -125,7 +145,30 @@ struct WorkerPool::State {
     }
   }
 
+  void run(RunFn run_function, void* run_context) noexcept {
+    if (size() > 1) publish(run_function, run_context);
+    run_function(run_context, 0);
+    wait_for_workers();
+  }
+
+  // Covers `count` items of every group; a group's workers do its items, with `steal` the others
+  // too.
+  void hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
+                void* body_context) noexcept;
+
  private:
+  // The caller and every worker that it woke share this: waking is a system call of several
+  // microseconds, which one thread after the other would add up.
+  void wake_workers() noexcept {
+    const int count = static_cast<int>(workers.size());
+    for (int i; (i = next_to_wake.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      auto& asleep = workers[static_cast<size_t>(i)].asleep;
+      if (asleep.load(std::memory_order_seq_cst) == 0) continue;
+      asleep.store(0, std::memory_order_seq_cst);
+      asleep.notify_one();
+    }
+  }
+
   void wait_for(Worker& worker, Epoch now) noexcept {
     const auto finished = [&] { return worker.done.load(std::memory_order_acquire) == now; };
     if (finished() || (spins && spin_until(finished, worker.cpu))) return;
@@ -138,16 +181,57 @@ struct WorkerPool::State {
     caller_sleeps.store(false, std::memory_order_relaxed);
   }
 
-  Epoch wait_for_epoch_after(Epoch seen) noexcept {
+  Epoch wait_for_epoch_after(Epoch seen, Worker& self) noexcept {
     const auto started = [&] { return epoch.load(std::memory_order_acquire) != seen; };
     if (started() || (spins && spin_until(started, caller_cpu)))
       return epoch.load(std::memory_order_acquire);
     sleepers.fetch_add(1, std::memory_order_seq_cst);
-    epoch.wait(seen, std::memory_order_seq_cst);
+    while (epoch.load(std::memory_order_seq_cst) == seen) {
+      self.asleep.store(1, std::memory_order_seq_cst);
+      if (epoch.load(std::memory_order_seq_cst) != seen) break;
+      self.asleep.wait(1, std::memory_order_seq_cst);
+    }
+    self.asleep.store(0, std::memory_order_relaxed);
     sleepers.fetch_sub(1, std::memory_order_relaxed);
+    wake_workers();
     return epoch.load(std::memory_order_acquire);
   }
 };
+
+void WorkerPool::State::hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
+                                 void* body_context) noexcept {
+  const auto do_chunk = [&](size_t g, int64_t chunk, int worker) noexcept {
+    const Group& group = groups[g];
+    const int64_t begin = chunk * group.grain;
+    body(body_context, static_cast<int>(g), begin,
+         begin + std::min(group.grain, group.count - begin), worker);
+  };
+  int64_t chunks = 0;
+  for (auto& group : groups) {
+    group.start(grain);
+    chunks += group.chunks;
+  }
+  if (chunks <= 1 || size() == 1) {
+    for (size_t g = 0; g < groups.size(); ++g)
+      for (int64_t chunk = 0; chunk < groups[g].chunks; ++chunk) do_chunk(g, chunk, 0);
+    return;
+  }
+  auto job = [&](int worker) noexcept {
+    const size_t own =
+        groups.size() == 1 ? 0 : static_cast<size_t>(node_of[static_cast<size_t>(worker)]);
+    for (int64_t chunk = worker - groups[own].first_worker; chunk < groups[own].chunks;
+         chunk = groups[own].take())
+      do_chunk(own, chunk, worker);
+    for (size_t i = 1; i < groups.size(); ++i) {
+      const size_t other = (own + i) % groups.size();
+      if (steal == Steal::no && groups[other].workers > 0) continue;
+      for (int64_t chunk = groups[other].take(); chunk < groups[other].chunks;
+           chunk = groups[other].take())
+        do_chunk(other, chunk, worker);
+    }
+  };
+  run([](void* to, int worker) noexcept { (*static_cast<decltype(job)*>(to))(worker); }, &job);
+}
 
 namespace {
 
@@ -171,14 +255,20 @@ void stop_threads(State& state) noexcept {
 
 }  // namespace
 
-WorkerPool::WorkerPool(int threads, std::vector<int> cpus) {
-  require(threads >= 1, "a worker pool needs at least one thread");
-  state_ = std::make_unique<State>(threads, std::move(cpus));
+WorkerPool::WorkerPool(int threads, std::vector<int> cpus)
+    : WorkerPool(std::vector<PoolNode>{{threads, std::move(cpus)}}) {}
+
+WorkerPool::WorkerPool(std::vector<PoolNode> nodes) {
+  require(!nodes.empty() && nodes.front().threads >= 1, "a worker pool needs at least one thread");
+  for (const auto& node : nodes)
+    require(node.threads >= 0, "a pool's node has less than no thread");
+  state_ = std::make_unique<State>(std::move(nodes));
   try {
     start_threads(*state_);
   } catch (const std::exception& e) {
+    const auto message = "can't start " + std::to_string(state_->size()) + " threads: " + e.what();
     stop_threads(*state_);
-    throw_environment("can't start " + std::to_string(threads) + " threads: " + e.what());
+    throw_environment(message);
   }
 }
 
@@ -189,37 +279,36 @@ WorkerPool::~WorkerPool() {
 int WorkerPool::size() const noexcept {
   return state_->size();
 }
-
-void WorkerPool::run_raw(RunFn function, void* context) noexcept {
-  if (state_->size() > 1) state_->publish(function, context);
-  function(context, 0);
-  state_->wait_for_workers();
+int WorkerPool::nodes() const noexcept {
+  return static_cast<int>(state_->nodes.size());
+}
+int WorkerPool::node_of(int worker) const noexcept {
+  return state_->node_of[static_cast<size_t>(worker)];
+}
+int WorkerPool::threads_of(int node) const noexcept {
+  return state_->nodes[static_cast<size_t>(node)].threads;
 }
 
-void WorkerPool::for_raw(int64_t count, int64_t grain, ForFn function, void* context) noexcept {
-  if (count <= 0) return;
-  grain = std::max<int64_t>(grain, 1);
-  const int64_t chunks = (count - 1) / grain + 1;
-  const auto do_chunk = [&](int64_t chunk, int worker) noexcept {
-    const int64_t begin = chunk * grain;
-    function(context, begin, begin + std::min(grain, count - begin), worker);
-  };
-  const int workers = state_->size();
-  if (chunks == 1 || workers == 1) {
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) do_chunk(chunk, 0);
-    return;
-  }
-  // Each worker's first chunk is its own: one contended addition less per worker, none when there
-  // is a worker for every chunk.
-  auto& next = state_->next_chunk;
-  next.store(workers, std::memory_order_relaxed);
-  run([&](int worker) noexcept {
-    int64_t chunk = worker;
-    while (chunk < chunks) {
-      do_chunk(chunk, worker);
-      chunk = chunks <= workers ? chunks : next.fetch_add(1, std::memory_order_relaxed);
-    }
-  });
+CpuGuard WorkerPool::seat_caller() const noexcept {
+  const auto& nodes = state_->nodes;
+  return CpuGuard(nodes.size() == 1 ? std::span<const int>{} : nodes.front().cpus);
+}
+
+void WorkerPool::run_raw(RunFn function, void* context) noexcept {
+  state_->run(function, context);
+}
+
+void WorkerPool::for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept {
+  state_->everyone.count = count;
+  state_->hand_out({&state_->everyone, 1}, grain, Steal::no, function, context);
+}
+
+void WorkerPool::set_count(int node, int64_t count) noexcept {
+  state_->by_node[static_cast<size_t>(node)].count = count;
+}
+
+void WorkerPool::for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept {
+  state_->hand_out(state_->by_node, grain, steal, function, context);
 }
 
 }  // namespace ktx::hw

@@ -7,20 +7,41 @@
 #include <utility>
 #include <vector>
 
+#include "core/hw/affinity.hpp"
+
 namespace ktx::hw {
 
-/// The calling thread takes part as worker 0. run() and parallel_for() are not reentrant and are
-/// called from one thread at a time. Idle workers spin briefly, then sleep.
+/// The workers of one NUMA node.
+struct PoolNode {
+  int threads = 0;
+  /// The logical CPUs to pin them to, worker i of the node to cpus[i % size]; empty: no pinning.
+  std::vector<int> cpus;
+};
+
+/// Whether workers whose node has no items left take those of other nodes.
+enum class Steal : bool { no, yes };
+
+/// The workers are numbered node by node. The calling thread takes part as worker 0, of the first
+/// node. run() and parallel_for() are not reentrant and are called from one thread at a time. Idle
+/// workers spin briefly, then sleep.
 class WorkerPool {
  public:
-  /// threads: at least 1, the caller included. cpus: the logical CPUs to pin workers 1.. to (worker
-  /// i to cpus[i % size]); empty: no pinning. The calling thread is never pinned.
+  /// One node. threads: at least 1, the caller included.
   explicit WorkerPool(int threads, std::vector<int> cpus = {});
+  /// The first node needs a thread, the others need none.
+  explicit WorkerPool(std::vector<PoolNode> nodes);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   int size() const noexcept;
+  int nodes() const noexcept;
+  int node_of(int worker) const noexcept;
+  int threads_of(int node) const noexcept;
+
+  /// Keeps the calling thread, which no pool pins, on the first node's CPUs while the result lives.
+  /// Does nothing when there is but one node.
+  CpuGuard seat_caller() const noexcept;
 
   /// Calls body(worker) once on every worker; returns when all have returned. body is noexcept.
   template <class Body>
@@ -28,24 +49,44 @@ class WorkerPool {
     auto call = [](void* context, int worker) noexcept {
       (*static_cast<std::remove_reference_t<Body>*>(context))(worker);
     };
-    run_raw(call, const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+    run_raw(call, address(body));
   }
 
   /// Calls body(begin, end, worker) until [0, count) is covered, in chunks of at most `grain`,
-  /// handed out as workers get free. Runs on the caller alone when one chunk holds all.
+  /// handed out as workers get free, whatever their node. Runs on the caller alone when one chunk
+  /// holds all.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) noexcept {
-    auto call = [](void* context, int64_t begin, int64_t end, int worker) noexcept {
+    auto call = [](void* context, int, int64_t begin, int64_t end, int worker) noexcept {
       (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end, worker);
     };
-    for_raw(count, grain, call, const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+    for_all(count, grain, call, address(body));
+  }
+
+  /// The same for items that belong to nodes: calls body(node, begin, end, worker) until
+  /// [0, count(node)) is covered for every node. Without stealing only the node's own workers do
+  /// its items; those of a node without workers are done by all, and what fits one chunk is done by
+  /// the caller.
+  template <class Count, class Body>
+  void parallel_for_nodes(const Count& count, int64_t grain, Steal steal, Body&& body) noexcept {
+    for (int node = 0; node < nodes(); ++node) set_count(node, count(node));
+    auto call = [](void* context, int node, int64_t begin, int64_t end, int worker) noexcept {
+      (*static_cast<std::remove_reference_t<Body>*>(context))(node, begin, end, worker);
+    };
+    for_nodes(grain, steal, call, address(body));
   }
 
  private:
   using RunFn = void (*)(void* context, int worker) noexcept;
-  using ForFn = void (*)(void* context, int64_t begin, int64_t end, int worker) noexcept;
+  using ForFn = void (*)(void* context, int node, int64_t begin, int64_t end, int worker) noexcept;
+  template <class Body>
+  static void* address(Body& body) noexcept {
+    return const_cast<void*>(static_cast<const void*>(std::addressof(body)));
+  }
   void run_raw(RunFn function, void* context) noexcept;
-  void for_raw(int64_t count, int64_t grain, ForFn function, void* context) noexcept;
+  void for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept;
+  void set_count(int node, int64_t count) noexcept;
+  void for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept;
 
   struct State;
   std::unique_ptr<State> state_;

@@ -8,6 +8,11 @@
 
 namespace ktx::ops {
 
+const MatmulKernel& mla_matmul_kernel(const f32::Kernel& loops, hw::Isa machine,
+                                      quant::Format format, int64_t rows, int64_t cols) {
+  return best_matmul_kernel(loops.isa == hw::Isa::avx512 ? machine : loops.isa, format, rows, cols);
+}
+
 size_t mla_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
                          const PackedMatrix& v_b, int64_t max_tokens, int workers) noexcept {
   return std::max(mla_absorbed_scratch_bytes(params, k_b, v_b, max_tokens, workers),

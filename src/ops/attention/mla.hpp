@@ -32,6 +32,12 @@ struct MlaArgs {
   std::byte* scratch = nullptr;  // mla_scratch_bytes() bytes, 64-byte aligned
 };
 
+/// What multiplies by k_b and v_b when mla runs with these inner loops: the best matmul kernel of
+/// their level. Loops exist up to AVX-512, so that those of AVX-512 stand for all that `machine`
+/// has.
+const MatmulKernel& mla_matmul_kernel(const f32::Kernel& loops, hw::Isa machine,
+                                      quant::Format format, int64_t rows, int64_t cols);
+
 /// Bytes of scratch for steps of up to max_tokens tokens on a pool of `workers`; k_b and v_b: the
 /// matrices of one head (those of the others have the same shape, format and kernels).
 size_t mla_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,

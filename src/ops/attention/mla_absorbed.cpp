@@ -35,6 +35,7 @@ struct Work {
   float* scores;
   float* latents;  // [tile, kv_lora]
   std::byte* prepared;
+  int node = 0;  // of the worker
 };
 
 /// One tile of tokens and how it is cut.
@@ -66,7 +67,8 @@ void absorb_queries(const MlaArgs& args, const Tile& tile, const Shared& shared,
            .tokens = tile.tokens,
            .y = out,
            .y_stride = p.heads * width,
-           .scratch = work.prepared});
+           .scratch = work.prepared,
+           .node = work.node});
   for (int64_t t = 0; t < tile.tokens; ++t) {
     float* rotated = out + t * p.heads * width + p.kv_lora;
     std::copy_n(q + t * args.q_stride + p.nope, p.rope, rotated);
@@ -117,7 +119,8 @@ void absorb_values(const MlaArgs& args, const Tile& tile, const Shared& shared, 
            .tokens = tile.tokens,
            .y = args.out + tile.first * args.out_stride + head * p.v,
            .y_stride = args.out_stride,
-           .scratch = work.prepared});
+           .scratch = work.prepared,
+           .node = work.node});
 }
 
 void run_tile(const MlaArgs& args, const Tile& tile, std::byte* scratch,
@@ -129,7 +132,9 @@ void run_tile(const MlaArgs& args, const Tile& tile, std::byte* scratch,
   Work(measure, p, *args.k_b, *args.v_b, tile.tokens);
   auto work_of = [&](int worker) noexcept {
     Arena own(scratch + arena.used() + size_t(worker) * measure.used());
-    return Work(own, p, *args.k_b, *args.v_b, tile.tokens);
+    Work work(own, p, *args.k_b, *args.v_b, tile.tokens);
+    work.node = pool.node_of(worker);
+    return work;
   };
   const int64_t row_cost = int64_t(p.kv_lora) * (2 * p.kv_lora + p.rope);
   for_each(pool, p.heads, tile.tokens * p.kv_lora * p.nope, [&](int64_t head, int worker) noexcept {

@@ -42,6 +42,7 @@ struct Work {
   float* scores;
   AttendState state;  // of the segment's tokens
   std::byte* prepared;
+  int node = 0;  // of the worker
 };
 
 struct Task {
@@ -59,7 +60,8 @@ void transpose_k_b(const MlaArgs& args, const float* identity, int64_t head,
            .tokens = p.nope,
            .y = work.k_rows,
            .y_stride = p.kv_lora,
-           .scratch = work.prepared});
+           .scratch = work.prepared,
+           .node = work.node});
 }
 
 /// Keys and values of one head at positions [begin, end).
@@ -88,7 +90,8 @@ void expand(const MlaArgs& args, int64_t head, int64_t begin, int64_t end,
            .tokens = end - begin,
            .y = work.values,
            .y_stride = p.v,
-           .scratch = work.prepared});
+           .scratch = work.prepared,
+           .node = work.node});
 }
 
 /// A block of the task's queries, from `row` of it on, over the expanded keys at [begin, end).
@@ -185,7 +188,8 @@ void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
   const int64_t tasks = p.heads * segments;
   for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
     Arena own(args.scratch + arena.used() + size_t(worker) * measure.used());
-    const Work work(own, p, *args.k_b, *args.v_b, segment);
+    Work work(own, p, *args.k_b, *args.v_b, segment);
+    work.node = pool.node_of(worker);
     const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
     const int64_t first = number / p.heads * segment;
     run_task(args, identity, {number % p.heads, first, std::min(segment, args.tokens - first)},

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ops/matmul/node_rows.hpp"
+
 namespace ktx::ops {
 namespace {
 
@@ -25,11 +27,7 @@ void project(const ProjectArgs& args) noexcept {
   const MatmulKernel& kernel =
       args.tokens <= project_decode_tokens ? *matrix.decode : *matrix.prefill;
   const ActivationFormat format = kernel.activation(matrix.format);
-  MatmulArgs matmul;
-  matmul.weights = matrix.data;
-  matmul.format = matrix.format;
-  matmul.rows = matmul.row_end = matrix.rows;
-  matmul.cols = matrix.cols;
+  MatmulArgs matmul = weight_args(matrix, 0, 0, matrix.rows, args.node);
   matmul.x.data = args.scratch;
   matmul.x.row_bytes = row_bytes(kernel, matrix);
   matmul.x.tokens = args.tokens;

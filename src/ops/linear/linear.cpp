@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/matmul/activation.hpp"
+#include "ops/matmul/node_rows.hpp"
 #include "ops/matmul/token_blocks.hpp"
 #include "ops/parallel.hpp"
 
@@ -42,24 +43,18 @@ Activations activations(const LinearArgs& args, const std::byte* prepared) noexc
           .tokens = args.tokens};
 }
 
-int64_t groups_of(const LinearArgs& args) noexcept {
-  return (args.w->rows + row_group - 1) / row_group;
+int64_t groups_of(const RowRange& rows) noexcept {
+  return (rows.end - rows.begin + row_group - 1) / row_group;
 }
 
-/// Groups [begin, end) of 16 rows of one matrix.
-void multiply(const LinearArgs& args, const std::byte* prepared, int64_t begin,
-              int64_t end) noexcept {
-  const PackedMatrix& w = *args.w;
-  const int64_t row_begin = begin * row_group, row_end = std::min(w.rows, end * row_group);
-  multiply_in_token_blocks(kernel_of(args), {.weights = w.data,
-                                             .format = w.format,
-                                             .rows = w.rows,
-                                             .cols = w.cols,
-                                             .row_begin = row_begin,
-                                             .row_end = row_end,
-                                             .x = activations(args, prepared),
-                                             .y = args.y + row_begin,
-                                             .y_stride = args.y_stride});
+/// Rows [row_begin, row_end) of one matrix, by a worker of `node`.
+void multiply(const LinearArgs& args, const std::byte* prepared, int64_t row_begin, int64_t row_end,
+              int node) noexcept {
+  MatmulArgs product = weight_args(*args.w, 0, row_begin, row_end, node);
+  product.x = activations(args, prepared);
+  product.y = args.y + row_begin;
+  product.y_stride = args.y_stride;
+  multiply_in_token_blocks(kernel_of(args), product);
   if (args.bias == nullptr) return;
   for (int64_t t = 0; t < args.tokens; ++t)
     for (int64_t r = row_begin; r < row_end; ++r) args.y[t * args.y_stride + r] += args.bias[r];
@@ -82,19 +77,32 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
   prepare(args, pool);
   const std::byte* prepared = args.front().scratch;
   int64_t groups = 0;
-  for (const LinearArgs& one : args) groups += groups_of(one);
+  bool anywhere = true;
+  for (const LinearArgs& one : args) {
+    groups += groups_of({0, one.w->rows});
+    anywhere = anywhere && all_nodes_hold(*one.w, pool);
+  }
+  const auto groups_of_node = [&](int node) noexcept {
+    int64_t sum = 0;
+    for (const LinearArgs& one : args) sum += groups_of(rows_of_node(*one.w, pool, node));
+    return sum;
+  };
   const int64_t cost = row_group * args.front().w->cols * args.front().tokens;
-  pool.parallel_for(groups, shared_grain(groups, cost, pool.size()),
-                    [&](int64_t begin, int64_t end, int) noexcept {
-                      for (const LinearArgs& one : args) {
-                        const int64_t count = groups_of(one);
-                        if (begin < count && end > 0)
-                          multiply(one, prepared, std::max<int64_t>(begin, 0),
-                                   std::min(end, count));
-                        begin -= count;
-                        end -= count;
-                      }
-                    });
+  // A node's items are its groups of rows of all matrices, one matrix after another.
+  pool.parallel_for_nodes(
+      groups_of_node, shared_grain(groups, cost, pool.size()),
+      anywhere ? hw::Steal::yes : hw::Steal::no,
+      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+        for (const LinearArgs& one : args) {
+          const RowRange rows = rows_of_node(*one.w, pool, node);
+          const int64_t count = groups_of(rows);
+          if (begin < count && end > 0)
+            multiply(one, prepared, rows.begin + std::max<int64_t>(begin, 0) * row_group,
+                     std::min(rows.end, rows.begin + end * row_group), pool.node_of(worker));
+          begin -= count;
+          end -= count;
+        }
+      });
 }
 
 }  // namespace ktx::ops

@@ -28,6 +28,10 @@ enum class Layout : uint8_t {
 /// Rows that one group of Layout::x16 holds; row ranges given to kernels start at multiples of it.
 constexpr int64_t row_group = 16;
 
+/// Rows between NUMA nodes are cut at multiples of this: whole groups, and whole blocks of what is
+/// quantized between two products.
+constexpr int64_t node_row_unit = 32;
+
 enum class ActivationFormat : uint8_t {
   f32,  // cols floats
   q8,   // int8 in blocks of 32 columns; a block has an f32 scale, its sum times that, and the same
@@ -118,14 +122,24 @@ struct PackArgs {
 };
 void pack_matrix(const PackArgs& args) noexcept;
 
+/// Rows [row_begin, row_end) of a matrix in the memory of one NUMA node, packed as a matrix of
+/// those rows alone; of several matrices each matrix_bytes after the one before.
+struct NodeRows {
+  const std::byte* data = nullptr;
+  int64_t row_begin = 0, row_end = 0;
+  int64_t matrix_bytes = 0;
+};
+
 /// A packed matrix with the kernels chosen for it. Kernels of both phases share layout; they may
 /// differ in activation format.
 struct PackedMatrix {
-  const std::byte* data = nullptr;
+  const std::byte* data = nullptr;  // for the workers of all nodes; unused where `nodes` is given
   quant::Format format = quant::Format::f32;
   int64_t rows = 0, cols = 0;
   const MatmulKernel* decode = nullptr;
   const MatmulKernel* prefill = nullptr;
+  int64_t matrix_bytes = 0;         // from one matrix to the next, where there are several alike
+  std::span<const NodeRows> nodes;  // what each node of the pool holds (node_rows.hpp), or empty
 };
 
 }  // namespace ktx::ops

@@ -9,6 +9,7 @@
 #include "ops/f32/f32.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/activation.hpp"
+#include "ops/matmul/node_rows.hpp"
 #include "ops/matmul/token_blocks.hpp"
 
 namespace ktx::ops {
@@ -37,9 +38,9 @@ struct Work {
     active = arena.take<int32_t>(args.experts);
     pair = arena.take<int32_t>(count);
     token = arena.take<int32_t>(count);
-    x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.matrix.cols);
+    x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.cols);
     x = arena.take<std::byte>(args.max_tokens * x_bytes);
-    h_bytes = hidden_row_bytes(args.down.matrix);
+    h_bytes = hidden_row_bytes(args.down);
     h = arena.take<std::byte>(count * h_bytes);
   }
 
@@ -79,8 +80,8 @@ bool reads_q8(const PackedMatrix& matrix) noexcept {
 }
 
 void prepare(const MoeArgs& args, const Work& work, hw::WorkerPool& pool) noexcept {
-  const PackedMatrix& gate = args.gate.matrix;
-  if (!reads_q8(gate) && !reads_q8(args.up.matrix)) return;
+  const PackedMatrix& gate = args.gate;
+  if (!reads_q8(gate) && !reads_q8(args.up)) return;
   for_each(pool, args.tokens, args.hidden, [&](int64_t t, int) noexcept {
     gate.decode->prepare(ActivationFormat::q8, args.x + t * args.x_stride, args.hidden,
                          work.x + t * work.x_bytes);
@@ -102,20 +103,20 @@ void for_pairs(const Work& work, int expert, const Body& body) noexcept {
     body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
 }
 
-/// Rows [row_begin, row_end) of one expert's matrix times the given activations.
-void multiply(const ExpertMatrix& experts, const Pairs& pairs, const Activations& x,
-              int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) noexcept {
-  const PackedMatrix& matrix = experts.matrix;
-  kernel_for(matrix, pairs.of_expert)
-      .run({.weights = matrix.data + pairs.expert * experts.expert_bytes,
-            .format = matrix.format,
-            .rows = matrix.rows,
-            .cols = matrix.cols,
-            .row_begin = row_begin,
-            .row_end = row_end,
-            .x = x,
-            .y = y,
-            .y_stride = y_stride});
+/// Some rows of a matrix, and the node whose worker computes them.
+struct Rows {
+  int64_t begin, end;
+  int node;
+};
+
+/// Rows of one expert's matrix times the given activations.
+void multiply(const PackedMatrix& matrix, const Pairs& pairs, const Activations& x,
+              const Rows& rows, float* y, int64_t y_stride) noexcept {
+  MatmulArgs product = weight_args(matrix, pairs.expert, rows.begin, rows.end, rows.node);
+  product.x = x;
+  product.y = y;
+  product.y_stride = y_stride;
+  kernel_for(matrix, pairs.of_expert).run(product);
 }
 
 Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix& matrix,
@@ -132,15 +133,15 @@ Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix&
   return x;
 }
 
-/// Intermediate rows [row, row + gate_rows) of some pairs: from x to h.
-void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row) noexcept {
+/// At most gate_rows intermediate rows of some pairs: from x to h.
+void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs,
+                 const Rows& rows) noexcept {
   alignas(64) float gate[block_tokens * gate_rows];
   alignas(64) float up[block_tokens * gate_rows];
-  const int64_t end = std::min(row + gate_rows, args.intermediate);
-  multiply(args.gate, pairs, tokens_of(args, work, args.gate.matrix, pairs), row, end, gate,
-           gate_rows);
-  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, gate_rows);
-  const PackedMatrix& down = args.down.matrix;
+  const int64_t row = rows.begin, end = rows.end;
+  multiply(args.gate, pairs, tokens_of(args, work, args.gate, pairs), rows, gate, gate_rows);
+  multiply(args.up, pairs, tokens_of(args, work, args.up, pairs), rows, up, gate_rows);
+  const PackedMatrix& down = args.down;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
   const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
   const auto* f32 = f32::best_kernel(kernel.isa).functions;
@@ -156,11 +157,11 @@ void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int6
   }
 }
 
-/// Output rows [row, row + down_rows) of all tokens: the experts one after another, so that every
+/// At most down_rows output rows of all tokens: the experts one after another, so that every
 /// number is summed in the same order whichever worker does it.
-void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
+void down(const MoeArgs& args, const Work& work, const Rows& rows) noexcept {
   alignas(64) float product[block_tokens * down_rows];
-  const int64_t end = std::min(row + down_rows, args.hidden);
+  const int64_t row = rows.begin, end = rows.end;
   for (int64_t t = 0; t < args.tokens; ++t)
     std::fill(args.y + t * args.y_stride + row, args.y + t * args.y_stride + end, 0.0f);
   for (int64_t a = 0; a < work.active_count; ++a) {
@@ -168,7 +169,7 @@ void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
       const Activations h{.data = work.h + pairs.begin * work.h_bytes,
                           .row_bytes = work.h_bytes,
                           .tokens = pairs.count};
-      multiply(args.down, pairs, h, row, end, product, down_rows);
+      multiply(args.down, pairs, h, rows, product, down_rows);
       for (int64_t i = 0; i < pairs.count; ++i) {
         const float weight = args.weights[work.pair[pairs.begin + i]];
         float* y = args.y + work.token[pairs.begin + i] * args.y_stride + row;
@@ -177,6 +178,31 @@ void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
       }
     });
   }
+}
+
+/// body(i, Rows) for every i of [0, repeats) and every block of block_rows rows of the matrix, each
+/// on the node that computes those rows.
+template <class Body>
+void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats, int64_t cost,
+                hw::WorkerPool& pool, const Body& body) noexcept {
+  const auto blocks_of = [block_rows](const RowRange& rows) noexcept {
+    return (rows.end - rows.begin + block_rows - 1) / block_rows;
+  };
+  const auto items_of_node = [&](int node) noexcept {
+    return repeats * blocks_of(rows_of_node(matrix, pool, node));
+  };
+  const int64_t items = repeats * blocks_of({0, matrix.rows});
+  pool.parallel_for_nodes(
+      items_of_node, shared_grain(items, cost, pool.size()),
+      all_nodes_hold(matrix, pool) ? hw::Steal::yes : hw::Steal::no,
+      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+        const RowRange rows = rows_of_node(matrix, pool, node);
+        const int64_t blocks = blocks_of(rows);
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t row = rows.begin + i % blocks * block_rows;
+          body(i / blocks, Rows{row, std::min(row + block_rows, rows.end), pool.node_of(worker)});
+        }
+      });
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
@@ -200,25 +226,16 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   prepare(args, work, pool);
 
   const int64_t pairs = args.tokens * args.top_k;
-  const int64_t blocks = (args.intermediate + gate_rows - 1) / gate_rows;
-  const int64_t items = work.active_count * blocks;
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
   const int64_t cost =
       2 * gate_rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
-  pool.parallel_for(items, shared_grain(items, cost, pool.size()),
-                    [&](int64_t begin, int64_t end, int) noexcept {
-                      for (int64_t i = begin; i < end; ++i)
-                        for_pairs(work, work.active[i / blocks], [&](const Pairs& some) noexcept {
-                          gate_and_up(args, work, some, i % blocks * gate_rows);
-                        });
-                    });
-
-  const int64_t outputs = (args.hidden + down_rows - 1) / down_rows;
-  pool.parallel_for(outputs,
-                    shared_grain(outputs, down_rows * args.intermediate * pairs, pool.size()),
-                    [&](int64_t begin, int64_t end, int) noexcept {
-                      for (int64_t i = begin; i < end; ++i) down(args, work, i * down_rows);
-                    });
+  for_blocks(args.gate, gate_rows, work.active_count, cost, pool,
+             [&](int64_t expert, const Rows& rows) noexcept {
+               for_pairs(work, work.active[expert],
+                         [&](const Pairs& some) noexcept { gate_and_up(args, work, some, rows); });
+             });
+  for_blocks(args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
+             [&](int64_t, const Rows& rows) noexcept { down(args, work, rows); });
 }
 
 }  // namespace ktx::ops

@@ -9,13 +9,6 @@
 
 namespace ktx::ops {
 
-/// One matrix of every expert, all of one shape and format: expert e is packed at
-/// matrix.data + e * expert_bytes.
-struct ExpertMatrix {
-  PackedMatrix matrix;
-  int64_t expert_bytes = 0;
-};
-
 /// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i].
 /// Strides in floats.
 struct MoeArgs {
@@ -26,15 +19,15 @@ struct MoeArgs {
   const float* weights = nullptr;  // [tokens, top_k]
   int top_k = 0, experts = 0;
   int64_t hidden = 0, intermediate = 0;
-  ExpertMatrix gate, up;  // rows intermediate, cols hidden
-  ExpertMatrix down;      // rows hidden, cols intermediate
+  PackedMatrix gate, up;  // of every expert: rows intermediate, cols hidden; both on the same nodes
+  PackedMatrix down;      // of every expert: rows hidden, cols intermediate
   float* y = nullptr;     // [tokens, hidden], overwritten
   int64_t y_stride = 0;
   std::byte* scratch = nullptr;  // moe_scratch_bytes() bytes, 64-byte aligned
 };
 
 struct MoeScratchArgs {
-  ExpertMatrix gate, down;
+  PackedMatrix gate, down;
   int experts = 0, top_k = 0;
   int64_t max_tokens = 0;
 };
@@ -43,7 +36,8 @@ struct MoeScratchArgs {
 int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
 
 /// The kernels are chosen per expert by the number of tokens it got (decode_tokens of linear.hpp).
-/// The result does not depend on the number of workers.
+/// The result depends neither on the number of workers nor on which node holds which rows: nodes
+/// compute rows of their own, so that no partial sums are added.
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with all matrices in Layout::rows. Slow.

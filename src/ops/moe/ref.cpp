@@ -8,9 +8,8 @@ namespace ktx::ops {
 namespace {
 
 /// Expert e's matrix times x.
-std::vector<float> product(const ExpertMatrix& experts, int e, const float* x) {
-  const PackedMatrix& w = experts.matrix;
-  const std::byte* data = w.data + e * experts.expert_bytes;
+std::vector<float> product(const PackedMatrix& w, int e, const float* x) {
+  const std::byte* data = w.data + e * w.matrix_bytes;
   const int64_t row_bytes = quant::row_bytes(w.format, w.cols);
   std::vector<float> row(static_cast<size_t>(w.cols)), y(static_cast<size_t>(w.rows));
   for (int64_t r = 0; r < w.rows; ++r) {

@@ -115,3 +115,25 @@ TEST_CASE("this machine, bound to one CPU, has one") {
   REQUIRE(machine.nodes.size() == 1);
   REQUIRE(machine.nodes[0].cpus == std::vector<int>{static_cast<int>(cpu)});
 }
+
+TEST_CASE("threads are shared out by cores") {
+  Machine machine;
+  const auto shares = [&](std::vector<int> cores, int threads) {
+    machine.nodes.clear();
+    for (const int count : cores) {
+      machine.nodes.emplace_back();
+      machine.nodes.back().cores = count;
+    }
+    return threads_of_nodes(machine, threads);
+  };
+  using Shares = std::vector<int>;
+  REQUIRE(shares({8}, 3) == Shares{3});
+  REQUIRE(shares({8, 8}, 16) == Shares{8, 8});
+  REQUIRE(shares({8, 8}, 5) == Shares{3, 2});
+  REQUIRE(shares({8, 8}, 1) == Shares{1, 0});
+  REQUIRE(shares({4, 12}, 8) == Shares{2, 6});
+  REQUIRE(shares({1, 15}, 2) == Shares{1, 1});
+  REQUIRE(shares({2, 2, 2, 2}, 6) == Shares{2, 1, 2, 1});
+  REQUIRE(shares({2, 2, 2, 2, 2, 2, 2, 2}, 3) == Shares{1, 0, 1, 0, 0, 1, 0, 0});
+  REQUIRE(shares({64, 64}, 4096) == Shares{2048, 2048});
+}

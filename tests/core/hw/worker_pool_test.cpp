@@ -196,6 +196,91 @@ TEST_CASE("workers are pinned where asked, the caller is not") {
   }
 }
 
+TEST_CASE("workers are numbered node by node") {
+  WorkerPool pool({{2, {}}, {0, {}}, {3, {}}});
+  REQUIRE(pool.size() == 5);
+  REQUIRE(pool.nodes() == 3);
+  const std::vector<int> nodes{0, 0, 2, 2, 2};
+  for (int worker = 0; worker < pool.size(); ++worker)
+    REQUIRE(pool.node_of(worker) == nodes[static_cast<size_t>(worker)]);
+  REQUIRE(pool.threads_of(0) == 2);
+  REQUIRE(pool.threads_of(1) == 0);
+  REQUIRE(WorkerPool(4).nodes() == 1);
+}
+
+TEST_CASE("each node's items are covered once, by its own workers unless stealing is allowed") {
+  const std::vector<std::vector<int>> shapes{{1}, {4}, {1, 1}, {2, 3}, {3, 0, 1}, {1, 1, 1, 1, 2}};
+  for (const auto& threads : shapes)
+    for (const auto steal : {Steal::no, Steal::yes})
+      for (const int64_t grain : {1, 3, 50})
+        for (const int round : {0, 1, 2, 3}) {
+          std::vector<PoolNode> nodes;
+          std::vector<int64_t> counts;
+          for (size_t n = 0; n < threads.size(); ++n) {
+            nodes.push_back({threads[n], {}});
+            counts.push_back(round == 0   ? 0
+                             : round == 1 ? 1
+                                          : (n + 1) * 37 % (50 * round) * (n % 2 == 0));
+          }
+          WorkerPool pool(nodes);
+          std::vector<std::vector<int>> hits;
+          for (const int64_t count : counts) hits.emplace_back(static_cast<size_t>(count));
+          std::atomic<int> bad{0}, chunks{0};
+          const auto count = [&](int node) { return counts[static_cast<size_t>(node)]; };
+          pool.parallel_for_nodes(
+              count, grain, steal, [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+                const auto n = static_cast<size_t>(node);
+                if (begin < 0 || begin >= end || end > counts[n] || end - begin > grain) ++bad;
+                const bool own = pool.node_of(worker) == node || pool.threads_of(node) == 0;
+                if (steal == Steal::no && !own) bad += worker == 0 ? 1 : 1000;
+                ++chunks;
+                for (int64_t i = begin; i < end; ++i) ++hits[n][static_cast<size_t>(i)];
+              });
+          INFO(threads.size() << " nodes, grain " << grain << ", round " << round);
+          // The caller alone does what fits one chunk.
+          REQUIRE((bad == 0 || (bad == 1 && chunks == 1)));
+          for (size_t n = 0; n < counts.size(); ++n)
+            REQUIRE(hits[n] == std::vector<int>(static_cast<size_t>(counts[n]), 1));
+        }
+}
+
+TEST_CASE("a worker whose node is done steals") {
+  WorkerPool pool({{1, {}}, {1, {}}});
+  const auto count = [](int node) { return node == 0 ? 0 : 6; };
+  std::atomic<int> by_caller{0};
+  pool.parallel_for_nodes(count, 1, Steal::yes, [&](int, int64_t, int64_t, int worker) noexcept {
+    if (worker == 0) ++by_caller;
+    // The node's own worker holds its first item until the caller has taken one.
+    while (worker == 1 && by_caller == 0) std::this_thread::yield();
+  });
+  REQUIRE(by_caller >= 1);
+}
+
+TEST_CASE("the caller sits on the first node's CPUs while it is asked to") {
+  cpu_set_t before;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  const int cpu = ::sched_getcpu();
+  const auto cpus_now = [] {
+    cpu_set_t now;
+    ::sched_getaffinity(0, sizeof now, &now);
+    return now;
+  };
+  WorkerPool one(2, {cpu}), two({{1, {cpu}}, {1, {cpu}}});
+  {
+    const auto seat = one.seat_caller();
+    const auto now = cpus_now();
+    REQUIRE(CPU_EQUAL(&now, &before));
+  }
+  {
+    const auto seat = two.seat_caller();
+    const auto now = cpus_now();
+    REQUIRE(CPU_COUNT(&now) == 1);
+    REQUIRE(CPU_ISSET(static_cast<unsigned>(cpu), &now));
+  }
+  const auto now = cpus_now();
+  REQUIRE(CPU_EQUAL(&now, &before));
+}
+
 TEST_CASE("CPUs that do not exist are no error") {
   WorkerPool pool(3, {-1, 1'000'000, 1023});
   std::atomic<int> calls{0};
@@ -217,4 +302,10 @@ TEST_CASE("idle workers sleep") {
 TEST_CASE("a pool of no thread is a bug") {
   REQUIRE(test::failure([] { WorkerPool{0}; }) == "bug a worker pool needs at least one thread");
   REQUIRE(test::failure([] { WorkerPool{-3}; }) == "bug a worker pool needs at least one thread");
+  REQUIRE(test::failure([] {
+            WorkerPool({{0, {}}, {2, {}}});
+          }) == "bug a worker pool needs at least one thread");
+  REQUIRE(test::failure([] {
+            WorkerPool({{1, {}}, {-1, {}}});
+          }) == "bug a pool's node has less than no thread");
 }

@@ -2,6 +2,7 @@
 #include "ops/linear/linear.hpp"
 
 #include "../matmul/matrices.hpp"
+#include "../matmul/node_matrices.hpp"
 #include "catch.hpp"
 #include "ops/matmul/layout_x16.hpp"
 
@@ -134,5 +135,43 @@ TEST_CASE("several matrices at once give what each gives alone") {
     ops::linear_many(args, pool);
     for (size_t i = 0; i < layers.size(); ++i)
       REQUIRE(run(layers[i], x, i == 2 ? bias : std::vector<float>{}, 1) == y[i]);
+  }
+}
+
+TEST_CASE("on several NUMA nodes the numbers are those of one, whatever each node holds") {
+  Random random(4);
+  std::vector<Layer> layers;
+  for (const auto& [format, rows] :
+       {std::pair{Format::q4_k, 333}, std::pair{Format::bf16, 31}, std::pair{Format::q2_k, 96}})
+    layers.emplace_back(format, rows, 256, random);
+  for (const int64_t tokens : {1, 21}) {
+    const auto x = random.normals(tokens * 256);
+    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
+                              64);
+    for (const std::vector<int>& threads :
+         {std::vector<int>{1, 1}, {2, 1}, {1, 0, 2}, {1, 1, 1, 2}})
+      for (const auto spread :
+           {Spread::together, Spread::replicate, Spread::shard, Spread::one_node}) {
+        INFO(tokens << " tokens, " << threads.size() << " nodes, " << static_cast<int>(spread));
+        WorkerPool pool(pool_nodes(threads));
+        std::list<NodeMatrices> spread_out;
+        std::vector<std::vector<float>> y;
+        std::vector<ops::LinearArgs> args;
+        for (const Layer& layer : layers) {
+          // The last matrix stays in one piece: matrices of one call may differ.
+          const bool last = &layer == &layers.back();
+          spread_out.emplace_back(layer.w, 1, last ? Spread::together : spread, threads);
+          y.emplace_back(static_cast<size_t>(tokens * layer.w.rows));
+          args.push_back({.x = x.data(),
+                          .x_stride = 256,
+                          .tokens = tokens,
+                          .w = &spread_out.back().matrix,
+                          .y = y.back().data(),
+                          .y_stride = layer.w.rows,
+                          .scratch = scratch.data()});
+        }
+        ops::linear_many(args, pool);
+        for (size_t i = 0; i < layers.size(); ++i) REQUIRE(run(layers[i], x, {}, 1) == y[i]);
+      }
   }
 }

@@ -2,6 +2,7 @@
 #include "ops/moe/moe.hpp"
 
 #include "../matmul/matrices.hpp"
+#include "../matmul/node_matrices.hpp"
 #include "../ops_numbers.hpp"
 #include "catch.hpp"
 #include "ops/linear/linear.hpp"
@@ -32,14 +33,15 @@ struct Stack {
     }
     const ops::PackedMatrix matrix{
         .format = format, .rows = rows, .cols = cols, .decode = &kernel, .prefill = &kernel};
-    fast = {matrix, packed_matrix};
-    fast.matrix.data = packed.data();
-    reference = {matrix, row_matrix};
-    reference.matrix.data = plain.data();
+    fast = reference = matrix;
+    fast.data = packed.data();
+    fast.matrix_bytes = packed_matrix;
+    reference.data = plain.data();
+    reference.matrix_bytes = row_matrix;
   }
   std::vector<std::byte> plain;
   ktx::base::Buffer packed;
-  ops::ExpertMatrix fast, reference;
+  ops::PackedMatrix fast, reference;
 };
 
 struct Experts {
@@ -66,11 +68,16 @@ struct Experts {
   Stack gate, up, down;
 };
 
-std::vector<float> run(const Experts& experts, ops::MoeArgs args, int threads) {
-  WorkerPool pool(threads);
-  args.gate = experts.gate.fast;
-  args.up = experts.up.fast;
-  args.down = experts.down.fast;
+/// threads: of each NUMA node.
+std::vector<float> run(const Experts& experts, ops::MoeArgs args, const std::vector<int>& threads,
+                       Spread spread = Spread::together) {
+  WorkerPool pool(pool_nodes(threads));
+  const NodeMatrices gate(experts.gate.fast, args.experts, spread, threads);
+  const NodeMatrices up(experts.up.fast, args.experts, spread, threads);
+  const NodeMatrices down(experts.down.fast, args.experts, spread, threads);
+  args.gate = gate.matrix;
+  args.up = up.matrix;
+  args.down = down.matrix;
   ktx::base::Buffer scratch(
       static_cast<size_t>(ops::moe_scratch_bytes({.gate = args.gate,
                                                   .down = args.down,
@@ -138,11 +145,11 @@ TEST_CASE("moe equals the reference on every kernel, for any routing and number 
         const auto ids = skewed_ids(experts.shape, tokens, random);
         const auto weights = router_weights(ids.size(), random);
         const auto args = experts.args(x, ids, weights);
-        const auto y = run(experts, args, 1);
+        const auto y = run(experts, args, {1});
         // With q8 activations x and h are off by about 0.4 % of their norms each (half a step of
         // absmax / 127 in blocks of 32), and the product gate * up doubles x's part.
         REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= tolerance);
-        for (const int threads : {2, 3, 5}) REQUIRE(run(experts, args, threads) == y);
+        for (const int threads : {2, 3, 5}) REQUIRE(run(experts, args, {threads}) == y);
       }
     }
   }
@@ -156,5 +163,29 @@ TEST_CASE("widths that no block divides run on the reference kernel") {
   const auto ids = skewed_ids(experts.shape, 11, random);
   const auto weights = router_weights(ids.size(), random);
   const auto args = experts.args(x, ids, weights);
-  REQUIRE(ktx::test::relative_distance(run(experts, args, 2), run_ref(experts, args)) <= 1e-5);
+  REQUIRE(ktx::test::relative_distance(run(experts, args, {2}), run_ref(experts, args)) <= 1e-5);
+}
+
+TEST_CASE("on several NUMA nodes the numbers are those of one, whatever each node holds") {
+  Random random(3);
+  const auto isa = ktx::hw::usable_isa();
+  for (const auto& [gate, down] :
+       {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::iq3_s, Format::bf16}}) {
+    const auto& kernel = ops::best_matmul_kernel(isa, gate, 512, 256);
+    const Experts experts({5, 2, 256, 512}, gate, down, kernel, random);
+    for (const int64_t tokens : {1, 3, 40}) {
+      const auto x = random.normals(tokens * 256);
+      const auto ids = skewed_ids(experts.shape, tokens, random);
+      const auto weights = router_weights(ids.size(), random);
+      const auto args = experts.args(x, ids, weights);
+      const auto y = run(experts, args, {1});
+      for (const std::vector<int>& threads :
+           {std::vector<int>{1, 1}, {3, 1}, {1, 0, 2}, {1, 2, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}})
+        for (const auto spread : {Spread::replicate, Spread::shard, Spread::one_node}) {
+          INFO(quant::name(gate) << " " << tokens << " tokens, " << threads.size() << " nodes, "
+                                 << static_cast<int>(spread));
+          REQUIRE(run(experts, args, threads, spread) == y);
+        }
+    }
+  }
 }

@@ -1,0 +1,101 @@
+// pread, with O_DIRECT where the page cache does not hold the range.
+#include "core/base/file_reader.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.hpp"
+
+namespace ktx::base {
+
+namespace {
+
+std::string time_text(const timespec& time) {
+  return std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec);
+}
+
+// The kernel tells which pages of a file are cached only to its owner and to those who may write
+// it; to others it says that all are.
+bool may_see_cached_pages(int fd, const struct stat& status) {
+  return status.st_uid == ::geteuid() ||
+         ::access(("/proc/self/fd/" + std::to_string(fd)).c_str(), W_OK) == 0;
+}
+
+}  // namespace
+
+FileReader::FileReader(const MappedFile& file)
+    : path_(file.path().string()), fd_(::fcntl(file.descriptor(), F_DUPFD_CLOEXEC, 0)) {
+  struct stat status {};
+  if (fd_ < 0 || ::fstat(fd_, &status) != 0)
+    throw_environment("can't be opened: " + std::string(std::strerror(errno)), path_);
+  stamp_ = std::to_string(status.st_size) + " " + time_text(status.st_mtim) + " " +
+           time_text(status.st_ctim);
+  direct_fd_ = ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(),
+                      O_RDONLY | O_CLOEXEC | O_DIRECT);
+  if (may_see_cached_pages(fd_, status)) {
+    map_ = file.bytes().data();
+    map_size_ = file.bytes().size();
+  }
+}
+
+FileReader::~FileReader() {
+  if (fd_ >= 0) ::close(fd_);
+  if (direct_fd_ >= 0) ::close(direct_fd_);
+}
+
+FileReader::FileReader(FileReader&& other) noexcept
+    : path_(std::move(other.path_)),
+      stamp_(std::move(other.stamp_)),
+      fd_(std::exchange(other.fd_, -1)),
+      direct_fd_(std::exchange(other.direct_fd_, -1)),
+      map_(other.map_),
+      map_size_(other.map_size_) {}
+
+bool FileReader::is_cached(uint64_t offset, size_t size) const {
+  if (map_ == nullptr || offset >= map_size_) return false;
+  size = std::min<size_t>(size, map_size_ - offset);
+  std::vector<unsigned char> resident((size + page - 1) / page);
+  if (::mincore(const_cast<std::byte*>(map_) + offset, size, resident.data()) != 0) return false;
+  return std::ranges::all_of(resident, [](unsigned char p) { return (p & 1) != 0; });
+}
+
+const std::byte* FileReader::read(uint64_t offset, size_t size,
+                                  std::span<std::byte> scratch) const {
+  require(scratch.size() >= scratch_bytes(size), "scratch too small for what is read from a file");
+  // Direct reads want the address, the offset and the size in multiples of a page.
+  const auto address = reinterpret_cast<uintptr_t>(scratch.data());
+  std::byte* const to = scratch.data() + (page - address % page) % page;
+  const uint64_t first = offset / page * page;
+  const size_t wanted = size + offset % page, whole = (wanted + page - 1) / page * page;
+
+  const bool cached = is_cached(first, whole);
+  int fd = cached || direct_fd_ < 0 ? fd_ : direct_fd_;
+  for (size_t done = 0; done < wanted;) {
+    const ssize_t n = ::pread(fd, to + done, whole - done, static_cast<off_t>(first + done));
+    if (n > 0) {
+      done += static_cast<size_t>(n);
+    } else if (n == 0) {
+      throw_input("the file ends after " + std::to_string(first + done) +
+                      " bytes: expected at least " + std::to_string(offset + size) +
+                      ", as when it was opened",
+                  path_);
+    } else if (errno == EINVAL && fd == direct_fd_) {
+      fd = fd_;  // a file system that refuses direct reads only now, or the rest after a short one
+    } else if (errno != EINTR) {
+      throw_input("can't be read: " + std::string(std::strerror(errno)), path_);
+    }
+  }
+  if (fd == fd_ && !cached)
+    ::posix_fadvise(fd_, static_cast<off_t>(first), static_cast<off_t>(whole), POSIX_FADV_DONTNEED);
+  return to + offset % page;
+}
+
+}  // namespace ktx::base

@@ -1,0 +1,68 @@
+// Threads that keep the disk busy: numbered blocks are read ahead of whoever consumes them.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "core/base/buffer.hpp"
+
+namespace ktx::engine {
+
+/// Blocks 0, 1, 2 … are read in this order, several at a time, into a fixed number of buffers.
+class ReadAhead {
+ public:
+  /// Reads a block into the buffer; gives where in it the block's bytes begin. May throw.
+  using Read = std::function<const std::byte*(int64_t block, std::span<std::byte> buffer)>;
+
+  /// Reads in flight: what it takes to get all that a disk, or an array of them, gives.
+  static constexpr int readers = 8;
+
+  /// Bytes of its buffers: one a reader and one a consumer, but no more than blocks.
+  static uint64_t memory_bytes(int64_t blocks, size_t buffer_bytes, int consumers) noexcept;
+
+  ReadAhead(int64_t blocks, size_t buffer_bytes, int consumers, Read read);
+  /// Waits for the reads in flight.
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  struct Block {
+    int64_t index = 0;
+    const std::byte* bytes = nullptr;
+    std::byte* buffer = nullptr;
+  };
+  /// Waits for the next block that has been read; nothing when all have been taken, or after a
+  /// failure. Called by any thread.
+  std::optional<Block> take();
+  /// Its buffer may be read into again.
+  void give_back(const Block& block);
+
+  /// Ends reading: take() gives nothing more. The first failure is what rethrow() throws.
+  void fail(std::exception_ptr failure) noexcept;
+  void rethrow() const;
+
+ private:
+  void read_blocks();
+
+  Read read_;
+  int64_t blocks_, taken_ = 0, next_ = 0;
+  size_t buffer_bytes_;
+  base::Buffer memory_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::byte*> free_;
+  std::deque<Block> ready_;
+  std::exception_ptr failure_;
+  bool stopped_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace ktx::engine
