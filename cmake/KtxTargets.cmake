@@ -5,11 +5,12 @@
 # weak reference to their personality routine either. GCC 12 warns of uninitialized operands inside
 # its own AVX-512 header (GCC bug 105593).
 
-set(KTX_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -fno-exceptions -Wno-maybe-uninitialized)
+set(KTX_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -fno-exceptions -Wno-maybe-uninitialized -Wno-uninitialized)
 set(KTX_ISA_FLAGS_avx512 ${KTX_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
 set(KTX_ISA_FLAGS_avx512_vnni ${KTX_ISA_FLAGS_avx512} -mavx512vnni)
 set(KTX_ISA_FLAGS_avx512_bf16 ${KTX_ISA_FLAGS_avx512_vnni} -mavx512bf16)
-set(KTX_ISA_FLAGS_amx ${KTX_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
+set(KTX_ISA_FLAGS_avx512_vbmi ${KTX_ISA_FLAGS_avx512_vnni} -mavx512vbmi)
+set(KTX_ISA_FLAGS_amx ${KTX_ISA_FLAGS_avx512_bf16} -mavx512vbmi -mamx-tile -mamx-int8 -mamx-bf16)
 
 add_library(ktx_options INTERFACE)
 target_compile_features(ktx_options INTERFACE cxx_std_20)
@@ -26,7 +27,7 @@ endif()
 
 function(ktx_set_isa_flags)
   foreach(source IN LISTS ARGN)
-    if(source MATCHES "/x86_(avx512_vnni|avx512_bf16|avx512|avx2|amx)[a-z0-9_]*\\.cpp$")
+    if(source MATCHES "/x86_(avx512_vnni|avx512_vbmi|avx512_bf16|avx512|avx2|amx)[a-z0-9_]*\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KTX_ISA_FLAGS_${CMAKE_MATCH_1}}")
     endif()
   endforeach()

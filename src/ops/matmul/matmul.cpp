@@ -6,6 +6,7 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/tile_args.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {
@@ -87,11 +88,59 @@ void run_ref(const MatmulArgs& args) noexcept {
   multiply_decoded(args, dot_ref);
 }
 
+void run_vnni(const MatmulArgs& args) noexcept {
+  run_x86<x86_avx512_vnni, x86_avx512>(args);
+}
+
+// Few tokens are the business of the VNNI kernels, which read the same layout.
+template <const TileUnit& Unit>
+void run_tiles(const MatmulArgs& args) noexcept {
+  if (!is_tiles(args.x.format)) return run_vnni(args);
+  const X16 format = *x16_format(args.format);
+  const int64_t group_bytes = x16_group_bytes(format, args.cols);
+  Unit.multiply[static_cast<size_t>(format)](
+      {.weights = reinterpret_cast<const uint8_t*>(args.weights) +
+                  args.row_begin / row_group * group_bytes,
+       .group_bytes = group_bytes,
+       .rows = args.row_end - args.row_begin,
+       .cols = args.cols,
+       .x = reinterpret_cast<const uint8_t*>(args.x.data),
+       .int8_chunk = args.x.int8_chunk,
+       .tokens = args.x.tokens,
+       .y = args.y,
+       .y_stride = args.y_stride});
+}
+
+template <const TileUnit& Unit>
+void pack_tiles(ActivationFormat to, const TilePackArgs& args) noexcept {
+  to == ActivationFormat::bf16_tiles ? Unit.pack_bf16(args) : Unit.pack_int8(args);
+}
+
 using hw::Isa;
 
+// Below, the products of a decode kernel cost less than decoding the weights.
+constexpr int64_t least_tile_tokens = 9;
+
+template <const TileUnit& Unit>
+constexpr MatmulKernel tile_row(std::string_view name, Isa isa) {
+  return {name,
+          isa,
+          refuse_x16,
+          layout_x16,
+          activation_x16,
+          prepare<quantize_avx512>,
+          quantize_avx512,
+          run_tiles<Unit>,
+          least_tile_tokens,
+          pack_tiles<Unit>};
+}
+
+constexpr MatmulKernel emulated = tile_row<x86_avx512_vbmi_tiles>("amx_emulated", Isa::avx512_vnni);
+
 constexpr MatmulKernel table[] = {
+    tile_row<x86_amx>("amx", Isa::amx_int8),
     {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
-     prepare<quantize_avx512>, quantize_avx512, run_x86<x86_avx512_vnni, x86_avx512>},
+     prepare<quantize_avx512>, quantize_avx512, run_vnni},
     {"avx512", Isa::avx512, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx512>,
      quantize_avx512, run_x86<x86_avx512, x86_avx512>},
     {"avx2", Isa::avx2, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx2>,
@@ -104,6 +153,29 @@ constexpr MatmulKernel table[] = {
 
 std::span<const MatmulKernel> matmul_kernels() noexcept {
   return table;
+}
+
+const MatmulKernel& emulated_amx_kernel() noexcept {
+  return emulated;
+}
+
+ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
+                                int64_t tokens) noexcept {
+  const auto x16 = x16_format(format);
+  // f32 weights lose too much as bf16.
+  const bool tiles =
+      kernel.tile_tokens > 0 && tokens >= kernel.tile_tokens && x16 && *x16 != X16::f32;
+  if (tiles && *x16 == X16::int8 && cols % int8_step == 0) return ActivationFormat::int8_tiles;
+  if (tiles && *x16 != X16::int8) return ActivationFormat::bf16_tiles;
+  return kernel.activation(format);
+}
+
+int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
+                      int64_t tokens) noexcept {
+  const int64_t blocks = parts_of(tokens, tile_tokens);
+  return format == ActivationFormat::bf16_tiles
+             ? blocks * parts_of(cols, bf16_chunk) * bf16_chunk_bytes
+             : blocks * parts_of(cols, int8_chunk) * int8_chunk_bytes(int8_chunk);
 }
 
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {

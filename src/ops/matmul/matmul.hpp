@@ -17,6 +17,7 @@
 namespace ktx::ops {
 
 struct QuantizeArgs;
+struct TilePackArgs;
 
 enum class Layout : uint8_t {
   rows,  // as the format defines it: row after row
@@ -35,15 +36,19 @@ enum class ActivationFormat : uint8_t {
   f32,  // cols floats
   q8,   // int8 in blocks of 32 columns; a block has an f32 scale, its sum times that, and the same
         // of its halves (activation.hpp)
+  bf16_tiles,  // blocks of 16 tokens, for kernels of many tokens (tile_args.hpp)
+  int8_tiles,
 };
 
 /// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] :
-/// t).
+/// t). Tiles are not in rows: there are parts_of(tokens, 16) blocks of them.
 struct Activations {
+  ActivationFormat format = ActivationFormat::f32;
   const std::byte* data = nullptr;
   int64_t row_bytes = 0;
   const int32_t* rows = nullptr;  // [tokens] gather, or null
   int64_t tokens = 0;
+  int64_t int8_chunk = 0;  // of int8_tiles: columns that share a scale
 };
 
 struct MatmulArgs {
@@ -68,10 +73,28 @@ struct MatmulKernel {
   /// Converts blocks of 32 columns to q8 (activation.hpp): what prepare does, in parts.
   void (*quantize)(const QuantizeArgs& args) noexcept;
   void (*run)(const MatmulArgs& args) noexcept;
+  /// From this many tokens on tiles (tile_format()) are faster; 0: it has none.
+  int64_t tile_tokens = 0;
+  void (*pack_tiles)(ActivationFormat to, const TilePackArgs& args) noexcept = nullptr;
 };
 
 /// Best first; "ref" last. ref takes every format in Layout::rows with f32 activations.
 std::span<const MatmulKernel> matmul_kernels() noexcept;
+
+/// The activations with which a kernel runs so many tokens: tiles, or what activation() says.
+ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
+                                int64_t tokens) noexcept;
+
+constexpr bool is_tiles(ActivationFormat format) noexcept {
+  return format == ActivationFormat::bf16_tiles || format == ActivationFormat::int8_tiles;
+}
+
+/// Bytes of the tiles of so many tokens.
+int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
+                      int64_t tokens) noexcept;
+
+/// The row "amx" on emulated tiles: needs AVX-512 VNNI and VBMI alone, and is slow. For tests.
+const MatmulKernel& emulated_amx_kernel() noexcept;
 
 /// The kernel of that name, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;
@@ -80,7 +103,7 @@ const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
                                        int64_t cols);
 
-/// Bytes of one prepared activation row; a multiple of 64.
+/// Bytes of one prepared activation row, f32 or q8; a multiple of 64.
 int64_t activation_row_bytes(ActivationFormat format, int64_t cols) noexcept;
 
 /// Bytes of a packed matrix; a multiple of 64.

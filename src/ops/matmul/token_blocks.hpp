@@ -20,8 +20,9 @@ inline int64_t tokens_of_block(Layout layout, int64_t row_bytes) noexcept {
   return std::max<int64_t>(8, cached_bytes / read / 8 * 8);
 }
 
-/// kernel.run over blocks of tokens.
+/// kernel.run over blocks of tokens; kernels over tiles block by themselves.
 inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
+  if (is_tiles(args.x.format)) return kernel.run(args);
   const int64_t block = tokens_of_block(kernel.layout(args.format), args.x.row_bytes);
   for (int64_t t = 0; t < args.x.tokens; t += block) {
     MatmulArgs part = args;

@@ -5,6 +5,7 @@
 //   blocks      blocks of 32 columns in a unit
 //   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
 //   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
+//   is_4bit     whether codes are stored in 4 bits, as values or as indices of levels
 //   row_scale   whether one scale, scale_of_row(), serves the whole row: those of units are then 1
 //   unit_bytes  of a unit, for prefetching
 //   open()      reads a unit, of the part-th vector of 16 rows: weight = s * code - m
@@ -67,7 +68,7 @@ template <class S, int64_t BodyBytes, bool Bf16>
 template <class S, int Bits, int Cols, bool Bf16, int Zero>
 struct Plain {
   static constexpr int blocks = Cols / 32, scales = 1, bits = Bits;
-  static constexpr bool row_scale = false;
+  static constexpr bool is_4bit = Bits == 4, row_scale = false;
   static constexpr int64_t unit_bytes = Cols * 2 * Bits;
   [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
     const auto s = pair_scale<S, unit_bytes, Bf16>(group, u, part);
@@ -110,7 +111,7 @@ struct Iq4Nl : Plain<S, 4, 32, false, 128> {
 template <class S>
 struct Q6K {
   static constexpr int blocks = 8, scales = 16, bits = 6;
-  static constexpr bool row_scale = false;
+  static constexpr bool is_4bit = false, row_scale = false;
   static constexpr int64_t unit_bytes = 256 + 3072;
   [[gnu::always_inline]] static Unit<S, 16> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* body = pair_body<unit_bytes>(group, u);
@@ -161,7 +162,7 @@ template <class S>
 template <class S>
 struct Q4K {
   static constexpr int blocks = 8, scales = 8, bits = 4;
-  static constexpr bool row_scale = false;
+  static constexpr bool is_4bit = true, row_scale = false;
   static constexpr int64_t unit_bytes = 2304;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
     return open_k<S>(group + u * unit_bytes, part);
@@ -175,7 +176,7 @@ struct Q4K {
 template <class S>
 struct Q5K {
   static constexpr int blocks = 8, scales = 8, bits = 5;
-  static constexpr bool row_scale = false;
+  static constexpr bool is_4bit = false, row_scale = false;
   static constexpr int64_t unit_bytes = 2816;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
     return open_k<S>(group + u * unit_bytes, part);
@@ -193,7 +194,7 @@ struct Q5K {
 template <class S>
 struct Iq4Xs {
   static constexpr int blocks = 8, scales = 8, bits = 8;
-  static constexpr bool row_scale = false;
+  static constexpr bool is_4bit = true, row_scale = false;
   static constexpr int64_t unit_bytes = 2176;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* base = group + u * unit_bytes;
@@ -219,7 +220,7 @@ struct Iq4Xs {
 template <class S>
 struct Int8Row {
   static constexpr int blocks = 1, scales = 1, bits = 8;
-  static constexpr bool row_scale = true;
+  static constexpr bool is_4bit = false, row_scale = true;
   static constexpr int64_t unit_bytes = 512;
   [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int) {
     return {group + 64 + u * unit_bytes, {S::set(1)}, {S::set(128)}};

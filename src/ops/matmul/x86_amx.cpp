@@ -1,0 +1,9 @@
+// Kernels of many tokens on AMX tiles.
+#include "ops/matmul/x86_tile_unit.hpp"
+#include "ops/matmul/x86_tiles_amx.hpp"
+
+namespace ktx::ops {
+
+constexpr TileUnit x86_amx = tile_unit<AmxTiles>;
+
+}  // namespace ktx::ops

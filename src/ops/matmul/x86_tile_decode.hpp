@@ -1,0 +1,258 @@
+// Decoding of Layout::x16 to bf16 tiles: the left operand, row after row of 32 columns in the order
+// of tile_pair. Weights are rounded to the nearest bf16, ties away from zero.
+//
+// The layout interleaves 16 rows for kernels whose lanes are rows. Here they are turned back,
+// because then the 16 values that a 4-bit code of a row can have are one vector, and decoding 32
+// codes is one look-up in it: 6 instructions for 32 weights, where arithmetic takes 12.
+#pragma once
+
+#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/x86_integer_formats.hpp"
+#include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/x86_transpose.hpp"
+
+namespace ktx::ops {
+namespace {
+
+// A decoder has a Chunk, what the tiles of one chunk have in common: open() makes it, put() decodes
+// one tile. Units of all formats divide a chunk.
+constexpr int64_t chunk_steps = bf16_chunk / bf16_step;
+
+/// `steps` tiles of a group of 16 rows, from column 32 * step on: a chunk, or what is left of the
+/// columns.
+struct ChunkArgs {
+  const uint8_t* group;
+  int64_t step, steps;
+};
+
+/// The bits of x, rounded where its upper half is a bf16.
+[[gnu::always_inline]] inline __m512i rounded(__m512 x) {
+  return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+}
+
+/// Pairs of bf16, `even` in the lower half.
+[[gnu::always_inline]] inline __m512i bf16_pairs(__m512 even, __m512 odd) {
+  const __m512i low = _mm512_srli_epi32(rounded(even), 16);
+  // (odd & mask) | low
+  return _mm512_ternarylogic_epi32(rounded(odd), _mm512_set1_epi32(static_cast<int>(0xffff0000u)),
+                                   low, 0xea);
+}
+
+/// Keeps what was stored in memory there: left alone, the compiler takes rows out of the vectors it
+/// still holds, which costs two shuffles where a broadcasting load is free of them.
+template <class T>
+[[gnu::always_inline]] inline void reload(T& stored) {
+  asm volatile("" : "+m"(stored));
+}
+
+// ---- 4-bit codes: weight = s * level[code] - m ----
+
+/// The 16-bit lanes that look a code up in the upper halves of 16 words: bit 0 set, code above.
+struct NibbleIndex {
+  __m512i swap, shift, odd;
+  [[gnu::always_inline]] NibbleIndex() {
+    // Bytes 1 and 2 of each word change places: then pairs of neighbouring columns are pairs of
+    // 16-bit lanes.
+    swap =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
+    // Nibble l of 16-bit lane v of each 64 bits goes to lane l of the vector, one bit up.
+    alignas(64) uint8_t bits[64] = {};
+    for (int lane = 0; lane < 4; ++lane)
+      for (int v = 0; v < 8; ++v)
+        bits[lane * 16 + v * 2] = static_cast<uint8_t>((v % 4 * 16 + lane * 4 - 1) & 63);
+    shift = _mm512_load_si512(bits);
+    odd = _mm512_set1_epi16(1);
+  }
+  [[gnu::always_inline]] __m512i of(const uint8_t* row) const {
+    const __m512i codes =
+        _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(row)));
+    return _mm512_or_si512(_mm512_multishift_epi64_epi8(shift, codes), odd);
+  }
+};
+
+/// 32 columns: `codes` are 4 vectors of nibbles; s and m of the 16 rows.
+[[gnu::always_inline]] inline void put_nibbles(const NibbleIndex& index, __m512 levels,
+                                               const uint8_t* codes, const float* s, const float* m,
+                                               uint8_t* tile) {
+  __m512i v[4], turned[4];
+  for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_si512(codes + i * 64);
+  transpose_lanes(v, turned);
+  alignas(64) uint8_t rows[4][64];  // row 4 l + j at rows[j] + 16 l
+  for (int j = 0; j < 4; ++j)
+    _mm512_store_si512(rows[j], _mm512_shuffle_epi8(turned[j], index.swap));
+  reload(rows);
+  for (int r = 0; r < 16; ++r) {
+    const __m512 values = _mm512_fmsub_ps(levels, _mm512_set1_ps(s[r]), _mm512_set1_ps(m[r]));
+    const __m512i looked_up =
+        _mm512_permutexvar_epi16(index.of(rows[r % 4] + r / 4 * 16), rounded(values));
+    _mm512_store_si512(tile + r * 64, looked_up);
+  }
+}
+
+// ---- codes of one byte ----
+
+/// Rows of one-byte codes of 32 columns: even[j] + 16 l holds those of the even columns of row 4 l
+/// + j, in the order of tile_pair; odd likewise.
+struct ByteRows {
+  alignas(64) uint8_t even[4][64], odd[4][64];
+
+  /// v[k]: byte j of word r is column 4 k + j of row r.
+  [[gnu::always_inline]] explicit ByteRows(const __m512i v[8]) {
+    // Pairs of 16-bit lanes: the even columns of pairs i and i + 1 of a half, in the order of
+    // tile_pair, then the odd ones.
+    const __m512i order =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15));
+    __m512i first[4], second[4];
+    transpose_lanes(v, first);
+    transpose_lanes(v + 4, second);
+    for (int j = 0; j < 4; ++j) {
+      const __m512i a = _mm512_shuffle_epi8(first[j], order);
+      const __m512i b = _mm512_shuffle_epi8(second[j], order);
+      _mm512_store_si512(even[j], _mm512_unpacklo_epi16(a, b));
+      _mm512_store_si512(odd[j], _mm512_unpackhi_epi16(a, b));
+    }
+    reload(even);
+    reload(odd);
+  }
+  [[gnu::always_inline]] const uint8_t* even_row(int r) const { return even[r % 4] + r / 4 * 16; }
+  [[gnu::always_inline]] const uint8_t* odd_row(int r) const { return odd[r % 4] + r / 4 * 16; }
+};
+
+[[gnu::always_inline]] inline __m512 floats_of(const uint8_t* codes) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(codes))));
+}
+
+/// The row's number, or its numbers for the first and second half of 32 columns where they meet
+/// the even or the odd columns of the row.
+template <int Sets>
+[[gnu::always_inline]] inline __m512 row_value(const float (*values)[16], int r) {
+  if constexpr (Sets == 1) return _mm512_set1_ps(values[0][r]);
+  return _mm512_mask_blend_ps(0xcccc, _mm512_set1_ps(values[0][r]), _mm512_set1_ps(values[1][r]));
+}
+
+// ---- integer formats ----
+
+template <class Format>
+struct IntegerTiles {
+  // Of scales and minimums, where the halves of a step have their own.
+  static constexpr int sets = Format::scales > Format::blocks ? 2 : 1;
+
+  struct Chunk {
+    const uint8_t* unit[chunk_steps];  // its codes; those of the step are block step % blocks
+    alignas(64) float s[chunk_steps][sets][16], m[chunk_steps][sets][16];
+  };
+
+  static void open(const ChunkArgs& a, Chunk& chunk) noexcept {
+    for (int64_t i = 0; i < a.steps; i += Format::blocks) {
+      const auto unit = Format::open(a.group, (a.step + i) / Format::blocks, 0);
+      unroll<0, Format::blocks * sets>([&](auto n) __attribute__((always_inline)) {
+        constexpr int own = Format::scales == 1 ? 0 : n;
+        chunk.unit[i + n / sets] = unit.codes;
+        _mm512_store_ps(chunk.s[i + n / sets][n % sets], unit.s[own]);
+        _mm512_store_ps(chunk.m[i + n / sets][n % sets], unit.m[own]);
+      });
+    }
+  }
+
+  static void put(const Chunk& chunk, int64_t i, uint8_t* tile) noexcept {
+    if constexpr (Format::is_4bit)
+      put_nibbles({}, levels_of_codes(), chunk.unit[i] + i % Format::blocks * 256, chunk.s[i][0],
+                  chunk.m[i][0], tile);
+    else
+      put_bytes(chunk, i, tile);
+  }
+
+ private:
+  [[gnu::always_inline]] static __m512 levels_of_codes() {
+    if constexpr (Format::bits == 4)
+      return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i levels = _mm_load_si128(reinterpret_cast<const __m128i*>(iq4_codes));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(levels));
+  }
+
+  [[gnu::always_inline]] static void put_bytes(const Chunk& chunk, int64_t i, uint8_t* tile) {
+    __m512i v[8];
+    unroll<0, 8>([&](auto k) __attribute__((always_inline)) {
+      v[k] = Format::template codes<k>(chunk.unit[i], i % Format::blocks, 0);
+    });
+    const ByteRows rows(v);
+    for (int r = 0; r < 16; ++r) {
+      const __m512 s = row_value<sets>(chunk.s[i], r), m = row_value<sets>(chunk.m[i], r);
+      const __m512 even = _mm512_fmsub_ps(floats_of(rows.even_row(r)), s, m);
+      const __m512 odd = _mm512_fmsub_ps(floats_of(rows.odd_row(r)), s, m);
+      _mm512_store_si512(tile + r * 64, bf16_pairs(even, odd));
+    }
+  }
+};
+
+// ---- floats ----
+
+/// 32 columns of 16 rows, given as pairs of bf16: pair(c) holds columns 2 c, 2 c + 1 of all rows.
+template <class Pair>
+[[gnu::always_inline]] inline void put_pairs(const Pair& pair, uint8_t* tile) {
+  __m512i v[16];
+  for (int d = 0; d < 16; ++d) v[d] = pair(tile_pair(d));
+  transpose_16x16(v);
+  for (int r = 0; r < 16; ++r) _mm512_store_si512(tile + r * 64, v[r]);
+}
+
+/// For the formats of floats: where the chunk begins.
+struct FloatChunk {
+  const uint8_t* group;
+  int64_t step;
+};
+
+template <class Pairs>
+struct FloatTiles {
+  using Chunk = FloatChunk;
+  static void open(const ChunkArgs& a, Chunk& chunk) noexcept { chunk = {a.group, a.step}; }
+  static void put(const Chunk& chunk, int64_t i, uint8_t* tile) noexcept {
+    Pairs::put(chunk.group, chunk.step + i, tile);
+  }
+};
+
+struct F16 {
+  static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
+    const uint8_t* from = group + step * 1024;
+    put_pairs(
+        [&](int c) __attribute__((always_inline)) {
+          return bf16_pairs(Avx512::load_f16(from + c * 64), Avx512::load_f16(from + c * 64 + 32));
+        },
+        tile);
+  }
+};
+
+struct Bf16 {
+  static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
+    const uint8_t* from = group + step * 1024;
+    put_pairs(
+        [&](int c) __attribute__((always_inline)) { return _mm512_loadu_si512(from + c * 64); },
+        tile);
+  }
+};
+
+struct Fp8 {
+  static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
+    const uint8_t* unit = group + step / 4 * (64 + 2048);  // 128 columns
+    const uint8_t* codes = unit + 64 + step % 4 * 512;
+    alignas(64) uint8_t gather[64];  // byte j of word r from byte r of column j
+    for (int i = 0; i < 64; ++i) gather[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
+    const __m512i order = _mm512_load_si512(gather);
+    __m512i v[8];
+    for (int k = 0; k < 8; ++k)
+      v[k] = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(codes + k * 64));
+    const ByteRows rows(v);
+    for (int r = 0; r < 16; ++r) {
+      float s;
+      __builtin_memcpy(&s, unit + r * 4, sizeof(s));
+      const __m512 scale = _mm512_set1_ps(s * 256);  // 256: what load_e4m3 leaves out
+      _mm512_store_si512(tile + r * 64,
+                         bf16_pairs(_mm512_mul_ps(Avx512::load_e4m3(rows.even_row(r)), scale),
+                                    _mm512_mul_ps(Avx512::load_e4m3(rows.odd_row(r)), scale)));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace ktx::ops

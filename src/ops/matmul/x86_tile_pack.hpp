@@ -1,0 +1,98 @@
+// Packing of activations into tiles (tile_args.hpp).
+#pragma once
+
+#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/x86_transpose.hpp"
+
+namespace ktx::ops {
+namespace {
+
+[[gnu::always_inline]] inline const float* row_of(const TilePackArgs& a, int64_t t) {
+  return a.x + a.x_stride * (a.rows ? a.rows[t] : t);
+}
+
+/// 16 columns from `col` of the row; zeros past `cols`.
+[[gnu::always_inline]] inline __m512 load_columns(const float* row, int64_t col, int64_t cols) {
+  const int64_t left = cols - col;
+  if (left <= 0) return _mm512_setzero_ps();
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1),
+                               row + col);
+}
+
+/// The upper halves of the result are the nearest bf16, ties to even; a NaN stays one.
+[[gnu::always_inline]] inline __m512i to_bf16(__m512 value) {
+  const __m512i bits = _mm512_castps_si512(value);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  return _mm512_mask_or_epi32(nearest, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), bits,
+                              _mm512_set1_epi32(0x400000));
+}
+
+void pack_bf16(const TilePackArgs& a) noexcept {
+  alignas(64) int16_t upper[32];  // the upper halves of two vectors, in the order of tile_pair
+  for (int i = 0; i < 32; ++i)
+    upper[i] = static_cast<int16_t>((tile_pair(i / 2) * 2 + i % 2) * 2 + 1);
+  const __m512i order = _mm512_load_si512(upper);
+  for (int64_t col = 0; col < a.cols; col += bf16_step) {
+    __m512i v[16];
+    for (int64_t t = 0; t < 16; ++t) {
+      v[t] = _mm512_setzero_si512();
+      if (t >= a.tokens) continue;
+      const __m512i first = to_bf16(load_columns(row_of(a, t), col, a.cols));
+      const __m512i second = to_bf16(load_columns(row_of(a, t), col + 16, a.cols));
+      v[t] = _mm512_permutex2var_epi16(first, order, second);
+    }
+    transpose_16x16(v);
+    const int64_t chunk = (a.col + col) / bf16_chunk, inside = (a.col + col) % bf16_chunk;
+    uint8_t* tile =
+        a.tiles + (chunk * a.blocks + a.block) * bf16_chunk_bytes + inside / bf16_step * tile_bytes;
+    for (int d = 0; d < 16; ++d) _mm512_store_si512(tile + d * 64, v[d]);
+  }
+}
+
+/// A chunk of columns of one token: quantizes them and returns the sum of the q.
+[[gnu::always_inline]] inline int quantize_columns(const float* row, int64_t cols, uint8_t* tile,
+                                                   float& scale) {
+  __m512 most = _mm512_setzero_ps();
+  for (int64_t c = 0; c < cols; c += 16) {
+    const __m512 magnitude = _mm512_abs_ps(load_columns(row, c, cols));
+    // In this order a NaN of either is kept.
+    most = _mm512_mask_mov_ps(_mm512_max_ps(magnitude, most),
+                              _mm512_cmp_ps_mask(magnitude, magnitude, _CMP_UNORD_Q), magnitude);
+    most = _mm512_max_ps(most, most);
+  }
+  const bool bad = _mm512_cmp_ps_mask(most, most, _CMP_UNORD_Q) != 0;
+  const float largest = bad ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
+  scale = largest / 127;
+  const __m512 inverse = _mm512_set1_ps(largest > 0 ? 127 / largest : 0);
+  __m512i sum = _mm512_setzero_si512();
+  for (int64_t c = 0; c < (cols + 63) / 64 * 64; c += 16) {
+    const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(load_columns(row, c, cols), inverse));
+    sum = _mm512_add_epi32(sum, q);
+    _mm_store_si128(reinterpret_cast<__m128i*>(tile + c / 64 * tile_bytes + c % 64),
+                    _mm512_cvtsepi32_epi8(q));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
+void pack_int8(const TilePackArgs& a) noexcept {
+  const int64_t bytes = int8_chunk_bytes(a.int8_chunk);
+  for (int64_t c = 0; c < a.cols; c += a.int8_chunk) {
+    const int64_t cols = a.cols - c < a.int8_chunk ? a.cols - c : a.int8_chunk;
+    uint8_t* tile = a.tiles + ((a.col + c) / a.int8_chunk * a.blocks + a.block) * bytes;
+    auto* scales = reinterpret_cast<float*>(tile + a.int8_chunk / int8_step * tile_bytes);
+    for (int64_t t = 0; t < 16; ++t, tile += 64) {
+      scales[t] = scales[16 + t] = 0;
+      if (t < a.tokens) {
+        const int sum = quantize_columns(row_of(a, t) + c, cols, tile, scales[t]);
+        scales[16 + t] = -128 * scales[t] * static_cast<float>(sum);
+        continue;
+      }
+      for (int64_t i = 0; i < (cols + 63) / 64; ++i)
+        _mm512_store_si512(tile + i * tile_bytes, _mm512_setzero_si512());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ktx::ops

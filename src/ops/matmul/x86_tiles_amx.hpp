@@ -1,0 +1,55 @@
+// AMX tiles as the panel kernel uses them: 16 rows of 64 bytes each.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace ktx::ops {
+namespace {
+
+// The compiler's tile intrinsics take literal numbers only, not template arguments: hence assembly.
+class AmxTiles {
+ public:
+  /// Configures the thread's tiles; hw::request_amx() must have succeeded in this process.
+  [[gnu::always_inline]] AmxTiles() noexcept {
+    struct alignas(64) Config {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    };
+    const Config config;
+    _tile_loadconfig(&config);
+  }
+  /// Released tiles need not be saved when the thread is switched.
+  [[gnu::always_inline]] ~AmxTiles() { _tile_release(); }
+  AmxTiles(const AmxTiles&) = delete;
+  AmxTiles& operator=(const AmxTiles&) = delete;
+
+  template <int T>
+  [[gnu::always_inline]] void zero() noexcept {
+    asm volatile("tilezero %%tmm%c0" : : "i"(T));
+  }
+  /// stride: bytes between rows.
+  template <int T>
+  [[gnu::always_inline]] void load(const void* p, int64_t stride) noexcept {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
+  }
+  template <int T>
+  [[gnu::always_inline]] void store(void* p, int64_t stride) noexcept {
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(p), "r"(stride), "i"(T) : "memory");
+  }
+  /// C[m][n] += sum over k of A[m][k] * B[k / 2][n][k % 2], 32 bf16 k, in f32.
+  template <int C, int A, int B>
+  [[gnu::always_inline]] void dot_bf16() noexcept {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+  }
+  /// C[m][n] += sum over k of A[m][k] * B[k / 4][n][k % 4], 64 k: A int8, B uint8, C int32.
+  template <int C, int A, int B>
+  [[gnu::always_inline]] void dot_int8() noexcept {
+    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+  }
+};
+
+}  // namespace
+}  // namespace ktx::ops
