@@ -16,8 +16,8 @@ namespace ktx::engine {
 
 namespace {
 
-// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which one
-// rule has changed finds what the others placed.
+// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which
+// one rule has changed finds what the others placed.
 struct Part {
   std::vector<LoadJob> jobs;
   std::vector<LoadedWeight*> weights;  // one a job
@@ -57,8 +57,7 @@ std::vector<Part> parts_of(const placement::Plan& plan,
     if (is_new) parts.emplace_back();
     auto& part = parts[at->second];
     for (size_t i = 0; i < loaded.size(); ++i) {
-      part.jobs.push_back(
-          {&module, &module.weights[i], loaded[i].format, loaded[i].layout, {}});
+      part.jobs.push_back({&module, &module.weights[i], loaded[i].format, loaded[i].layout, {}});
       part.weights.push_back(&loaded[i]);
       part.bytes += packed_bytes(loaded[i]);
     }
@@ -173,10 +172,15 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
   bring_into_memory();
 }
 
+Weights::Weights(const placement::Plan& plan) : modules_(plan.model.modules.size()) {
+  parts_of(plan, modules_);
+}
+
 // Mapped pages come from the disk as they are touched, one after the other; the kernel is asked for
 // all of them, in large pages, while the first tokens already run.
 void Weights::bring_into_memory() {
   if (mapped_.empty()) return;
+  for (const auto& file : mapped_) file.prefer_huge_pages();
   populating_ = std::jthread([this](const std::stop_token& stop) {
     constexpr size_t piece = size_t{64} << 20;
     for (const auto& file : mapped_)

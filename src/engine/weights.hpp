@@ -42,18 +42,21 @@ struct WeightOptions {
 /// small models; what the cache holds is mapped.
 class Weights {
  public:
-  /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp), but
-  /// for those that the cache holds.
-  /// Throws what the source throws, environment when memory runs out.
+  /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp),
+  /// but for those that the cache holds. Throws what the source throws, environment when memory
+  /// runs out.
   Weights(const placement::Plan& plan, const loader::TensorSource& source, hw::WorkerPool& pool,
           const WeightOptions& options);
+
+  /// Shapes and formats alone, without memory: enough to measure what kernels need besides.
+  explicit Weights(const placement::Plan& plan);
 
   /// A module's weight by role, or nullptr. module: index into plan.model.modules.
   const LoadedWeight* find(int module, std::string_view role) const noexcept;
   /// The same, for weights the op cannot do without.
   const LoadedWeight& get(int module, std::string_view role) const;
 
-  uint64_t bytes() const noexcept { return bytes_; }  // in memory, packed
+  uint64_t bytes() const noexcept { return bytes_; }                // in memory, packed
   uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }  // of these from the cache
   uint64_t source_bytes() const noexcept { return source_bytes_; }  // read from the checkpoint
 

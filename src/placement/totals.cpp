@@ -42,7 +42,7 @@ Totals totals(const Plan& plan) {
     sums.weights += planned.bytes;
     sums.bytes_per_token += planned.bytes_per_token;
   }
-  sums.memory = sums.weights + plan.cache_bytes + plan.activation_bytes;
+  sums.memory = plan.memory_bytes();
   for (const auto& node : plan.model.graph.nodes) add_expert_use(node, sums.experts);
   return sums;
 }

@@ -21,7 +21,7 @@ struct Totals {
   std::vector<std::pair<std::string, uint64_t>> devices;  // name and weight bytes
   std::vector<ExpertUse> experts;
   uint64_t weights = 0;
-  uint64_t memory = 0;           // weights, KV cache and Plan::activation_bytes
+  uint64_t memory = 0;           // Plan::memory_bytes
   uint64_t bytes_per_token = 0;  // weights read to decode one token
 };
 
