@@ -6,7 +6,7 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {

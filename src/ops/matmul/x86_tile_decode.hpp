@@ -6,7 +6,7 @@
 // codes is one look-up in it: 6 instructions for 32 weights, where arithmetic takes 12.
 #pragma once
 
-#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_integer_formats.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
 #include "ops/matmul/x86_transpose.hpp"
