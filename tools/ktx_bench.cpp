@@ -19,6 +19,7 @@ using tools::Json;
 
 struct Arguments {
   PlanOptions plan;
+  LoadOptions load;
   std::vector<int64_t> prompts{512};
   int64_t decode = 128;
   int repeat = 5;
@@ -119,7 +120,7 @@ void bench(Arguments a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
   a.plan.cache_length = std::max({a.plan.cache_length, longest, a.decode + 1});
   a.plan.measure = true;
-  auto engine = tools::load_engine(make_plan(a.plan));
+  auto engine = tools::load_engine(make_plan(a.plan), a.load);
   Session session(engine);
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)
@@ -137,6 +138,7 @@ int main(int argc, char** argv) {
   CLI::App app("Measure prefill and decode", "ktx-bench");
   app.footer(footer);
   tools::add_plan_options(app, a.plan);
+  tools::add_load_options(app, a.load);
   app.add_option("-p,--prefill", a.prompts, "prompt lengths in tokens")
       ->delimiter(',')
       ->type_name("N,...")

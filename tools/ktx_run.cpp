@@ -21,6 +21,7 @@ using namespace ktx;  // the whole file is a client of the library
 
 struct Arguments {
   PlanOptions plan;
+  LoadOptions load;
   tools::GenerationOptions generation;
   std::string prompt, prompt_file, system;
   bool chat = false, json = false;
@@ -43,6 +44,7 @@ The first Ctrl-C ends the generation, the second one the program.
 void add_options(CLI::App& app, Arguments& a) {
   app.footer(footer);
   tools::add_plan_options(app, a.plan);
+  tools::add_load_options(app, a.load);
   auto* prompt = app.add_option("--prompt,-p", a.prompt, "the prompt")->type_name("TEXT");
   app.add_option("--prompt-file,-f", a.prompt_file, "read the prompt from a file; - for stdin")
       ->type_name("FILE")
@@ -135,7 +137,7 @@ void run(const Arguments& a, bool interactive) {
     prompt = encode_prompt(a, text, tokenizer);
     check_length(prompt, plan);
   }
-  auto engine = tools::load_engine(plan);
+  auto engine = tools::load_engine(plan, a.load);
   if (interactive)
     tools::chat(engine, a.generation, a.system);
   else

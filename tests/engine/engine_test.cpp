@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "catch.hpp"
+#include "core/base/file.hpp"
+#include "core/hw/isa.hpp"
 #include "ktx/session.hpp"
 #include "placement/plan.hpp"
 #include "support/ktx_isa.hpp"
@@ -34,6 +36,21 @@ void check_architecture(const fs::path& folder) {
     const auto got = logits(engine, reference.get<int32_t>(prompt + ".ids"));
     CHECK(test::relative_error(got, reference.get<float>(prompt + ".logits")) < 1e-4);
   }
+}
+
+// A machine of other NUMA nodes than this box's, with its instruction set.
+fs::path machine_file(const std::string& nodes) {
+  const auto file = fs::path(KTX_BINARY_DIR) / "engine_test_machine.yaml";
+  base::write_file(file,
+                   "isa: " + std::string(hw::name(hw::usable_isa())) + "\nnodes: " + nodes + "\n");
+  return file;
+}
+
+fs::path numa_rules(const std::string& policy) {
+  const auto file = fs::path(KTX_BINARY_DIR) / "engine_test_numa.yaml";
+  base::write_file(file, "ktx: 1\nrules:\n  - {name: all, match: {name: '.*'}, place: {" +
+                             (policy.empty() ? "" : "numa: '" + policy + "'") + "}}\n");
+  return file;
 }
 
 // The first place where the reference's choice is too close to call, or the end.
@@ -121,4 +138,49 @@ TEST_CASE("forcing an ISA level runs that level") {
   // 1/254 * sqrt(1/3) * (a block's largest over its root mean square, about 2.5) = 0.6 % a product;
   // after 4 layers of residual sums 2 % of the logits is a mistake.
   CHECK(test::relative_error(logits(fast, ids), logits(slow, ids)) < 0.02);
+}
+
+TEST_CASE("on machines of several NUMA nodes the logits are those of one, under every policy") {
+  const std::vector<int32_t> ids{0, 417, 3072, 290, 17, 5, 99, 1024, 7, 3, 12, 640};
+  Engine one(make_plan(options(test::shipped_model)));
+  const auto expected = logits(one, ids);
+  CHECK(one.load_report().memory.empty());
+  const std::string four =
+      "[{cores: 1, memory: 8GiB}, {cores: 3, memory: 8GiB}, "
+      "{cores: 1, memory: 8GiB}, {cores: 2, memory: 8GiB}]";
+  for (const auto& [nodes, threads] :
+       {std::pair{std::string("{count: 1, cores: 2, memory: 8GiB}"), 2},
+        std::pair{std::string("{count: 2, cores: 2, memory: 8GiB}"), 3}, std::pair{four, 7},
+        std::pair{std::string("{count: 8, cores: 1, memory: 8GiB}"), 3}})
+    for (const std::string policy : {"", "replicate", "shard", "interleave", "node:0"}) {
+      INFO(nodes << ", " << threads << " threads, policy '" << policy << "'");
+      Engine engine(make_plan({.model = test::shipped_model,
+                               .rules = numa_rules(policy),
+                               .machine = machine_file(nodes),
+                               .threads = threads}));
+      CHECK(logits(engine, ids) == expected);
+      CHECK(engine.load_report().weight_bytes == engine.plan().details().weight_bytes());
+    }
+}
+
+TEST_CASE("the cache of packed weights serves several NUMA nodes") {
+  const std::vector<int32_t> ids{0, 417, 3072, 290};
+  const auto cache = fs::path(KTX_BINARY_DIR) / "engine_test_cache";
+  fs::remove_all(cache);
+  Engine one(make_plan(options(test::shipped_model)));
+  const auto expected = logits(one, ids);
+  for (const std::string policy : {"interleave", "replicate", "shard"}) {
+    const auto plan = make_plan({.model = test::shipped_model,
+                                 .rules = numa_rules(policy),
+                                 .machine = machine_file("{count: 2, cores: 2, memory: 8GiB}"),
+                                 .threads = 3});
+    for (const bool again : {false, true}) {
+      INFO(policy << (again ? ", from the cache" : ""));
+      Engine engine(plan, {.cache = cache});
+      CHECK(logits(engine, ids) == expected);
+      // Copies are stored once, as what is interleaved: the two share their entries.
+      CHECK((engine.load_report().cached_bytes > 0) == (again || policy == "replicate"));
+      CHECK((engine.load_report().source_bytes == 0) == (again || policy == "replicate"));
+    }
+  }
 }

@@ -1,8 +1,6 @@
 // Rows gathered over the borders of pieces.
 #include "engine/weight_reader.hpp"
 
-#include <cstring>
-
 #include "catch.hpp"
 #include "core/base/error.hpp"
 #include "support/reference.hpp"
@@ -10,11 +8,11 @@
 using namespace ktx;
 
 namespace {
+// Rows of 256 bytes.
 std::vector<std::byte> read(const engine::WeightReader& reader, int64_t first, int64_t rows) {
-  const auto bytes = static_cast<size_t>(rows * reader.stored_row_bytes());
-  std::vector<std::byte> scratch(bytes), out(bytes);
-  std::memcpy(out.data(), reader.read(first, rows, scratch), bytes);
-  return out;
+  std::vector<std::byte> scratch(reader.scratch_bytes(first, rows));
+  const std::byte* from = reader.read(first, rows, scratch);
+  return {from, from + rows * 256};
 }
 }  // namespace
 
@@ -28,11 +26,11 @@ TEST_CASE("rows come from the right places of the right tensors") {
                        .cols = 128,
                        .pieces = {{q, 100, 20}, {k, 3, 5}, {q, 0, 15}}};
   const engine::WeightReader reader(*source, weight);
-  CHECK(reader.stored_row_bytes() == 256);
   std::vector<std::byte> expected;
   for (const auto& piece : weight.pieces) {
-    const auto* from = source->rows(*source->find(piece.tensor), piece.first_row, piece.rows, {});
-    expected.insert(expected.end(), from, from + piece.rows * 256);
+    const auto from =
+        loader::read_rows(*source, *source->find(piece.tensor), piece.first_row, piece.rows);
+    expected.insert(expected.end(), from.begin(), from.end());
   }
   CHECK(read(reader, 0, 40) == expected);
   for (int64_t first = 0; first < 40; ++first)
@@ -41,6 +39,13 @@ TEST_CASE("rows come from the right places of the right tensors") {
               std::vector<std::byte>(expected.begin() + first * 256,
                                      expected.begin() + (first + rows) * 256));
   CHECK_THROWS_AS(read(reader, 39, 2), Error);
+
+  const std::string stamp = reader.stamp();
+  CHECK(stamp == engine::WeightReader(*source, weight).stamp());
+  auto other = weight;
+  other.pieces[2].first_row = 1;
+  CHECK(stamp != engine::WeightReader(*source, other).stamp());
+
   weight.pieces[1].tensor = "no such tensor";
   CHECK_THROWS_AS(engine::WeightReader(*source, weight), Error);
 }

@@ -2,14 +2,18 @@
 #include "engine/weights.hpp"
 
 #include <cstring>
+#include <fstream>
+#include <set>
 
 #include "catch.hpp"
 #include "engine/source.hpp"
+#include "engine/weight_blocks.hpp"
 #include "engine/weight_reader.hpp"
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
 #include "support/ktx_isa.hpp"
 #include "support/reference.hpp"
+#include "support/watched_source.hpp"
 
 using namespace ktx;
 
@@ -37,11 +41,11 @@ std::vector<float> stored(const loader::TensorSource& source, const graph::Weigh
                           int64_t matrix) {
   const engine::WeightReader reader(source, weight);
   const int64_t rows = weight.transposed ? weight.cols : weight.rows;
-  const int64_t cols = reader.stored_cols();
-  std::vector<std::byte> scratch(static_cast<size_t>(reader.stored_row_bytes()));
+  const int64_t cols = engine::stored_cols(weight);
   std::vector<float> out(static_cast<size_t>(weight.rows * weight.cols)),
       row(static_cast<size_t>(cols));
   for (int64_t r = 0; r < rows; ++r) {
+    std::vector<std::byte> scratch(reader.scratch_bytes(matrix * rows + r, 1));
     quant::info(weight.source).decode(reader.read(matrix * rows + r, 1, scratch), row.data(), cols);
     for (int64_t c = 0; c < cols; ++c)
       out[static_cast<size_t>(weight.transposed ? c * weight.cols + r : r * cols + c)] =
@@ -56,12 +60,13 @@ void compare(const char* model, const std::string& rules, double tolerance) {
   const auto source = loader::open_checkpoint(folder);
   hw::WorkerPool pool(2);
   uint64_t last = 0;
-  const engine::Weights weights(plan, *source, pool,
-                                [&](const std::string&, uint64_t done, uint64_t total) {
-                                  CHECK(done >= last);
-                                  CHECK(done <= total);
-                                  last = done;
-                                });
+  const engine::Weights weights(
+      plan, *source, pool,
+      {.cache = {}, .progress = [&](const std::string&, uint64_t done, uint64_t total) {
+         CHECK(done >= last);
+         CHECK(done <= total);
+         last = done;
+       }});
   CHECK(last == weights.source_bytes());
   int quantized = 0;
   for (const auto& planned : plan.modules) {
@@ -113,4 +118,134 @@ TEST_CASE("a module without a weight of that role is a bug, found or not") {
   CHECK(weights.find(0, "no such role") == nullptr);
   CHECK(weights.find(-1, "weight") == nullptr);
   CHECK_THROWS_AS(weights.get(0, "no such role"), Error);
+}
+
+namespace {
+
+struct CacheFolder {
+  std::filesystem::path path;
+  explicit CacheFolder(const char* name = "weights_test_cache")
+      : path(std::filesystem::path(KTX_BINARY_DIR) / name) {
+    std::filesystem::remove_all(path);
+  }
+  ~CacheFolder() { std::filesystem::remove_all(path); }
+
+  std::set<std::string> entries() const {
+    std::set<std::string> names;
+    for (const auto& file : std::filesystem::directory_iterator(path))
+      if (file.path().extension() == ".packed") names.insert(file.path().filename().string());
+    return names;
+  }
+};
+
+// What one start with a cache did.
+struct Start {
+  int64_t read = 0;  // bytes of the checkpoint
+  uint64_t mapped = 0, bytes = 0, last_done = 0, last_total = 0;
+  std::vector<std::byte> packed;  // all weights, one after the other
+};
+
+Start start(const std::filesystem::path& cache, const std::filesystem::path& model,
+            const std::string& rules, const std::string& stamp_suffix = {}) {
+  const auto plan = plan_for(model, rules);
+  test::WatchedSource source(loader::open_checkpoint(model));
+  source.stamp_suffix = stamp_suffix;
+  hw::WorkerPool pool(2);
+  Start s;
+  const engine::Weights weights(
+      plan, source, pool,
+      {.cache = cache, .progress = [&](const std::string&, uint64_t done, uint64_t total) {
+         s.last_done = done;
+         s.last_total = total;
+       }});
+  s.read = source.bytes_read;
+  s.mapped = weights.mapped_bytes();
+  s.bytes = weights.bytes();
+  CHECK(weights.source_bytes() == static_cast<uint64_t>(s.read));
+  for (const auto& planned : plan.modules)
+    for (const auto& weight : planned.weights) {
+      const auto& loaded = weights.get(planned.module, weight.role);
+      s.packed.insert(s.packed.end(), loaded.data,
+                      loaded.data + loaded.count * loaded.matrix_bytes);
+    }
+  return s;
+}
+
+std::string experts_in(const std::string& format) {
+  return "ktx: 1\nrules:\n"
+         "  - {name: experts, match: {class: moe.experts}, place: {device: cpu, format: " +
+         format +
+         "}}\n"
+         "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n";
+}
+
+}  // namespace
+
+TEST_CASE("a second start maps what the first one packed and reads no weight") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/deepseek-v3-fp8";
+  const auto none = start({}, model, experts_in("int8"));
+  const auto first = start(cache.path, model, experts_in("int8"));
+  CHECK(first.read > 0);
+  CHECK(first.mapped == 0);
+  CHECK(first.last_done == first.last_total);
+  CHECK(first.last_done == static_cast<uint64_t>(first.read));
+  CHECK(first.packed == none.packed);
+  const auto second = start(cache.path, model, experts_in("int8"));
+  CHECK(second.read == 0);
+  CHECK(second.mapped == second.bytes);
+  CHECK(second.packed == none.packed);
+}
+
+TEST_CASE("a changed rule packs anew what it places, and only that") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/qwen2-moe";
+  const auto all = start(cache.path, model, experts_in("int8/32"));
+  const auto other = start(cache.path, model, experts_in("int4/32"));
+  CHECK(other.read > 0);
+  CHECK(other.read < all.read);
+  CHECK(other.mapped > 0);
+  CHECK(other.packed == start({}, model, experts_in("int4/32")).packed);
+  CHECK(start(cache.path, model, experts_in("int8/32")).read == 0);
+}
+
+TEST_CASE(
+    "a changed checkpoint is read anew; the same content under other times is not kept twice") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/llama";
+  const auto first = start(cache.path, model, keep);
+  const auto entries = cache.entries();
+  // Touched, or copied: the state differs, the content does not.
+  const auto touched = start(cache.path, model, keep, "touched");
+  CHECK(touched.read == first.read);
+  CHECK(touched.packed == first.packed);
+  CHECK(cache.entries() == entries);
+  CHECK(start(cache.path, model, keep, "touched").read == 0);
+  // One number changed.
+  const CacheFolder copy("weights_test_model");
+  std::filesystem::copy(model, copy.path);
+  {
+    std::fstream file(copy.path / "model.safetensors",
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-2, std::ios::end);
+    file.write("\x12\x3f", 2);
+  }
+  const auto changed = start(cache.path, copy.path, keep);
+  CHECK(changed.read == first.read);
+  CHECK(changed.packed != first.packed);
+  CHECK(changed.packed == start({}, copy.path, keep).packed);
+  CHECK(cache.entries().size() == entries.size() + 1);
+}
+
+TEST_CASE("a cut off entry is made anew") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/llama";
+  const auto first = start(cache.path, model, keep);
+  const auto entries = cache.entries();
+  for (const auto& name : entries) std::filesystem::resize_file(cache.path / name, 100);
+  const auto second = start(cache.path, model, keep);
+  CHECK(second.read == first.read);
+  CHECK(second.packed == first.packed);
+  CHECK(cache.entries() == entries);
+  CHECK(start(cache.path, model, keep).read == 0);
 }

@@ -1,4 +1,4 @@
-// Rows of tensors: in place, copied when misaligned, assembled from FP8 codes and scales.
+// Rows of tensors: as stored, moved when misaligned, assembled from FP8 codes and scales.
 #include "loader/file_source.hpp"
 
 #include <cstring>
@@ -35,7 +35,11 @@ std::string random_bytes(size_t n) {
   return bytes;
 }
 
-TEST_CASE("rows lie in the mapping when they are aligned") {
+bool are(const std::vector<std::byte>& rows, const std::string& bytes, size_t offset, size_t size) {
+  return rows.size() == size && std::memcmp(rows.data(), bytes.data() + offset, size) == 0;
+}
+
+TEST_CASE("rows are the bytes of the file") {
   const TempDir dir;
   const std::string bytes = random_bytes(1024);
   const FileSource source = source_over(dir, bytes,
@@ -48,30 +52,63 @@ TEST_CASE("rows lie in the mapping when they are aligned") {
   CHECK(matrix_rows(*f) == 6);
   CHECK(matrix_cols(*f) == 8);
   CHECK(source.tensor_bytes(*f) == 192);
-  CHECK_FALSE(source.needs_scratch(*f));
-  CHECK(std::memcmp(source.rows(*f, 2, 3, {}), bytes.data() + 64 + 2 * 32, 96) == 0);
-  CHECK(source.rows(*f, 5, 1, {}) == source.rows(*f, 0, 6, {}) + 5 * 32);
-  const auto* q = source.find("q");  // rows of blocks may start anywhere
-  CHECK_FALSE(source.needs_scratch(*q));
-  CHECK(std::memcmp(source.rows(*q, 1, 1, {}), bytes.data() + 257 + 68, 68) == 0);
-  CHECK(std::memcmp(source.rows(*source.find("v"), 0, 1, {}), bytes.data() + 2, 32) == 0);
+  CHECK(are(read_rows(source, *f, 2, 3), bytes, 64 + 2 * 32, 96));
+  CHECK(are(read_rows(source, *f, 0, 6), bytes, 64, 192));
+  // Rows of blocks may start anywhere.
+  CHECK(are(read_rows(source, *source.find("q"), 1, 1), bytes, 257 + 68, 68));
+  CHECK(are(read_rows(source, *source.find("v"), 0, 1), bytes, 2, 32));
   CHECK(matrix_rows(*source.find("s")) == 1);
-  CHECK(std::memcmp(source.rows(*source.find("s"), 0, 1, {}), bytes.data() + 4, 4) == 0);
+  CHECK(are(read_rows(source, *source.find("s"), 0, 1), bytes, 4, 4));
 }
 
-TEST_CASE("misaligned floats are copied into scratch") {
+TEST_CASE("misaligned floats are moved to where they are aligned") {
   const TempDir dir;
   const std::string bytes = random_bytes(256);
   const FileSource source = source_over(dir, bytes,
                                         {tensor("f", quant::Format::f32, {4, 2}, {0, 2, 32}),
                                          tensor("h", quant::Format::f16, {4, 2}, {0, 65, 16})});
-  std::vector<std::byte> scratch(16);
-  CHECK(source.needs_scratch(*source.find("f")));
-  CHECK(source.needs_scratch(*source.find("h")));
-  CHECK(source.rows(*source.find("f"), 1, 2, scratch) == scratch.data());
-  CHECK(std::memcmp(scratch.data(), bytes.data() + 2 + 8, 16) == 0);
-  CHECK(source.rows(*source.find("h"), 3, 1, scratch) == scratch.data());
-  CHECK(std::memcmp(scratch.data(), bytes.data() + 65 + 12, 4) == 0);
+  for (const auto& meta : source.tensors()) {
+    std::vector<std::byte> scratch(source.scratch_bytes(meta, 1, 2));
+    const std::byte* rows = source.rows(meta, 1, 2, scratch);
+    const size_t row = meta.name == "f" ? 8 : 4, offset = meta.name == "f" ? 2 : 65;
+    CHECK(reinterpret_cast<uintptr_t>(rows) % (row / 2) == 0);
+    CHECK(std::memcmp(rows, bytes.data() + offset + row, 2 * row) == 0);
+  }
+}
+
+TEST_CASE("a tensor's stamp tells where its bytes lie in which state of the file") {
+  const TempDir dir;
+  const auto open = [&](const std::string& bytes) {
+    return source_over(dir, bytes,
+                       {tensor("a", quant::Format::f32, {4}, {0, 0, 16}),
+                        tensor("b", quant::Format::f32, {4}, {0, 16, 16})});
+  };
+  const std::string bytes = random_bytes(64);
+  const FileSource source = open(bytes);
+  const std::string a = source.stamp(*source.find("a"));
+  CHECK(a != source.stamp(*source.find("b")));
+  const FileSource same({.path = dir.path(),
+                         .files =
+                             [&] {
+                               std::vector<base::MappedFile> files;
+                               files.emplace_back(dir.path() / "data");
+                               return files;
+                             }(),
+                         .tensors = {tensor("a", quant::Format::f32, {4}, {0, 0, 16})}});
+  CHECK(same.stamp(*same.find("a")) == a);
+  const FileSource longer = open(bytes + "x");
+  CHECK(longer.stamp(*longer.find("a")) != a);
+}
+
+TEST_CASE("a file cut off after it was opened is an input error, not a signal") {
+  const TempDir dir;
+  const FileSource source = source_over(
+      dir, random_bytes(1 << 20), {tensor("a", quant::Format::f32, {256, 1024}, {0, 0, 1u << 20})});
+  std::filesystem::resize_file(dir.path() / "data", 5000);
+  CHECK(read_rows(source, source.tensors()[0], 0, 1).size() == 4096);
+  CHECK(
+      message_of([&] { read_rows(source, source.tensors()[0], 255, 1); }) ==
+      "input: the file ends after 1044480 bytes: expected at least 1048576, as when it was opened");
 }
 
 TEST_CASE("FP8 rows: codes and scales of 128x128 blocks, the last ones partial") {
@@ -87,10 +124,9 @@ TEST_CASE("FP8 rows: codes and scales of 128x128 blocks, the last ones partial")
   const auto* w = source.find("w");
   const int64_t row_bytes = quant::row_bytes(quant::Format::fp8, cols);
   CHECK(row_bytes == 2 * 132);
-  CHECK(source.needs_scratch(*w));
   CHECK(source.tensor_bytes(*w) == static_cast<uint64_t>(experts * rows * row_bytes));
   for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 260}, {127, 6}, {259, 1}}) {
-    std::vector<std::byte> scratch(static_cast<size_t>(count * row_bytes), std::byte{0xee});
+    std::vector<std::byte> scratch(source.scratch_bytes(*w, first, count), std::byte{0xee});
     const std::byte* got = source.rows(*w, first, count, scratch);
     int64_t wrong = 0;
     for (int64_t r = first; r < first + count; ++r)
@@ -120,8 +156,8 @@ TEST_CASE("what callers may not ask for is a bug error") {
        {std::pair<int64_t, int64_t>{-1, 1}, {0, -1}, {0, 5}, {4, 1}, {INT64_MAX, INT64_MAX}})
     CHECK(message_of([&, a = first, n = count] { source.rows(f, a, n, {}); }) ==
           "bug: rows outside of the tensor");
-  CHECK(source.rows(f, 4, 0, {}) != nullptr);
-  std::vector<std::byte> small(31);
+  CHECK(read_rows(source, f, 4, 0).empty());
+  std::vector<std::byte> small(source.scratch_bytes(*source.find("m"), 0, 4) - 1);
   CHECK(message_of([&] { source.rows(*source.find("m"), 0, 4, small); }) ==
         "bug: scratch too small for the rows");
   const graph::TensorMeta other{"other", quant::Format::f32, {1}, ""};
@@ -138,8 +174,6 @@ TEST_CASE("a source opened for its header only gives no rows") {
       dir, "", {tensor("f", quant::Format::f32, {1 << 20, 1 << 20}, {0, 0, 1ull << 42})}, true);
   const auto& f = *source.find("f");
   CHECK(source.tensor_bytes(f) == 1ull << 42);
-  source.prefetch(f);
-  source.release(f);
   CHECK(message_of([&] { source.rows(f, 0, 1, {}); }) ==
         "input: the file ends before the data of tensor 'f', which is needed");
 }
@@ -158,18 +192,19 @@ int64_t resident_kib(const std::filesystem::path& file) {
   return kib;
 }
 
-TEST_CASE("release drops a tensor's pages, and its rows can be read again") {
+TEST_CASE("neither the header nor rows that were read stay in this process's memory") {
   const TempDir dir;
   const std::string bytes = random_bytes(4 << 20);
-  const FileSource source =
-      source_over(dir, bytes, {tensor("a", quant::Format::f32, {1024, 1024}, {0, 0, 4u << 20})});
-  const auto& a = *source.find("a");
-  source.prefetch(a);
-  CHECK(std::memcmp(source.rows(a, 0, 1024, {}), bytes.data(), bytes.size()) == 0);
-  CHECK(resident_kib(dir.path() / "data") == 4096);
-  source.release(a);
+  dir.write("data", bytes);
+  CheckpointContents contents;
+  contents.files.emplace_back(dir.path() / "data");
+  contents.tensors = {tensor("a", quant::Format::f32, {1024, 1024}, {0, 0, 4u << 20})};
+  CHECK(contents.files[0].bytes()[12345] == static_cast<std::byte>(bytes[12345]));
+  CHECK(resident_kib(dir.path() / "data") > 0);
+  const FileSource source(std::move(contents));
+  const auto rows = read_rows(source, source.tensors()[0], 0, 1024);
+  CHECK(std::memcmp(rows.data(), bytes.data(), bytes.size()) == 0);
   CHECK(resident_kib(dir.path() / "data") == 0);
-  CHECK(std::memcmp(source.rows(a, 1023, 1, {}), bytes.data() + 1023 * 4096, 4096) == 0);
 }
 
 }  // namespace

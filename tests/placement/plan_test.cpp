@@ -9,7 +9,7 @@ TEST_CASE("NUMA policies print as rules write them, or as what no rule asks for"
   CHECK(to_string(NumaPolicy{NumaKind::replicate}) == "replicate");
   CHECK(to_string(NumaPolicy{NumaKind::shard}) == "shard");
   CHECK(to_string(NumaPolicy{NumaKind::interleave}) == "interleave");
-  CHECK(to_string(NumaPolicy{}) == "first touch");
+  CHECK(to_string(NumaPolicy{}) == "interleave");
   CHECK(to_string(NumaPolicy{NumaKind::node, 3}) == "node:3");
 }
 

@@ -198,7 +198,7 @@ TEST_CASE("a node that is asked for has workers and memory enough") {
   auto machine = sample::machine(hw::Isa::avx2, 2);
   CHECK(
       error_of([&] { make_plan(rules, sample::deepseek(), machine, {.threads = 1}); }) ==
-      "r.yaml:3:53: numa: node:1: no worker runs on that node\n"
+      "r.yaml:3:52: numa: node:1: no worker runs on that node\n"
       "  note: the 4 cores of this machine share the threads: more of them (--threads) would help");
   machine.nodes[1].memory_bytes = 1 << 20;
   CHECK(error_of([&] { make_plan(rules, sample::deepseek(), machine, {.threads = 2}); })

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "ktx/error.hpp"
+#include "ktx/log.hpp"
 
 namespace ktx::tools {
 
@@ -35,6 +36,12 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
 }
 
+void add_load_options(CLI::App& app, LoadOptions& options) {
+  app.add_option("--cache", options.cache,
+                 "keep packed weights in this directory and map them on the next start")
+      ->type_name("DIR");
+}
+
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw Error(ErrorCategory::environment,
@@ -54,8 +61,14 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
 }
 
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
-  const std::string name = app.get_name();
+  static const std::string name = app.get_name();  // the log outlives this function
   app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
+  set_log_sink(
+      [&name](LogLevel, std::string_view message) {
+        std::fprintf(stderr, "%s: warning: %.*s\n", name.c_str(), static_cast<int>(message.size()),
+                     message.data());
+      },
+      LogLevel::warning);
   try {
     try {
       app.parse(argc, argv);

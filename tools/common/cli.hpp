@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "ktx/engine.hpp"
 #include "ktx/plan.hpp"
 
 namespace ktx::tools {
@@ -16,6 +17,9 @@ enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 /// Options that name a model and how it is placed: --model, --rules, --experts-per-token,
 /// --threads, --cache-length.
 void add_plan_options(CLI::App& app, PlanOptions& options);
+
+/// --cache, for tools that load the model.
+void add_load_options(CLI::App& app, LoadOptions& options);
 
 /// A check for options: a finite number for which `holds` is true; `what`, e.g. "above 0",
 /// completes "expected a number".

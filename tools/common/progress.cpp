@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "tools/common/text.hpp"
+
 namespace ktx::tools {
 
 using Clock = std::chrono::steady_clock;
@@ -38,13 +40,35 @@ void ProgressBar::update(const LoadProgress& progress) {
                share * 100, rate, progress.module.c_str());
 }
 
-Engine load_engine(const Plan& plan) {
-  std::optional<ProgressBar> bar;
-  bar.emplace("loading");
-  Engine engine(plan, {.progress = [&bar](const LoadProgress& p) { bar->update(p); }});
+namespace {
+
+std::string byte_text(uint64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? short_number(number / 1e6) + " MB"
+                               : short_number(number / 1e9) + " GB";
+}
+
+void report(const LoadReport& r) {
+  const std::string read = "read " + byte_text(r.source_bytes) + " (" +
+                           short_number(static_cast<double>(r.source_bytes) / r.seconds / 1e9) +
+                           " GB/s)";
+  const std::string mapped = "mapped " + byte_text(r.cached_bytes) + " of packed weights";
+  std::fprintf(stderr, "loaded in %s s: %s\n", short_number(r.seconds).c_str(),
+               (r.cached_bytes == 0   ? read
+                : r.source_bytes == 0 ? mapped
+                                      : read + ", " + mapped)
+                   .c_str());
+  if (!r.memory.empty()) std::fprintf(stderr, "memory %s\n", r.memory.c_str());
+}
+
+}  // namespace
+
+Engine load_engine(const Plan& plan, LoadOptions options) {
+  std::optional<ProgressBar> bar("loading");
+  options.progress = [&bar](const LoadProgress& p) { bar->update(p); };
+  Engine engine(plan, options);
   bar.reset();
-  const auto& memory = engine.load_report().memory;
-  if (!memory.empty()) std::fprintf(stderr, "memory %s\n", memory.c_str());
+  report(engine.load_report());
   return engine;
 }
 

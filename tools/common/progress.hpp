@@ -25,7 +25,7 @@ class ProgressBar {
   std::chrono::steady_clock::time_point start_, last_;
 };
 
-/// Loads what was planned, with a bar while it does.
-Engine load_engine(const Plan& plan);
+/// Loads what was planned, with a bar while it does, and says on stderr how much it read how fast.
+Engine load_engine(const Plan& plan, LoadOptions options);
 
 }  // namespace ktx::tools

@@ -2,10 +2,13 @@
 #include "ops/matmul/layout_x16.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "core/quant/blocks.hpp"
+#include "ops/matmul/four_rows.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -20,231 +23,270 @@ struct Rows {
   int64_t cols;
 };
 
-uint32_t load32(const void* p) noexcept {
-  uint32_t word;
-  std::memcpy(&word, p, sizeof(word));
-  return word;
+void store(uint8_t* p, Words words) noexcept {
+  std::memcpy(p, &words, sizeof(words));
 }
 
-void store16(uint8_t* p, uint16_t value) noexcept {
-  std::memcpy(p, &value, sizeof(value));
-}
-void store32(uint8_t* p, uint32_t value) noexcept {
-  std::memcpy(p, &value, sizeof(value));
-}
+// Readers: the unsigned codes of a block's columns in order, four columns of each of four rows a
+// word. A code's meaning for the format is not touched.
 
-// Readers: the unsigned codes of a block's columns in order, one a byte; eight bytes at a time.
+using Codes = Words[64];
 
-using Codes = uint8_t[256];
-
-constexpr uint64_t bytes_of(uint8_t value) {
-  return 0x0101010101010101u * value;
+constexpr Words low_bits(int bits) noexcept {
+  return all_words(0x01010101u * ((1u << bits) - 1));
 }
 
-uint64_t load64(const void* p) noexcept {
-  uint64_t word;
-  std::memcpy(&word, p, sizeof(word));
-  return word;
-}
-
-void store64(uint8_t* p, uint64_t value) noexcept {
-  std::memcpy(p, &value, sizeof(value));
-}
-
-/// out[i] = the Bits bits at `shift` of in[i], for n bytes (a multiple of 8); or'ed to out at bit
-/// To.
-template <int Bits, int To = 0>
-void take_bits(const uint8_t* in, int shift, int n, uint8_t* out) noexcept {
-  for (int i = 0; i < n; i += 8) {
-    const uint64_t bits = ((load64(in + i) >> shift) & bytes_of((1 << Bits) - 1)) << To;
-    store64(out + i, To == 0 ? bits : bits | load64(out + i));
-  }
+template <int N>
+void read_words(const FourRows& rows, size_t offset, Words (&out)[N]) noexcept {
+  each_word(rows, static_cast<int64_t>(offset), N, [&out](int64_t k, Words w) { out[k] = w; });
 }
 
 /// Nibbles in groups of 2 * Half columns: low nibbles, then high ones, of Half bytes.
-template <int Half, size_t Bytes>
-void take_nibbles(const uint8_t (&q)[Bytes], Codes& out) noexcept {
-  for (int i = 0; i < static_cast<int>(Bytes); i += Half) {
-    take_bits<4>(q + i, 0, Half, out + 2 * i);
-    take_bits<4>(q + i, 4, Half, out + 2 * i + Half);
-  }
+template <int Half, int N>
+void take_nibbles(const Words (&q)[N], Words* out) noexcept {
+  constexpr int half = Half / 4;
+  for (int g = 0; g < N; g += half)
+    for (int k = g; k < g + half; ++k) {
+      out[g + k] = q[k] & low_bits(4);
+      out[g + k + half] = q[k] >> 4 & low_bits(4);
+    }
 }
 
-template <size_t Bytes>
-void take_bytes(const int8_t (&q)[Bytes], Codes& out) noexcept {
-  for (size_t i = 0; i < Bytes; i += 8) store64(out + i, load64(q + i) ^ bytes_of(0x80));
+template <class Block, int Half, size_t Offset, size_t Bytes>
+void read_nibbles(const FourRows& block, Codes& out) noexcept {
+  Words q[Bytes / 4];
+  read_words(block, Offset, q);
+  take_nibbles<Half>(q, out);
 }
 
 struct EightBit {
   static constexpr int bits = 8;
-  static void read(const quant::BlockQ8_0& b, Codes& out) noexcept { take_bytes(b.qs, out); }
-  template <int G>
-  static void read(const quant::BlockInt8<G>& b, Codes& out) noexcept {
-    take_bytes(b.q, out);
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    // One 16-bit scale, then the codes.
+    constexpr size_t bytes = sizeof(Block) - 2;
+    each_word(block, 2, bytes / 4,
+              [&](int64_t k, Words w) { out[k] = w ^ (all_words(0x80808080u) & block.mask); });
   }
 };
 
 struct FourBit {
   static constexpr int bits = 4;
-  static void read(const quant::BlockQ4_0& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
-  static void read(const quant::BlockIQ4NL& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
-  static void read(const quant::BlockIQ4XS& b, Codes& out) noexcept { take_nibbles<16>(b.qs, out); }
-  static void read(const quant::BlockQ4K& b, Codes& out) noexcept { take_nibbles<32>(b.qs, out); }
-  template <int G>
-  static void read(const quant::BlockInt4<G>& b, Codes& out) noexcept {
-    take_nibbles<G / 2>(b.q, out);
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    if constexpr (requires(Block b) { b.qs; }) {
+      constexpr bool halves_of_32 = std::is_same_v<Block, quant::BlockQ4K>;
+      read_nibbles<Block, halves_of_32 ? 32 : 16, offsetof(Block, qs), sizeof(Block::qs)>(block,
+                                                                                          out);
+    } else {
+      read_nibbles<Block, sizeof(Block::q), offsetof(Block, q), sizeof(Block::q)>(block, out);
+    }
   }
 };
 
 struct FiveBit {
   static constexpr int bits = 5;
-  static void read(const quant::BlockQ5K& b, Codes& out) noexcept {
-    take_nibbles<32>(b.qs, out);
-    for (int sub = 0; sub < 8; ++sub) take_bits<1, 4>(b.qh, sub, 32, out + sub * 32);
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    read_nibbles<Block, 32, offsetof(Block, qs), sizeof(Block::qs)>(block, out);
+    Words high[8];
+    read_words(block, offsetof(Block, qh), high);
+#pragma GCC unroll 8
+    for (int sub = 0; sub < 8; ++sub)
+      for (int k = 0; k < 8; ++k) out[sub * 8 + k] |= (high[k] >> sub & low_bits(1)) << 4;
   }
 };
 
 // A half of 128 columns: quarter q takes nibble q / 2 of 32 low bytes and pair q of 32 high ones.
 struct SixBit {
   static constexpr int bits = 6;
-  static void read(const quant::BlockQ6K& b, Codes& out) noexcept {
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    Words low[32], high[16];
+    read_words(block, offsetof(Block, ql), low);
+    read_words(block, offsetof(Block, qh), high);
+#pragma GCC unroll 8
     for (int sub = 0; sub < 8; ++sub) {
       const int half = sub / 4, quarter = sub % 4;
-      take_bits<4>(b.ql + half * 64 + quarter % 2 * 32, quarter / 2 * 4, 32, out + sub * 32);
-      take_bits<2, 4>(b.qh + half * 32, quarter * 2, 32, out + sub * 32);
+      for (int k = 0; k < 8; ++k)
+        out[sub * 8 + k] = (low[half * 16 + quarter % 2 * 8 + k] >> quarter / 2 * 4 & low_bits(4)) |
+                           (high[half * 8 + k] >> quarter * 2 & low_bits(2)) << 4;
     }
   }
 };
 
-// Writes one lane of the codes of `cols` columns at body, as layout_x16.hpp describes.
-template <int Bits>
-void put_codes(const uint8_t* codes, int cols, uint8_t* body) noexcept {
+// Writes four lanes of the codes of `cols` columns at body, as layout_x16.hpp describes.
+template <int Bits, int Cols>
+void put_codes(const Codes& codes, uint8_t* body) noexcept {
   if constexpr (Bits == 8) {
-    for (int c = 0; c < cols; c += 4) store32(body + c * 16, load32(codes + c));
+    for (int k = 0; k < Cols / 4; ++k) store(body + k * 64, codes[k]);
     return;
   }
-  constexpr uint32_t low = 0x0f0f0f0fu;
-  for (int c = 0; c < cols; c += 8)
-    store32(body + c * 8, (load32(codes + c) & low) | (load32(codes + c + 4) & low) << 4);
-  uint8_t* high = body + cols * 8;
-  if constexpr (Bits == 5) {
-    for (int c = 0; c < cols; c += 32) {
-      uint32_t word = 0;
-      for (int k = 0; k < 8; ++k) word |= (load32(codes + c + 4 * k) >> 4 & 0x01010101u) << k;
-      store32(high + c * 2, word);
-    }
-  }
-  if constexpr (Bits == 6) {
-    for (int c = 0; c < cols; c += 16) {
-      uint32_t word = 0;
-      for (int k = 0; k < 4; ++k) word |= (load32(codes + c + 4 * k) >> 4 & 0x03030303u) << 2 * k;
-      store32(high + c * 4, word);
-    }
+  for (int k = 0; k < Cols / 8; ++k)
+    store(body + k * 64, (codes[2 * k] & low_bits(4)) | (codes[2 * k + 1] & low_bits(4)) << 4);
+  uint8_t* high = body + Cols * 8;
+  constexpr int high_bits = Bits - 4, codes_a_word = 8 / (Bits == 4 ? 1 : high_bits);
+  for (int k = 0; Bits > 4 && k < Cols / 4; k += codes_a_word) {
+    Words word{};
+    for (int i = 0; i < codes_a_word; ++i)
+      word |= (codes[k + i] >> 4 & low_bits(high_bits)) << i * high_bits;
+    store(high + k / codes_a_word * 64, word);
   }
 }
 
+/// body: where the group's lane 0 lies.
 template <class Reader, int Cols, class Block>
-void put_block(const Block& b, int lane, uint8_t* body) noexcept {
-  alignas(64) Codes codes;
-  Reader::read(b, codes);
-  put_codes<Reader::bits>(codes, Cols, body + lane * 4);
+void put_block(const FourRows& block, uint8_t* body) noexcept {
+  Codes codes;
+  Reader::template read<Block>(block, codes);
+  put_codes<Reader::bits, Cols>(codes, body + block.lane * 4);
 }
 
-template <class Block>
-Block block_at(const Rows& rows, int lane, int64_t index) noexcept {
-  Block b;
-  std::memcpy(&b, rows.data + lane * rows.row_bytes + index * static_cast<int64_t>(sizeof(Block)),
-              sizeof(b));
-  return b;
+/// The 16-bit numbers at `offset` of the rows that are there, to their lanes.
+void put_halves(const FourRows& rows, size_t offset, uint8_t* lanes) noexcept {
+  for (int i = 0; i < 4; ++i)
+    if (rows.mask[i] != 0) std::memcpy(lanes + (rows.lane + i) * 2, rows.row[i] + offset, 2);
 }
 
-template <class T, int Columns>
-void pack_floats(const Rows& rows, uint8_t* group) noexcept {
-  constexpr int64_t piece = sizeof(T) * Columns;
-  for (int lane = 0; lane < rows.count; ++lane) {
-    const std::byte* row = rows.data + lane * rows.row_bytes;
-    for (int64_t c = 0; c < rows.cols / Columns; ++c)
-      std::memcpy(group + (c * row_group + lane) * piece, row + c * piece, piece);
+/// 32-bit words from `offset` on, a vector of all lanes each.
+void put_words(const FourRows& rows, size_t offset, int64_t words, uint8_t* vectors) noexcept {
+  each_word(rows, static_cast<int64_t>(offset), words,
+            [at = vectors + rows.lane * 4](int64_t k, Words w) { store(at + k * 64, w); });
+}
+
+// Calls use(rows) for each four rows of a group.
+template <class Use>
+void each_four(const Rows& rows, const Use& use) noexcept {
+  for (int lane = 0; lane < rows.count; lane += 4)
+    use(four_rows(rows.data, rows.row_bytes, rows.count, lane));
+}
+
+// Calls use(index, block) for each four rows of each block along the columns, block by block: what
+// is written together lies together. The rows of `block` point to the block.
+template <class Block, class Use>
+void each_block(const Rows& rows, int64_t cols, const Use& use) noexcept {
+  constexpr auto bytes = static_cast<int64_t>(sizeof(Block));
+  for (int64_t u = 0; u < rows.cols / cols; ++u)
+    for (int lane = 0; lane < rows.count; lane += 4)
+      use(u, four_rows(rows.data + u * bytes, rows.row_bytes, rows.count, lane));
+}
+
+// f32 columns, bf16 pairs.
+void pack_words(const Rows& rows, uint8_t* group) noexcept {
+  each_four(rows, [&](const FourRows& four) {
+    put_words(four, 0, rows.row_bytes / static_cast<int64_t>(sizeof(uint32_t)), group);
+  });
+}
+
+void pack_f16(const Rows& rows, uint8_t* group) noexcept {
+  each_four(rows, [&](const FourRows& four) {
+    each_word(four, 0, rows.cols / 2, [&](int64_t k, Words w) {
+      uint16_t halves[8];  // two columns of four rows each
+      std::memcpy(halves, &w, sizeof halves);
+      for (int i = 0; i < 4; ++i) {
+        std::memcpy(group + 2 * k * 32 + (four.lane + i) * 2, halves + 2 * i, 2);
+        std::memcpy(group + (2 * k + 1) * 32 + (four.lane + i) * 2, halves + 2 * i + 1, 2);
+      }
+    });
+  });
+}
+
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+
+// 16 rows of 16 bytes to 16 columns. Interleaving the first half of the rows with the second one
+// four times is the transposition.
+void transpose_bytes(Bytes (&rows)[16]) noexcept {
+  for (int round = 0; round < 4; ++round) {
+    Bytes next[16];
+    for (int i = 0; i < 8; ++i) {
+      next[2 * i] = __builtin_shufflevector(rows[i], rows[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,
+                                            5, 21, 6, 22, 7, 23);
+      next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 8], 8, 24, 9, 25, 10, 26, 11, 27,
+                                                12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    std::memcpy(rows, next, sizeof next);
   }
 }
 
 void pack_fp8(const Rows& rows, uint8_t* group) noexcept {
+  using Block = quant::BlockFp8;
   for (int64_t u = 0; u < rows.cols / 128; ++u) {
     uint8_t* unit = group + u * (64 + 128 * 16);
+    const std::byte* blocks = rows.data + u * static_cast<int64_t>(sizeof(Block));
+    for (int c = 0; c < 128; c += 16) {
+      Bytes codes[16] = {};
+      for (int lane = 0; lane < rows.count; ++lane)
+        std::memcpy(codes + lane, blocks + lane * rows.row_bytes + offsetof(Block, q) + c, 16);
+      transpose_bytes(codes);
+      std::memcpy(unit + 64 + c * 16, codes, sizeof codes);
+    }
     for (int lane = 0; lane < rows.count; ++lane) {
-      const auto b = block_at<quant::BlockFp8>(rows, lane, u);
-      bool nan = false;
-      for (int c = 0; c < 128; ++c) {
-        unit[64 + c * 16 + lane] = b.q[c];
-        nan |= (b.q[c] & 0x7f) == 0x7f;
-      }
+      Block b;
+      std::memcpy(&b, blocks + lane * rows.row_bytes, sizeof b);
+      int nans = 0;
+      for (const uint8_t code : b.q) nans += (code & 0x7f) == 0x7f;
       // Kernels read the codes of NaN as 480; through the scale the row's products still are NaN.
-      const float scale = nan ? std::numeric_limits<float>::quiet_NaN() : b.scale;
+      const float scale = nans != 0 ? std::numeric_limits<float>::quiet_NaN() : b.scale;
       std::memcpy(unit + lane * 4, &scale, 4);
     }
   }
 }
 
 void pack_int8(const Rows& rows, uint8_t* group) noexcept {
-  for (int lane = 0; lane < rows.count; ++lane) {
-    const std::byte* row = rows.data + lane * rows.row_bytes;
-    store32(group + lane * 4, load32(row));
-    uint8_t* out = group + 64 + lane * 4;
-    for (int64_t c = 0; c < rows.cols; c += 4)
-      store32(out + c * 16, load32(row + 4 + c) ^ 0x80808080u);
-  }
+  each_four(rows, [&](const FourRows& four) {
+    put_words(four, 0, 1, group);
+    each_word(four, 4, rows.cols / 4, [&, out = group + 64 + four.lane * 4](int64_t k, Words w) {
+      store(out + k * 64, w ^ (all_words(0x80808080u) & four.mask));
+    });
+  });
 }
 
 // q4_k, q5_k.
 template <class Block, class Reader>
 void pack_k(const Rows& rows, uint8_t* group) noexcept {
-  for (int64_t u = 0; u < rows.cols / 256; ++u) {
+  each_block<Block>(rows, 256, [&](int64_t u, const FourRows& block) {
     uint8_t* unit = group + u * row_group * static_cast<int64_t>(sizeof(Block));
-    for (int lane = 0; lane < rows.count; ++lane) {
-      const auto b = block_at<Block>(rows, lane, u);
-      store16(unit + lane * 2, b.d);
-      store16(unit + 32 + lane * 2, b.dmin);
-      for (int i = 0; i < 3; ++i) store32(unit + 64 + i * 64 + lane * 4, load32(b.scales + i * 4));
-      put_block<Reader, 256>(b, lane, unit + 256);
-    }
-  }
+    put_halves(block, offsetof(Block, d), unit);
+    put_halves(block, offsetof(Block, dmin), unit + 32);
+    put_words(block, offsetof(Block, scales), 3, unit + 64);
+    put_block<Reader, 256, Block>(block, unit + 256);
+  });
 }
 
 void pack_iq4_xs(const Rows& rows, uint8_t* group) noexcept {
   using Block = quant::BlockIQ4XS;
-  for (int64_t u = 0; u < rows.cols / 256; ++u) {
+  each_block<Block>(rows, 256, [&](int64_t u, const FourRows& block) {
     uint8_t* unit = group + u * row_group * static_cast<int64_t>(sizeof(Block));
-    for (int lane = 0; lane < rows.count; ++lane) {
-      const auto b = block_at<Block>(rows, lane, u);
-      store16(unit + lane * 2, b.d);
-      store16(unit + 32 + lane * 2, b.scales_h);
-      store32(unit + 64 + lane * 4, load32(b.scales_l));
-      put_block<FourBit, 256>(b, lane, unit + 128);
-    }
-  }
+    put_halves(block, offsetof(Block, d), unit);
+    put_halves(block, offsetof(Block, scales_h), unit + 32);
+    put_words(block, offsetof(Block, scales_l), 1, unit + 64);
+    put_block<FourBit, 256, Block>(block, unit + 128);
+  });
+}
+
+template <class Block>
+constexpr size_t scale_offset() noexcept {
+  if constexpr (requires(Block b) { b.d; })
+    return offsetof(Block, d);
+  else
+    return offsetof(Block, scale);
 }
 
 // Units with one 16-bit scale, in pairs.
 template <class Block, class Reader, int Cols>
 void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
   constexpr int64_t body_bytes = row_group * static_cast<int64_t>(sizeof(Block) - 2);
-  for (int64_t u = 0; u < rows.cols / Cols; ++u) {
+  each_block<Block>(rows, Cols, [&](int64_t u, const FourRows& block) {
     uint8_t* pair = group + u / 2 * (64 + 2 * body_bytes);
     uint8_t* body = pair + 64 + u % 2 * body_bytes;
-    for (int lane = 0; lane < rows.count; ++lane) {
-      const auto b = block_at<Block>(rows, lane, u);
-      if constexpr (requires { b.d; })
-        store16(pair + u % 2 * 32 + lane * 2, b.d);
-      else
-        store16(pair + u % 2 * 32 + lane * 2, b.scale);
-      uint8_t* codes = body;
-      if constexpr (requires { b.scales; }) {
-        for (int i = 0; i < 4; ++i) store32(body + i * 64 + lane * 4, load32(b.scales + i * 4));
-        codes += 256;
-      }
-      put_block<Reader, Cols>(b, lane, codes);
+    put_halves(block, scale_offset<Block>(), pair + u % 2 * 32);
+    uint8_t* codes = body;
+    if constexpr (requires(Block b) { b.scales; }) {
+      put_words(block, offsetof(Block, scales), 4, body);
+      codes += 256;
     }
-  }
+    put_block<Reader, Cols, Block>(block, codes);
+  });
 }
 
 constexpr int64_t pairs_bytes(int64_t units, int64_t body) {
@@ -274,9 +316,9 @@ constexpr X16Info pair_info(X16 x16, Format format) {
 
 // In the order of X16.
 constexpr X16Info table[] = {
-    {X16::f32, Format::f32, 2, 128, false, 0, pack_floats<float, 1>},
-    {X16::f16, Format::f16, 2, 64, false, 0, pack_floats<uint16_t, 1>},
-    {X16::bf16, Format::bf16, 2, 64, false, 0, pack_floats<uint16_t, 2>},
+    {X16::f32, Format::f32, 2, 128, false, 0, pack_words},
+    {X16::f16, Format::f16, 2, 64, false, 0, pack_f16},
+    {X16::bf16, Format::bf16, 2, 64, false, 0, pack_words},
     {X16::fp8, Format::fp8, 128, 64 + 2048, false, 0, pack_fp8},
     pair_info<quant::BlockQ4_0, FourBit, 32>(X16::q4_0, Format::q4_0),
     pair_info<quant::BlockQ8_0, EightBit, 32>(X16::q8_0, Format::q8_0),

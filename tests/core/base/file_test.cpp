@@ -1,10 +1,13 @@
 // Files: reading, mapping, writing, and their failures.
 #include "core/base/file.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <fstream>
 #include <thread>
@@ -188,24 +191,42 @@ TEST_CASE("a mapping moves") {
   REQUIRE(MappedFile().bytes().empty());
 }
 
-TEST_CASE("prefetch and release change nothing, in or out of range") {
+TEST_CASE("release and populate change nothing, in or out of range") {
   const Folder folder;
   const auto text = pattern(50'000);
   write_file(folder.path / "f", text);
   const MappedFile mapped(folder.path / "f");
-  // Anonymous memory right behind a mapping is what a release too long would empty.
-  Buffer neighbour(size_t{1} << 20);
-  std::fill(neighbour.bytes().begin(), neighbour.bytes().end(), std::byte{0x77});
   const size_t sizes[] = {0, 1, 4095, 4096, 12'345, 50'000, 1'000'000, SIZE_MAX / 2, SIZE_MAX};
   for (const size_t offset : sizes)
-    for (const size_t size : sizes) {
-      mapped.prefetch(offset, size);
-      mapped.release(offset, size);
-    }
+    for (const size_t size : sizes) mapped.populate(offset, size);
+  mapped.release();
   REQUIRE(std::equal(mapped.bytes().begin(), mapped.bytes().end(),
                      reinterpret_cast<const std::byte*>(text.data())));
-  REQUIRE(std::all_of(neighbour.bytes().begin(), neighbour.bytes().end(),
-                      [](auto b) { return b == std::byte{0x77}; }));
-  MappedFile().prefetch(0, 10);
-  MappedFile().release(0, 10);
+  MappedFile().populate(0, 10);
+  MappedFile().release();
+}
+
+TEST_CASE("pieces are written one after another") {
+  const Folder folder;
+  write_file(folder.path / "f", std::array<std::string_view, 4>{"ab", "", "c", "def"});
+  REQUIRE(read_text(folder.path / "f") == "abcdef");
+}
+
+TEST_CASE("what a killed writer left is removed, what is being written is not") {
+  const Folder folder;
+  write_file(folder.path / "kept", "x");
+  const auto left = folder.path / ".ktx-1-0.partial", busy = folder.path / ".ktx-1-1.partial";
+  write_file(left, "half");
+  write_file(busy, "half");
+  const int fd = ::open(busy.c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  REQUIRE(::flock(fd, LOCK_EX | LOCK_NB) == 0);
+  remove_partial_files(folder.path);
+  CHECK_FALSE(fs::exists(left));
+  CHECK(fs::exists(busy));
+  ::close(fd);
+  remove_partial_files(folder.path);
+  CHECK_FALSE(fs::exists(busy));
+  CHECK(fs::exists(folder.path / "kept"));
+  remove_partial_files(folder.path / "no such folder");
 }
