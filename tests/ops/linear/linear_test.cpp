@@ -138,7 +138,7 @@ TEST_CASE("several matrices at once give what each gives alone") {
   }
 }
 
-TEST_CASE("on several NUMA nodes the numbers are those of one, whatever each node holds") {
+TEST_CASE("linear layers on several NUMA nodes: the numbers are those of one, whatever each node holds") {
   Random random(4);
   std::vector<Layer> layers;
   for (const auto& [format, rows] :
