@@ -102,9 +102,18 @@ void for_pairs(const Work& work, int expert, const Body& body) noexcept {
     body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
 }
 
-/// Rows [row_begin, row_end) of one expert's matrix times the given activations.
+/// Where the packed rows from `row` on of one expert's matrix lie; in Layout::rows about there.
+const std::byte* weights_at(const ExpertMatrix& experts, int expert, int64_t row) noexcept {
+  const PackedMatrix& matrix = experts.matrix;
+  return matrix.data + expert * experts.expert_bytes +
+         packed_bytes(matrix.decode->layout(matrix.format), matrix.format, row, matrix.cols);
+}
+
+/// Rows [row_begin, row_end) of one expert's matrix times the given activations; `next` are the
+/// weights of the product after this one (MatmulArgs).
 void multiply(const ExpertMatrix& experts, const Pairs& pairs, const Activations& x,
-              int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) noexcept {
+              int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+              const std::byte* next) noexcept {
   const PackedMatrix& matrix = experts.matrix;
   kernel_for(matrix, pairs.of_expert)
       .run({.weights = matrix.data + pairs.expert * experts.expert_bytes,
@@ -115,7 +124,8 @@ void multiply(const ExpertMatrix& experts, const Pairs& pairs, const Activations
             .row_end = row_end,
             .x = x,
             .y = y,
-            .y_stride = y_stride});
+            .y_stride = y_stride,
+            .next = next});
 }
 
 Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix& matrix,
@@ -133,13 +143,15 @@ Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix&
 }
 
 /// Intermediate rows [row, row + gate_rows) of some pairs: from x to h.
-void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row) noexcept {
+void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int64_t row,
+                 const std::byte* next) noexcept {
   alignas(64) float gate[block_tokens * gate_rows];
   alignas(64) float up[block_tokens * gate_rows];
   const int64_t end = std::min(row + gate_rows, args.intermediate);
   multiply(args.gate, pairs, tokens_of(args, work, args.gate.matrix, pairs), row, end, gate,
-           gate_rows);
-  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, gate_rows);
+           gate_rows, weights_at(args.up, pairs.expert, row));
+  multiply(args.up, pairs, tokens_of(args, work, args.up.matrix, pairs), row, end, up, gate_rows,
+           next);
   const PackedMatrix& down = args.down.matrix;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
   const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
@@ -158,17 +170,19 @@ void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs, int6
 
 /// Output rows [row, row + down_rows) of all tokens: the experts one after another, so that every
 /// number is summed in the same order whichever worker does it.
-void down(const MoeArgs& args, const Work& work, int64_t row) noexcept {
+void down(const MoeArgs& args, const Work& work, int64_t row, const std::byte* next) noexcept {
   alignas(64) float product[block_tokens * down_rows];
   const int64_t end = std::min(row + down_rows, args.hidden);
   for (int64_t t = 0; t < args.tokens; ++t)
     std::fill(args.y + t * args.y_stride + row, args.y + t * args.y_stride + end, 0.0f);
   for (int64_t a = 0; a < work.active_count; ++a) {
+    const auto* after =
+        a + 1 < work.active_count ? weights_at(args.down, work.active[a + 1], row) : next;
     for_pairs(work, work.active[a], [&](const Pairs& pairs) noexcept {
       const Activations h{.data = work.h + pairs.begin * work.h_bytes,
                           .row_bytes = work.h_bytes,
                           .tokens = pairs.count};
-      multiply(args.down, pairs, h, row, end, product, down_rows);
+      multiply(args.down, pairs, h, row, end, product, down_rows, after);
       for (int64_t i = 0; i < pairs.count; ++i) {
         const float weight = args.weights[work.pair[pairs.begin + i]];
         float* y = args.y + work.token[pairs.begin + i] * args.y_stride + row;
@@ -205,19 +219,28 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
   const int64_t cost =
       2 * gate_rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
+  const auto gate_at = [&](int64_t item) noexcept {
+    return weights_at(args.gate, work.active[item / blocks], item % blocks * gate_rows);
+  };
   pool.parallel_for(items, shared_grain(items, cost, pool.size()),
                     [&](int64_t begin, int64_t end, int) noexcept {
-                      for (int64_t i = begin; i < end; ++i)
+                      for (int64_t i = begin; i < end; ++i) {
+                        const auto* next = i + 1 < end ? gate_at(i + 1) : nullptr;
                         for_pairs(work, work.active[i / blocks], [&](const Pairs& some) noexcept {
-                          gate_and_up(args, work, some, i % blocks * gate_rows);
+                          gate_and_up(args, work, some, i % blocks * gate_rows, next);
                         });
+                      }
                     });
 
   const int64_t outputs = (args.hidden + down_rows - 1) / down_rows;
+  const auto down_at = [&](int64_t item) noexcept {
+    return weights_at(args.down, work.active[0], item * down_rows);
+  };
   pool.parallel_for(outputs,
                     shared_grain(outputs, down_rows * args.intermediate * pairs, pool.size()),
                     [&](int64_t begin, int64_t end, int) noexcept {
-                      for (int64_t i = begin; i < end; ++i) down(args, work, i * down_rows);
+                      for (int64_t i = begin; i < end; ++i)
+                        down(args, work, i * down_rows, i + 1 < end ? down_at(i + 1) : nullptr);
                     });
 }
 
