@@ -76,8 +76,7 @@ struct TileArgs {
 }
 
 // Weights stream from memory: the hardware prefetcher stops at every page and starts anew with
-// every matrix. Behind the end of these weights come the next ones; while those are not known, what
-// is fetched is in the cache already.
+// every matrix.
 constexpr int64_t prefetch_distance = 4096;
 
 template <int64_t Bytes>
@@ -173,7 +172,7 @@ void run_tiles(const X16Args& a, const uint8_t* group, int64_t row, int64_t& tok
                   .y_stride = a.y_stride,
                   .rows = a.rows - row < 16 ? a.rows - row : 16,
                   .ahead_end = end,
-                  .ahead_jump = a.next != nullptr ? a.next - end : -prefetch_distance};
+                  .ahead_jump = a.next != nullptr ? a.next - end : 0};
     for (int t = 0; t < T; ++t) tile.x[t] = x_row(a, token + t);
     Tile<T>::run(tile);
   }

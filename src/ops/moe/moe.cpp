@@ -225,7 +225,7 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   pool.parallel_for(items, shared_grain(items, cost, pool.size()),
                     [&](int64_t begin, int64_t end, int) noexcept {
                       for (int64_t i = begin; i < end; ++i) {
-                        const auto* next = i + 1 < end ? gate_at(i + 1) : nullptr;
+                        const auto* next = i + 1 < items ? gate_at(i + 1) : nullptr;
                         for_pairs(work, work.active[i / blocks], [&](const Pairs& some) noexcept {
                           gate_and_up(args, work, some, i % blocks * gate_rows, next);
                         });
@@ -240,7 +240,7 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
                     shared_grain(outputs, down_rows * args.intermediate * pairs, pool.size()),
                     [&](int64_t begin, int64_t end, int) noexcept {
                       for (int64_t i = begin; i < end; ++i)
-                        down(args, work, i * down_rows, i + 1 < end ? down_at(i + 1) : nullptr);
+                        down(args, work, i * down_rows, i + 1 < outputs ? down_at(i + 1) : nullptr);
                     });
 }
 
