@@ -59,6 +59,9 @@ struct MatmulArgs {
   Activations x;                       // [tokens, cols]
   float* y = nullptr;                  // y[t * y_stride + (row - row_begin)], overwritten
   int64_t y_stride = 0;                // floats
+  /// Packed weights that will be multiplied by next: fetched while the last of these are used.
+  /// Null: those that lie behind these.
+  const std::byte* next = nullptr;
 };
 
 struct MatmulKernel {

@@ -69,13 +69,16 @@ Activations tokens_of(const MoeArgs& args, const MoeWork& work, const PackedMatr
 
 /// At most gate_rows intermediate rows of some pairs: from x to h.
 void gate_and_up(const MoeArgs& args, const MoeWork& work, const Pairs& pairs,
-                 const ExpertRows& rows) noexcept {
+                 const ExpertRows& rows, const std::byte* next) noexcept {
   alignas(64) float gate[block_tokens * gate_rows];
   alignas(64) float up[block_tokens * gate_rows];
   const int64_t row = rows.begin, end = rows.end;
-  for (const auto& [matrix, product] : {std::pair{&args.gate, gate}, {&args.up, up}})
-    multiply_expert(kernel_for(*matrix, pairs.of_expert), *matrix, pairs.expert,
-                    tokens_of(args, work, *matrix, pairs), rows, product, gate_rows);
+  const auto multiply = [&](const PackedMatrix& matrix, float* product, const std::byte* after) {
+    multiply_expert(kernel_for(matrix, pairs.of_expert), matrix, pairs.expert,
+                    tokens_of(args, work, matrix, pairs), rows, product, gate_rows, after);
+  };
+  multiply(args.gate, gate, weights_at(args.up, pairs.expert, row, rows.node));
+  multiply(args.up, up, next);
   const PackedMatrix& down = args.down;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
   const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
@@ -93,16 +96,20 @@ void gate_and_up(const MoeArgs& args, const MoeWork& work, const Pairs& pairs,
 }
 
 /// Intermediate rows of all pairs of one expert of few tokens: from x to h.
-void gate_and_up(const MoeArgs& args, const MoeWork& work, int expert,
-                 const ExpertRows& rows) noexcept {
-  for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
-    for (int64_t row = rows.begin; row < rows.end; row += gate_rows)
-      gate_and_up(args, work, pairs, {row, std::min(row + gate_rows, rows.end), rows.node});
-  });
+void gate_and_up(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
+                 const std::byte* next) noexcept {
+  for (int64_t row = rows.begin; row < rows.end; row += gate_rows) {
+    const int64_t end = std::min(row + gate_rows, rows.end);
+    const auto* after = end < rows.end ? weights_at(args.gate, expert, end, rows.node) : next;
+    for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
+      gate_and_up(args, work, pairs, {row, end, rows.node}, after);
+    });
+  }
 }
 
 /// At most down_rows output rows of one expert of few tokens, added to y.
-void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows) noexcept {
+void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
+          const std::byte* next) noexcept {
   alignas(64) float product[block_tokens * down_rows];
   for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
     const MatmulKernel& kernel = kernel_for(args.down, pairs.of_expert);
@@ -110,27 +117,33 @@ void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows
                         .data = work.h + pairs.begin * work.h_bytes,
                         .row_bytes = work.h_bytes,
                         .tokens = pairs.count};
-    multiply_expert(kernel, args.down, expert, h, rows, product, down_rows);
+    multiply_expert(kernel, args.down, expert, h, rows, product, down_rows, next);
     add_products(args, work, pairs.begin, pairs.count, rows, product, down_rows);
   });
 }
 
 /// Output rows of all tokens: the experts one after another, so that every number is summed in the
 /// same order whichever worker does it.
-void down(const MoeArgs& args, const MoeWork& work, const ExpertRows& rows) noexcept {
+void down(const MoeArgs& args, const MoeWork& work, const ExpertRows& rows,
+          const std::byte* next) noexcept {
   for (int64_t t = 0; t < args.tokens; ++t)
     std::fill(args.y + t * args.y_stride + rows.begin, args.y + t * args.y_stride + rows.end, 0.0f);
   for (int64_t a = 0; a < work.active_count; ++a) {
     const int expert = work.active[a];
-    work.tiled(expert) ? down_tiles(args, work, expert, rows) : down(args, work, expert, rows);
+    const auto* after = a + 1 < work.active_count
+                            ? weights_at(args.down, work.active[a + 1], rows.begin, rows.node)
+                            : next;
+    work.tiled(expert) ? down_tiles(args, work, expert, rows)
+                       : down(args, work, expert, rows, after);
   }
 }
 
-/// body(i, ExpertRows) for every i of [0, repeats) and every block of block_rows rows of the
-/// matrix, each on the node that computes those rows.
-template <class Body>
+/// body(i, ExpertRows, next) for every i of [0, repeats) and every block of block_rows rows of the
+/// matrix, each on the node that computes those rows. next: what weights_of(i, row, node) says of
+/// the item after it; null for the last.
+template <class WeightsOf, class Body>
 void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats, int64_t cost,
-                hw::WorkerPool& pool, const Body& body) noexcept {
+                hw::WorkerPool& pool, const WeightsOf& weights_of, const Body& body) noexcept {
   const auto blocks_of = [block_rows](const RowRange& rows) noexcept {
     return (rows.end - rows.begin + block_rows - 1) / block_rows;
   };
@@ -138,17 +151,20 @@ void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats,
     return repeats * blocks_of(rows_of_node(matrix, pool, node));
   };
   const int64_t items = repeats * blocks_of({0, matrix.rows});
-  pool.parallel_for_nodes(items_of_node, shared_grain(items, cost, pool.size()),
-                          all_nodes_hold(matrix, pool) ? hw::Steal::yes : hw::Steal::no,
-                          [&](int node, int64_t begin, int64_t end, int worker) noexcept {
-                            const RowRange rows = rows_of_node(matrix, pool, node);
-                            const int64_t blocks = blocks_of(rows);
-                            for (int64_t i = begin; i < end; ++i) {
-                              const int64_t row = rows.begin + i % blocks * block_rows;
-                              body(i / blocks, ExpertRows{row, std::min(row + block_rows, rows.end),
-                                                          pool.node_of(worker)});
-                            }
-                          });
+  pool.parallel_for_nodes(
+      items_of_node, shared_grain(items, cost, pool.size()),
+      all_nodes_hold(matrix, pool) ? hw::Steal::yes : hw::Steal::no,
+      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+        const RowRange rows = rows_of_node(matrix, pool, node);
+        const int64_t blocks = blocks_of(rows), last = items_of_node(node) - 1;
+        const int near = pool.node_of(worker);
+        const auto row_of = [&](int64_t i) { return rows.begin + i % blocks * block_rows; };
+        for (int64_t i = begin; i < end; ++i) {
+          const auto* next = i < last ? weights_of((i + 1) / blocks, row_of(i + 1), near) : nullptr;
+          body(i / blocks, ExpertRows{row_of(i), std::min(row_of(i) + block_rows, rows.end), near},
+               next);
+        }
+      });
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
@@ -176,14 +192,24 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   const int64_t rows = work.tiled_count > 0 ? work.tiles.rows : gate_rows;
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
   const int64_t cost = 2 * rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
-  for_blocks(args.gate, rows, work.active_count, cost, pool,
-             [&](int64_t a, const ExpertRows& some) noexcept {
-               const int expert = work.active[a];
-               work.tiled(expert) ? gate_and_up_tiles(args, work, expert, some)
-                                  : gate_and_up(args, work, expert, some);
-             });
-  for_blocks(args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
-             [&](int64_t, const ExpertRows& some) noexcept { down(args, work, some); });
+  for_blocks(
+      args.gate, rows, work.active_count, cost, pool,
+      [&](int64_t a, int64_t row, int node) noexcept {
+        return weights_at(args.gate, work.active[a], row, node);
+      },
+      [&](int64_t a, const ExpertRows& some, const std::byte* next) noexcept {
+        const int expert = work.active[a];
+        work.tiled(expert) ? gate_and_up_tiles(args, work, expert, some)
+                           : gate_and_up(args, work, expert, some, next);
+      });
+  for_blocks(
+      args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
+      [&](int64_t, int64_t row, int node) noexcept {
+        return weights_at(args.down, work.active[0], row, node);
+      },
+      [&](int64_t, const ExpertRows& some, const std::byte* next) noexcept {
+        down(args, work, some, next);
+      });
 }
 
 }  // namespace ktx::ops

@@ -71,14 +71,15 @@ struct ExpertRows {
   int node;
 };
 
-/// Rows of one expert's matrix times the given activations.
+/// Rows of one expert's matrix times the given activations; `next` is read after them (MatmulArgs).
 inline void multiply_expert(const MatmulKernel& kernel, const PackedMatrix& matrix, int expert,
                             const Activations& x, const ExpertRows& rows, float* y,
-                            int64_t y_stride) noexcept {
+                            int64_t y_stride, const std::byte* next = nullptr) noexcept {
   MatmulArgs product = weight_args(matrix, expert, rows.begin, rows.end, rows.node);
   product.x = x;
   product.y = y;
   product.y_stride = y_stride;
+  product.next = next;
   kernel.run(product);
 }
 

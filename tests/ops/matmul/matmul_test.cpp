@@ -112,7 +112,8 @@ void check(const ops::MatmulKernel& kernel, Format format, const Case& shape, Ra
                     .rows = gathered ? gather.data() : nullptr,
                     .tokens = shape.tokens},
               .y = y.data() + 16,
-              .y_stride = stride});
+              .y_stride = stride,
+              .next = random.below(2) == 1 ? packed.data() : nullptr});  // a hint, no more
 
   double worst = 0, worst_total = 0;  // errors as fractions of what is allowed
   for (int64_t t = 0; t < shape.tokens; ++t) {
