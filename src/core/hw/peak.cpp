@@ -4,6 +4,7 @@
 #include "core/base/error.hpp"
 #include "core/hw/affinity.hpp"
 #include "core/hw/best_rate.hpp"
+#include "core/hw/machine.hpp"
 #include "core/hw/x86_peak.hpp"
 
 namespace ktx::hw {
@@ -35,7 +36,7 @@ std::vector<Peak> measure_peaks(int threads, double seconds) {
   const Isa isa = usable_isa();  // asks for the right to use AMX
   const auto cpus = spread_cpus(detect_machine());
   WorkerPool pool(threads, cpus);
-  const CpuGuard pinned({&cpus.front(), 1});
+  const CpuGuard pinned(std::span(cpus).first(1));
   std::vector<Peak> peaks;
   for (const auto& probe : probes) {
     if (probe.isa > isa) continue;
