@@ -160,6 +160,7 @@ class Run {
                     .experts = count,
                     .type = number_type(setup.gate->activation(format))};
       time(*subject, row);
+      if (o_.on_row) o_.on_row(row);
       result_.rows.push_back(std::move(row));
     }
   }
