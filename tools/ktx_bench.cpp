@@ -175,19 +175,18 @@ Json to_json(const std::vector<Row>& rows, const Plan& plan, const MachineSpeed&
   return out;
 }
 
-std::string markdown(const KernelBench& bench) {
-  std::string out =
-      "| op | format | kernel | tokens | experts | ms | spread | GB/s | of read bandwidth | "
-      "TFLOP/s | "
-      "of peak |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
-  for (const auto& row : bench.rows)
-    out += "| " + row.op + " | " + row.format + " | " + row.kernel + " | " +
-           std::to_string(row.tokens) + " | " + std::to_string(row.active_experts) + " of " +
-           std::to_string(row.experts) + " | " + tools::short_number(row.seconds * 1e3) + " | " +
-           tools::short_number(row.spread * 100) + " % | " +
-           rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
-           rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |\n";
-  return out + machine_text(bench.machine);
+constexpr const char* kernels_header =
+    "| op | format | kernel | tokens | experts | ms | spread | GB/s | of read bandwidth | TFLOP/s "
+    "| "
+    "of peak |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+
+std::string markdown(const KernelRow& row) {
+  return "| " + row.op + " | " + row.format + " | " + row.kernel + " | " +
+         std::to_string(row.tokens) + " | " + std::to_string(row.active_experts) + " of " +
+         std::to_string(row.experts) + " | " + tools::short_number(row.seconds * 1e3) + " | " +
+         tools::short_number(row.spread * 100) + " % | " +
+         rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
+         rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |\n";
 }
 
 Json to_json(const KernelBench& bench) {
@@ -230,9 +229,15 @@ void bench_model(Arguments a) {
                       : markdown(rows, machine));
 }
 
-void bench_kernels(const KernelArguments& a) {
-  const auto result = ktx::bench_kernels(a.bench);
-  tools::print(a.json ? tools::to_line(to_json(result)) : markdown(result));
+// A table is printed row by row, as they are measured.
+void bench_kernels(KernelArguments a) {
+  if (a.json) return tools::print(tools::to_line(to_json(ktx::bench_kernels(a.bench))));
+  bool first = true;
+  a.bench.on_row = [&first](const KernelRow& row) {
+    tools::print((first ? kernels_header : "") + markdown(row));
+    first = false;
+  };
+  tools::print(machine_text(ktx::bench_kernels(a.bench).machine));
 }
 
 // ---- command line ----

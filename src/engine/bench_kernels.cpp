@@ -165,6 +165,7 @@ class Run {
                     .experts = count,
                     .type = number_type(*setup.gate, format, o_.hidden, tokens)};
       time(*subject, row);
+      if (o_.on_row) o_.on_row(row);
       result_.rows.push_back(std::move(row));
     }
   }

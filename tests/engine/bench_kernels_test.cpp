@@ -26,9 +26,12 @@ std::string failure(const KernelBenchOptions& options) {
 }  // namespace
 
 TEST_CASE("a row for every format, kernel and number of tokens") {
-  const auto options = small();
+  auto options = small();
+  std::vector<double> seen;
+  options.on_row = [&](const KernelRow& row) { seen.push_back(row.seconds); };
   const auto bench = bench_kernels(options);
   REQUIRE(bench.rows.size() == 8);
+  REQUIRE(seen.size() == 8);
   CHECK(bench.machine.threads == 2);
   for (size_t i = 0; i < bench.rows.size(); ++i) {
     const auto& row = bench.rows[i];
@@ -39,6 +42,7 @@ TEST_CASE("a row for every format, kernel and number of tokens") {
     CHECK(row.active_experts == 8);
     CHECK(row.experts == 10);
     CHECK(row.seconds > 0);
+    CHECK(row.seconds == seen[i]);
     CHECK(row.spread >= 0);
     const double weights = 8 * 3 * 128 * 64;
     CHECK(row.bytes_per_second * row.seconds == Approx(double(row.weight_bytes)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,18 +31,6 @@ struct MachineSpeed {
 /// there is no memory for it.
 MachineSpeed measure_machine(int threads = 0);
 
-struct KernelBenchOptions {
-  std::string op = "moe";            // "moe": routed experts, or "linear"
-  std::vector<std::string> formats;  // by their names in rules; empty: those of large models
-  std::vector<std::string> kernels;  // by their names in rules; empty: the best, "auto"
-  std::vector<int64_t> tokens = {1, 4, 16, 64, 256};  // of each active expert, or of the matrix
-  int64_t hidden = 7168, intermediate = 2048;         // linear: a matrix [intermediate, hidden]
-  /// Experts (linear: matrices) in memory; 0: so many that no cache holds a part worth mentioning.
-  int experts = 0;
-  int threads = 0;  // 0: one a physical core
-  int repeat = 5;
-};
-
 /// One measurement. Every call multiplies by other weights than the calls before it, so that they
 /// come from memory.
 struct KernelRow {
@@ -56,6 +45,19 @@ struct KernelRow {
   double read_bandwidth = 0;            // of the machine, measured just before and after
   std::string type;                     // of the factors: "int8", "f32"
   double peak = 0;                      // the machine's best ops/s of that type; 0: not known
+};
+
+struct KernelBenchOptions {
+  std::string op = "moe";            // "moe": routed experts, or "linear"
+  std::vector<std::string> formats;  // by their names in rules; empty: those of large models
+  std::vector<std::string> kernels;  // by their names in rules; empty: the best, "auto"
+  std::vector<int64_t> tokens = {1, 4, 16, 64, 256};  // of each active expert, or of the matrix
+  int64_t hidden = 7168, intermediate = 2048;         // linear: a matrix [intermediate, hidden]
+  /// Experts (linear: matrices) in memory; 0: so many that no cache holds a part worth mentioning.
+  int experts = 0;
+  int threads = 0;  // 0: one a physical core
+  int repeat = 5;
+  std::function<void(const KernelRow&)> on_row;  // called with each row as soon as it is measured
 };
 
 struct KernelBench {
