@@ -176,7 +176,7 @@ class Run {
   void time(BenchSubject& subject, KernelRow& row) {
     Timing timing{};
     {
-      const hw::CpuGuard pinned(std::span(cpus_).first(1));
+      const hw::CpuGuard pinned{std::span<const int>(cpus_).first(1)};
       timing = measure(subject, o_.repeat);
     }
     row.seconds = timing.median;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "core/base/buffer.hpp"
@@ -67,7 +68,7 @@ double measure_read_bandwidth(int threads, double seconds) {
   for (auto& reader : readers) reader.buffer = base::Buffer(size, true);
   const auto cpus = spread_cpus(machine);
   WorkerPool pool(threads, cpus);
-  const CpuGuard pinned(std::span(cpus).first(1));
+  const CpuGuard pinned{std::span<const int>(cpus).first(1)};
   pool.run([&](int worker) noexcept {  // pages come from the node of the thread that first writes
     auto& reader = readers[static_cast<size_t>(worker)];
     std::memset(reader.buffer.data(), worker + 1, size);

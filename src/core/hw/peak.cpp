@@ -36,7 +36,7 @@ std::vector<Peak> measure_peaks(int threads, double seconds) {
   const Isa isa = usable_isa();  // asks for the right to use AMX
   const auto cpus = spread_cpus(detect_machine());
   WorkerPool pool(threads, cpus);
-  const CpuGuard pinned(std::span(cpus).first(1));
+  const CpuGuard pinned{std::span<const int>(cpus).first(1)};
   std::vector<Peak> peaks;
   for (const auto& probe : probes) {
     if (probe.isa > isa) continue;

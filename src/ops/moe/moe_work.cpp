@@ -19,11 +19,10 @@ ActivationFormat tiles_of(const PackedMatrix& matrix) noexcept {
   return is_tiles(format) ? format : ActivationFormat::f32;
 }
 
-/// Nodes compute rows of gate from some row on, which must not be inside a chunk.
-int64_t hidden_int8_chunk(const PackedMatrix& gate, int64_t most) noexcept {
-  for (const NodeRows& held : gate.nodes)
-    if (held.row_begin % most != 0) return node_row_unit;
-  return gate.nodes.empty() ? most : node_row_unit;
+/// Columns of h that share a scale of int8: what one item computes. On several nodes items begin at
+/// any multiple of node_row_unit.
+int64_t hidden_int8_chunk(const PackedMatrix& gate, const ExpertTiles& tiles) noexcept {
+  return gate.nodes.empty() ? tiles.rows : node_row_unit;
 }
 
 }  // namespace
@@ -52,7 +51,7 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
   h_bytes = hidden_row_bytes(args.down);
   h = arena.take<std::byte>(count * h_bytes);
   block = arena.take<int32_t>(args.experts + 1);
-  h_int8_chunk = hidden_int8_chunk(args.gate, tiles.rows);
+  h_int8_chunk = hidden_int8_chunk(args.gate, tiles);
   x_block_bytes = h_block_bytes = 0;
   if (tiles.possible()) {
     x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, x_int8_chunk, tile_tokens);
