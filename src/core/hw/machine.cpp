@@ -35,7 +35,7 @@ uint64_t Machine::memory_bytes() const noexcept {
 }
 
 std::vector<int> threads_of_nodes(const Machine& machine, int threads) {
-  const int64_t all = machine.core_count();
+  const int64_t all = std::max(1, machine.core_count());
   std::vector<int> shares;
   int64_t cores = 0, given = 0;  // of the nodes so far
   for (const auto& node : machine.nodes) {

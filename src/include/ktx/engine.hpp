@@ -24,7 +24,8 @@ struct LoadProgress {
 
 struct LoadOptions {
   /// A directory that keeps packed weights: what another start packed in the same way from the same
-  /// content is mapped instead of read. Empty: none. ktx never deletes entries; you may at any time.
+  /// content is mapped instead of read. Empty: none. ktx never deletes entries; you may at any
+  /// time.
   std::filesystem::path cache;
   /// Called from the loading thread as modules are packed.
   std::function<void(const LoadProgress&)> progress;
@@ -36,8 +37,8 @@ struct LoadReport {
   uint64_t source_bytes = 0;  // read from the checkpoint
   uint64_t weight_bytes = 0;  // in memory, packed
   uint64_t cached_bytes = 0;  // of these mapped from the cache
-  /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel says
-  /// lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
+  /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel
+  /// says lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
   std::string memory;
 };
 

@@ -191,7 +191,7 @@ TEST_CASE("widths that no block divides run on the reference kernel") {
   REQUIRE(ktx::test::relative_distance(run(experts, args, {2}), run_ref(experts, args)) <= 1e-5);
 }
 
-TEST_CASE("on several NUMA nodes the numbers are those of one, whatever each node holds") {
+TEST_CASE("moe on several NUMA nodes: the numbers are those of one, whatever each node holds") {
   Random random(3);
   const auto isa = ktx::hw::usable_isa();
   for (const auto& [gate, down] :
