@@ -1,11 +1,10 @@
-// ktx-bench: prefill and decode speed of a model under its rules, against this machine's own
-// bandwidth.
+// ktx-bench: prefill and decode speed of a model under its rules, or of kernels alone, against what
+// this machine itself reaches.
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "ktx/bench.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/cli.hpp"
 #include "tools/common/json.hpp"
@@ -26,20 +25,36 @@ struct Arguments {
   bool json = false;
 };
 
+struct KernelArguments {
+  KernelBenchOptions bench;
+  bool json = false;
+};
+
 constexpr const char* footer = R"(
   ktx-bench -m model.gguf --rules rules.yaml                  512 tokens of prefill, 128 of decode, 5 times
   ktx-bench -m model.gguf --rules rules.yaml -p 512,2048 -n 64 --json
+  ktx-bench kernels --formats q4_k,int8                       kernels alone, on cold weights
 
 Each row is the median of the repetitions and their spread, (largest - smallest) / median. Every
-repetition starts from an empty cache; one more, not counted, warms up. For decode, GB/s counts the
-weights that a token reads, and the percentage is of the read bandwidth that this machine reached in
-the same run.
+repetition starts from an empty cache; one more, not counted, warms up. GB/s counts the weights that a
+decoded token reads, TFLOP/s two operations for each weight that a token of a prompt is multiplied by.
+The percentages are of what this machine reached in the same run: its read bandwidth, and its fastest
+multiply-adds of any data type.
+)";
+
+constexpr const char* kernels_footer = R"(
+Every call multiplies by other experts (op linear: by another matrix) than the calls before it, out of
+so many that no cache holds a part worth mentioning. 'tokens' is of each active expert; the layer's
+tokens are spread evenly over the active experts, 8 a token. Each row is the median of the repetitions
+and their spread, (slowest - fastest) / median. The percentages are of this machine's own read bandwidth,
+measured just before and after the row, and of its fastest multiply-adds of the row's data type.
 )";
 
 struct Row {
   std::string test;
-  double median = 0, spread = 0;   // tokens/s; spread relative to the median
-  double gbytes = 0, percent = 0;  // decode only
+  double median = 0, spread = 0;  // tokens/s; spread relative to the median
+  double bytes_per_second = 0;    // decode only
+  double ops_per_second = 0;      // prefill only
 };
 
 Row summarize(std::string test, std::vector<double> rates) {
@@ -61,7 +76,7 @@ std::vector<int32_t> some_ids(int64_t count, int vocab) {
   return ids;
 }
 
-Row bench_prefill(Session& session, int64_t tokens, int vocab, int repeat) {
+Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab, int repeat) {
   const auto ids = some_ids(tokens, vocab);
   std::vector<double> rates;
   for (int i = 0; i <= repeat; ++i) {
@@ -69,7 +84,9 @@ Row bench_prefill(Session& session, int64_t tokens, int vocab, int repeat) {
     const auto result = session.generate(ids, {.max_new_tokens = 0});
     if (i > 0) rates.push_back(static_cast<double>(tokens) / result.prefill_seconds);
   }
-  return summarize("prefill " + std::to_string(tokens), std::move(rates));
+  auto row = summarize("prefill " + std::to_string(tokens), std::move(rates));
+  row.ops_per_second = row.median * 2 * plan.weights_per_token();
+  return row;
 }
 
 Row bench_decode(Session& session, const Plan& plan, int64_t tokens, int vocab, int repeat) {
@@ -82,61 +99,155 @@ Row bench_decode(Session& session, const Plan& plan, int64_t tokens, int vocab, 
     if (i > 0) rates.push_back(static_cast<double>(result.decode_tokens) / result.decode_seconds);
   }
   auto row = summarize("decode " + std::to_string(tokens), std::move(rates));
-  row.gbytes = row.median * static_cast<double>(plan.bytes_per_token()) / 1e9;
-  if (plan.read_bandwidth() > 0) row.percent = row.gbytes * 1e11 / plan.read_bandwidth();
+  row.bytes_per_second = row.median * static_cast<double>(plan.bytes_per_token());
   return row;
 }
 
-std::string markdown(const std::vector<Row>& rows, const Plan& plan) {
-  std::string out =
-      "| test | tokens/s | spread | GB/s | of read bandwidth |\n|---|---|---|---|---|\n";
-  for (const auto& row : rows) {
-    out += "| " + row.test + " | " + tools::short_number(row.median) + " | " +
-           tools::short_number(row.spread * 100) + " % | ";
-    out += row.gbytes > 0 ? tools::short_number(row.gbytes) + " | " +
-                                tools::short_number(row.percent) + " % |\n"
-                          : std::string("| |\n");
-  }
-  return out + "\nread bandwidth of this machine, all cores: " +
-         tools::short_number(plan.read_bandwidth() / 1e9) + " GB/s\n";
+// ---- output ----
+
+// "12.3 | 45.6 %", or two empty cells where there is nothing to say.
+std::string rate_cells(double rate, double unit, double whole) {
+  if (rate <= 0) return " | ";
+  return tools::short_number(rate / unit) + " | " +
+         (whole > 0 ? tools::short_number(rate / whole * 100) + " %" : std::string());
 }
 
-Json to_json(const std::vector<Row>& rows, const Plan& plan) {
-  Json out = {{"read_bandwidth", plan.read_bandwidth()},
+double percent(double part, double whole) {
+  return whole > 0 ? part / whole * 100 : 0;
+}
+
+double best_peak(const MachineSpeed& machine) {
+  const auto* best = machine.best_peak();
+  return best != nullptr ? best->ops_per_second : 0;
+}
+
+std::string machine_text(const MachineSpeed& machine) {
+  std::string out = "\n" + machine.name + ", " + std::to_string(machine.threads) +
+                    (machine.threads == 1 ? " thread" : " threads") + ": reads " +
+                    tools::short_number(machine.read_bandwidth / 1e9) + " GB/s; TFLOP/s of";
+  for (const auto& peak : machine.peaks)
+    out += " " + peak.isa + " " + peak.type + " " +
+           tools::short_number(peak.ops_per_second / 1e12) +
+           (&peak == &machine.peaks.back() ? "" : ",");
+  return out + "\n";
+}
+
+Json machine_json(const MachineSpeed& machine) {
+  Json out = {{"name", machine.name},
+              {"threads", machine.threads},
+              {"read_bandwidth", machine.read_bandwidth},
+              {"peaks", Json::array()}};
+  for (const auto& peak : machine.peaks)
+    out["peaks"].push_back(
+        {{"isa", peak.isa}, {"type", peak.type}, {"ops_per_second", peak.ops_per_second}});
+  return out;
+}
+
+std::string markdown(const std::vector<Row>& rows, const MachineSpeed& machine) {
+  std::string out =
+      "| test | tokens/s | spread | GB/s | of read bandwidth | TFLOP/s | of peak |\n"
+      "|---|---|---|---|---|---|---|\n";
+  for (const auto& row : rows)
+    out += "| " + row.test + " | " + tools::short_number(row.median) + " | " +
+           tools::short_number(row.spread * 100) + " % | " +
+           rate_cells(row.bytes_per_second, 1e9, machine.read_bandwidth) + " | " +
+           rate_cells(row.ops_per_second, 1e12, best_peak(machine)) + " |\n";
+  return out + machine_text(machine);
+}
+
+Json to_json(const std::vector<Row>& rows, const Plan& plan, const MachineSpeed& machine) {
+  Json out = {{"machine", machine_json(machine)},
               {"bytes_per_token", plan.bytes_per_token()},
+              {"weights_per_token", plan.weights_per_token()},
               {"rows", Json::array()}};
   for (const auto& row : rows) {
     Json entry = {{"test", row.test}, {"tokens_per_second", row.median}, {"spread", row.spread}};
-    if (row.gbytes > 0) {
-      entry["gbytes_per_second"] = row.gbytes;
-      entry["percent_of_bandwidth"] = row.percent;
+    if (row.bytes_per_second > 0) {
+      entry["gbytes_per_second"] = row.bytes_per_second / 1e9;
+      entry["percent_of_bandwidth"] = percent(row.bytes_per_second, machine.read_bandwidth);
+    }
+    if (row.ops_per_second > 0) {
+      entry["tflops"] = row.ops_per_second / 1e12;
+      entry["percent_of_peak"] = percent(row.ops_per_second, best_peak(machine));
     }
     out["rows"].push_back(entry);
   }
   return out;
 }
 
-void bench(Arguments a) {
+constexpr const char* kernels_header =
+    "| op | format | kernel | tokens | experts | ms | spread | GB/s | of read bandwidth | TFLOP/s "
+    "| "
+    "of peak |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+
+std::string markdown(const KernelRow& row) {
+  return "| " + row.op + " | " + row.format + " | " + row.kernel + " | " +
+         std::to_string(row.tokens) + " | " + std::to_string(row.active_experts) + " of " +
+         std::to_string(row.experts) + " | " + tools::short_number(row.seconds * 1e3) + " | " +
+         tools::short_number(row.spread * 100) + " % | " +
+         rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
+         rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |\n";
+}
+
+Json to_json(const KernelBench& bench) {
+  Json out = {{"machine", machine_json(bench.machine)}, {"rows", Json::array()}};
+  for (const auto& row : bench.rows)
+    out["rows"].push_back(
+        {{"op", row.op},
+         {"format", row.format},
+         {"kernel", row.kernel},
+         {"tokens_per_expert", row.tokens},
+         {"active_experts", row.active_experts},
+         {"experts", row.experts},
+         {"weight_bytes", row.weight_bytes},
+         {"seconds", row.seconds},
+         {"spread", row.spread},
+         {"gbytes_per_second", row.bytes_per_second / 1e9},
+         {"read_bandwidth", row.read_bandwidth},
+         {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
+         {"tflops", row.ops_per_second / 1e12},
+         {"type", row.type},
+         {"peak", row.peak},
+         {"percent_of_peak", percent(row.ops_per_second, row.peak)}});
+  return out;
+}
+
+// ---- the two modes ----
+
+void bench_model(Arguments a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
   a.plan.cache_length = std::max({a.plan.cache_length, longest, a.decode + 1});
-  a.plan.measure = true;
+  const auto machine = measure_machine();
   auto engine = tools::load_engine(make_plan(a.plan), a.load);
   Session session(engine);
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)
-    rows.push_back(bench_prefill(session, tokens, engine.vocab_size(), a.repeat));
+    rows.push_back(bench_prefill(session, engine.plan(), tokens, engine.vocab_size(), a.repeat));
   if (a.decode > 0)
     rows.push_back(bench_decode(session, engine.plan(), a.decode, engine.vocab_size(), a.repeat));
-  tools::print(a.json ? tools::to_line(to_json(rows, engine.plan()))
-                      : markdown(rows, engine.plan()));
+  tools::print(a.json ? tools::to_line(to_json(rows, engine.plan(), machine))
+                      : markdown(rows, machine));
 }
 
-}  // namespace
+// A table is printed row by row, as they are measured.
+void bench_kernels(KernelArguments a) {
+  if (a.json) return tools::print(tools::to_line(to_json(ktx::bench_kernels(a.bench))));
+  bool first = true;
+  a.bench.on_row = [&first](const KernelRow& row) {
+    tools::print((first ? kernels_header : "") + markdown(row));
+    first = false;
+  };
+  tools::print(machine_text(ktx::bench_kernels(a.bench).machine));
+}
 
-int main(int argc, char** argv) {
-  Arguments a;
-  CLI::App app("Measure prefill and decode", "ktx-bench");
-  app.footer(footer);
+// ---- command line ----
+
+void add_output_options(CLI::App& app, bool& json) {
+  auto* flag = app.add_flag("--json", json, "print one JSON object");
+  app.add_flag("--markdown")->description("print a Markdown table; the default")->excludes(flag);
+}
+
+void add_model_options(CLI::App& app, Arguments& a) {
   tools::add_plan_options(app, a.plan);
   tools::add_load_options(app, a.load);
   app.add_option("-p,--prefill", a.prompts, "prompt lengths in tokens")
@@ -152,6 +263,63 @@ int main(int argc, char** argv) {
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  app.add_flag("--json", a.json, "print one JSON object instead of a Markdown table");
-  return tools::run_tool(app, argc, argv, [&] { bench(a); });
+  add_output_options(app, a.json);
+}
+
+void add_kernels(CLI::App& app, KernelArguments& a) {
+  auto* sub = app.add_subcommand("kernels", "measure kernels alone, on cold weights");
+  sub->footer(kernels_footer);
+  auto& o = a.bench;
+  sub->add_option("--op", o.op, "routed experts (moe) or one matrix (linear)")
+      ->type_name("moe|linear")
+      ->capture_default_str();
+  sub->add_option("--formats", o.formats, "formats, as in rules; default: those of large models")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  sub->add_option("--kernels", o.kernels, "kernels, as in rules; default: auto, the best")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  sub->add_option("--tokens-per-expert", o.tokens, "tokens of each active expert")
+      ->delimiter(',')
+      ->type_name("N,...")
+      ->capture_default_str();
+  sub->add_option("--experts", o.experts, "experts in memory; default: more than caches hold")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--hidden", o.hidden, "width of the model")
+      ->type_name("N")
+      ->capture_default_str();
+  sub->add_option("--intermediate", o.intermediate,
+                  "width of an expert; linear: rows of the matrix")
+      ->type_name("N")
+      ->capture_default_str();
+  sub->add_option("-t,--threads", o.threads, "CPU workers; default: one a physical core")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  sub->add_option("-r,--repeat", o.repeat, "repetitions of each row")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  add_output_options(*sub, a.json);
+  // A model and its rules belong to the other mode.
+  sub->preparse_callback([&app](size_t) {
+    for (auto* option : app.get_options()) option->required(false);
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments for_model;
+  KernelArguments for_kernels;
+  CLI::App app("Measure prefill and decode of a model, or kernels alone", "ktx-bench");
+  app.footer(footer);
+  add_model_options(app, for_model);
+  add_kernels(app, for_kernels);
+  return tools::run_tool(app, argc, argv, [&] {
+    if (app.got_subcommand("kernels"))
+      bench_kernels(for_kernels);
+    else
+      bench_model(for_model);
+  });
 }

@@ -275,6 +275,7 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
       const auto& params = std::get<graph::MoeParams>(node.params);
       return static_cast<size_t>(
           ops::moe_scratch_bytes({.gate = MoeCommand::expert_matrix(c, node, "gate"),
+                                  .up = MoeCommand::expert_matrix(c, node, "up"),
                                   .down = MoeCommand::expert_matrix(c, node, "down"),
                                   .experts = params.experts,
                                   .top_k = params.top_k,

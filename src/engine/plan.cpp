@@ -14,6 +14,7 @@
 #include "placement/keywords.hpp"
 #include "placement/planner.hpp"
 #include "placement/rules.hpp"
+#include "placement/weights.hpp"
 
 namespace ktx {
 
@@ -47,6 +48,21 @@ std::string Plan::json() const {
 
 uint64_t Plan::bytes_per_token() const noexcept {
   return plan_->bytes_per_token();
+}
+
+double Plan::weights_per_token() const {
+  const auto& model = plan_->model;
+  const auto share = placement::read_share(model);
+  double sum = 0;
+  for (const auto& planned : plan_->modules) {
+    const auto index = static_cast<size_t>(planned.module);
+    const auto& module = model.modules[index];
+    const auto& own_class = module.classes.front();
+    if (own_class == "embedding" || own_class == "head") continue;
+    for (const auto& weight : module.weights)
+      sum += share[index] * static_cast<double>(weight.weights());
+  }
+  return sum;
 }
 
 double Plan::read_bandwidth() const noexcept {

@@ -10,6 +10,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "loader/byte_reader.hpp"
+#include "loader/gguf_types.hpp"
 #include "loader/tensor_shape.hpp"
 
 namespace ktx::loader {
@@ -25,24 +26,10 @@ constexpr uint64_t max_name = (1 << 16) - 1;  // bytes of a key or tensor name; 
 constexpr int max_depth = 8;                  // arrays in arrays
 constexpr uint32_t max_dims = 4;
 
-enum ValueType : uint32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  text,
-  array,
-  u64,
-  i64,
-  f64,
-  value_types
-};
+using enum GgufType;
+
 // Bytes that a value of the type takes at least.
-constexpr uint64_t least_bytes[value_types] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
+constexpr uint64_t least_bytes[gguf_types] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
 struct Counts {
   uint64_t tensors, keys;
@@ -111,7 +98,7 @@ Json HeaderParser::read_metadata(uint64_t keys) {
 }
 
 Json HeaderParser::read_value(uint32_t type, int depth) {
-  switch (type) {
+  switch (static_cast<GgufType>(type)) {
     case u8:
       return in_.read<uint8_t>();
     case i8:
@@ -155,7 +142,7 @@ Json HeaderParser::read_array(int depth) {
   if (depth > max_depth)
     in_.fail("arrays nested deeper than " + std::to_string(max_depth) + " levels");
   const auto type = in_.read<uint32_t>();
-  if (type >= value_types)
+  if (type >= gguf_types)
     in_.fail("expected a value type of 0 to 12, found " + std::to_string(type));
   const auto count = in_.read<uint64_t>();
   if (count > in_.remaining() / least_bytes[type])

@@ -235,6 +235,11 @@ void check_cover(std::vector<SafetensorsEntry>& entries, uint64_t data_size, boo
 
 }  // namespace
 
+std::optional<int> bits_of_dtype(std::string_view dtype) noexcept {
+  const Dtype* found = find_dtype(dtype);
+  return found == nullptr ? std::nullopt : std::optional(found->bits);
+}
+
 std::optional<quant::Format> format_of_dtype(std::string_view dtype) noexcept {
   const Dtype* found = find_dtype(dtype);
   return found == nullptr ? std::nullopt : found->format;

@@ -46,6 +46,9 @@ class SafetensorsFile {
   std::vector<SafetensorsEntry> entries_;
 };
 
+/// Bits of a number of the dtype; nothing when it is unknown.
+std::optional<int> bits_of_dtype(std::string_view dtype) noexcept;
+
 /// The format of a dtype whose rows ktx reads; fp8 for F8_E4M3, whose scales are a tensor apart.
 std::optional<quant::Format> format_of_dtype(std::string_view dtype) noexcept;
 

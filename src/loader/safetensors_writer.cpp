@@ -1,4 +1,4 @@
-// Header and data of a safetensors file in one write.
+// Writing safetensors files: whole ones, and the beginning of large ones.
 #include "loader/safetensors_writer.hpp"
 
 #include <bit>
@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
+#include "loader/safetensors_header.hpp"
 #include "loader/tensor_shape.hpp"
 
 namespace ktx::loader {
@@ -25,28 +26,47 @@ std::string_view bytes_of(const NamedArray& array) {
 
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& file, std::span<const NamedArray> arrays) {
+FileLayout safetensors_layout(std::span<const SafetensorsTensor> tensors) {
   Json header = Json::object();
+  FileLayout layout;
   uint64_t end = 0;
-  for (const auto& array : arrays) {
-    const uint64_t size = bytes_of(array).size();
-    const auto weights = count_weights(array.shape);
-    if (!weights || static_cast<uint64_t>(*weights) * 4 != size)
-      throw_bug("values of an array to write don't fill its shape " + shape_text(array.shape),
-                array.name);
-    if (header.contains(array.name))
-      throw_bug("two arrays to write have the same name", array.name);
-    header[array.name] = {{"dtype", array.values.index() == 0 ? "F32" : "I32"},
-                          {"shape", array.shape},
-                          {"data_offsets", {end, end + size}}};
-    end += size;
+  for (const auto& tensor : tensors) {
+    const auto weights = count_weights(tensor.shape);
+    const auto bits = bits_of_dtype(tensor.dtype);
+    if (!weights || !bits)
+      throw_bug("a tensor to write can't be " + std::string(tensor.dtype) + " " +
+                    shape_text(tensor.shape),
+                tensor.name);
+    if (header.contains(tensor.name))
+      throw_bug("two tensors to write have the same name", tensor.name);
+    const uint64_t bytes = (static_cast<uint64_t>(*weights) * static_cast<uint64_t>(*bits) + 7) / 8;
+    header[tensor.name] = {
+        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {end, end + bytes}}};
+    layout.offsets.push_back(end);
+    end += bytes;
   }
   std::string text = base::dump_json(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data are aligned
   const uint64_t header_size = text.size();
-  std::string out(reinterpret_cast<const char*>(&header_size), sizeof header_size);
-  out.reserve(sizeof header_size + text.size() + end);
-  out += text;
+  layout.header.assign(reinterpret_cast<const char*>(&header_size), sizeof header_size);
+  layout.header += text;
+  for (uint64_t& offset : layout.offsets) offset += layout.header.size();
+  layout.size = layout.header.size() + end;
+  return layout;
+}
+
+void write_safetensors(const std::filesystem::path& file, std::span<const NamedArray> arrays) {
+  std::vector<SafetensorsTensor> tensors;
+  for (const auto& array : arrays) {
+    const auto weights = count_weights(array.shape);
+    if (!weights || static_cast<uint64_t>(*weights) * 4 != bytes_of(array).size())
+      throw_bug("values of an array to write don't fill its shape " + shape_text(array.shape),
+                array.name);
+    tensors.push_back({array.name, array.values.index() == 0 ? "F32" : "I32", array.shape});
+  }
+  FileLayout layout = safetensors_layout(tensors);
+  std::string out = std::move(layout.header);
+  out.reserve(layout.size);
   for (const auto& array : arrays) out += bytes_of(array);
   base::write_file(file, out);
 }

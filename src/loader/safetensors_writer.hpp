@@ -1,4 +1,4 @@
-// Writing a safetensors file, for outputs such as logits.
+// Writing safetensors files: whole ones, such as logits, and the beginning of large ones.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,19 @@
 #include <variant>
 #include <vector>
 
+#include "loader/file_layout.hpp"
+
 namespace ktx::loader {
+
+struct SafetensorsTensor {
+  std::string name;
+  std::string_view dtype;      // "BF16", "F32", "I32", "F8_E4M3", ...
+  std::vector<int64_t> shape;  // outermost first
+};
+
+/// The tensors in the given order, without gaps; the data begin at a multiple of 8 bytes. Equal
+/// names, an unknown dtype and a negative dimension are `bug` errors.
+FileLayout safetensors_layout(std::span<const SafetensorsTensor> tensors);
 
 struct NamedArray {
   std::string name;

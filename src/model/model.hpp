@@ -27,6 +27,12 @@ struct Source {
   std::span<const graph::TensorMeta> listed = {};
   /// Why a tensor isn't found: "is not in the checkpoint", or what keeps it from being read.
   std::function<std::string(std::string_view name)> why_missing = {};
+  /// For a checkpoint that is yet to be written: makes the description of a tensor that the model
+  /// needs, of that name and shape. `tensors` then only says which layout is chosen, where there are
+  /// several.
+  std::function<const graph::TensorMeta&(const std::string& name,
+                                         const std::vector<int64_t>& shape)>
+      declare = {};
   /// Numbers of a small tensor, in order. Needed only by GGUF files that keep rotary factors in a
   /// tensor (rope_freqs.weight of Llama 3.1 and later); these are an input error without it.
   std::function<std::vector<float>(const graph::TensorMeta& tensor)> values = {};

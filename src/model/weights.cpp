@@ -63,7 +63,16 @@ const TensorMeta& Tensors::need(const std::vector<std::string>& names) const {
   throw_input("tensor '" + wanted + "' " + why, source_->where, std::move(notes));
 }
 
-void Tensors::check_shape(const TensorMeta& tensor, std::vector<std::vector<int64_t>> valid) const {
+const TensorMeta& Tensors::need_shaped(const std::vector<std::string>& names,
+                                       const std::vector<std::vector<int64_t>>& valid) const {
+  if (source_->declare) return source_->declare(names.front(), valid.front());
+  const TensorMeta& tensor = need(names);
+  check_shape(tensor, valid);
+  return tensor;
+}
+
+void Tensors::check_shape(const TensorMeta& tensor,
+                          const std::vector<std::vector<int64_t>>& valid) const {
   if (std::find(valid.begin(), valid.end(), tensor.shape) != valid.end()) return;
   throw_input("tensor '" + tensor.name + "' must have the shape " + shape_text(valid.front()) +
                   " by the configuration, found " + shape_text(tensor.shape),
@@ -72,19 +81,15 @@ void Tensors::check_shape(const TensorMeta& tensor, std::vector<std::vector<int6
 
 Weight Tensors::matrix(std::string_view role, const std::vector<std::string>& names, int64_t rows,
                        int64_t cols) const {
-  const TensorMeta& tensor = need(names);
-  if (rows == 1) {
-    check_shape(tensor, {{cols}, {1, cols}});
-  } else {
-    check_shape(tensor, {{rows, cols}});
-  }
+  const bool is_vector = rows == 1;
+  const TensorMeta& tensor =
+      is_vector ? need_shaped(names, {{cols}, {1, cols}}) : need_shaped(names, {{rows, cols}});
   return whole(role, tensor, 1, rows, cols);
 }
 
 Weight Tensors::stack(std::string_view role, const std::vector<std::string>& names, int64_t count,
                       int64_t rows, int64_t cols) const {
-  const TensorMeta& tensor = need(names);
-  check_shape(tensor, {{count, rows, cols}, {count * rows, cols}});
+  const TensorMeta& tensor = need_shaped(names, {{count, rows, cols}, {count * rows, cols}});
   return whole(role, tensor, count, rows, cols);
 }
 
@@ -104,8 +109,8 @@ Weight Tensors::one_by_one(std::string_view role, const ExpertNames::Each& names
                            int64_t rows, int64_t cols) const {
   Weight weight;
   for (int64_t i = 0; i < count; ++i) {
-    const TensorMeta& tensor = need({names.first + std::to_string(i) + names.second});
-    check_shape(tensor, {{rows, cols}});
+    const TensorMeta& tensor =
+        need_shaped({names.first + std::to_string(i) + names.second}, {{rows, cols}});
     if (i == 0) weight = whole(role, tensor, count, rows, cols);
     if (tensor.format != weight.source) {
       throw_input("tensor '" + tensor.name + "' is " + std::string(quant::name(tensor.format)) +

@@ -53,7 +53,11 @@ class Tensors {
   std::vector<float> values(const graph::TensorMeta& tensor, int64_t size) const;
 
  private:
-  void check_shape(const graph::TensorMeta& tensor, std::vector<std::vector<int64_t>> valid) const;
+  /// The first of the names, which must have one of the shapes; the usual shape comes first.
+  const graph::TensorMeta& need_shaped(const std::vector<std::string>& names,
+                                       const std::vector<std::vector<int64_t>>& valid) const;
+  void check_shape(const graph::TensorMeta& tensor,
+                   const std::vector<std::vector<int64_t>>& valid) const;
   graph::Weight gate_up_half(std::string_view role, const graph::TensorMeta& tensor, int64_t count,
                              int64_t rows, int64_t cols) const;
   graph::Weight one_by_one(std::string_view role, const ExpertNames::Each& names, int64_t count,

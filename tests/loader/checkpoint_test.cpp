@@ -2,7 +2,7 @@
 #include "loader/checkpoint.hpp"
 
 #include "catch.hpp"
-#include "gguf_writer.hpp"
+#include "raw_gguf.hpp"
 
 namespace ktx::loader {
 namespace {
@@ -41,7 +41,7 @@ TEST_CASE("paths that are no model") {
 
 TEST_CASE("a GGUF file of any name is known by its first bytes") {
   const TempDir dir;
-  const auto file = dir.write("model", GgufWriter().key("a", gguf_u8, "\x01").bytes());
+  const auto file = dir.write("model", RawGguf().key("a", gguf_u8, "\x01").bytes());
   CHECK(open_checkpoint(file)->kind() == CheckpointKind::gguf);
 }
 
@@ -67,7 +67,7 @@ TEST_CASE("tokenizer files of a directory, without weights") {
 
 TEST_CASE("tokenizer files of a GGUF file are its metadata, even when its tensors are cut off") {
   const TempDir dir;
-  GgufWriter w;
+  RawGguf w;
   w.key("tokenizer.ggml.model", gguf_text, gguf_string("gpt2"));
   w.tensor("t", {8}, 0, std::string(32, 'x'));
   const std::string bytes = w.bytes();

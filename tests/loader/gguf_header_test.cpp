@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "catch.hpp"
-#include "gguf_writer.hpp"
+#include "raw_gguf.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/safetensors_header.hpp"
 
@@ -25,7 +25,7 @@ std::string read_error(const std::string& bytes, bool header_only = false) {
   return error->message();
 }
 
-GgufHeader read(const GgufWriter& writer, bool header_only = false) {
+GgufHeader read(const RawGguf& writer, bool header_only = false) {
   const TempDir dir;
   return read_gguf_header(base::MappedFile(dir.write("m.gguf", writer.bytes())), header_only);
 }
@@ -36,7 +36,7 @@ std::string floats(size_t n) {
 
 TEST_CASE("metadata of every type, in versions 2 and 3") {
   for (const uint32_t version : {2u, 3u}) {
-    GgufWriter w(version);
+    RawGguf w(version);
     w.key("u8", gguf_u8, raw<uint8_t>(255)).key("i8", gguf_i8, raw<int8_t>(-128));
     w.key("u16", gguf_u16, raw<uint16_t>(65535)).key("i16", gguf_i16, raw<int16_t>(-32768));
     w.key("u32", gguf_u32, raw<uint32_t>(4294967295u)).key("i32", gguf_i32, raw<int32_t>(-7));
@@ -59,7 +59,7 @@ TEST_CASE("metadata of every type, in versions 2 and 3") {
 }
 
 TEST_CASE("arrays of every type, and arrays in arrays") {
-  GgufWriter w;
+  RawGguf w;
   w.key("texts", gguf_array, gguf_values(gguf_text, {gguf_string("a"), gguf_string("")}));
   w.key("ints", gguf_array, gguf_values(gguf_i32, {raw<int32_t>(-1), raw<int32_t>(2)}));
   w.key("bools", gguf_array, gguf_values(gguf_bool, {"\x01", std::string(1, '\0')}));
@@ -77,7 +77,7 @@ TEST_CASE("arrays nest eight levels, not nine") {
     const std::string array_of_one_array = raw<uint32_t>(gguf_array) + raw<uint64_t>(1);
     std::string value;
     for (int i = 1; i < levels; ++i) value += array_of_one_array;
-    GgufWriter w;
+    RawGguf w;
     w.key("deep", gguf_array, value + gguf_values(gguf_u8, {"\x01"}));
     return w;
   };
@@ -89,7 +89,7 @@ TEST_CASE("arrays nest eight levels, not nine") {
 
 TEST_CASE("tensors: reversed shapes, offsets by alignment") {
   for (const uint32_t alignment : {8u, 32u, 64u, 4096u}) {
-    GgufWriter w;
+    RawGguf w;
     w.align(alignment);
     w.tensor("a", {4, 2, 3}, f32_type, floats(24)).tensor("b", {64}, q8_0_type, std::string(68, 1));
     w.tensor("c", {1}, f32_type, floats(1));
@@ -107,7 +107,7 @@ TEST_CASE("tensors: reversed shapes, offsets by alignment") {
 }
 
 TEST_CASE("a file without tensors may end after its metadata") {
-  GgufWriter w;
+  RawGguf w;
   w.key("a", gguf_u8, "\x01");
   const std::string bytes = w.bytes();
   const TempDir dir;
@@ -123,11 +123,11 @@ TEST_CASE("GGUF: what is wrong at the file's start") {
         "the header: the file ends inside it: expected 4 bytes at byte 0, found 2");
   CHECK(read_error("PK\3\4 and so on and so on and so on") ==
         "not a GGUF file: expected it to start with 'GGUF'");
-  CHECK(read_error(GgufWriter(1).bytes()) == "GGUF version: expected 2 or 3, found 1");
-  CHECK(read_error(GgufWriter(4).bytes()) == "GGUF version: expected 2 or 3, found 4");
-  CHECK(read_error(GgufWriter(0x03000000).bytes()) ==
+  CHECK(read_error(RawGguf(1).bytes()) == "GGUF version: expected 2 or 3, found 1");
+  CHECK(read_error(RawGguf(4).bytes()) == "GGUF version: expected 2 or 3, found 4");
+  CHECK(read_error(RawGguf(0x03000000).bytes()) ==
         "a big-endian GGUF file; ktx reads little-endian ones");
-  GgufWriter w;
+  RawGguf w;
   w.key_count = 1ull << 63;
   CHECK(read_error(w.bytes()) ==
         "the header: expected at most 65536 metadata keys, found 9223372036854775808");
@@ -140,7 +140,7 @@ TEST_CASE("GGUF: what is wrong at the file's start") {
 
 TEST_CASE("GGUF: broken metadata") {
   const auto with = [](const std::string& name, uint32_t type, const std::string& value) {
-    return read_error(GgufWriter().key("first", gguf_u8, "\x01").key(name, type, value).bytes());
+    return read_error(RawGguf().key("first", gguf_u8, "\x01").key(name, type, value).bytes());
   };
   CHECK(with("first", gguf_u8, "\x01") == "metadata 'first': the key is there twice");
   CHECK(with("", gguf_u8, "\x01") ==
@@ -169,7 +169,7 @@ TEST_CASE("GGUF: broken metadata") {
 
 TEST_CASE("GGUF: broken tensors") {
   const auto with = [](const std::vector<uint64_t>& dims, uint32_t type, uint64_t offset) {
-    GgufWriter w;
+    RawGguf w;
     w.tensor("first", {8}, f32_type, floats(8)).tensor_at("t", dims, type, offset);
     return read_error(w.bytes() + std::string(4096, '\0'));
   };
@@ -193,17 +193,17 @@ TEST_CASE("GGUF: broken tensors") {
   CHECK(with({8}, f32_type, 1ull << 62) ==
         "tensor 't': the file ends inside its data: expected bytes 4611686018427388000 to "
         "4611686018427388032, found a file of 4224 bytes");
-  GgufWriter twice;
+  RawGguf twice;
   twice.tensor("t", {8}, f32_type, floats(8)).tensor("t", {8}, f32_type, floats(8));
   CHECK(read_error(twice.bytes()) == "tensor 't': is in the tensor table twice");
-  GgufWriter nameless;
+  RawGguf nameless;
   nameless.tensor("", {8}, f32_type, floats(8));
   CHECK(read_error(nameless.bytes()) ==
         "entry 1 of 1 of the tensor table: expected a name of 1 to 65535 bytes, found 0");
 }
 
 TEST_CASE("an unknown ggml type's error lists those that ktx reads") {
-  GgufWriter w;
+  RawGguf w;
   w.tensor_at("t", {8}, 4, 0);
   const TempDir dir;
   const auto file = dir.write("m.gguf", w.bytes());
@@ -214,7 +214,7 @@ TEST_CASE("an unknown ggml type's error lists those that ktx reads") {
 }
 
 TEST_CASE("GGUF: header_only takes a file without its data, but no broken table") {
-  GgufWriter w;
+  RawGguf w;
   w.tensor_at("a", {1 << 20, 1 << 20}, f32_type, 0).tensor_at("b", {8}, f32_type, 1ull << 42);
   const GgufHeader h = read(w, true);
   REQUIRE(h.tensors.size() == 2);

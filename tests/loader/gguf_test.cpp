@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "catch.hpp"
-#include "gguf_writer.hpp"
+#include "raw_gguf.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/gguf_header.hpp"
 
@@ -21,7 +21,7 @@ struct Part {
 };
 
 std::string part_bytes(const Part& part, int32_t all_tensors) {
-  GgufWriter w;
+  RawGguf w;
   if (part.number == 0) w.key("general.name", gguf_text, gguf_string("split model"));
   w.key("split.no", gguf_u16, raw(part.number)).key("split.count", gguf_u16, raw(part.count));
   w.key("split.tensors.count", gguf_i32, raw(all_tensors));
@@ -97,14 +97,14 @@ TEST_CASE("broken splits") {
                             ": tensor 'y': the file ends inside its data: expected bytes ") == 0);
   }
   SECTION("more parts than names can count") {
-    GgufWriter w;
+    RawGguf w;
     w.key("split.count", gguf_u64, raw<uint64_t>(1ull << 60));
     CHECK(error(dir.write("n.gguf", w.bytes())) ==
           (dir.path() / "n.gguf").string() +
               ": metadata 'split.count': expected at most 99999 files, found 1152921504606846976");
   }
   SECTION("a count that is none") {
-    GgufWriter w;
+    RawGguf w;
     w.key("split.count", gguf_i32, raw<int32_t>(-1));
     CHECK(error(dir.write("n.gguf", w.bytes())) ==
           (dir.path() / "n.gguf").string() +

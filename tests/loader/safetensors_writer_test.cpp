@@ -44,7 +44,7 @@ TEST_CASE("values that don't fill their shape, and equal names, are bugs") {
   CHECK(write({{"a", {2}, std::span(values)}}) ==
         "bug: values of an array to write don't fill its shape [2]");
   CHECK(write({{"a", {3}, std::span(values)}, {"a", {3}, std::span(values)}}) ==
-        "bug: two arrays to write have the same name");
+        "bug: two tensors to write have the same name");
   CHECK(fs::is_empty(dir.path()));
 }
 

@@ -407,9 +407,48 @@ class Bench(Case):
         decode = out["rows"][2]
         speed = decode["tokens_per_second"] * out["bytes_per_token"]
         self.assertAlmostEqual(decode["gbytes_per_second"], speed / 1e9, delta=speed * 1e-15)
-        self.assertGreater(out["read_bandwidth"], 0)
+        prefill = out["rows"][0]
+        self.assertAlmostEqual(prefill["tflops"], prefill["tokens_per_second"] * 2 * out["weights_per_token"] / 1e12)
+        machine = out["machine"]
+        self.assertAlmostEqual(decode["percent_of_bandwidth"], speed / machine["read_bandwidth"] * 100, places=6)
+        best = max((peak["ops_per_second"] for peak in machine["peaks"]), default=0)
+        if best:
+            self.assertAlmostEqual(prefill["percent_of_peak"], prefill["tflops"] * 1e14 / best, places=6)
         text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1")
         self.assertIn("| prefill 8 | ", text)
+
+    def test_kernels(self):
+        small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "2"]
+        out = json.loads(self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--kernels", "auto,ref",
+                                   "--tokens-per-expert", "1,16", "--json"))
+        rows = [(row["format"], row["tokens_per_expert"], row["active_experts"]) for row in out["rows"]]
+        one = [(1, 8), (16, 9)]
+        self.assertEqual(rows, [(name, *rest) for name in ("q4_k", "int8") for _ in range(2) for rest in one])
+        for row in out["rows"]:
+            self.assertEqual((row["op"], row["experts"]), ("moe", 9))
+            weights = 3 * 256 * 512 * row["active_experts"]
+            self.assertAlmostEqual(row["gbytes_per_second"] * row["seconds"] * 1e9, row["weight_bytes"], delta=1)
+            self.assertAlmostEqual(row["tflops"] * row["seconds"] * 1e12, 2 * weights * row["tokens_per_expert"], delta=1)
+            self.assertAlmostEqual(row["percent_of_bandwidth"],
+                                   row["gbytes_per_second"] * 1e11 / row["read_bandwidth"], places=6)
+        self.assertEqual(out["rows"][2]["kernel"], "ref")
+        text = self.good("ktx-bench", "kernels", "--op", "linear", *small, "--formats", "bf16", "--tokens-per-expert", "3")
+        self.assertRegex(text, r"\n\| linear \| bf16 \| \w+ \| 3 \| 1 of 9 \| ")
+
+    def test_kernels_with_wrong_names(self):
+        self.fails("ktx-bench", "kernels", "--formats", "q4_k,q4k",
+                   message=run("ktx-bench", "kernels", "--formats", "q4k").stderr)
+        self.assertRegex(run("ktx-bench", "kernels", "--formats", "q4k").stderr,
+                         r"^ktx-bench: no such format: 'q4k'\n  note: did you mean 'q4_k'")
+        self.assertRegex(run("ktx-bench", "kernels", "--kernels", "avx3").stderr,
+                         r"^ktx-bench: no such kernel: 'avx3'\n  note: did you mean 'avx2'")
+        self.assertRegex(run("ktx-bench", "kernels", "--op", "mao").stderr,
+                         r"^ktx-bench: no such op to measure: 'mao'\n")
+        self.fails("ktx-bench", "kernels", "--hidden", "100", "--formats", "q4_k",
+                   message="ktx-bench: format q4_k can't store rows of 100 numbers, which are no multiple of 256\n")
+        self.fails("ktx-bench", "kernels", "--tokens-per-expert", "1,0",
+                   message="ktx-bench: can't measure 0 tokens: expected 1 to 1048576\n")
+        self.assertEqual(run("ktx-bench", "kernels", "--json", "--markdown").returncode, 2)
 
 
 class Usage(Case):

@@ -72,21 +72,11 @@ int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
   return -1;
 }
 
-std::string write_renamed(const fs::path& file, Pieces pieces) {
-  struct stat old {};
-  const bool replaces = ::stat(file.c_str(), &old) == 0;
-  const mode_t mode = replaces ? old.st_mode & 0777 : 0644;
-  fs::path partial;
-  std::string reason;
-  {
-    const Descriptor out{create_beside(file, mode, partial)};
-    if (out.fd < 0) return why();
-    reason = write_all(out.fd, pieces);
-    if (replaces && reason.empty() && ::fchmod(out.fd, mode) != 0) reason = why();
-  }
-  if (reason.empty() && ::rename(partial.c_str(), file.c_str()) != 0) reason = why();
-  if (!reason.empty()) ::unlink(partial.c_str());
-  return reason;
+// Where a link leads; a link that leads nowhere gives way to the file.
+fs::path link_target(const fs::path& file) {
+  std::error_code ec;
+  const fs::path real = fs::is_symlink(file, ec) ? fs::weakly_canonical(file, ec) : file;
+  return ec || real.empty() ? file : real;
 }
 
 }  // namespace
@@ -105,17 +95,63 @@ std::string read_text(const fs::path& file) {
   }
 }
 
+PartialFile::PartialFile(const fs::path& file) : file_(file), target_(link_target(file)) {
+  struct stat old {};
+  replaces_ = ::stat(target_.c_str(), &old) == 0;
+  if (replaces_) mode_ = old.st_mode & 0777;
+  fd_ = create_beside(target_, mode_, partial_);
+  if (fd_ < 0) fail();
+}
+
+PartialFile::~PartialFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(partial_.c_str());
+}
+
+void PartialFile::fail() const {
+  throw_environment("can't be written: " + why(), file_.string());
+}
+
+void PartialFile::resize(uint64_t size) {
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) fail();
+}
+
+void PartialFile::write(uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+}
+
+void PartialFile::commit() {
+  if (::fsync(fd_) != 0) fail();
+  if (replaces_ && ::fchmod(fd_, mode_) != 0) fail();
+  if (::rename(partial_.c_str(), target_.c_str()) != 0) fail();
+  ::close(std::exchange(fd_, -1));
+}
+
 void write_file(const fs::path& file, std::string_view bytes) {
   write_file(file, Pieces(&bytes, 1));
 }
 
 void write_file(const fs::path& file, Pieces pieces) {
   std::error_code ec;
-  const fs::path real = fs::is_symlink(file, ec) ? fs::weakly_canonical(file, ec) : file;
-  const fs::path& target = ec || real.empty() ? file : real;
-  const bool special = fs::exists(target, ec) && !fs::is_regular_file(target, ec);
-  const auto reason = special ? write_special(target, pieces) : write_renamed(target, pieces);
-  if (!reason.empty()) throw_environment("can't be written: " + reason, file.string());
+  if (fs::exists(file, ec) && !fs::is_regular_file(file, ec)) {
+    const auto reason = write_special(file, pieces);
+    if (!reason.empty()) throw_environment("can't be written: " + reason, file.string());
+    return;
+  }
+  PartialFile partial(file);
+  uint64_t offset = 0;
+  for (const std::string_view piece : pieces) {
+    partial.write(offset, std::as_bytes(std::span(piece)));
+    offset += piece.size();
+  }
+  partial.commit();
 }
 
 void remove_partial_files(const fs::path& folder) noexcept {

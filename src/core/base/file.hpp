@@ -1,7 +1,10 @@
 // Files: read whole, map read-only, write so that a failure leaves no half file.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -21,6 +24,33 @@ void write_file(const std::filesystem::path& file, std::span<const std::string_v
 
 /// Removes from a folder what write_file left there when it was killed, not what it is writing now.
 void remove_partial_files(const std::filesystem::path& folder) noexcept;
+
+/// A file under construction: a new one of a name of its own in `file`'s folder, which commit()
+/// renames over `file`. Without commit() it is removed and an existing `file` stays as it was.
+/// What fails throws an environment error that names `file`.
+class PartialFile {
+ public:
+  /// An existing `file` gives it its permissions.
+  explicit PartialFile(const std::filesystem::path& file);
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  /// Makes it that many bytes long; what is not written reads as zeros.
+  void resize(uint64_t size);
+  /// May be called from several threads at once.
+  void write(uint64_t offset, std::span<const std::byte> bytes);
+  /// Flushes it to the disk and renames it.
+  void commit();
+
+ private:
+  [[noreturn]] void fail() const;
+
+  std::filesystem::path file_, target_, partial_;
+  int fd_ = -1;
+  mode_t mode_ = 0644;
+  bool replaces_ = false;
+};
 
 /// A read-only mapping of a whole file.
 class MappedFile {

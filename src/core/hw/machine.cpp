@@ -212,4 +212,17 @@ Machine synthetic_machine(const std::string& description, Isa isa) {
   return machine;
 }
 
+std::vector<int> spread_cpus(const Machine& machine) {
+  std::vector<int> cpus;
+  for (size_t i = 0, added = 1; added > 0; ++i) {
+    added = 0;
+    for (const auto& node : machine.nodes)
+      if (i < node.cpus.size()) {
+        cpus.push_back(node.cpus[i]);
+        ++added;
+      }
+  }
+  return cpus;
+}
+
 }  // namespace ktx::hw

@@ -63,6 +63,9 @@ Machine synthetic_machine(const std::string& description, Isa isa);
 /// least one, since the calling thread works there.
 std::vector<int> threads_of_nodes(const Machine& machine, int threads);
 
+/// The CPUs in the order in which threads take them: first hardware threads first, nodes in turn.
+std::vector<int> spread_cpus(const Machine& machine);
+
 /// Bytes/s that `threads` pinned threads together read from memory larger than the caches; measured
 /// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages where the kernel gives
 /// them.

@@ -46,6 +46,9 @@ class Plan {
 
   /// Bytes of weights that decoding one token reads.
   uint64_t bytes_per_token() const noexcept;
+  /// Weights that a token of a prompt is multiplied by: of the routed experts those it runs
+  /// through; not the head, which only the last token needs.
+  double weights_per_token() const;
   /// Bytes/s of the machine's memory, all CPUs together; 0: not measured, nor in its file.
   double read_bandwidth() const noexcept;
 

@@ -5,6 +5,7 @@
 
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/node_rows.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/token_blocks.hpp"
 #include "ops/parallel.hpp"
 
@@ -16,31 +17,77 @@ const MatmulKernel& kernel_of(const LinearArgs& args) noexcept {
 }
 
 ActivationFormat activation_of(const LinearArgs& args) noexcept {
-  return kernel_of(args).activation(args.w->format);
+  return activation_for(kernel_of(args), args.w->format, args.w->cols, args.tokens);
 }
 
-/// Quantizes x into the scratch when any of the matrices reads it so.
-void prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
-  const auto quantized = std::ranges::find(args, ActivationFormat::q8, activation_of);
-  if (quantized == args.end()) return;
-  const MatmulKernel& kernel = kernel_of(*quantized);
-  const LinearArgs& first = args.front();
-  const int64_t cols = first.w->cols;
-  const int64_t row_bytes = activation_row_bytes(ActivationFormat::q8, cols);
-  for_each(pool, first.tokens, cols, [&](int64_t t, int) noexcept {
-    kernel.prepare(ActivationFormat::q8, first.x + t * first.x_stride, cols,
-                   first.scratch + t * row_bytes);
+constexpr int64_t int8_chunk = 1024;
+
+int64_t prepared_bytes(ActivationFormat format, int64_t cols, int64_t tokens) noexcept {
+  if (format == ActivationFormat::f32) return 0;  // read where it is
+  if (is_tiles(format)) return tile_bytes_of(format, cols, int8_chunk, tokens);
+  return tokens * activation_row_bytes(format, cols);
+}
+
+// What x may be converted to, one after another in the scratch.
+constexpr ActivationFormat prepared_formats[] = {ActivationFormat::q8, ActivationFormat::bf16_tiles,
+                                                 ActivationFormat::int8_tiles};
+
+void prepare_rows(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) noexcept {
+  const int64_t cols = args.w->cols, row_bytes = activation_row_bytes(ActivationFormat::q8, cols);
+  for_each(pool, args.tokens, cols, [&](int64_t t, int) noexcept {
+    kernel_of(args).prepare(ActivationFormat::q8, args.x + t * args.x_stride, cols,
+                            out + t * row_bytes);
   });
 }
 
-Activations activations(const LinearArgs& args, const std::byte* prepared) noexcept {
-  if (activation_of(args) == ActivationFormat::q8)
-    return {.data = prepared,
-            .row_bytes = activation_row_bytes(ActivationFormat::q8, args.w->cols),
-            .tokens = args.tokens};
-  return {.data = reinterpret_cast<const std::byte*>(args.x),
-          .row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float)),
-          .tokens = args.tokens};
+void prepare_tiles(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) noexcept {
+  const int64_t cols = args.w->cols, blocks = parts_of(args.tokens, tile_tokens);
+  const int64_t chunks = parts_of(cols, int8_chunk);
+  for_each(pool, blocks * chunks, tile_tokens * int8_chunk, [&](int64_t i, int) noexcept {
+    const int64_t token = i / chunks * tile_tokens, col = i % chunks * int8_chunk;
+    kernel_of(args).pack_tiles(activation_of(args),
+                               {.x = args.x + token * args.x_stride + col,
+                                .x_stride = args.x_stride,
+                                .tokens = std::min(tile_tokens, args.tokens - token),
+                                .col = col,
+                                .cols = std::min(int8_chunk, cols - col),
+                                .int8_chunk = int8_chunk,
+                                .tiles = reinterpret_cast<uint8_t*>(out),
+                                .block = i / chunks,
+                                .blocks = blocks});
+  });
+}
+
+/// Where x has been converted to each format.
+struct Prepared {
+  const std::byte* at[4] = {};
+};
+
+/// Converts x into the scratch as any of the matrices reads it.
+Prepared prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
+  Prepared prepared;
+  std::byte* out = args.front().scratch;
+  for (const ActivationFormat format : prepared_formats) {
+    const auto reader = std::ranges::find(args, format, activation_of);
+    if (reader == args.end()) continue;
+    is_tiles(format) ? prepare_tiles(*reader, out, pool) : prepare_rows(*reader, out, pool);
+    prepared.at[static_cast<size_t>(format)] = out;
+    out += prepared_bytes(format, reader->w->cols, reader->tokens);
+  }
+  return prepared;
+}
+
+Activations activations(const LinearArgs& args, const Prepared& prepared) noexcept {
+  const ActivationFormat format = activation_of(args);
+  Activations x{.format = format, .tokens = args.tokens, .int8_chunk = int8_chunk};
+  if (format == ActivationFormat::f32) {
+    x.data = reinterpret_cast<const std::byte*>(args.x);
+    x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
+  } else {
+    x.data = prepared.at[static_cast<size_t>(format)];
+    if (format == ActivationFormat::q8) x.row_bytes = activation_row_bytes(format, args.w->cols);
+  }
+  return x;
 }
 
 int64_t groups_of(const RowRange& rows) noexcept {
@@ -48,7 +95,7 @@ int64_t groups_of(const RowRange& rows) noexcept {
 }
 
 /// Rows [row_begin, row_end) of one matrix, by a worker of `node`.
-void multiply(const LinearArgs& args, const std::byte* prepared, int64_t row_begin, int64_t row_end,
+void multiply(const LinearArgs& args, const Prepared& prepared, int64_t row_begin, int64_t row_end,
               int node) noexcept {
   MatmulArgs product = weight_args(*args.w, 0, row_begin, row_end, node);
   product.x = activations(args, prepared);
@@ -63,9 +110,15 @@ void multiply(const LinearArgs& args, const std::byte* prepared, int64_t row_beg
 }  // namespace
 
 int64_t linear_scratch_bytes(const PackedMatrix& w, int64_t tokens) noexcept {
-  const bool quantized = w.decode->activation(w.format) == ActivationFormat::q8 ||
-                         w.prefill->activation(w.format) == ActivationFormat::q8;
-  return quantized ? tokens * activation_row_bytes(ActivationFormat::q8, w.cols) : 0;
+  // Matrices that share x may read it each in a format of its own.
+  const auto format = activation_for(*w.prefill, w.format, w.cols, tokens);
+  int64_t bytes = 0;
+  for (const ActivationFormat one :
+       {w.decode->activation(w.format), w.prefill->activation(w.format)})
+    bytes = std::max(bytes, prepared_bytes(one, w.cols, tokens));
+  if (!is_tiles(format)) return bytes;
+  return bytes + prepared_bytes(ActivationFormat::bf16_tiles, w.cols, tokens) +
+         prepared_bytes(ActivationFormat::int8_tiles, w.cols, tokens);
 }
 
 void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
@@ -74,8 +127,7 @@ void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
 
 void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
   if (args.empty() || args.front().tokens == 0) return;
-  prepare(args, pool);
-  const std::byte* prepared = args.front().scratch;
+  const Prepared prepared = prepare(args, pool);
   int64_t groups = 0;
   bool anywhere = true;
   for (const LinearArgs& one : args) {
@@ -90,7 +142,8 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
   const int64_t cost = row_group * args.front().w->cols * args.front().tokens;
   // A node's items are its groups of rows of all matrices, one matrix after another.
   pool.parallel_for_nodes(
-      groups_of_node, shared_grain(groups, cost, pool.size()),
+      // Kernels over tiles take two groups at a time.
+      groups_of_node, (shared_grain(groups, cost, pool.size()) + 1) / 2 * 2,
       anywhere ? hw::Steal::yes : hw::Steal::no,
       [&](int node, int64_t begin, int64_t end, int worker) noexcept {
         for (const LinearArgs& one : args) {

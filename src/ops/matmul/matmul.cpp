@@ -6,7 +6,7 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {
@@ -71,7 +71,8 @@ X16Args x16_args(const MatmulArgs& args, X16 format) noexcept {
           .sums = at.sums,
           .half_sums = at.half_sums,
           .y = args.y,
-          .y_stride = args.y_stride};
+          .y_stride = args.y_stride,
+          .next = reinterpret_cast<const uint8_t*>(args.next)};
 }
 
 /// Kernels of Best; of Base for what Best has none of.

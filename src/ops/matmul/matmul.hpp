@@ -30,13 +30,13 @@ constexpr int64_t row_group = 16;
 
 /// Rows between NUMA nodes are cut at multiples of this: whole groups, and whole blocks of what is
 /// quantized between two products.
-constexpr int64_t node_row_unit = 32;
+constexpr int64_t node_row_unit = 64;
 
 enum class ActivationFormat : uint8_t {
   f32,  // cols floats
   q8,   // int8 in blocks of 32 columns; a block has an f32 scale, its sum times that, and the same
         // of its halves (activation.hpp)
-  bf16_tiles,  // blocks of 16 tokens, for kernels of many tokens (tile_args.hpp)
+  bf16_tiles,  // blocks of 16 tokens, for kernels of many tokens (tiles.hpp)
   int8_tiles,
 };
 
@@ -59,6 +59,9 @@ struct MatmulArgs {
   Activations x;                       // [tokens, cols]
   float* y = nullptr;                  // y[t * y_stride + (row - row_begin)], overwritten
   int64_t y_stride = 0;                // floats
+  /// Packed weights that will be multiplied by next: fetched while the last of these are used.
+  /// Null: those that lie behind these.
+  const std::byte* next = nullptr;
 };
 
 struct MatmulKernel {

@@ -66,4 +66,14 @@ inline MatmulArgs weight_args(const PackedMatrix& matrix, int64_t index, int64_t
           .row_end = row_end - held.row_begin};
 }
 
+/// Where a worker of `node` reads the packed rows from `row` on of matrix `index`; in Layout::rows
+/// about there.
+inline const std::byte* weights_at(const PackedMatrix& matrix, int64_t index, int64_t row,
+                                   int node) noexcept {
+  const NodeRows held = rows_near(matrix, row, node);
+  return held.data + index * held.matrix_bytes +
+         packed_bytes(matrix.decode->layout(matrix.format), matrix.format, row - held.row_begin,
+                      matrix.cols);
+}
+
 }  // namespace ktx::ops

@@ -43,6 +43,7 @@ struct X16Args {
   int64_t scales = 0, sums = 0, half_sums = 0;
   float* y = nullptr;  // y[t * y_stride + r]
   int64_t y_stride = 0;
+  const uint8_t* next = nullptr;  // read after these weights; null: what lies behind them
 };
 
 /// y[t, r] += x[t] . w[r] over columns that have been decoded to f32.

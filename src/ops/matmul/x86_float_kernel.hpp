@@ -40,10 +40,10 @@ struct Bf16Columns {
 
 template <class S>
 struct E4m3Columns {
-  static constexpr int columns = 2, step_bytes = 32;
+  static constexpr int columns = 4, step_bytes = 64;
   template <int C>
   [[gnu::always_inline]] static typename S::F column(const uint8_t* step, int part) {
-    return S::load_e4m3(step + C * 16 + part * S::lanes);
+    return S::template load_e4m3<C % 2>(step + C / 2 * 32, part);
   }
 };
 
@@ -63,17 +63,17 @@ struct FloatSums {
     });
   }
 
-  /// Adds columns [first, first + cols); w: the first column's weights, x: column 0 of each token.
-  [[gnu::always_inline]] void add(const uint8_t* w, const uint8_t* const (&x)[8], int64_t first,
+  /// Adds columns [first, first + cols); w: the first column's weights.
+  [[gnu::always_inline]] void add(const TileArgs& a, const uint8_t* w, int64_t first,
                                   int64_t cols) {
-    for (int64_t c = 0; c < cols; c += 2, w += Format::step_bytes) {
-      if constexpr (T <= 2) prefetch<Format::step_bytes>(w);
-      unroll<0, 2 * S::parts>([&](auto i) __attribute__((always_inline)) {
-        constexpr int column = i % 2, part = i / 2;
+    for (int64_t c = 0; c < cols; c += Format::columns, w += Format::step_bytes) {
+      prefetch<Format::step_bytes>(a, w);
+      unroll<0, Format::columns * S::parts>([&](auto i) __attribute__((always_inline)) {
+        constexpr int column = i % Format::columns, part = i / Format::columns;
         const F weight = Format::template column<column>(w, part);
         unroll<0, T>([&](auto t) __attribute__((always_inline)) {
           F& sum = acc[part][t][column % C];
-          sum = S::fma(weight, S::set(float_at(x[t] + (first + c + column) * 4)), sum);
+          sum = S::fma(weight, S::set(float_at(a.x[t] + (first + c + column) * 4)), sum);
         });
       });
     }
@@ -90,7 +90,7 @@ struct FloatTile {
   static void run(const TileArgs& a) noexcept {
     FloatSums<S, Format, T> sums;
     sums.clear();
-    sums.add(a.group, a.x, 0, a.cols);
+    sums.add(a, a.group, 0, a.cols);
     unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
       store_tile<S>(a, i / T, i % T, sums.total(i / T, i % T));
     });
@@ -109,7 +109,7 @@ struct Fp8Tile {
     for (int64_t c = 0; c < a.cols; c += 128, unit += 64 + 128 * 16) {
       FloatSums<S, E4m3Columns<S>, T> sums;
       sums.clear();
-      sums.add(unit + 64, a.x, c, 128);
+      sums.add(a, unit + 64, c, 128);
       unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
         F& sum = acc[i / T][i % T];
         sum = S::fma(sums.total(i / T, i % T), S::load_f32(at<S>(unit, 0, i / T)), sum);

@@ -58,6 +58,9 @@ struct TileArgs {
   float* y;
   int64_t y_stride;
   int64_t rows;  // of the group that exist, 1..16
+  // Fetching ahead of use goes on, from this address, so many bytes further.
+  const uint8_t* ahead_end;
+  int64_t ahead_jump;
 };
 
 [[gnu::always_inline]] inline float float_at(const uint8_t* p) {
@@ -72,14 +75,16 @@ struct TileArgs {
   return value;
 }
 
-// Weights stream from memory when there are few tokens: the hardware prefetcher stops at every
-// page.
+// Weights stream from memory: the hardware prefetcher stops at every page and starts anew with
+// every matrix.
 constexpr int64_t prefetch_distance = 4096;
 
 template <int64_t Bytes>
-[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
+[[gnu::always_inline]] inline void prefetch(const TileArgs& a, const uint8_t* p) {
+  const uint8_t* ahead = p + prefetch_distance;
+  if (ahead >= a.ahead_end) ahead += a.ahead_jump;
   unroll<0, static_cast<int>((Bytes + 63) / 64)>([&](auto i) __attribute__((always_inline)) {
-    __builtin_prefetch(p + prefetch_distance + i * 64, 0, 3);
+    __builtin_prefetch(ahead + i * 64, 0, 3);
   });
 }
 
@@ -133,7 +138,7 @@ struct IntegerTile {
         const Unit<S, scales> unit = Format::open(a.group, u, part);
         for (int64_t j = 0; j < Format::blocks; ++j) {
           constexpr int64_t block_bytes = Format::unit_bytes / Format::blocks;
-          if constexpr (T <= 2 && part == 0) prefetch<block_bytes>(unit.codes + j * block_bytes);
+          if constexpr (part == 0) prefetch<block_bytes>(a, unit.codes + j * block_bytes);
           add<0>(a, unit, j, u * Format::blocks + j, part, acc[part]);
           if constexpr (halves) add<1>(a, unit, j, u * Format::blocks + j, part, acc[part]);
         }
@@ -155,6 +160,7 @@ struct IntegerTile {
 
 template <template <int> class Tile, int T>
 void run_tiles(const X16Args& a, const uint8_t* group, int64_t row, int64_t& token) noexcept {
+  const uint8_t* end = a.weights + (a.rows + 15) / 16 * a.group_bytes;
   for (; token + T <= a.tokens; token += T) {
     TileArgs tile{.group = group,
                   .x = {},
@@ -164,7 +170,9 @@ void run_tiles(const X16Args& a, const uint8_t* group, int64_t row, int64_t& tok
                   .half_sums = a.half_sums,
                   .y = a.y + token * a.y_stride + row,
                   .y_stride = a.y_stride,
-                  .rows = a.rows - row < 16 ? a.rows - row : 16};
+                  .rows = a.rows - row < 16 ? a.rows - row : 16,
+                  .ahead_end = end,
+                  .ahead_jump = a.next != nullptr ? a.next - end : 0};
     for (int t = 0; t < T; ++t) tile.x[t] = x_row(a, token + t);
     Tile<T>::run(tile);
   }

@@ -39,9 +39,12 @@ struct Avx2 {
   [[gnu::always_inline]] static F load_bf16(const uint8_t* p) {
     return as_float(shift_left<16>(load_u16(p)));
   }
-  // 8 e4m3 codes as value * 2^-8: through f16, which has the same shape and one exponent bit more.
-  [[gnu::always_inline]] static F load_e4m3(const uint8_t* p) {
-    const __m128i code = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  // Eight rows of column C of two columns of e4m3 codes as value * 2^-8: through f16, which has the
+  // same shape and one exponent bit more.
+  template <int C>
+  [[gnu::always_inline]] static F load_e4m3(const uint8_t* p, int part) {
+    const auto* rows = reinterpret_cast<const __m128i*>(p + C * 16 + part * lanes);
+    const __m128i code = _mm_cvtepi8_epi16(_mm_loadl_epi64(rows));
     const __m128i half =
         _mm_and_si128(_mm_slli_epi16(code, 7), _mm_set1_epi16(static_cast<short>(0xbf80)));
     return _mm256_cvtph_ps(half);

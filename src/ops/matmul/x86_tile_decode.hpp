@@ -6,7 +6,7 @@
 // codes is one look-up in it: 6 instructions for 32 weights, where arithmetic takes 12.
 #pragma once
 
-#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_integer_formats.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
 #include "ops/matmul/x86_transpose.hpp"
@@ -232,6 +232,15 @@ struct Bf16 {
   }
 };
 
+/// 16 e4m3 codes as value * 2^-8: through f16, which has the same shape and one exponent bit more.
+[[gnu::always_inline]] inline __m512 floats_of_e4m3(const uint8_t* codes) {
+  const __m256i code =
+      _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(codes)));
+  const __m256i half =
+      _mm256_and_si256(_mm256_slli_epi16(code, 7), _mm256_set1_epi16(static_cast<short>(0xbf80)));
+  return _mm512_cvtph_ps(half);
+}
+
 struct Fp8 {
   static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
     const uint8_t* unit = group + step / 4 * (64 + 2048);  // 128 columns
@@ -246,10 +255,10 @@ struct Fp8 {
     for (int r = 0; r < 16; ++r) {
       float s;
       __builtin_memcpy(&s, unit + r * 4, sizeof(s));
-      const __m512 scale = _mm512_set1_ps(s * 256);  // 256: what load_e4m3 leaves out
+      const __m512 scale = _mm512_set1_ps(s * 256);  // 256: what floats_of_e4m3 leaves out
       _mm512_store_si512(tile + r * 64,
-                         bf16_pairs(_mm512_mul_ps(Avx512::load_e4m3(rows.even_row(r)), scale),
-                                    _mm512_mul_ps(Avx512::load_e4m3(rows.odd_row(r)), scale)));
+                         bf16_pairs(_mm512_mul_ps(floats_of_e4m3(rows.even_row(r)), scale),
+                                    _mm512_mul_ps(floats_of_e4m3(rows.odd_row(r)), scale)));
     }
   }
 };

@@ -127,6 +127,14 @@ struct Panel {
   }
 };
 
+/// Asks for the i-th of n equal parts of a group's weights, if there is such a part.
+[[gnu::always_inline]] inline void prefetch_part(const TileArgs& a, const uint8_t* group, int64_t i,
+                                                 int64_t n) {
+  const int64_t end = smaller(a.group_bytes, a.group_bytes * (i + 1) / n);
+  for (int64_t at = a.group_bytes * i / n; at < end; at += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(group + at), _MM_HINT_T1);
+}
+
 /// body(Panel) for all rows and tokens.
 template <class Body>
 [[gnu::always_inline]] inline void for_panels(const TileArgs& a, int64_t panel_groups,
@@ -166,7 +174,10 @@ class ChunkDecoder {
 
  private:
   [[gnu::noinline]] void decode_one() {
-    if (next_ == 0) Decoder::open({panel_.weights(group_), step_, steps_}, chunk_);
+    const uint8_t* weights = panel_.weights(group_);
+    prefetch_part(panel_.args, weights, step_ + steps_ + next_,
+                  parts_of(panel_.args.cols, bf16_step));
+    if (next_ == 0) Decoder::open({weights, step_, steps_}, chunk_);
     Decoder::put(chunk_, next_, out_ + (group_ * chunk_steps + next_) * tile_bytes);
     if (++next_ < steps_) return;
     next_ = 0;
@@ -255,12 +266,33 @@ struct ScaleArgs {
   }
 }
 
+/// Asks for the next chunk's weights of a panel, a group's step every time it is called.
+class ChunkPrefetch {
+ public:
+  ChunkPrefetch(const Panel& panel, int64_t step, int64_t steps)
+      : panel_(panel), step_(step), steps_(steps) {}
+  [[gnu::always_inline]] void operator()() {
+    if (steps_ == 0 || group_ == panel_.groups) return;
+    const uint8_t* at = panel_.weights(group_) + 64 + (step_ + next_) * tile_bytes;
+    for (int i = 0; i < tile_bytes; i += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T1);
+    if (++next_ < steps_) return;
+    next_ = 0;
+    ++group_;
+  }
+
+ private:
+  const Panel& panel_;
+  int64_t step_, steps_, group_ = 0, next_ = 0;
+};
+
 template <class Tiles>
 void multiply_int8_panel(Tiles& tiles, const Panel& panel, float* products, float* sums) noexcept {
   const int64_t chunk = panel.args.int8_chunk, chunk_bytes = int8_chunk_bytes(chunk);
-  const auto nothing = [] {};
   for (int64_t col = 0; col < panel.args.cols; col += chunk) {
     const int64_t cols = smaller(chunk, panel.args.cols - col);
+    const int64_t next = smaller(chunk, panel.args.cols - col - cols);
+    ChunkPrefetch ahead(panel, (col + cols) / int8_step, next / int8_step);
     for_blocks(panel, [&](int64_t g, int64_t groups, int64_t b, int64_t blocks) {
       multiply_block<Tiles, true>(tiles,
                                   {.w = panel.weights(g) + 64 + col * 16,
@@ -272,7 +304,7 @@ void multiply_int8_panel(Tiles& tiles, const Panel& panel, float* products, floa
                                    .store = true,
                                    .sums = products,
                                    .group_stride = blocks * sums_of_tile},
-                                  groups, blocks, nothing);
+                                  groups, blocks, ahead);
       for (int64_t i = 0; i < groups * blocks; ++i) {
         const int64_t group = g + i / blocks, block = b + i % blocks;
         const uint8_t* scales = panel.x(col / chunk, block, chunk_bytes) + chunk_bytes - 128;

@@ -1,7 +1,7 @@
-// Packing of activations into tiles (tile_args.hpp).
+// Packing of activations into tiles (tiles.hpp).
 #pragma once
 
-#include "ops/matmul/tile_args.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_transpose.hpp"
 
 namespace ktx::ops {

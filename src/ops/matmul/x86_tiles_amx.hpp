@@ -19,10 +19,10 @@ class AmxTiles {
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     };
     const Config config;
-    _tile_loadconfig(&config);
+    asm volatile("ldtilecfg %0" : : "m"(config));
   }
   /// Released tiles need not be saved when the thread is switched.
-  [[gnu::always_inline]] ~AmxTiles() { _tile_release(); }
+  [[gnu::always_inline]] ~AmxTiles() { asm volatile("tilerelease"); }
   AmxTiles(const AmxTiles&) = delete;
   AmxTiles& operator=(const AmxTiles&) = delete;
 

@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/arena.hpp"
 #include "ops/f32/f32.hpp"
-#include "ops/linear/linear.hpp"
 #include "ops/matmul/activation.hpp"
-#include "ops/matmul/node_rows.hpp"
 #include "ops/matmul/token_blocks.hpp"
+#include "ops/moe/moe_work.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -23,63 +21,14 @@ const MatmulKernel& kernel_for(const PackedMatrix& matrix, int64_t tokens) noexc
   return tokens <= decode_tokens ? *matrix.decode : *matrix.prefill;
 }
 
-/// Bytes of a row of h: enough for what either kernel of down reads.
-int64_t hidden_row_bytes(const PackedMatrix& down) noexcept {
-  return std::max(activation_row_bytes(down.decode->activation(down.format), down.cols),
-                  activation_row_bytes(down.prefill->activation(down.format), down.cols));
-}
-
-/// What a step keeps in the scratch. A pair is a token with one of its experts; pairs are sorted by
-/// expert, and by token within an expert.
-struct Work {
-  Work(std::byte* block, const MoeScratchArgs& args) noexcept : arena(block) {
-    const int64_t count = args.max_tokens * args.top_k;
-    begin = arena.take<int32_t>(args.experts + 1);
-    active = arena.take<int32_t>(args.experts);
-    pair = arena.take<int32_t>(count);
-    token = arena.take<int32_t>(count);
-    x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.cols);
-    x = arena.take<std::byte>(args.max_tokens * x_bytes);
-    h_bytes = hidden_row_bytes(args.down);
-    h = arena.take<std::byte>(count * h_bytes);
-  }
-
-  Arena arena;
-  int32_t* begin;   // [experts + 1] first pair of each expert
-  int32_t* active;  // [active_count] experts that got tokens
-  int64_t active_count = 0;
-  int32_t* pair;   // [pairs] index into ids and weights
-  int32_t* token;  // [pairs] its token
-  std::byte* x;    // [tokens] x as q8
-  int64_t x_bytes;
-  std::byte* h;  // [pairs] silu(gate) * up, as down's kernel reads it
-  int64_t h_bytes;
-};
-
-void sort_pairs(const MoeArgs& args, Work& work) noexcept {
-  const int64_t count = args.tokens * args.top_k;
-  std::fill_n(work.begin, args.experts + 1, 0);
-  for (int64_t p = 0; p < count; ++p) ++work.begin[args.ids[p] + 1];
-  for (int e = 0; e < args.experts; ++e) {
-    if (work.begin[e + 1] > 0) work.active[work.active_count++] = e;
-    work.begin[e + 1] += work.begin[e];
-  }
-  for (int64_t p = 0; p < count; ++p) {
-    const int32_t at = work.begin[args.ids[p]]++;
-    work.pair[at] = static_cast<int32_t>(p);
-    work.token[at] = static_cast<int32_t>(p / args.top_k);
-  }
-  // Each begin has moved to its end, which is the next one's begin.
-  std::copy_backward(work.begin, work.begin + args.experts, work.begin + args.experts + 1);
-  work.begin[0] = 0;
-}
-
 bool reads_q8(const PackedMatrix& matrix) noexcept {
   return matrix.decode->activation(matrix.format) == ActivationFormat::q8 ||
          matrix.prefill->activation(matrix.format) == ActivationFormat::q8;
 }
 
-void prepare(const MoeArgs& args, const Work& work, hw::WorkerPool& pool) noexcept {
+void prepare(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
+  if (work.tiled_count > 0) pack_expert_tiles(args, work, pool);
+  if (work.tiled_count == work.active_count) return;
   const PackedMatrix& gate = args.gate;
   if (!reads_q8(gate) && !reads_q8(args.up)) return;
   for_each(pool, args.tokens, args.hidden, [&](int64_t t, int) noexcept {
@@ -97,33 +46,18 @@ struct Pairs {
 
 /// body(Pairs) for all pairs of an expert, block_tokens at a time.
 template <class Body>
-void for_pairs(const Work& work, int expert, const Body& body) noexcept {
+void for_pairs(const MoeWork& work, int expert, const Body& body) noexcept {
   const int64_t first = work.begin[expert], last = work.begin[expert + 1];
   for (int64_t begin = first; begin < last; begin += block_tokens)
     body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
 }
 
-/// Some rows of a matrix, and the node whose worker computes them.
-struct Rows {
-  int64_t begin, end;
-  int node;
-};
-
-/// Rows of one expert's matrix times the given activations.
-void multiply(const PackedMatrix& matrix, const Pairs& pairs, const Activations& x,
-              const Rows& rows, float* y, int64_t y_stride) noexcept {
-  MatmulArgs product = weight_args(matrix, pairs.expert, rows.begin, rows.end, rows.node);
-  product.x = x;
-  product.y = y;
-  product.y_stride = y_stride;
-  kernel_for(matrix, pairs.of_expert).run(product);
-}
-
-Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix& matrix,
+Activations tokens_of(const MoeArgs& args, const MoeWork& work, const PackedMatrix& matrix,
                       const Pairs& pairs) noexcept {
-  Activations x{.rows = work.token + pairs.begin, .tokens = pairs.count};
-  const auto format = kernel_for(matrix, pairs.of_expert).activation(matrix.format);
-  if (format == ActivationFormat::q8) {
+  Activations x{.format = kernel_for(matrix, pairs.of_expert).activation(matrix.format),
+                .rows = work.token + pairs.begin,
+                .tokens = pairs.count};
+  if (x.format == ActivationFormat::q8) {
     x.data = work.x;
     x.row_bytes = work.x_bytes;
   } else {
@@ -134,13 +68,17 @@ Activations tokens_of(const MoeArgs& args, const Work& work, const PackedMatrix&
 }
 
 /// At most gate_rows intermediate rows of some pairs: from x to h.
-void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs,
-                 const Rows& rows) noexcept {
+void gate_and_up(const MoeArgs& args, const MoeWork& work, const Pairs& pairs,
+                 const ExpertRows& rows, const std::byte* next) noexcept {
   alignas(64) float gate[block_tokens * gate_rows];
   alignas(64) float up[block_tokens * gate_rows];
   const int64_t row = rows.begin, end = rows.end;
-  multiply(args.gate, pairs, tokens_of(args, work, args.gate, pairs), rows, gate, gate_rows);
-  multiply(args.up, pairs, tokens_of(args, work, args.up, pairs), rows, up, gate_rows);
+  const auto multiply = [&](const PackedMatrix& matrix, float* product, const std::byte* after) {
+    multiply_expert(kernel_for(matrix, pairs.of_expert), matrix, pairs.expert,
+                    tokens_of(args, work, matrix, pairs), rows, product, gate_rows, after);
+  };
+  multiply(args.gate, gate, weights_at(args.up, pairs.expert, row, rows.node));
+  multiply(args.up, up, next);
   const PackedMatrix& down = args.down;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
   const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
@@ -157,34 +95,55 @@ void gate_and_up(const MoeArgs& args, const Work& work, const Pairs& pairs,
   }
 }
 
-/// At most down_rows output rows of all tokens: the experts one after another, so that every
-/// number is summed in the same order whichever worker does it.
-void down(const MoeArgs& args, const Work& work, const Rows& rows) noexcept {
-  alignas(64) float product[block_tokens * down_rows];
-  const int64_t row = rows.begin, end = rows.end;
-  for (int64_t t = 0; t < args.tokens; ++t)
-    std::fill(args.y + t * args.y_stride + row, args.y + t * args.y_stride + end, 0.0f);
-  for (int64_t a = 0; a < work.active_count; ++a) {
-    for_pairs(work, work.active[a], [&](const Pairs& pairs) noexcept {
-      const Activations h{.data = work.h + pairs.begin * work.h_bytes,
-                          .row_bytes = work.h_bytes,
-                          .tokens = pairs.count};
-      multiply(args.down, pairs, h, rows, product, down_rows);
-      for (int64_t i = 0; i < pairs.count; ++i) {
-        const float weight = args.weights[work.pair[pairs.begin + i]];
-        float* y = args.y + work.token[pairs.begin + i] * args.y_stride + row;
-        const float* from = product + i * down_rows;
-        for (int64_t r = 0; r < end - row; ++r) y[r] += weight * from[r];
-      }
+/// Intermediate rows of all pairs of one expert of few tokens: from x to h.
+void gate_and_up(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
+                 const std::byte* next) noexcept {
+  for (int64_t row = rows.begin; row < rows.end; row += gate_rows) {
+    const int64_t end = std::min(row + gate_rows, rows.end);
+    const auto* after = end < rows.end ? weights_at(args.gate, expert, end, rows.node) : next;
+    for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
+      gate_and_up(args, work, pairs, {row, end, rows.node}, after);
     });
   }
 }
 
-/// body(i, Rows) for every i of [0, repeats) and every block of block_rows rows of the matrix, each
-/// on the node that computes those rows.
-template <class Body>
+/// At most down_rows output rows of one expert of few tokens, added to y.
+void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
+          const std::byte* next) noexcept {
+  alignas(64) float product[block_tokens * down_rows];
+  for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
+    const MatmulKernel& kernel = kernel_for(args.down, pairs.of_expert);
+    const Activations h{.format = kernel.activation(args.down.format),
+                        .data = work.h + pairs.begin * work.h_bytes,
+                        .row_bytes = work.h_bytes,
+                        .tokens = pairs.count};
+    multiply_expert(kernel, args.down, expert, h, rows, product, down_rows, next);
+    add_products(args, work, pairs.begin, pairs.count, rows, product, down_rows);
+  });
+}
+
+/// Output rows of all tokens: the experts one after another, so that every number is summed in the
+/// same order whichever worker does it.
+void down(const MoeArgs& args, const MoeWork& work, const ExpertRows& rows,
+          const std::byte* next) noexcept {
+  for (int64_t t = 0; t < args.tokens; ++t)
+    std::fill(args.y + t * args.y_stride + rows.begin, args.y + t * args.y_stride + rows.end, 0.0f);
+  for (int64_t a = 0; a < work.active_count; ++a) {
+    const int expert = work.active[a];
+    const auto* after = a + 1 < work.active_count
+                            ? weights_at(args.down, work.active[a + 1], rows.begin, rows.node)
+                            : next;
+    work.tiled(expert) ? down_tiles(args, work, expert, rows)
+                       : down(args, work, expert, rows, after);
+  }
+}
+
+/// body(i, ExpertRows, next) for every i of [0, repeats) and every block of block_rows rows of the
+/// matrix, each on the node that computes those rows. next: what weights_of(i, row, node) says of
+/// the item after it; null for the last.
+template <class WeightsOf, class Body>
 void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats, int64_t cost,
-                hw::WorkerPool& pool, const Body& body) noexcept {
+                hw::WorkerPool& pool, const WeightsOf& weights_of, const Body& body) noexcept {
   const auto blocks_of = [block_rows](const RowRange& rows) noexcept {
     return (rows.end - rows.begin + block_rows - 1) / block_rows;
   };
@@ -197,16 +156,20 @@ void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats,
       all_nodes_hold(matrix, pool) ? hw::Steal::yes : hw::Steal::no,
       [&](int node, int64_t begin, int64_t end, int worker) noexcept {
         const RowRange rows = rows_of_node(matrix, pool, node);
-        const int64_t blocks = blocks_of(rows);
+        const int64_t blocks = blocks_of(rows), last = items_of_node(node) - 1;
+        const int near = pool.node_of(worker);
+        const auto row_of = [&](int64_t i) { return rows.begin + i % blocks * block_rows; };
         for (int64_t i = begin; i < end; ++i) {
-          const int64_t row = rows.begin + i % blocks * block_rows;
-          body(i / blocks, Rows{row, std::min(row + block_rows, rows.end), pool.node_of(worker)});
+          const auto* next = i < last ? weights_of((i + 1) / blocks, row_of(i + 1), near) : nullptr;
+          body(i / blocks, ExpertRows{row_of(i), std::min(row_of(i) + block_rows, rows.end), near},
+               next);
         }
       });
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
   return {.gate = args.gate,
+          .up = args.up,
           .down = args.down,
           .experts = args.experts,
           .top_k = args.top_k,
@@ -216,26 +179,37 @@ MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
 }  // namespace
 
 int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept {
-  return static_cast<int64_t>(Work(nullptr, args).arena.used());
+  return static_cast<int64_t>(MoeWork(nullptr, args).arena.used());
 }
 
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   if (args.tokens == 0) return;
-  Work work(args.scratch, scratch_args(args));
+  MoeWork work(args.scratch, scratch_args(args));
   sort_pairs(args, work);
   prepare(args, work, pool);
 
   const int64_t pairs = args.tokens * args.top_k;
+  const int64_t rows = work.tiled_count > 0 ? work.tiles.rows : gate_rows;
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
-  const int64_t cost =
-      2 * gate_rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
-  for_blocks(args.gate, gate_rows, work.active_count, cost, pool,
-             [&](int64_t expert, const Rows& rows) noexcept {
-               for_pairs(work, work.active[expert],
-                         [&](const Pairs& some) noexcept { gate_and_up(args, work, some, rows); });
-             });
-  for_blocks(args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
-             [&](int64_t, const Rows& rows) noexcept { down(args, work, rows); });
+  const int64_t cost = 2 * rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
+  for_blocks(
+      args.gate, rows, work.active_count, cost, pool,
+      [&](int64_t a, int64_t row, int node) noexcept {
+        return weights_at(args.gate, work.active[a], row, node);
+      },
+      [&](int64_t a, const ExpertRows& some, const std::byte* next) noexcept {
+        const int expert = work.active[a];
+        work.tiled(expert) ? gate_and_up_tiles(args, work, expert, some)
+                           : gate_and_up(args, work, expert, some, next);
+      });
+  for_blocks(
+      args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
+      [&](int64_t, int64_t row, int node) noexcept {
+        return weights_at(args.down, work.active[0], row, node);
+      },
+      [&](int64_t, const ExpertRows& some, const std::byte* next) noexcept {
+        down(args, work, some, next);
+      });
 }
 
 }  // namespace ktx::ops

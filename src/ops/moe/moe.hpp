@@ -27,7 +27,7 @@ struct MoeArgs {
 };
 
 struct MoeScratchArgs {
-  PackedMatrix gate, down;
+  PackedMatrix gate, up, down;
   int experts = 0, top_k = 0;
   int64_t max_tokens = 0;
 };

@@ -16,6 +16,13 @@ using namespace ktx;
 using namespace ktx::hw;
 using test::failure;
 
+TEST_CASE("threads take the nodes in turn and first hardware threads first") {
+  Machine machine;
+  machine.nodes = {{.id = 0, .memory_bytes = 1, .cpus = {0, 2, 8, 10}, .cores = 2},
+                   {.id = 1, .memory_bytes = 1, .cpus = {1, 9}, .cores = 1}};
+  REQUIRE(spread_cpus(machine) == std::vector<int>{0, 1, 2, 9, 8, 10});
+}
+
 TEST_CASE("synthetic machines of 1, 2, 4 and 8 nodes") {
   for (const int nodes : {1, 2, 4, 8}) {
     const auto text = "node:" + std::to_string(nodes) + " core:4 pu:2";

@@ -84,9 +84,46 @@ TEST_CASE("linear equals x W^T + bias with any number of threads, bit for bit th
       INFO(quant::name(format) << " tokens " << tokens);
       const auto x = random.normals(tokens * 768);
       const auto y = run(layer, x, bias, 1);
-      const bool q8 = layer.w.decode->activation(format) == ops::ActivationFormat::q8;
-      REQUIRE(distance(layer, x, bias, y) <= (q8 ? q8_error : f32_error));
+      const auto read = ops::activation_for(*layer.w.prefill, format, 768, tokens);
+      REQUIRE(distance(layer, x, bias, y) <=
+              (read == ops::ActivationFormat::f32 ? f32_error : q8_error));
       for (const int threads : {2, 3, 5}) REQUIRE(run(layer, x, bias, threads) == y);
+    }
+  }
+}
+
+TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
+  const auto& kernel = ops::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::detect_isa() || !__builtin_cpu_supports("avx512vbmi")) return;
+  Random random(5);
+  std::vector<Layer> layers;
+  for (const auto& [format, rows] : {std::pair{Format::q4_k, 100}, std::pair{Format::int8, 150},
+                                     std::pair{Format::f32, 7}, std::pair{Format::q2_k, 33}}) {
+    layers.emplace_back(format, rows, 1536, random);
+    layers.back().w.decode = layers.back().w.prefill = &kernel;
+  }
+  for (const int64_t tokens : {9, 50}) {
+    const auto x = random.normals(tokens * 1536);
+    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
+                              64);
+    std::vector<std::vector<float>> y;
+    std::vector<ops::LinearArgs> args;
+    for (const Layer& layer : layers) {
+      y.emplace_back(static_cast<size_t>(tokens * layer.w.rows));
+      args.push_back({.x = x.data(),
+                      .x_stride = 1536,
+                      .tokens = tokens,
+                      .w = &layer.w,
+                      .y = y.back().data(),
+                      .y_stride = layer.w.rows,
+                      .scratch = scratch.data()});
+    }
+    WorkerPool pool(3);
+    ops::linear_many(args, pool);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      INFO(quant::name(layers[i].w.format) << " " << tokens << " tokens");
+      REQUIRE(distance(layers[i], x, {}, y[i]) <= q8_error);
+      REQUIRE(run(layers[i], x, {}, 1) == y[i]);
     }
   }
 }
@@ -138,7 +175,8 @@ TEST_CASE("several matrices at once give what each gives alone") {
   }
 }
 
-TEST_CASE("linear on several NUMA nodes: the numbers are those of one, whatever each node holds") {
+TEST_CASE(
+    "linear layers on several NUMA nodes: the numbers are those of one, whatever each node holds") {
   Random random(4);
   std::vector<Layer> layers;
   for (const auto& [format, rows] :

@@ -80,6 +80,7 @@ std::vector<float> run(const Experts& experts, ops::MoeArgs args, const std::vec
   args.down = down.matrix;
   ktx::base::Buffer scratch(
       static_cast<size_t>(ops::moe_scratch_bytes({.gate = args.gate,
+                                                  .up = args.up,
                                                   .down = args.down,
                                                   .experts = args.experts,
                                                   .top_k = args.top_k,
@@ -129,14 +130,38 @@ std::vector<float> router_weights(size_t count, Random& random) {
 
 }  // namespace
 
+TEST_CASE("experts of many tokens on tiles equal the reference, on any number of threads") {
+  const auto& kernel = ops::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::detect_isa() || !__builtin_cpu_supports("avx512vbmi")) return;
+  Random random(3);
+  for (const auto& [gate, down] :
+       {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::int4_64, Format::f32},
+        std::pair{Format::bf16, Format::int8}, std::pair{Format::int8, Format::int8},
+        std::pair{Format::iq3_s, Format::fp8}}) {
+    const Experts experts({9, 3, 512, 512}, gate, down, kernel, random);
+    for (const int64_t tokens : {20, 300}) {  // experts of few tokens and of many in one step
+      INFO(quant::name(gate) << " " << quant::name(down) << " tokens " << tokens);
+      const auto x = random.normals(tokens * 512);
+      const auto ids = skewed_ids(experts.shape, tokens, random);
+      const auto weights = router_weights(ids.size(), random);
+      const auto args = experts.args(x, ids, weights);
+      const auto y = run(experts, args, {1});
+      REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
+      for (const std::vector<int>& threads : {std::vector<int>{2}, {5}})
+        REQUIRE(run(experts, args, threads) == y);
+    }
+  }
+}
+
 TEST_CASE("moe equals the reference on every kernel, for any routing and number of threads") {
   Random random(1);
   for (const auto& kernel : ops::matmul_kernels()) {
     if (kernel.isa > ktx::hw::usable_isa()) continue;
-    for (const auto& [gate, down, tolerance] : {std::tuple{Format::bf16, Format::bf16, 1e-5},
-                                                std::tuple{Format::q4_k, Format::q6_k, 0.03},
-                                                std::tuple{Format::int4_64, Format::f32, 0.03},
-                                                std::tuple{Format::iq3_s, Format::q8_0, 0.03}}) {
+    for (const auto& [gate, down, tolerance] :
+         {std::tuple{Format::f32, Format::f32, 1e-5}, std::tuple{Format::bf16, Format::bf16, 0.03},
+          std::tuple{Format::q4_k, Format::q6_k, 0.03},
+          std::tuple{Format::int4_64, Format::f32, 0.03},
+          std::tuple{Format::iq3_s, Format::q8_0, 0.03}}) {
       const Experts experts({9, 3, 256, 512}, gate, down, kernel, random);
       for (const int64_t tokens : {0, 1, 5, 100}) {
         INFO(kernel.name << " " << quant::name(gate) << " " << quant::name(down) << " tokens "

@@ -10,7 +10,7 @@
 namespace ktx::loader {
 
 /// Numbers of the value types in the format.
-enum GgufType : uint32_t {
+enum RawGgufType : uint32_t {
   gguf_u8,
   gguf_i8,
   gguf_u16,
@@ -32,28 +32,28 @@ inline std::string gguf_string(const std::string& text) {
 }
 
 /// The value of an array: element type, count, elements.
-inline std::string gguf_values(GgufType type, const std::vector<std::string>& values) {
+inline std::string gguf_values(RawGgufType type, const std::vector<std::string>& values) {
   std::string out = raw<uint32_t>(type) + raw<uint64_t>(values.size());
   for (const auto& value : values) out += value;
   return out;
 }
 
-class GgufWriter {
+class RawGguf {
  public:
-  explicit GgufWriter(uint32_t of_version = 3) : version(of_version) {}
+  explicit RawGguf(uint32_t of_version = 3) : version(of_version) {}
 
   /// value: its bytes.
-  GgufWriter& key(const std::string& name, uint32_t type, const std::string& value) {
+  RawGguf& key(const std::string& name, uint32_t type, const std::string& value) {
     keys_ += gguf_string(name) + raw(type) + value;
     ++key_count;
     return *this;
   }
-  GgufWriter& align(uint32_t bytes) {
+  RawGguf& align(uint32_t bytes) {
     alignment = bytes;
     return key("general.alignment", gguf_u32, raw(bytes));
   }
   /// dims: in the file's order, innermost first. The data follow those of the tensor before.
-  GgufWriter& tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
+  RawGguf& tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
                      const std::string& data) {
     tensor_at(name, dims, type, data_.size());
     data_ += data;
@@ -61,7 +61,7 @@ class GgufWriter {
     return *this;
   }
   /// An entry of the table alone.
-  GgufWriter& tensor_at(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
+  RawGguf& tensor_at(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
                         uint64_t offset) {
     table_ += gguf_string(name) + raw<uint32_t>(static_cast<uint32_t>(dims.size()));
     for (const uint64_t n : dims) table_ += raw(n);

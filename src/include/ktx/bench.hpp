@@ -1,0 +1,72 @@
+// Benchmarks: kernels on cold weights, against what the machine itself reaches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ktx {
+
+/// Multiply-adds in registers: the most that one kind of instruction does.
+struct PeakSpeed {
+  std::string isa;            // e.g. "avx512_vnni"
+  std::string type;           // of the factors: "int8", "bf16", "f32"
+  double ops_per_second = 0;  // a multiply-add is two
+};
+
+/// What this box reaches with `threads` pinned threads.
+struct MachineSpeed {
+  std::string name;  // the CPU's model name
+  int threads = 0;
+  double read_bandwidth = 0;  // bytes/s from memory on 2 MiB pages
+  std::vector<PeakSpeed> peaks;
+
+  /// The fastest of a data type, or of all when it is empty; null when there is none.
+  const PeakSpeed* best_peak(std::string_view type = {}) const noexcept;
+};
+
+/// Measures for about half a second. threads: 0: one a physical core. Throws environment error when
+/// there is no memory for it.
+MachineSpeed measure_machine(int threads = 0);
+
+/// One measurement. Every call multiplies by other weights than the calls before it, so that they
+/// come from memory.
+struct KernelRow {
+  std::string op, format, kernel;
+  int64_t tokens = 0;                   // of each active expert
+  int active_experts = 0, experts = 0;  // multiplied by in a call; in memory
+  uint64_t weight_bytes = 0;            // that a call reads
+  double seconds = 0;                   // of a call: the median of the repetitions
+  double spread = 0;                    // (slowest - fastest) / median
+  double bytes_per_second = 0;          // weight_bytes by the median
+  double ops_per_second = 0;            // 2 a weight and token, by the median
+  double read_bandwidth = 0;            // of the machine, measured just before and after
+  std::string type;                     // of the factors: "int8", "f32"
+  double peak = 0;                      // the machine's best ops/s of that type; 0: not known
+};
+
+struct KernelBenchOptions {
+  std::string op = "moe";            // "moe": routed experts, or "linear"
+  std::vector<std::string> formats;  // by their names in rules; empty: those of large models
+  std::vector<std::string> kernels;  // by their names in rules; empty: the best, "auto"
+  std::vector<int64_t> tokens = {1, 4, 16, 64, 256};  // of each active expert, or of the matrix
+  int64_t hidden = 7168, intermediate = 2048;         // linear: a matrix [intermediate, hidden]
+  /// Experts (linear: matrices) in memory; 0: so many that no cache holds a part worth mentioning.
+  int experts = 0;
+  int threads = 0;  // 0: one a physical core
+  int repeat = 5;
+  std::function<void(const KernelRow&)> on_row;  // called with each row as soon as it is measured
+};
+
+struct KernelBench {
+  MachineSpeed machine;  // read_bandwidth: the best seen in the whole run
+  std::vector<KernelRow> rows;
+};
+
+/// Throws input error for an unknown op, format or kernel, or shapes that a kernel can't take;
+/// environment error when this box lacks the memory or the instructions.
+KernelBench bench_kernels(const KernelBenchOptions& options);
+
+}  // namespace ktx

@@ -1,0 +1,117 @@
+// Experts of many tokens, on tiles: a part of an expert's pairs and rows at a time.
+#include "ops/f32/f32.hpp"
+#include "ops/moe/moe_work.hpp"
+#include "ops/parallel.hpp"
+
+namespace ktx::ops {
+namespace {
+
+/// Some pairs of an expert whose tiles lie together, from a whole block on.
+struct Part {
+  int64_t pair, count;    // first pair, pairs
+  int64_t block, blocks;  // first block, blocks
+};
+
+/// body(Part) for all pairs of an expert, work.tiles.tokens at a time.
+template <class Body>
+void for_parts(const MoeWork& work, int expert, const Body& body) noexcept {
+  const int64_t pairs = work.tokens_of(expert);
+  for (int64_t i = 0; i < pairs; i += work.tiles.tokens) {
+    const int64_t count = std::min(work.tiles.tokens, pairs - i);
+    body(Part{work.begin[expert] + i, count, work.block[expert] + i / tile_tokens,
+              parts_of(count, tile_tokens)});
+  }
+}
+
+Activations activations(const std::byte* tiles, int64_t block_bytes, ActivationFormat format,
+                        int64_t int8_chunk, const Part& part) noexcept {
+  return {.format = format,
+          .data = tiles + part.block * block_bytes,
+          .tokens = part.count,
+          .int8_chunk = int8_chunk};
+}
+
+uint8_t* tiles_at(std::byte* tiles, int64_t offset) noexcept {
+  return reinterpret_cast<uint8_t*>(tiles + offset);
+}
+
+/// One of the part's blocks of x.
+void pack_x(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t block) noexcept {
+  args.gate.prefill->pack_tiles(work.tiles.x,
+                                {.x = args.x,
+                                 .x_stride = args.x_stride,
+                                 .rows = work.token + part.pair + block * tile_tokens,
+                                 .tokens = std::min(tile_tokens, part.count - block * tile_tokens),
+                                 .cols = args.hidden,
+                                 .int8_chunk = x_int8_chunk,
+                                 .tiles = tiles_at(work.x_tiles, part.block * work.x_block_bytes),
+                                 .block = block,
+                                 .blocks = part.blocks});
+}
+
+/// Columns [rows.begin, rows.end) of h of one block, from h [tile_tokens, stride].
+void pack_h(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t block,
+            const ExpertRows& rows, const float* h, int64_t stride) noexcept {
+  args.down.prefill->pack_tiles(work.tiles.h,
+                                {.x = h,
+                                 .x_stride = stride,
+                                 .tokens = std::min(tile_tokens, part.count - block * tile_tokens),
+                                 .col = rows.begin,
+                                 .cols = rows.end - rows.begin,
+                                 .int8_chunk = work.h_int8_chunk,
+                                 .tiles = tiles_at(work.h_tiles, part.block * work.h_block_bytes),
+                                 .block = block,
+                                 .blocks = part.blocks});
+}
+
+/// The expert that a block belongs to.
+int expert_of(const MoeWork& work, int experts, int64_t block) noexcept {
+  return static_cast<int>(std::upper_bound(work.block, work.block + experts + 1, block) -
+                          work.block) -
+         1;
+}
+
+}  // namespace
+
+void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
+  for_each(pool, work.block[args.experts], tile_tokens * args.hidden,
+           [&](int64_t block, int) noexcept {
+             const int expert = expert_of(work, args.experts, block);
+             for_parts(work, expert, [&](const Part& part) noexcept {
+               if (block >= part.block && block < part.block + part.blocks)
+                 pack_x(args, work, part, block - part.block);
+             });
+           });
+}
+
+void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
+                       const ExpertRows& rows) noexcept {
+  alignas(64) float gate[ExpertTiles::product_size];
+  alignas(64) float up[ExpertTiles::product_size];
+  const int64_t stride = work.tiles.rows;
+  const auto* f32 = f32::best_kernel(args.gate.prefill->isa).functions;
+  for_parts(work, expert, [&](const Part& part) noexcept {
+    const Activations x =
+        activations(work.x_tiles, work.x_block_bytes, work.tiles.x, x_int8_chunk, part);
+    multiply_expert(*args.gate.prefill, args.gate, expert, x, rows, gate, stride);
+    multiply_expert(*args.up.prefill, args.up, expert, x, rows, up, stride);
+    for (int64_t i = 0; i < part.count; ++i)
+      f32->silu_mul(gate + i * stride, up + i * stride, gate + i * stride, rows.end - rows.begin);
+    for (int64_t b = 0; b < part.blocks; ++b)
+      pack_h(args, work, part, b, rows, gate + b * tile_tokens * stride, stride);
+  });
+}
+
+void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
+                const ExpertRows& rows) noexcept {
+  alignas(64) float products[ExpertTiles::product_size];
+  const int64_t stride = rows.end - rows.begin;
+  for_parts(work, expert, [&](const Part& part) noexcept {
+    const Activations h =
+        activations(work.h_tiles, work.h_block_bytes, work.tiles.h, work.h_int8_chunk, part);
+    multiply_expert(*args.down.prefill, args.down, expert, h, rows, products, stride);
+    add_products(args, work, part.pair, part.count, rows, products, stride);
+  });
+}
+
+}  // namespace ktx::ops

@@ -1,0 +1,92 @@
+// Sizes and order of what a step of the experts keeps in its scratch.
+#include "ops/moe/moe_work.hpp"
+
+#include "ops/matmul/activation.hpp"
+
+namespace ktx::ops {
+namespace {
+
+constexpr int64_t many = INT64_MAX;
+
+/// Bytes of a row of h: enough for what either kernel of down reads.
+int64_t hidden_row_bytes(const PackedMatrix& down) noexcept {
+  return std::max(activation_row_bytes(down.decode->activation(down.format), down.cols),
+                  activation_row_bytes(down.prefill->activation(down.format), down.cols));
+}
+
+ActivationFormat tiles_of(const PackedMatrix& matrix) noexcept {
+  const auto format = activation_for(*matrix.prefill, matrix.format, matrix.cols, many);
+  return is_tiles(format) ? format : ActivationFormat::f32;
+}
+
+/// Columns of h that share a scale of int8: what one item computes. On several nodes items begin at
+/// any multiple of node_row_unit.
+int64_t hidden_int8_chunk(const PackedMatrix& gate, const ExpertTiles& tiles) noexcept {
+  return gate.nodes.empty() ? tiles.rows : node_row_unit;
+}
+
+}  // namespace
+
+ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
+                         const PackedMatrix& down) noexcept {
+  const ActivationFormat x = tiles_of(gate), h = tiles_of(down);
+  if (x == ActivationFormat::f32 || tiles_of(up) != x || h == ActivationFormat::f32) return {};
+  ExpertTiles tiles{.x = x, .h = h};
+  tiles.least_tokens = std::max({gate.prefill->tile_tokens, up.prefill->tile_tokens,
+                                 down.prefill->tile_tokens, decode_tokens + 1});
+  tiles.rows = h == ActivationFormat::int8_tiles ? 256 : 128;
+  tiles.tokens = ExpertTiles::product_size / tiles.rows;
+  return tiles;
+}
+
+MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
+    : arena(scratch), tiles(expert_tiles(args.gate, args.up, args.down)) {
+  const int64_t count = args.max_tokens * args.top_k;
+  begin = arena.take<int32_t>(args.experts + 1);
+  active = arena.take<int32_t>(args.experts);
+  pair = arena.take<int32_t>(count);
+  token = arena.take<int32_t>(count);
+  x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.cols);
+  x = arena.take<std::byte>(args.max_tokens * x_bytes);
+  h_bytes = hidden_row_bytes(args.down);
+  h = arena.take<std::byte>(count * h_bytes);
+  block = arena.take<int32_t>(args.experts + 1);
+  h_int8_chunk = hidden_int8_chunk(args.gate, tiles);
+  x_block_bytes = h_block_bytes = 0;
+  if (tiles.possible()) {
+    x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, x_int8_chunk, tile_tokens);
+    h_block_bytes = tile_bytes_of(tiles.h, args.down.cols, h_int8_chunk, tile_tokens);
+  }
+  // Every expert on tiles may leave one block unfilled, and has tokens enough to be there.
+  const int64_t experts =
+      std::min<int64_t>(args.experts, count / std::max<int64_t>(1, tiles.least_tokens));
+  const int64_t blocks = tiles.possible() ? count / tile_tokens + experts : 0;
+  x_tiles = arena.take<std::byte>(blocks * x_block_bytes);
+  h_tiles = arena.take<std::byte>(blocks * h_block_bytes);
+}
+
+void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
+  const int64_t count = args.tokens * args.top_k;
+  std::fill_n(work.begin, args.experts + 1, 0);
+  for (int64_t p = 0; p < count; ++p) ++work.begin[args.ids[p] + 1];
+  for (int e = 0; e < args.experts; ++e) {
+    if (work.begin[e + 1] > 0) work.active[work.active_count++] = e;
+    work.begin[e + 1] += work.begin[e];
+  }
+  for (int64_t p = 0; p < count; ++p) {
+    const int32_t at = work.begin[args.ids[p]]++;
+    work.pair[at] = static_cast<int32_t>(p);
+    work.token[at] = static_cast<int32_t>(p / args.top_k);
+  }
+  // Each begin has moved to its end, which is the next one's begin.
+  std::copy_backward(work.begin, work.begin + args.experts, work.begin + args.experts + 1);
+  work.begin[0] = 0;
+  work.block[0] = 0;
+  for (int e = 0; e < args.experts; ++e) {
+    const int64_t blocks = work.tiled(e) ? parts_of(work.tokens_of(e), tile_tokens) : 0;
+    work.block[e + 1] = work.block[e] + static_cast<int32_t>(blocks);
+    if (blocks > 0) ++work.tiled_count;
+  }
+}
+
+}  // namespace ktx::ops

@@ -1,0 +1,111 @@
+// What a step of the experts keeps in its scratch, and how its two passes share work.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/arena.hpp"
+#include "ops/linear/linear.hpp"
+#include "ops/matmul/matmul.hpp"
+#include "ops/matmul/node_rows.hpp"
+#include "ops/matmul/tiles.hpp"
+#include "ops/moe/moe.hpp"
+
+namespace ktx::ops {
+
+/// Experts of many tokens whose three matrices all have a kernel over tiles use it.
+struct ExpertTiles {
+  ActivationFormat x = ActivationFormat::f32, h = ActivationFormat::f32;  // f32: there is none
+  int64_t least_tokens = 0;
+  // Pairs multiplied at a time, and intermediate rows of an item: a product is 128 KiB. The h of an
+  // item shares a scale of int8; bf16 decodes weights for as many tokens as that leaves room for.
+  int64_t tokens = 0, rows = 0;
+  static constexpr int64_t product_size = 32 * 1024;
+
+  bool possible() const noexcept { return x != ActivationFormat::f32; }
+};
+ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
+                         const PackedMatrix& down) noexcept;
+
+/// Columns that share a scale of int8: of x.
+constexpr int64_t x_int8_chunk = 1024;
+
+/// A pair is a token with one of its experts; pairs are sorted by expert, and by token within an
+/// expert.
+struct MoeWork {
+  MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept;
+
+  Arena arena;
+  ExpertTiles tiles;
+  int32_t* begin;   // [experts + 1] first pair of each expert
+  int32_t* active;  // [active_count] experts that got tokens
+  int64_t active_count = 0, tiled_count = 0;
+  int32_t* pair;   // [pairs] index into ids and weights
+  int32_t* token;  // [pairs] its token
+
+  // Experts of few tokens.
+  std::byte* x;  // [tokens] x as q8
+  int64_t x_bytes;
+  std::byte* h;  // [pairs] silu(gate) * up, as down's kernel reads it
+  int64_t h_bytes;
+
+  // Experts of many tokens: their pairs in blocks of 16.
+  int32_t* block;                // [experts + 1] first block of each expert
+  std::byte *x_tiles, *h_tiles;  // [blocks]
+  int64_t x_block_bytes, h_block_bytes;
+  int64_t h_int8_chunk;
+
+  int64_t tokens_of(int expert) const noexcept { return begin[expert + 1] - begin[expert]; }
+  bool tiled(int expert) const noexcept {
+    return tiles.possible() && tokens_of(expert) >= tiles.least_tokens;
+  }
+};
+
+/// Sorts the pairs of args; scratch arrays are written.
+void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept;
+
+/// Some rows of a matrix, and the node whose worker computes them.
+struct ExpertRows {
+  int64_t begin, end;
+  int node;
+};
+
+/// Rows of one expert's matrix times the given activations; `next` is read after them (MatmulArgs).
+inline void multiply_expert(const MatmulKernel& kernel, const PackedMatrix& matrix, int expert,
+                            const Activations& x, const ExpertRows& rows, float* y,
+                            int64_t y_stride, const std::byte* next = nullptr) noexcept {
+  MatmulArgs product = weight_args(matrix, expert, rows.begin, rows.end, rows.node);
+  product.x = x;
+  product.y = y;
+  product.y_stride = y_stride;
+  product.next = next;
+  kernel.run(product);
+}
+
+/// Adds the products of some pairs, [count, stride], times their weights to rows of y.
+inline void add_products(const MoeArgs& args, const MoeWork& work, int64_t first_pair,
+                         int64_t count, const ExpertRows& rows, const float* products,
+                         int64_t stride) noexcept {
+  for (int64_t i = 0; i < count; ++i) {
+    const float weight = args.weights[work.pair[first_pair + i]];
+    float* y = args.y + work.token[first_pair + i] * args.y_stride + rows.begin;
+    const float* from = products + i * stride;
+    for (int64_t r = 0; r < rows.end - rows.begin; ++r) y[r] += weight * from[r];
+  }
+}
+
+// ---- experts on tiles (moe_tiles.cpp) ----
+
+/// Packs x of all pairs of experts on tiles.
+void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept;
+
+/// Intermediate rows of all pairs of one expert: from x to h. At most work.tiles.rows of them.
+void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
+                       const ExpertRows& rows) noexcept;
+
+/// Output rows of one expert, at most 128, added to y.
+void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
+                const ExpertRows& rows) noexcept;
+
+}  // namespace ktx::ops

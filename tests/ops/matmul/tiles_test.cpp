@@ -1,0 +1,199 @@
+// Kernels over tiles: every format on emulated tiles, and on real ones where this CPU has AMX.
+#include "ops/matmul/tiles.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "catch.hpp"
+#include "matrices.hpp"
+#include "ops/matmul/layout_x16.hpp"
+
+using namespace ktx_test;
+using ops::ActivationFormat;
+
+namespace {
+
+constexpr int64_t int8_chunk = 256;
+
+std::vector<const ops::MatmulKernel*> tile_kernels() {
+  std::vector<const ops::MatmulKernel*> usable;
+  const auto isa = ktx::hw::detect_isa();
+  if (isa >= ktx::hw::Isa::avx512_vnni && __builtin_cpu_supports("avx512vbmi"))
+    usable.push_back(&ops::emulated_amx_kernel());
+  const auto* amx = ops::find_matmul_kernel("amx");
+  if (amx->isa <= isa) usable.push_back(amx);
+  return usable;
+}
+
+ActivationFormat tiles_of(const ops::MatmulKernel& kernel, Format format, int64_t cols) {
+  const auto x16 = ops::x16_format(format);
+  if (!x16 || cols % ops::x16_columns(*x16) != 0) return ActivationFormat::f32;
+  const auto to = ops::activation_for(kernel, format, cols, 1000);
+  return ops::is_tiles(to) ? to : ActivationFormat::f32;
+}
+
+/// y [tokens, rows of the range] of x [tokens, cols].
+std::vector<float> multiply(const ops::MatmulKernel& kernel, const Matrix& w,
+                            const std::vector<float>& x, int64_t begin, int64_t end) {
+  const auto to = tiles_of(kernel, w.format, w.cols);
+  const auto tokens = static_cast<int64_t>(x.size()) / w.cols;
+  const auto packed = w.pack(kernel.layout(w.format));
+  const int64_t blocks = ops::parts_of(tokens, ops::tile_tokens);
+  ktx::base::Buffer tiles(static_cast<size_t>(ops::tile_bytes_of(to, w.cols, int8_chunk, tokens)));
+  std::fill_n(tiles.as<uint8_t>(), tiles.size(), uint8_t{0x7f});  // packing must write all of them
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t token = b * ops::tile_tokens;
+    for (int64_t col = 0; col < w.cols; col += int8_chunk)
+      kernel.pack_tiles(to, {.x = x.data() + token * w.cols + col,
+                             .x_stride = w.cols,
+                             .tokens = std::min(ops::tile_tokens, tokens - token),
+                             .col = col,
+                             .cols = std::min(int8_chunk, w.cols - col),
+                             .int8_chunk = int8_chunk,
+                             .tiles = tiles.as<uint8_t>(),
+                             .block = b,
+                             .blocks = blocks});
+  }
+  constexpr float guard = 12345.0f;
+  const int64_t stride = end - begin + 3;
+  std::vector<float> y(static_cast<size_t>(tokens * stride), guard);
+  kernel.run({.weights = packed.data(),
+              .format = w.format,
+              .rows = w.rows,
+              .cols = w.cols,
+              .row_begin = begin,
+              .row_end = end,
+              .x = {.format = to, .data = tiles.data(), .tokens = tokens, .int8_chunk = int8_chunk},
+              .y = y.data(),
+              .y_stride = stride});
+  std::vector<float> dense;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const auto row = y.begin() + t * stride;
+    dense.insert(dense.end(), row, row + end - begin);
+    REQUIRE(std::all_of(row + end - begin, row + stride, [](float v) { return v == guard; }));
+  }
+  return dense;
+}
+
+/// How far a product may be from that in double. bf16: x and w stray by up to 2^-8 of themselves each,
+/// independently, so that sums of many are within 2^-8 of the norms but for one in millions. int8:
+/// half a step of the largest of 256 numbers each.
+double allowed(ActivationFormat to, const float* x, const float* w, int64_t cols) {
+  const double norms = norm(w, cols) * norm(x, cols);
+  if (to == ActivationFormat::bf16_tiles) return norms / 256 + 1e-30;
+  double steps = 0;
+  for (int64_t chunk = 0; chunk < cols; chunk += int8_chunk) {
+    const int64_t end = std::min(cols, chunk + int8_chunk);
+    float most = 0;
+    for (int64_t c = chunk; c < end; ++c) most = std::max(most, std::fabs(x[c]));
+    for (int64_t c = chunk; c < end; ++c)
+      steps += static_cast<double>(std::fabs(w[c])) * most / 254;
+  }
+  return steps * 1.0001 + norms * 1e-5;
+}
+
+void check(const ops::MatmulKernel& kernel, Format format, int64_t rows, int64_t cols,
+           int64_t tokens, Random& random) {
+  const auto to = tiles_of(kernel, format, cols);
+  if (to == ActivationFormat::f32) return;
+  INFO(kernel.name << " " << quant::name(format) << " " << rows << " x " << cols << ", " << tokens
+                   << " tokens");
+  const Matrix w(format, rows, cols, random);
+  const auto x = random.normals(tokens * cols);
+  const int64_t begin = random.below(static_cast<int>((rows + 15) / 16)) * 16;
+  const auto y = multiply(kernel, w, x, begin, rows);
+  double worst = 0;  // error as a fraction of what is allowed
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t r = begin; r < rows; ++r) {
+      const float* row = x.data() + t * cols;
+      const double got = y[static_cast<size_t>(t * (rows - begin) + r - begin)];
+      REQUIRE(std::isfinite(got));
+      worst = std::max(
+          worst, std::fabs(got - dot(row, w.row(r), cols)) / allowed(to, row, w.row(r), cols));
+    }
+  REQUIRE(worst <= 1);
+}
+
+}  // namespace
+
+TEST_CASE("products on tiles of every format, for any number of tokens") {
+  Random random(5);
+  for (const auto* kernel : tile_kernels())
+    for (const auto& info : quant::formats())
+      for (const int64_t tokens : {1, 9, 16, 17, 32, 33, 64, 100, 300}) {
+        const auto x16 = ops::x16_format(info.format);
+        const int64_t step = x16 ? std::max<int64_t>(64, ops::x16_columns(*x16)) : 256;
+        const int64_t most = (tokens > 64 ? 600 : 1300) / step;
+        const int64_t cols = step * (1 + random.below(static_cast<int>(most)));
+        check(*kernel, info.format, 1 + random.below(tokens > 64 ? 150 : 300), cols, tokens,
+              random);
+      }
+}
+
+TEST_CASE("long rows, and more tokens than a panel takes at once") {
+  Random random(6);
+  for (const auto* kernel : tile_kernels())
+    for (const Format format : {Format::q4_k, Format::int8}) {
+      check(*kernel, format, 40, 7168, 20, random);
+      check(*kernel, format, 20, 256, 600, random);
+    }
+}
+
+TEST_CASE("every single weight reaches the tiles as the nearest bf16, and int8 exactly") {
+  Random random(7);
+  for (const auto* kernel : tile_kernels())
+    for (const auto& info : quant::formats()) {
+      constexpr int64_t cols = 512, rows = 36;
+      const auto to = tiles_of(*kernel, info.format, cols);
+      if (to == ActivationFormat::f32) continue;
+      INFO(kernel->name << " " << info.name);
+      const Matrix w(info.format, rows, cols, random);
+      std::vector<float> unit(cols * cols);
+      for (size_t c = 0; c < cols; ++c) unit[c * cols + c] = 127;
+      const auto y = multiply(*kernel, w, unit, 0, rows);
+      double worst = 0;
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* row = w.row(r);
+        double largest = 0;
+        for (int64_t c = 0; c < cols; ++c) largest = std::max(largest, std::fabs(double{row[c]}));
+        for (int64_t c = 0; c < cols; ++c) {
+          const double got = double{y[static_cast<size_t>(c * rows + r)]} / 127;
+          const double half_step = to == ActivationFormat::bf16_tiles ? 1.0 / 256 : 0;
+          // Scale and minimum of a code are combined in f32, in another order than the codec's.
+          const double most = std::fabs(double{row[c]}) * half_step * 1.01 + largest * 3e-6;
+          worst = std::max(worst, std::fabs(got - row[c]) / most);
+        }
+      }
+      REQUIRE(worst <= 1);
+    }
+}
+
+TEST_CASE("a NaN or infinity among the activations is not lost on tiles") {
+  Random random(8);
+  for (const auto* kernel : tile_kernels())
+    for (const Format format : {Format::q4_k, Format::int8})
+      for (const float bad :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const Matrix w(format, 16, 512, random);
+        auto x = random.normals(512);
+        x[77] = bad;
+        const auto y = multiply(*kernel, w, x, 0, 16);
+        for (const float value : y) REQUIRE_FALSE(std::isfinite(value));
+      }
+}
+
+TEST_CASE("tiles are chosen for many tokens, and formats that lose nothing by it") {
+  const auto& kernel = ops::emulated_amx_kernel();
+  const auto choice = [&](Format format, int64_t cols, int64_t tokens) {
+    return ops::activation_for(kernel, format, cols, tokens);
+  };
+  REQUIRE(choice(Format::q4_k, 512, 8) == ActivationFormat::q8);
+  REQUIRE(choice(Format::q4_k, 512, 9) == ActivationFormat::bf16_tiles);
+  REQUIRE(choice(Format::bf16, 512, 9) == ActivationFormat::bf16_tiles);
+  REQUIRE(choice(Format::int8, 512, 9) == ActivationFormat::int8_tiles);
+  REQUIRE(choice(Format::int8, 96, 9) == ActivationFormat::q8);  // no whole tiles
+  REQUIRE(choice(Format::f32, 512, 100) == ActivationFormat::f32);
+  REQUIRE(choice(Format::iq2_xs, 512, 100) == ActivationFormat::f32);
+  const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
+  REQUIRE(ops::activation_for(vnni, Format::q4_k, 512, 100) == ActivationFormat::q8);
+}
