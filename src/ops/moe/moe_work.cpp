@@ -19,10 +19,13 @@ ActivationFormat tiles_of(const PackedMatrix& matrix) noexcept {
   return is_tiles(format) ? format : ActivationFormat::f32;
 }
 
-/// Columns of h that share a scale of int8: what one item computes. On several nodes items begin at
-/// any multiple of node_row_unit.
+/// Columns of h that share a scale of int8: what one item computes. Items of a shard begin where it
+/// does, which may be any multiple of node_row_unit.
 int64_t hidden_int8_chunk(const PackedMatrix& gate, const ExpertTiles& tiles) noexcept {
-  return gate.nodes.empty() ? tiles.rows : node_row_unit;
+  const bool uneven = std::ranges::any_of(gate.nodes, [&](const NodeRows& held) {
+    return tiles.possible() && held.row_begin % tiles.rows != 0;
+  });
+  return uneven ? node_row_unit : tiles.rows;
 }
 
 }  // namespace

@@ -149,6 +149,14 @@ TEST_CASE("experts of many tokens on tiles equal the reference, on any number of
       REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
       for (const std::vector<int>& threads : {std::vector<int>{2}, {5}})
         REQUIRE(run(experts, args, threads) == y);
+      // NUMA nodes cut where columns of h share no scale change nothing; a shard cut elsewhere has
+      // scales for fewer columns.
+      for (const auto spread :
+           {Spread::together, Spread::replicate, Spread::shard, Spread::one_node})
+        REQUIRE(run(experts, args, {1, 1}, spread) == y);
+      for (const auto spread : {Spread::together, Spread::replicate})
+        REQUIRE(run(experts, args, {3, 1}, spread) == y);
+      REQUIRE(ktx::test::relative_distance(run(experts, args, {3, 1}, Spread::shard), y) <= 0.03);
     }
   }
 }
