@@ -120,11 +120,11 @@ using BlockKind = RandomNumbers::BlockKind;
 using quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
 
 constexpr BlockKind spread_kinds[] = {
-    // signs and mantissas
-    {Format::f32, 4, make_f32, 0, 4, 0x807fffff},
-    {Format::bf16, 2, make_bf16, 0, 2, 0x807f807f},
+    // Signs and low bits of mantissas: the high ones keep the distribution's shape.
+    {Format::f32, 4, make_f32, 0, 4, 0x801fffff},
+    {Format::bf16, 2, make_bf16, 0, 2, 0x801f801f},
     {Format::fp8, 1, make_fp8, 0, 1, 0x87878787},
-    // codes
+    // Codes.
     {Format::q8_0, sizeof(BlockQ8_0), make_q8_0, offsetof(BlockQ8_0, qs), sizeof(BlockQ8_0),
      0xfefefefe},
     {Format::q5_0, sizeof(BlockQ5_0), make_q5_0, offsetof(BlockQ5_0, qh), sizeof(BlockQ5_0),
