@@ -29,7 +29,42 @@ std::span<const Node> command_nodes(const std::vector<Node>& nodes, size_t first
   return {nodes.data() + first, end - first};
 }
 
+// Bytes of scratch of the command that needs most.
+size_t most_scratch(const CommandContext& context, const Graph& graph) {
+  size_t most = 0;
+  for (size_t i = 0; i < graph.nodes.size();) {
+    const auto nodes = command_nodes(graph.nodes, i);
+    most = std::max(most, scratch_bytes(context, nodes));
+    i += nodes.size();
+  }
+  return most;
+}
+
+const graph::Rope* rope_of(const Node& node) {
+  if (const auto* mla = std::get_if<graph::MlaParams>(&node.params)) return &mla->rotary;
+  if (const auto* gqa = std::get_if<graph::GqaParams>(&node.params)) return &gqa->rotary;
+  return nullptr;
+}
+
 }  // namespace
+
+StepMemory step_memory(const placement::Plan& plan) {
+  const Weights weights(plan);
+  CommandContext context{.plan = &plan, .weights = &weights};
+  context.max_tokens = plan.prefill_chunk;
+  context.workers = plan.threads;
+  StepMemory memory{.scratch = most_scratch(context, group_linears(plan.model.graph))};
+  std::vector<const graph::Rope*> ropes;  // those that differ
+  for (const auto& node : plan.model.graph.nodes) {
+    const auto* rope = rope_of(node);
+    if (rope == nullptr ||
+        std::ranges::any_of(ropes, [&](const auto* known) { return same_rope(*known, *rope); }))
+      continue;
+    ropes.push_back(rope);
+    memory.rope_tables += ops::RopeTable::bytes(*rope, plan.cache_length);
+  }
+  return memory;
+}
 
 Graph group_linears(Graph graph) {
   auto& nodes = graph.nodes;
@@ -77,13 +112,7 @@ void Executor::compile(const placement::Plan& plan, const Weights& weights) {
                               .stride = layout.stride[v],
                               .width = graph_.values[v].width});
 
-  size_t scratch = 0;
-  for (size_t i = 0; i < graph_.nodes.size();) {
-    const auto nodes = command_nodes(graph_.nodes, i);
-    scratch = std::max(scratch, scratch_bytes(context, nodes));
-    i += nodes.size();
-  }
-  scratch_ = base::Buffer(scratch, true);
+  scratch_ = base::Buffer(most_scratch(context, graph_), true);
   interleave(scratch_, plan.machine);
   context.scratch = scratch_.data();
 

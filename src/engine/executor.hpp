@@ -19,6 +19,13 @@ namespace ktx::engine {
 /// that one pass over the workers runs them all.
 graph::Graph group_linears(graph::Graph graph);
 
+/// Bytes that running a plan takes besides weights, KV cache and the values between ops.
+struct StepMemory {
+  uint64_t scratch = 0;      // of the kernels; one block, used by one after another
+  uint64_t rope_tables = 0;  // for the plan's cache length
+};
+StepMemory step_memory(const placement::Plan& plan);
+
 /// Owns the activations and scratch of one step; steps run one at a time.
 class Executor {
  public:

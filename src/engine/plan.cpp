@@ -7,7 +7,9 @@
 #include "core/base/json.hpp"
 #include "core/device/devices.hpp"
 #include "core/hw/machine.hpp"
+#include "engine/executor.hpp"
 #include "engine/source.hpp"
+#include "engine/weight_loader.hpp"
 #include "placement/explain.hpp"
 #include "placement/keywords.hpp"
 #include "placement/planner.hpp"
@@ -82,6 +84,13 @@ Plan make_plan(const PlanOptions& options) {
     settings.cache_length = model.info.context > 0
                                 ? std::min(model.info.context, default_cache_length)
                                 : default_cache_length;
+  settings.run_memory = [&source](const placement::Plan& decided) {
+    const auto step = engine::step_memory(decided);
+    return placement::RunMemory{
+        .scratch = step.scratch,
+        .rope_tables = step.rope_tables,
+        .loading = engine::loading_bytes(decided.model, *source, decided.threads)};
+  };
   auto plan = placement::make_plan(rules, std::move(model), std::move(machine), settings);
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source), options);
 }

@@ -236,10 +236,15 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
   bring_into_memory();
 }
 
+Weights::Weights(const placement::Plan& plan) : modules_(plan.model.modules.size()) {
+  parts_of(plan, modules_);
+}
+
 // Mapped pages come from the disk as they are touched, one after the other; the kernel is asked for
 // all of them, in large pages, while the first tokens already run.
 void Weights::bring_into_memory() {
   if (mapped_.empty()) return;
+  for (const auto& file : mapped_) file.prefer_huge_pages();
   populating_ = std::jthread([this](const std::stop_token& stop) {
     constexpr size_t piece = size_t{64} << 20;
     for (const auto& file : mapped_)

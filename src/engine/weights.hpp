@@ -52,6 +52,9 @@ class Weights {
   Weights(const placement::Plan& plan, const loader::TensorSource& source, hw::WorkerPool& pool,
           const WeightOptions& options);
 
+  /// Shapes and formats alone, without memory: enough to measure what kernels need besides.
+  explicit Weights(const placement::Plan& plan);
+
   /// A module's weight by role, or nullptr. module: index into plan.model.modules.
   const LoadedWeight* find(int module, std::string_view role) const noexcept;
   /// The same, for weights the op cannot do without.

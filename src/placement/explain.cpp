@@ -235,6 +235,13 @@ std::string totals_section(const Plan& plan) {
                                   plural(static_cast<size_t>(plan.cache_length), "token")});
   rows.push_back({"activations", base::format_bytes(plan.activation_bytes) + " for steps of " +
                                      plural(static_cast<size_t>(plan.prefill_chunk), "token")});
+  if (plan.run_memory.scratch > 0)
+    rows.push_back({"kernels' scratch", base::format_bytes(plan.run_memory.scratch)});
+  if (plan.run_memory.rope_tables > 0)
+    rows.push_back({"rope tables", base::format_bytes(plan.run_memory.rope_tables)});
+  if (plan.run_memory.loading > 0)
+    rows.push_back({"loading buffers",
+                    base::format_bytes(plan.run_memory.loading) + " before there is a KV cache"});
   rows.push_back({"memory", base::format_bytes(sums.memory) + " of " +
                                 base::format_bytes(plan.machine.memory_bytes())});
   add_node_rows(plan, rows);

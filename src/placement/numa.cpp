@@ -78,7 +78,7 @@ std::vector<WeightPart> parts_of(const graph::Weight& weight, bool packed,
 
 std::vector<uint64_t> bytes_of_nodes(const Plan& plan) {
   std::vector<uint64_t> bytes(plan.machine.nodes.size());
-  uint64_t shared = plan.cache_bytes + plan.activation_bytes;
+  uint64_t shared = plan.memory_bytes() - plan.weight_bytes();
   for (const auto& planned : plan.modules)
     for (const auto& weight : planned.weights)
       for (const auto& part : weight.parts)

@@ -27,7 +27,7 @@ std::vector<WeightPart> parts_of(const graph::Weight& weight, bool packed,
                                  const hw::Machine& machine, std::span<const int> node_threads);
 
 /// Bytes that each node of the plan's machine holds: of weights, and of what all nodes share an
-/// equal part (interleaved weights, KV cache and activations).
+/// equal part: interleaved weights, and what loading or running takes besides.
 std::vector<uint64_t> bytes_of_nodes(const Plan& plan);
 
 }  // namespace ktx::placement

@@ -1,6 +1,8 @@
 // Small questions to a plan.
 #include "placement/plan.hpp"
 
+#include <algorithm>
+
 namespace ktx::placement {
 
 std::string to_string(const NumaPolicy& policy) {
@@ -33,6 +35,12 @@ uint64_t Plan::bytes_per_token() const noexcept {
   uint64_t bytes = 0;
   for (const auto& planned : modules) bytes += planned.bytes_per_token;
   return bytes;
+}
+
+uint64_t Plan::memory_bytes() const noexcept {
+  const uint64_t running =
+      cache_bytes + activation_bytes + run_memory.scratch + run_memory.rope_tables;
+  return weight_bytes() + std::max(running, run_memory.loading);
 }
 
 }  // namespace ktx::placement

@@ -75,6 +75,14 @@ struct PlannedRule {
   uint64_t bytes = 0;
 };
 
+/// Bytes of memory that only the engine knows of; besides these it needs a few MB for the program
+/// itself, its threads and the tokenizer.
+struct RunMemory {
+  uint64_t scratch = 0;      // of the kernels
+  uint64_t rope_tables = 0;  // for cache_length positions
+  uint64_t loading = 0;      // buffers that are gone when loading is done
+};
+
 struct Plan {
   std::string rules_file;
   hw::Machine machine;
@@ -86,15 +94,16 @@ struct Plan {
   int64_t cache_length = 0;            // tokens a session can hold
   int64_t prefill_chunk = 0;           // tokens run at once at most
   uint64_t cache_bytes = 0;            // KV cache of one session
-  /// The values between the ops of one step. Left out: the kernels' own scratch, rope tables, the
-  /// tokenizer and the program.
-  uint64_t activation_bytes = 0;
+  uint64_t activation_bytes = 0;       // the values between the ops of one step
+  RunMemory run_memory;
   double predicted_decode = 0;  // tokens/s by the machine's read bandwidth; 0: not known
 
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
   uint64_t weight_bytes() const noexcept;     // in memory, all copies
   uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
+  /// The most that is in use at once: to load, or to run one session.
+  uint64_t memory_bytes() const noexcept;
 };
 
 }  // namespace ktx::placement

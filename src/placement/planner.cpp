@@ -218,7 +218,7 @@ void check_memory_of_nodes(const Plan& plan) {
 
 void check_memory(const Plan& plan) {
   const uint64_t memory = plan.machine.memory_bytes();
-  const uint64_t needed = plan.weight_bytes() + plan.cache_bytes + plan.activation_bytes;
+  const uint64_t needed = plan.memory_bytes();
   if (memory == 0 || needed <= memory) return;
   throw_environment(
       "the plan needs " + base::format_bytes(needed) + " of memory, this machine has " +
@@ -226,7 +226,9 @@ void check_memory(const Plan& plan) {
       plan.rules_file,
       {"weights " + base::format_bytes(plan.weight_bytes()) + ", KV cache of " +
            std::to_string(plan.cache_length) + " tokens " + base::format_bytes(plan.cache_bytes) +
-           ", activations " + base::format_bytes(plan.activation_bytes),
+           ", activations " +
+           base::format_bytes(plan.activation_bytes + plan.run_memory.scratch +
+                              plan.run_memory.rope_tables),
        plan.cache_bytes > plan.weight_bytes()
            ? "a shorter cache (--cache-length) would help most"
            : "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
@@ -260,6 +262,7 @@ Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
   sum_up_rules(rules, plan);
   sum_up_memory(plan);
   predict_decode(plan);
+  if (options.run_memory) plan.run_memory = options.run_memory(plan);
   check_memory(plan);
   check_memory_of_nodes(plan);
   return plan;

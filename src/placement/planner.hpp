@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "core/graph/graph.hpp"
@@ -17,6 +18,8 @@ struct PlanOptions {
   int64_t prefill_chunk = 512;  // tokens run at once at most
   /// Experts a token in every layer, in place of what the rules say.
   std::optional<int> experts_per_token;
+  /// What the engine will need for a plan whose modules are decided; empty: not counted.
+  std::function<RunMemory(const Plan&)> run_memory;
 };
 
 /// A pure function: reads neither weights nor the hardware. `model` is as its checkpoint's header

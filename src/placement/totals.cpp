@@ -40,7 +40,7 @@ Totals totals(const Plan& plan) {
     else
       found->second += planned.bytes;
   }
-  sums.memory = plan.weight_bytes() + plan.cache_bytes + plan.activation_bytes;
+  sums.memory = plan.memory_bytes();
   for (const auto& node : plan.model.graph.nodes) add_expert_use(node, sums.experts);
   return sums;
 }

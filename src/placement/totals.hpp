@@ -20,7 +20,7 @@ struct ExpertUse {
 struct Totals {
   std::vector<std::pair<std::string, uint64_t>> devices;  // name and weight bytes
   std::vector<ExpertUse> experts;
-  uint64_t memory = 0;  // weights, KV cache and Plan::activation_bytes
+  uint64_t memory = 0;  // Plan::memory_bytes
 };
 
 Totals totals(const Plan& plan);

@@ -28,6 +28,10 @@ TEST_CASE("a plan takes its defaults from the model and the machine") {
   CHECK(plan.details().threads == plan.details().machine.core_count());
   CHECK(top_k(plan) == 8);
   CHECK(plan.details().predicted_decode == 0);  // nothing was measured
+  const auto& besides = plan.details().run_memory;
+  CHECK(besides.rope_tables == 4096 * 64 * sizeof(float));  // 32 pairs, one table for all layers
+  CHECK(besides.scratch > 512 * 256 * sizeof(float));       // at least a step's copy of its inputs
+  CHECK(besides.loading > 4u << 20);
   CHECK(Json::parse(plan.json()).is_object());
 }
 

@@ -24,3 +24,15 @@ TEST_CASE("a plan finds a module's place and sums its bytes") {
   CHECK(plan.find(5) == nullptr);
   CHECK(plan.weight_bytes() == 123);
 }
+
+TEST_CASE("a plan needs its weights and, one after the other, loading buffers and running memory") {
+  Plan plan;
+  plan.modules.resize(1);
+  plan.modules[0].bytes = 1000;
+  plan.cache_bytes = 40;
+  plan.activation_bytes = 30;
+  plan.run_memory = {.scratch = 20, .rope_tables = 10, .loading = 99};
+  CHECK(plan.memory_bytes() == 1100);
+  plan.run_memory.loading = 101;
+  CHECK(plan.memory_bytes() == 1101);
+}

@@ -64,6 +64,18 @@ TEST_CASE("a plan places every module that is run, by its rule") {
   CHECK(plan.rules[0].modules + plan.rules[1].modules == plan.modules.size());
 }
 
+TEST_CASE("what the engine needs besides counts as memory of the plan") {
+  const auto alone = plan_of(rest, {.cache_length = 100});
+  const auto needs = [&](const Plan& decided) {
+    CHECK(decided.modules.size() == alone.modules.size());
+    return RunMemory{.scratch = 5, .rope_tables = 2, .loading = 1};
+  };
+  const auto plan = plan_of(rest, {.cache_length = 100, .run_memory = needs});
+  CHECK(plan.memory_bytes() == alone.memory_bytes() + 7);
+  const auto too_much = [](const Plan&) { return RunMemory{.scratch = 1ull << 50}; };
+  CHECK_THROWS_AS(plan_of(rest, {.run_memory = too_much}), Error);
+}
+
 TEST_CASE("cache, activations and prediction") {
   auto machine = sample::machine();
   const auto unknown = plan_of(rest, {.cache_length = 100});

@@ -14,7 +14,7 @@ TEST_CASE("totals by device and experts a token") {
       "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
   const auto plan = make_plan(rules, sample::deepseek(), sample::machine(hw::Isa::scalar, 2), {});
   const auto sums = totals(plan);
-  CHECK(sums.memory == plan.weight_bytes() + plan.cache_bytes + plan.activation_bytes);
+  CHECK(sums.memory == plan.memory_bytes());
   REQUIRE(sums.devices.size() == 1);
   CHECK(sums.devices[0] == std::pair<std::string, uint64_t>("cpu", plan.weight_bytes()));
   REQUIRE(sums.experts.size() == 2);

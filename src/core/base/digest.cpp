@@ -1,4 +1,4 @@
-// Eight lanes of multiply and rotate, mixed at the end.
+// Eight lanes of multiplications, mixed at the end.
 #include "core/base/digest.hpp"
 
 #include <algorithm>
@@ -15,12 +15,19 @@ constexpr size_t stripe = lanes * sizeof(uint64_t);
 // Odd, with evenly mixed bits: 2^64 / golden ratio, and a prime of the same kind.
 constexpr uint64_t multiplier = 0x9e3779b97f4a7c15u, other_multiplier = 0xc2b2ae3d27d4eb4fu;
 
-// Both steps can be undone for a given word: a lane never forgets a difference.
+// Both halves of the product, so that what a difference becomes depends on all bits of the state: a
+// difference in one stripe can't be made good by a certain one in the next.
+uint64_t folded_product(uint64_t a, uint64_t b) noexcept {
+  __extension__ typedef unsigned __int128 Product;
+  const Product product = Product{a} * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
 void absorb(uint64_t (&state)[lanes], const std::byte* bytes) noexcept {
   for (int i = 0; i < lanes; ++i) {
     uint64_t word;
     std::memcpy(&word, bytes + i * static_cast<int>(sizeof word), sizeof word);
-    state[i] = std::rotl(state[i] ^ word, 29) * multiplier;
+    state[i] = folded_product(state[i] ^ word, multiplier);
   }
 }
 

@@ -210,13 +210,16 @@ void MappedFile::release() const noexcept {
   if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
 }
 
+void MappedFile::prefer_huge_pages() const noexcept {
+  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_HUGEPAGE);
+}
+
 void MappedFile::populate(size_t offset, size_t size) const noexcept {
   constexpr size_t page = 4096;
   if (offset >= size_) return;
   const size_t end = offset + std::min(size, size_ - offset);
   auto* const begin = const_cast<std::byte*>(data_) + offset / page * page;
   const auto length = static_cast<size_t>(data_ + end - begin);
-  ::madvise(begin, length, MADV_HUGEPAGE);
   ::madvise(begin, length, MADV_POPULATE_READ);
 }
 

@@ -69,8 +69,9 @@ class MappedFile {
   /// Hints to the kernel. Drops the mapping's pages from this process's memory; the next access
   /// brings them back.
   void release() const noexcept;
-  /// Brings the range into memory, in 2 MiB pages where the file system has them. Returns when it
-  /// is there, or the kernel can't do it.
+  /// Asks for 2 MiB pages, where the file system has them, for what is not in memory yet.
+  void prefer_huge_pages() const noexcept;
+  /// Brings the range into memory. Returns when it is there, or the kernel can't do it.
   void populate(size_t offset, size_t size) const noexcept;
 
  private:

@@ -32,10 +32,10 @@ bool may_see_cached_pages(int fd, const struct stat& status) {
 }  // namespace
 
 FileReader::FileReader(const MappedFile& file)
-    : path_(file.path().string()), fd_(::fcntl(file.descriptor(), F_DUPFD_CLOEXEC, 0)) {
+    : path_(file.path().string()), fd_(file.descriptor()) {
   struct stat status {};
-  if (fd_ < 0 || ::fstat(fd_, &status) != 0)
-    throw_environment("can't be opened: " + std::string(std::strerror(errno)), path_);
+  if (::fstat(fd_, &status) != 0)
+    throw_input("can't be read: " + std::string(std::strerror(errno)), path_);
   stamp_ = std::to_string(status.st_size) + " " + time_text(status.st_mtim) + " " +
            time_text(status.st_ctim);
   direct_fd_ = ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(),
@@ -47,14 +47,13 @@ FileReader::FileReader(const MappedFile& file)
 }
 
 FileReader::~FileReader() {
-  if (fd_ >= 0) ::close(fd_);
   if (direct_fd_ >= 0) ::close(direct_fd_);
 }
 
 FileReader::FileReader(FileReader&& other) noexcept
     : path_(std::move(other.path_)),
       stamp_(std::move(other.stamp_)),
-      fd_(std::exchange(other.fd_, -1)),
+      fd_(other.fd_),
       direct_fd_(std::exchange(other.direct_fd_, -1)),
       map_(other.map_),
       map_size_(other.map_size_) {}

@@ -16,7 +16,7 @@ namespace ktx::base {
 /// that are in the page cache anyway, are read through it. Several threads may read at once.
 class FileReader {
  public:
-  /// The file stays open after `file` is gone. Throws environment error when no descriptor is left.
+  /// `file`, or what it was moved to, must outlive the reader.
   explicit FileReader(const MappedFile& file);
   ~FileReader();
   FileReader(FileReader&& other) noexcept;
@@ -40,7 +40,8 @@ class FileReader {
   bool is_cached(uint64_t offset, size_t size) const;
 
   std::string path_, stamp_;
-  int fd_ = -1, direct_fd_ = -1;
+  int fd_ = -1;         // the mapped file's
+  int direct_fd_ = -1;  // with O_DIRECT, owned
   const std::byte* map_ = nullptr;  // to ask for pages that are cached; never read through
   size_t map_size_ = 0;
 };

@@ -20,6 +20,10 @@ RopeTable::RopeTable(const graph::Rope& rope, int64_t positions)
   }
 }
 
+uint64_t RopeTable::bytes(const graph::Rope& rope, int64_t positions) noexcept {
+  return static_cast<uint64_t>(positions) * 2 * rope.frequency.size() * sizeof(float);
+}
+
 void RopeTable::rotate(float* x, int64_t position) const noexcept {
   const float* cos = cos_sin_.data() + position * 2 * pairs_;
   const float* sin = cos + pairs_;

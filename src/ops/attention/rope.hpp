@@ -15,6 +15,9 @@ class RopeTable {
   RopeTable() = default;
   RopeTable(const graph::Rope& rope, int64_t positions);
 
+  /// Bytes that a table takes.
+  static uint64_t bytes(const graph::Rope& rope, int64_t positions) noexcept;
+
   int64_t positions() const noexcept { return positions_; }
   int64_t dims() const noexcept { return 2 * pairs_; }
 

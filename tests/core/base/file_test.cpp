@@ -199,11 +199,13 @@ TEST_CASE("release and populate change nothing, in or out of range") {
   const size_t sizes[] = {0, 1, 4095, 4096, 12'345, 50'000, 1'000'000, SIZE_MAX / 2, SIZE_MAX};
   for (const size_t offset : sizes)
     for (const size_t size : sizes) mapped.populate(offset, size);
+  mapped.prefer_huge_pages();
   mapped.release();
   REQUIRE(std::equal(mapped.bytes().begin(), mapped.bytes().end(),
                      reinterpret_cast<const std::byte*>(text.data())));
   MappedFile().populate(0, 10);
   MappedFile().release();
+  MappedFile().prefer_huge_pages();
 }
 
 TEST_CASE("pieces are written one after another") {

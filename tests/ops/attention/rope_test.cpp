@@ -29,6 +29,7 @@ TEST_CASE("rope: rotates pairs by position times frequency and leaves the rest")
     const ops::RopeTable table(rope, 5000);
     REQUIRE(table.positions() == 5000);
     REQUIRE(table.dims() == 12);
+    CHECK(ops::RopeTable::bytes(rope, 5000) == 5000 * 12 * sizeof(float));
     const auto x = test::random_floats(15, 1);
     for (int64_t position : {0, 1, 77, 4999}) {
       auto y = x;
