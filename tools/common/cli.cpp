@@ -64,7 +64,7 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& 
   static const std::string name = app.get_name();  // the log outlives this function
   app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
   set_log_sink(
-      [&name](LogLevel, std::string_view message) {
+      [](LogLevel, std::string_view message) {
         std::fprintf(stderr, "%s: warning: %.*s\n", name.c_str(), static_cast<int>(message.size()),
                      message.data());
       },

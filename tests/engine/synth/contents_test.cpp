@@ -115,7 +115,7 @@ TEST_CASE("Hugging Face checkpoints have a tensor an expert, fp8 ones scales bes
   CHECK(at(fp8, "lm_head.weight").dtype() == "BF16");
   CHECK(at(fp8, "model.layers.0.input_layernorm.weight").dtype() == "BF16");
   CHECK(at(fp8, "model.layers.0.self_attn.kv_b_proj.weight").dtype() == "F8_E4M3");
-  const auto& scales = at(fp8, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv");
+  const auto scales = at(fp8, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv");
   CHECK(scales.shape == Shape{5, 56});  // of 576 x 7168
   CHECK(scales.dtype() == "F32");
 }
