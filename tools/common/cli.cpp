@@ -34,6 +34,10 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "tokens a session can hold; default: the model's context, at most 4096")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--prefill-chunk", options.prefill_chunk,
+                 "tokens of a prompt that run at once; default: 512")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
 }
 
 void add_load_options(CLI::App& app, LoadOptions& options) {
