@@ -36,7 +36,8 @@ void on_interrupt(int) {
 
 std::string choices(const std::vector<SynthChoice>& all) {
   std::string text;
-  for (const auto& choice : all) text += (text.empty() ? "" : ", ") + choice.name + " (" + choice.doc + ")";
+  for (const auto& choice : all)
+    text += (text.empty() ? "" : ", ") + choice.name + " (" + choice.doc + ")";
   return text;
 }
 
@@ -74,8 +75,8 @@ void write(SynthOptions& options, bool dry_run) {
   }
   tools::print(options.out.string() + ": " + tools::short_number(gigabytes) + " GB, " +
                tools::short_number(static_cast<double>(report.weights) / 1e9) + " G weights, in " +
-               tools::short_number(report.seconds) + " s: " +
-               tools::short_number(gigabytes / report.seconds) + " GB/s\n");
+               tools::short_number(report.seconds) +
+               " s: " + tools::short_number(gigabytes / report.seconds) + " GB/s\n");
 }
 
 }  // namespace
@@ -96,7 +97,8 @@ int main(int argc, char** argv) {
                  "what to write: a name that ends in .gguf, or a directory for safetensors")
       ->required()
       ->type_name("PATH");
-  app.add_option("--dense-layers", options.dense_layers, "layers without experts; default: the model's")
+  app.add_option("--dense-layers", options.dense_layers,
+                 "layers without experts; default: the model's")
       ->type_name("N");
   app.add_option("--moe-layers", options.moe_layers, "layers with experts; default: the model's")
       ->type_name("N");
@@ -104,8 +106,11 @@ int main(int argc, char** argv) {
       ->type_name("N");
   app.add_option("--set", sizes, "another size of the model, by its name in config.json")
       ->type_name("NAME=N");
-  app.add_option("--seed", options.seed, "of the random numbers")->type_name("N")->capture_default_str();
-  app.add_option("--threads,-t", options.threads, "threads that write; default: one a CPU, at most 8")
+  app.add_option("--seed", options.seed, "of the random numbers")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--threads,-t", options.threads,
+                 "threads that write; default: one a CPU, at most 8")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
   app.add_flag("--dry-run", dry_run, "only say how large it would be");

@@ -79,6 +79,7 @@ Plan make_plan(const PlanOptions& options) {
   placement::PlanOptions settings;
   settings.threads = options.threads > 0 ? options.threads : machine.core_count();
   settings.experts_per_token = options.experts_per_token;
+  if (options.prefill_chunk > 0) settings.prefill_chunk = options.prefill_chunk;
   settings.cache_length = options.cache_length;
   if (settings.cache_length == 0)
     settings.cache_length = model.info.context > 0

@@ -84,7 +84,8 @@ void HeaderText::add_array(const Json& values, const std::string& key) {
   add(type);
   add<uint64_t>(values.size());
   for (const Json& value : values) {
-    if (element_type(value) != type) throw_bug("an array of metadata to write is of mixed types", key);
+    if (element_type(value) != type)
+      throw_bug("an array of metadata to write is of mixed types", key);
     add_value(type, value);
   }
 }
@@ -127,11 +128,13 @@ FileLayout gguf_layout(const Json& metadata, std::span<const graph::TensorMeta> 
   for (const auto& tensor : tensors) {
     const int type = quant::info(tensor.format).ggml_type;
     if (type < 0) throw_bug("a tensor to write has a format that GGUF lacks", tensor.name);
-    if (!names.insert(tensor.name).second) throw_bug("two tensors to write have the same name", tensor.name);
+    if (!names.insert(tensor.name).second)
+      throw_bug("two tensors to write have the same name", tensor.name);
     const uint64_t bytes = tensor_bytes(tensor);
     out.add_text(tensor.name);
     out.add(static_cast<uint32_t>(tensor.shape.size()));
-    for (auto n = tensor.shape.rbegin(); n != tensor.shape.rend(); ++n) out.add(static_cast<uint64_t>(*n));
+    for (auto n = tensor.shape.rbegin(); n != tensor.shape.rend(); ++n)
+      out.add(static_cast<uint64_t>(*n));
     out.add(static_cast<uint32_t>(type));
     out.add(end);
     layout.offsets.push_back(end);

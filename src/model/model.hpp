@@ -28,8 +28,8 @@ struct Source {
   /// Why a tensor isn't found: "is not in the checkpoint", or what keeps it from being read.
   std::function<std::string(std::string_view name)> why_missing = {};
   /// For a checkpoint that is yet to be written: makes the description of a tensor that the model
-  /// needs, of that name and shape. `tensors` then only says which layout is chosen, where there are
-  /// several.
+  /// needs, of that name and shape. `tensors` then only says which layout is chosen, where there
+  /// are several.
   std::function<const graph::TensorMeta&(const std::string& name,
                                          const std::vector<int64_t>& shape)>
       declare = {};

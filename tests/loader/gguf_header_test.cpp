@@ -6,9 +6,9 @@
 #include <functional>
 
 #include "catch.hpp"
-#include "raw_gguf.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/safetensors_header.hpp"
+#include "raw_gguf.hpp"
 
 namespace ktx::loader {
 namespace {

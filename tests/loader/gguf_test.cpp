@@ -5,9 +5,9 @@
 #include <fstream>
 
 #include "catch.hpp"
-#include "raw_gguf.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/gguf_header.hpp"
+#include "raw_gguf.hpp"
 
 namespace ktx::loader {
 namespace {

@@ -54,7 +54,7 @@ class RawGguf {
   }
   /// dims: in the file's order, innermost first. The data follow those of the tensor before.
   RawGguf& tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
-                     const std::string& data) {
+                  const std::string& data) {
     tensor_at(name, dims, type, data_.size());
     data_ += data;
     data_.resize((data_.size() + alignment - 1) / alignment * alignment, '\0');
@@ -62,7 +62,7 @@ class RawGguf {
   }
   /// An entry of the table alone.
   RawGguf& tensor_at(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
-                        uint64_t offset) {
+                     uint64_t offset) {
     table_ += gguf_string(name) + raw<uint32_t>(static_cast<uint32_t>(dims.size()));
     for (const uint64_t n : dims) table_ += raw(n);
     table_ += raw(type) + raw(offset);

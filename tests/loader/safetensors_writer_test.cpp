@@ -66,5 +66,28 @@ TEST_CASE("a directory that is not there is an environment error and leaves noth
   CHECK(fs::is_empty(dir.path()));
 }
 
+TEST_CASE("a layout leaves tensors where a reader looks for them") {
+  const std::vector<SafetensorsTensor> tensors{
+      {"codes", "F8_E4M3", {3, 5}}, {"scales", "F32", {1, 1}}, {"rest", "BF16", {7}}};
+  const FileLayout layout = safetensors_layout(tensors);
+  const TempDir dir;
+  std::string bytes = layout.header;
+  bytes.resize(layout.size);
+  const SafetensorsFile back(dir.write("f", bytes));
+  REQUIRE(back.entries().size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(back.entries()[i].name == tensors[i].name);
+    CHECK(back.entries()[i].dtype == tensors[i].dtype);
+    CHECK(back.entries()[i].shape == tensors[i].shape);
+    CHECK(back.entries()[i].offset == layout.offsets[i]);
+  }
+  CHECK(layout.size == layout.header.size() + 15 + 4 + 14);
+  const auto write = [](const SafetensorsTensor& tensor) {
+    return message_of([&] { (void)safetensors_layout({{tensor}}); });
+  };
+  CHECK(write({"a", "Q4", {2}}) == "bug: a tensor to write can't be Q4 [2]");
+  CHECK(write({"a", "F32", {-2}}) == "bug: a tensor to write can't be F32 [-2]");
+}
+
 }  // namespace
 }  // namespace ktx::loader

@@ -134,3 +134,25 @@ TEST_CASE("numbers of a tensor") {
   const Source source = f.source();
   CHECK(Tensors(source).values(f.tensors[0], 3) == std::vector<float>{1, 2, 3});
 }
+
+TEST_CASE("a checkpoint yet to be written is told which tensors it needs") {
+  Fake f;
+  f.add("stacked", {1});  // chooses a layout
+  std::vector<graph::TensorMeta> declared;
+  Source source = f.source();
+  source.declare = [&](const std::string& name,
+                       const std::vector<int64_t>& shape) -> const graph::TensorMeta& {
+    return declared.emplace_back(
+        graph::TensorMeta{.name = name, .format = quant::Format::q8_0, .shape = shape});
+  };
+  const Tensors t(source);
+  CHECK(t.matrix("weight", {"a.weight", "b.weight"}, 4, 8).source == quant::Format::q8_0);
+  CHECK(t.vector("bias", {"v"}, 8).is_vector());
+  CHECK(t.stack("gate", {"e"}, 2, 4, 8).pieces[0].rows == 8);
+  REQUIRE(declared.size() == 3);
+  CHECK(declared[0].name == "a.weight");
+  CHECK(declared[0].shape == std::vector<int64_t>{4, 8});
+  CHECK(declared[1].shape == std::vector<int64_t>{8});
+  CHECK(declared[2].shape == std::vector<int64_t>{2, 4, 8});
+  CHECK(t.find({"other", "stacked"}) != nullptr);
+}

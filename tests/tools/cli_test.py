@@ -451,9 +451,53 @@ class Bench(Case):
         self.assertEqual(run("ktx-bench", "kernels", "--json", "--markdown").returncode, 2)
 
 
+class Synth(Case):
+    SMALL = ["--arch", "deepseek-v3", "--dense-layers", "1", "--experts", "16"]
+    for size in ("hidden_size=256", "intermediate_size=256", "moe_intermediate_size=256", "vocab_size=512",
+                 "num_attention_heads=2", "q_lora_rank=256", "kv_lora_rank=256"):
+        SMALL += ["--set", size]
+
+    def test_a_written_model_runs_and_is_as_large_as_foretold(self):
+        file = self.folder / "m.gguf"
+        args = [*self.SMALL, "--moe-layers", "1", "--out", file]
+        said = self.good("ktx-synth", *args, "--dry-run")
+        self.assertFalse(file.exists())
+        done = self.good("ktx-synth", *args)
+        self.assertTrue(done.startswith(said.strip()), (said, done))
+        self.assertEqual(said, f"{file}: {file.stat().st_size / 1e9:.3g} GB\n")
+        self.good("ktx-bench", "--model", file, "--rules", CPU, "-p", "8", "-n", "2", "-r", "1", "-t", "2")
+        self.fails("ktx-synth", *args,
+                   message="ktx-synth: FOLDER/m.gguf: exists already; remove it or choose another name\n")
+
+    def test_wrong_arguments(self):
+        out = ["--out", self.folder / "m.gguf"]
+        self.fails("ktx-synth", "--arch", "kimi-k3", *out,
+                   message="ktx-synth: no published model 'kimi-k3'\n  note: did you mean 'kimi-k2'?\n"
+                           "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b\n")
+        self.fails("ktx-synth", "--mix", "q4_k_l", *out,
+                   message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k', 'q4_k_m' or 'q8_0'?\n"
+                           "  note: valid mixes: q4_k_m, q4_k, q8_0, bf16, fp8\n")
+        done = run("ktx-synth", "--set", "vocab_size=many", *out)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("expected NAME=NUMBER, found 'vocab_size=many'", done.stderr)
+
+    def test_interrupted_it_leaves_nothing(self):
+        tool = BUILD / "tools/ktx-synth"
+        with subprocess.Popen([tool, *self.SMALL, "--moe-layers", "1000", "--out", self.folder / "m.gguf"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            while not any(self.folder.iterdir()):  # it has not begun to write
+                self.assertIsNone(running.poll(), "ended too early")
+                time.sleep(0.01)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 1)
+        self.assertEqual(err, f"ktx-synth: {self.folder}/m.gguf: stopped; nothing of it is left\n")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
 class Usage(Case):
     def test_exit_codes(self):
-        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench"):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench", "ktx-synth"):
             self.assertEqual(run(tool, "--help").returncode, 0)
             self.assertEqual(run(tool, "--no-such-option").returncode, 2)
             self.assertEqual(run(tool).returncode, 2)
@@ -477,7 +521,7 @@ class Usage(Case):
         self.assertEqual(done.returncode, 2)
 
     def test_version(self):
-        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench"):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench", "ktx-synth"):
             self.assertRegex(self.good(tool, "--version"), rf"^{tool} \d+\.\d+\.\d+\n$")
 
     def test_full_disk(self):

@@ -34,6 +34,10 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "tokens a session can hold; default: the model's context, at most 4096")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--prefill-chunk", options.prefill_chunk,
+                 "tokens of a prompt that run at once; default: 512")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
 }
 
 void add_load_options(CLI::App& app, LoadOptions& options) {
@@ -64,7 +68,7 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& 
   static const std::string name = app.get_name();  // the log outlives this function
   app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
   set_log_sink(
-      [&name](LogLevel, std::string_view message) {
+      [](LogLevel, std::string_view message) {
         std::fprintf(stderr, "%s: warning: %.*s\n", name.c_str(), static_cast<int>(message.size()),
                      message.data());
       },

@@ -20,11 +20,13 @@ bool contains(const std::string& text, std::string_view part) {
 
 /// Tensors that tell apart the layouts of published checkpoints: k_b and v_b instead of kv_b in
 /// GGUF, experts stacked there and one by one in Hugging Face's, a head of its own.
-constexpr std::array<std::string_view, 7> chosen_layout{
-    "token_embd.weight",           "output.weight",
-    ".attn_k_b.weight",            "_exps.weight",
-    ".experts.0.gate_proj.weight", ".experts.0.up_proj.weight",
-    ".experts.0.down_proj.weight"};
+constexpr std::array<std::string_view, 7> chosen_layout{"token_embd.weight",
+                                                        "output.weight",
+                                                        ".attn_k_b.weight",
+                                                        "_exps.weight",
+                                                        ".experts.0.gate_proj.weight",
+                                                        ".experts.0.up_proj.weight",
+                                                        ".experts.0.down_proj.weight"};
 
 bool is_in_layout(std::string_view tensor) {
   for (const std::string_view end : chosen_layout)
@@ -63,7 +65,7 @@ Numbers numbers_of(const TensorMeta& tensor) {
     numbers.around = true;
     numbers.parameter = 1;
   } else if (tensor.shape.size() == 1) {
-    numbers.parameter = 0.02;
+    numbers.parameter = 0.01;
   } else if (contains(tensor.name, "embd") || contains(tensor.name, "embed")) {
     numbers.parameter = 1;
   } else if (contains(tensor.name, "attn_k_b")) {  // stored transposed: rows are its inputs
@@ -120,23 +122,26 @@ std::vector<SynthTensor> contents(const Recipe& recipe) {
   (void)model::build_model(
       {.naming = recipe.naming,
        .config = gguf ? &recipe.metadata : &recipe.config,
-       .tensors = [&](std::string_view name) { return collector.look_up(name); },
+       .tensors = [&](std::string_view name) {
+    return collector.look_up(name); },
        .where = std::string(recipe.model->name),
        .declare = [&](const std::string& name, const std::vector<int64_t>& shape) -> const auto& {
          const Format format = gguf ? gguf_format(*recipe.mix, name, shape, layers)
                                     : hugging_face_format(*recipe.mix, name, shape);
          return collector.declare(name, shape, format);
-       }});
-  std::vector<SynthTensor> out;
-  for (const TensorMeta& tensor : collector.tensors()) {
-    const Numbers numbers = numbers_of(tensor);
-    if (tensor.format == Format::fp8) {
-      add_fp8(out, tensor, numbers.parameter);
-    } else {
-      out.push_back({tensor.name, tensor.shape, numbers});
-    }
+}
+}  // namespace ktx::engine
+);
+std::vector<SynthTensor> out;
+for (const TensorMeta& tensor : collector.tensors()) {
+  const Numbers numbers = numbers_of(tensor);
+  if (tensor.format == Format::fp8) {
+    add_fp8(out, tensor, numbers.parameter);
+  } else {
+    out.push_back({tensor.name, tensor.shape, numbers});
   }
-  return out;
+}
+return out;
 }
 
 }  // namespace ktx::engine

@@ -18,8 +18,7 @@ TensorFile gguf_file(const Recipe& recipe, std::vector<SynthTensor> tensors) {
   metadata.update(gguf_vocabulary(*recipe.model, recipe.config));
   std::vector<graph::TensorMeta> metas;
   for (const SynthTensor& tensor : tensors)
-    metas.push_back(
-        {.name = tensor.name, .format = tensor.numbers.format, .shape = tensor.shape});
+    metas.push_back({.name = tensor.name, .format = tensor.numbers.format, .shape = tensor.shape});
   return {.layout = loader::gguf_layout(metadata, metas), .tensors = std::move(tensors)};
 }
 
@@ -96,8 +95,7 @@ CheckpointFiles checkpoint_files(const Recipe& recipe, std::vector<SynthTensor> 
   }
   auto parts = shards(std::move(tensors), shard_bytes);
   for (size_t i = 0; i < parts.size(); ++i)
-    files.tensors.push_back(
-        safetensors_file(shard_name(i, parts.size()), std::move(parts[i])));
+    files.tensors.push_back(safetensors_file(shard_name(i, parts.size()), std::move(parts[i])));
   files.texts = {text_file("config.json", full_config(recipe)),
                  text_file("model.safetensors.index.json", index_of(files.tensors)),
                  text_file("tokenizer.json", tokenizer_json(recipe.config)),

@@ -89,8 +89,8 @@ constexpr KeyPair key_pairs[] = {
     {"qk_rope_head_dim", "rope.dimension_count"},
 };
 
-/// Multi-head latent attention as llama.cpp has it since its cache holds the latent: to the cache it
-/// is attention with one head of keys and values.
+/// Multi-head latent attention as llama.cpp has it since its cache holds the latent: to the cache
+/// it is attention with one head of keys and values.
 void add_mla(Json& metadata, const std::string& prefix, const Json& config) {
   const auto size = [&](const char* key) { return config.at(key).get<uint64_t>(); };
   metadata[prefix + "attention.head_count_kv"] = 1u;

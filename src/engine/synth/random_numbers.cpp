@@ -19,7 +19,7 @@ namespace {
 using quant::Format;
 
 constexpr size_t variants = 256;
-constexpr size_t most_words = 128;   // of a unit
+constexpr size_t most_words = 128;  // of a unit
 
 template <class Block>
 void store(std::byte* out, const Block& block) {
@@ -28,8 +28,7 @@ void store(std::byte* out, const Block& block) {
 
 /// The f16 scale of a block whose codes have that root mean square; blocks differ somewhat.
 uint16_t block_scale(Random& random, double deviation, double code_rms) {
-  return quant::f32_to_f16(
-      static_cast<float>(deviation / code_rms * random.between(0.75, 1.25)));
+  return quant::f32_to_f16(static_cast<float>(deviation / code_rms * random.between(0.75, 1.25)));
 }
 
 int random_sign(Random& random) {
@@ -121,11 +120,11 @@ using BlockKind = RandomNumbers::BlockKind;
 using quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
 
 constexpr BlockKind spread_kinds[] = {
-    // signs and mantissas
-    {Format::f32, 4, make_f32, 0, 4, 0x807fffff},
-    {Format::bf16, 2, make_bf16, 0, 2, 0x807f807f},
+    // Signs and low bits of mantissas: the high ones keep the distribution's shape.
+    {Format::f32, 4, make_f32, 0, 4, 0x801fffff},
+    {Format::bf16, 2, make_bf16, 0, 2, 0x801f801f},
     {Format::fp8, 1, make_fp8, 0, 1, 0x87878787},
-    // codes
+    // Codes.
     {Format::q8_0, sizeof(BlockQ8_0), make_q8_0, offsetof(BlockQ8_0, qs), sizeof(BlockQ8_0),
      0xfefefefe},
     {Format::q5_0, sizeof(BlockQ5_0), make_q5_0, offsetof(BlockQ5_0, qh), sizeof(BlockQ5_0),
@@ -135,7 +134,7 @@ constexpr BlockKind spread_kinds[] = {
     {Format::q6_k, sizeof(BlockQ6K), make_q6_k, 0, offsetof(BlockQ6K, scales), 0xffffffff},
 };
 
-// Low bits of mantissas: they add up to an eighth.
+// Low bits of mantissas: they change a number by less than an eighth.
 constexpr BlockKind around_kinds[] = {
     {Format::f32, 4, make_f32_around, 0, 4, 0x000fffff},
     {Format::bf16, 2, make_bf16_around, 0, 2, 0x000f000f},

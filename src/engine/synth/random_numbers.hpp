@@ -21,7 +21,7 @@ class RandomNumbers {
   /// Symmetric about 0 with that standard deviation (of the e4m3 codes themselves for fp8).
   /// Formats: f32, bf16, fp8, q8_0, q5_0, q4_k, q6_k; others are a `bug` error.
   static RandomNumbers spread(quant::Format format, double deviation);
-  /// Between 0.75 and 1.4 times `center`, for norms and scales. Formats: f32, bf16.
+  /// Between 0.65 and 1.41 times `center`, for norms and scales. Formats: f32, bf16.
   static RandomNumbers around(quant::Format format, double center);
 
   /// Bytes after which a new unit begins.

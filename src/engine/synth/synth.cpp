@@ -23,16 +23,25 @@ using namespace engine;
 
 constexpr uint64_t shard_bytes = 5'000'000'000;
 
+/// "DIR/" names DIR.
+SynthOptions tidied(SynthOptions options) {
+  if (!options.out.has_filename()) options.out = options.out.parent_path();
+  if (options.out.empty()) throw_input("expected the name of a file or directory to write");
+  return options;
+}
+
 Recipe recipe_of(const SynthOptions& options) {
   Recipe recipe;
   recipe.model = &published_model(options.model);
   recipe.mix = &find_mix(options.mix);
   const bool gguf = options.out.extension() == ".gguf";
   if (!(gguf ? recipe.mix->gguf : recipe.mix->hugging_face))
-    throw_input(gguf ? "the mix " + options.mix + " is one of Hugging Face directories: expected a "
-                                                  "name without .gguf"
-                     : "the mix " + options.mix + " is one of GGUF files: expected a name that ends "
-                                                  "in .gguf",
+    throw_input(gguf ? "the mix " + options.mix +
+                           " is one of Hugging Face directories: expected a "
+                           "name without .gguf"
+                     : "the mix " + options.mix +
+                           " is one of GGUF files: expected a name that ends "
+                           "in .gguf",
                 options.out.string());
   recipe.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face;
   recipe.config = changed_config(*recipe.model, {.dense_layers = options.dense_layers,
@@ -121,8 +130,7 @@ void write_directory(const CheckpointFiles& files, const SynthOptions& options) 
   PartialDirectory directory(options.out);
   Progress progress(options, files.bytes());
   for (const TensorFile& file : files.tensors) progress.write(file, directory.path() / file.name);
-  for (const auto& text : files.texts)
-    base::write_file(directory.path() / text.name, text.content);
+  for (const auto& text : files.texts) base::write_file(directory.path() / text.name, text.content);
   directory.commit();
 }
 
@@ -142,10 +150,11 @@ std::vector<SynthChoice> synth_mixes() {
 }
 
 uint64_t synth_bytes(const SynthOptions& options) {
-  return files_of(options).bytes();
+  return files_of(tidied(options)).bytes();
 }
 
-SynthReport synthesize(const SynthOptions& options) {
+SynthReport synthesize(const SynthOptions& asked) {
+  const SynthOptions options = tidied(asked);
   const auto start = std::chrono::steady_clock::now();
   const CheckpointFiles files = files_of(options);
   std::error_code ec;
@@ -160,8 +169,7 @@ SynthReport synthesize(const SynthOptions& options) {
   SynthReport report{.bytes = files.bytes()};
   for (const TensorFile& file : files.tensors)
     for (const SynthTensor& tensor : file.tensors) report.weights += tensor.weights();
-  report.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
 

@@ -17,8 +17,8 @@ struct WriteOptions {
   std::function<void(uint64_t bytes)> wrote;
 };
 
-/// Gives `out` the file's size, header and tensors. Each tensor's bytes follow from the seed and its
-/// name alone.
+/// Gives `out` the file's size, header and tensors. Each tensor's bytes follow from the seed and
+/// its name alone.
 void write_tensors(base::PartialFile& out, const TensorFile& file, const WriteOptions& options);
 
 }  // namespace ktx::engine

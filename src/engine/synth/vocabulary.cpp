@@ -55,8 +55,7 @@ Json tokenizer_json(const Json& config) {
     else
       ids[tokens[id]] = id;
   }
-  const Json byte_level = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
+  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
   return {{"version", "1.0"},
           {"added_tokens", std::move(added)},
           {"pre_tokenizer", byte_level},

@@ -27,6 +27,9 @@ struct PlanOptions {
   int threads = 0;
   /// Tokens that a session can hold; 0: the model's context, at most 4096.
   int64_t cache_length = 0;
+  /// Tokens of a prompt that run at once; 0: at most 512. With more, each expert gets more tokens
+  /// for the work of reading it, and activations take more memory.
+  int64_t prefill_chunk = 0;
   /// Only the header is there or wanted: weights may be missing.
   bool header_only = false;
   /// Measure the memory bandwidth of this box (0.2 s), so that the plan can predict tokens/s.

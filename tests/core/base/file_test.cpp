@@ -232,3 +232,33 @@ TEST_CASE("what a killed writer left is removed, what is being written is not") 
   CHECK(fs::exists(folder.path / "kept"));
   remove_partial_files(folder.path / "no such folder");
 }
+
+TEST_CASE("a partial file appears whole by commit, or not at all") {
+  const Folder folder;
+  const auto file = folder.path / "f";
+  const auto bytes = [](std::string_view text) { return std::as_bytes(std::span(text)); };
+  {
+    PartialFile partial(file);
+    partial.resize(10);
+    partial.write(7, bytes("end"));
+    partial.write(0, bytes("begin"));
+    REQUIRE_FALSE(fs::exists(file));
+    REQUIRE(folder.count() == 1);
+    partial.commit();
+    REQUIRE(read_text(file) == std::string("begin\0\0end", 10));
+  }
+  REQUIRE(folder.count() == 1);
+  {
+    PartialFile partial(file);
+    partial.write(0, bytes("other"));
+  }
+  REQUIRE(read_text(file).size() == 10);
+  REQUIRE(folder.count() == 1);
+  REQUIRE(failure([&] { PartialFile(folder.path / "no" / "f"); }) ==
+          "environment " + (folder.path / "no" / "f").string() +
+              ": can't be written: No such file or directory");
+  const FileSizeLimit limit(4096);
+  PartialFile partial(file);
+  REQUIRE(failure([&] { partial.resize(1'000'000); }) ==
+          "environment " + file.string() + ": can't be written: File too large");
+}

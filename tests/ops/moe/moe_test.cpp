@@ -1,4 +1,5 @@
 // Routed experts against the reference, with experts of no, few and many tokens.
+// covers: moe_tiles, moe_work
 #include "ops/moe/moe.hpp"
 
 #include "../matmul/matrices.hpp"

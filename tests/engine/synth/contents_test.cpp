@@ -1,0 +1,128 @@
+// The tensors of whole published models, by their known numbers.
+#include "engine/synth/contents.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+
+using namespace ktx;
+using namespace ktx::engine;
+using quant::Format;
+
+namespace {
+
+Recipe recipe(const char* model, const char* mix, bool gguf, const ShapeChanges& changes = {}) {
+  Recipe r;
+  r.model = &published_model(model);
+  r.mix = &find_mix(mix);
+  r.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face;
+  r.config = changed_config(*r.model, changes);
+  if (gguf) r.metadata = gguf_metadata(*r.model, r.config);
+  return r;
+}
+
+double weights(const std::vector<SynthTensor>& tensors) {
+  double sum = 0;
+  for (const auto& tensor : tensors) sum += static_cast<double>(tensor.weights());
+  return sum;
+}
+
+const SynthTensor& at(const std::vector<SynthTensor>& tensors, const std::string& name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const SynthTensor& t) { return t.name == name; });
+  INFO(name);
+  REQUIRE(found != tensors.end());
+  return *found;
+}
+
+using Shape = std::vector<int64_t>;
+
+}  // namespace
+
+TEST_CASE("DeepSeek-V3 in Q4_K_M has the published file's tensors") {
+  const auto tensors = contents(recipe("deepseek-v3", "q4_k_m", true));
+  std::map<Format, int> counts;
+  for (const auto& tensor : tensors) ++counts[tensor.numbers.format];
+  // What llama.cpp prints of the published files: 361 of f32, 606 of q4_K, 58 of q6_K; those with
+  // kv_b split have its 61 halves k_b besides, whose rows of 128 only q5_0 fits.
+  CHECK(counts ==
+        std::map<Format, int>{
+            {Format::f32, 361}, {Format::q4_k, 606}, {Format::q6_k, 58}, {Format::q5_0, 61}});
+  CHECK(weights(tensors) == Approx(671.03e9).epsilon(1e-4));
+  CHECK(at(tensors, "blk.3.ffn_gate_exps.weight").shape == Shape{256, 2048, 7168});
+  CHECK(at(tensors, "blk.3.ffn_down_exps.weight").shape == Shape{256, 7168, 2048});
+  CHECK(at(tensors, "blk.3.attn_k_b.weight").shape == Shape{128, 512, 128});
+  CHECK(at(tensors, "blk.3.attn_v_b.weight").shape == Shape{128, 128, 512});
+  CHECK(at(tensors, "blk.60.attn_kv_a_mqa.weight").shape == Shape{576, 7168});
+  CHECK(at(tensors, "blk.3.exp_probs_b.bias").shape == Shape{256});
+  CHECK(at(tensors, "token_embd.weight").numbers.format == Format::q4_k);
+  CHECK(at(tensors, "output.weight").numbers.format == Format::q6_k);
+  // 61 / 8 = 7 layers at either end, between them those with (layer - 7) % 3 == 2.
+  for (const auto& [layer, format] : std::map<int, Format>{{6, Format::q6_k},
+                                                           {7, Format::q4_k},
+                                                           {8, Format::q4_k},
+                                                           {9, Format::q6_k},
+                                                           {52, Format::q4_k},
+                                                           {53, Format::q6_k},
+                                                           {60, Format::q6_k}}) {
+    const std::string prefix = "blk." + std::to_string(layer) + ".ffn_";
+    CHECK(at(tensors, prefix + "down_exps.weight").numbers.format == format);
+    CHECK(at(tensors, prefix + "down_shexp.weight").numbers.format == format);
+    CHECK(at(tensors, prefix + "up_exps.weight").numbers.format == Format::q4_k);
+  }
+}
+
+TEST_CASE("the other published models have their numbers of weights") {
+  CHECK(weights(contents(recipe("kimi-k2", "q8_0", true))) == Approx(1026.4e9).epsilon(1e-3));
+  const auto qwen = contents(recipe("qwen3-235b", "q4_k_m", true));
+  CHECK(weights(qwen) == Approx(235.09e9).epsilon(1e-4));
+  CHECK(at(qwen, "blk.0.attn_v.weight").numbers.format == Format::q6_k);
+  CHECK(at(qwen, "blk.0.attn_k.weight").numbers.format == Format::q4_k);
+  CHECK(at(qwen, "blk.0.attn_q_norm.weight").shape == Shape{128});
+}
+
+TEST_CASE("a mix of one format leaves vectors and routers in f32") {
+  for (const char* mix : {"q4_k", "q8_0", "bf16"}) {
+    const auto tensors =
+        contents(recipe("deepseek-v3", mix, true, {.dense_layers = 1, .moe_layers = 8}));
+    for (const auto& tensor : tensors) {
+      INFO(mix << " " << tensor.name);
+      const bool kept = tensor.shape.size() == 1 || tensor.name.find("ffn_gate_inp") != SIZE_MAX;
+      const bool k_b = tensor.name.find("attn_k_b") != SIZE_MAX;
+      const Format expected = kept                                ? Format::f32
+                              : k_b && std::string(mix) == "q4_k" ? Format::q5_0
+                                                                  : find_mix(mix).matrices;
+      CHECK(tensor.numbers.format == expected);
+    }
+  }
+}
+
+TEST_CASE("Hugging Face checkpoints have a tensor an expert, fp8 ones scales besides") {
+  const ShapeChanges changes{.dense_layers = 1, .moe_layers = 1};
+  const auto bf16 = contents(recipe("deepseek-v3", "bf16", false, changes));
+  const auto fp8 = contents(recipe("deepseek-v3", "fp8", false, changes));
+  // Each layer 4 norms and 5 projections; 3 dense ones; 257 experts of 3, router and bias; 3
+  // outside.
+  CHECK(bf16.size() == 2 * 9 + 3 + 257 * 3 + 2 + 3);
+  CHECK(fp8.size() == bf16.size() + 2 * 5 + 3 + 257 * 3);
+  CHECK(at(bf16, "model.layers.1.mlp.experts.255.down_proj.weight").shape == Shape{7168, 2048});
+  CHECK(at(bf16, "model.layers.1.mlp.gate.e_score_correction_bias").dtype() == "F32");
+  CHECK(at(bf16, "model.layers.1.mlp.gate.weight").dtype() == "BF16");
+  CHECK(at(fp8, "model.layers.1.mlp.gate.weight").dtype() == "BF16");
+  CHECK(at(fp8, "model.embed_tokens.weight").dtype() == "BF16");
+  CHECK(at(fp8, "lm_head.weight").dtype() == "BF16");
+  CHECK(at(fp8, "model.layers.0.input_layernorm.weight").dtype() == "BF16");
+  CHECK(at(fp8, "model.layers.0.self_attn.kv_b_proj.weight").dtype() == "F8_E4M3");
+  const auto scales = at(fp8, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv");
+  CHECK(scales.shape == Shape{5, 56});  // of 576 x 7168
+  CHECK(scales.dtype() == "F32");
+}
+
+TEST_CASE("sizes that don't go together are input errors, unknown mixes too") {
+  CHECK(test::failure([] {
+          (void)contents(recipe("deepseek-v3", "q8_0", true, {.experts = 12}));
+        }).find("'deepseek2.expert_group_count' must divide the 12 experts, found 8") != SIZE_MAX);
+  CHECK(test::failure([] { (void)find_mix("q4km"); }).starts_with("input no mix 'q4km'"));
+}
