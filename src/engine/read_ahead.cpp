@@ -26,7 +26,8 @@ ReadAhead::ReadAhead(int64_t blocks, size_t buffer_bytes, int consumers, Read re
       blocks_(blocks),
       buffer_bytes_(whole_pages(buffer_bytes)),
       memory_(memory_bytes(blocks, buffer_bytes, consumers), true) {
-  for (size_t at = 0; at < memory_.size(); at += buffer_bytes_) free_.push_back(memory_.data() + at);
+  for (size_t at = 0; at < memory_.size(); at += buffer_bytes_)
+    free_.push_back(memory_.data() + at);
   const auto count = std::min<int64_t>(readers, blocks);
   try {
     for (int64_t i = 0; i < count; ++i) threads_.emplace_back([this] { read_blocks(); });

@@ -14,7 +14,8 @@ std::vector<float> values(const loader::TensorSource& source, const graph::Tenso
   std::vector<float> out(static_cast<size_t>(rows * cols));
   for (int64_t r = 0; r < rows; ++r)
     quant::info(tensor.format)
-        .decode(stored.data() + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols, cols);
+        .decode(stored.data() + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols,
+                cols);
   return out;
 }
 

@@ -19,7 +19,8 @@ struct WeightBlock {
 inline int64_t stored_cols(const graph::Weight& weight) noexcept {
   return weight.transposed ? weight.rows : weight.cols;
 }
-/// The stored rows that a block is made from, of the weight's count * (rows, or cols if transposed).
+/// The stored rows that a block is made from, of the weight's count * (rows, or cols if
+/// transposed).
 struct StoredRows {
   int64_t first = 0, count = 0;
 };

@@ -3,9 +3,9 @@
 // An entry is a file of packed bytes and a trailer that vouches for them, named by the digest of
 // what the bytes were made from and how. It appears under that name only when it is whole and on
 // the disk (rename). A link beside it, named by the state of the checkpoint's files, says which
-// entry they lead to: with it the next start finds its entries without reading the checkpoint; where
-// it is missing (the checkpoint was copied, say), the checkpoint is read once more, and what has
-// the same content is not stored twice.
+// entry they lead to: with it the next start finds its entries without reading the checkpoint;
+// where it is missing (the checkpoint was copied, say), the checkpoint is read once more, and what
+// has the same content is not stored twice.
 #pragma once
 
 #include <condition_variable>

@@ -78,7 +78,8 @@ base::Digest state_key(std::span<const LoadJob* const> jobs, const loader::Tenso
 base::Digest content_key(std::span<const LoadJob* const> jobs,
                          std::span<const base::Digest> contents) {
   std::string text = "content\n";
-  for (size_t i = 0; i < jobs.size(); ++i) text += packing_text(*jobs[i]) + contents[i].hex() + "\n";
+  for (size_t i = 0; i < jobs.size(); ++i)
+    text += packing_text(*jobs[i]) + contents[i].hex() + "\n";
   return base::digest(text);
 }
 

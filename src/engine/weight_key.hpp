@@ -10,8 +10,8 @@
 
 namespace ktx::engine {
 
-/// How a weight is packed: shape, formats, layout, and a digest of what the code of this build makes
-/// of a sample, so that a changed codec, packer or layout is never taken for the one before.
+/// How a weight is packed: shape, formats, layout, and a digest of what the code of this build
+/// makes of a sample, so that a changed codec, packer or layout is never taken for the one before.
 std::string packing_text(const LoadJob& job);
 
 /// The key of packed weights by the state of the checkpoint's files: known without reading them.

@@ -80,13 +80,13 @@ class Loader {
 
   std::span<const LoadJob> jobs_;
   const LoadHooks& hooks_;
-  std::vector<WeightReader> readers_;       // one a job
-  std::vector<size_t> first_item_;          // of a job
-  std::vector<std::atomic<size_t>> left_;   // blocks of a job that are not packed yet
+  std::vector<WeightReader> readers_;      // one a job
+  std::vector<size_t> first_item_;         // of a job
+  std::vector<std::atomic<size_t>> left_;  // blocks of a job that are not packed yet
   std::vector<Item> items_;
-  std::vector<base::Digest> digests_;       // of each item's stored bytes
+  std::vector<base::Digest> digests_;  // of each item's stored bytes
   size_t buffer_bytes_ = 0;
-  std::vector<PackScratch> scratch_;        // one a worker
+  std::vector<PackScratch> scratch_;  // one a worker
   std::atomic<uint64_t> done_{0};
 };
 
@@ -114,7 +114,8 @@ uint64_t loading_bytes(const graph::Model& model, const loader::TensorSource& so
       scratch = std::max(scratch, WeightPacker::scratch_bytes(weight, quant::Format::f32));
     }
   }
-  return ReadAhead::memory_bytes(blocks, buffer, workers) + scratch * static_cast<uint64_t>(workers);
+  return ReadAhead::memory_bytes(blocks, buffer, workers) +
+         scratch * static_cast<uint64_t>(workers);
 }
 
 }  // namespace ktx::engine

@@ -61,8 +61,7 @@ size_t WeightReader::scratch_bytes(int64_t first, int64_t rows) const {
 const std::byte* WeightReader::read(int64_t first, int64_t rows,
                                     std::span<std::byte> scratch) const {
   const auto all = runs(first, rows);
-  if (all.size() == 1)
-    return source_.rows(*all.front().tensor, all.front().row, rows, scratch);
+  if (all.size() == 1) return source_.rows(*all.front().tensor, all.front().row, rows, scratch);
   std::byte* out = scratch.data();
   for (const auto& run : all) {
     const auto behind = scratch.subspan(static_cast<size_t>(rows * row_bytes_));

@@ -24,7 +24,8 @@ struct LoadProgress {
 
 struct LoadOptions {
   /// A directory that keeps packed weights: what another start packed in the same way from the same
-  /// content is mapped instead of read. Empty: none. ktx never deletes entries; you may at any time.
+  /// content is mapped instead of read. Empty: none. ktx never deletes entries; you may at any
+  /// time.
   std::filesystem::path cache;
   /// Called from the loading thread as modules are packed.
   std::function<void(const LoadProgress&)> progress;
