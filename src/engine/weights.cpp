@@ -5,9 +5,12 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "engine/read_ahead.hpp"
 #include "engine/weight_cache.hpp"
 #include "engine/weight_key.hpp"
 #include "engine/weight_loader.hpp"
@@ -241,16 +244,25 @@ Weights::Weights(const placement::Plan& plan) : modules_(plan.model.modules.size
 }
 
 // Mapped pages come from the disk as they are touched, one after the other; the kernel is asked for
-// all of them, in large pages, while the first tokens already run.
+// all of them, in large pages and several at a time, while the first tokens already run.
 void Weights::bring_into_memory() {
-  if (mapped_.empty()) return;
-  for (const auto& file : mapped_) file.prefer_huge_pages();
-  populating_ = std::jthread([this](const std::stop_token& stop) {
-    constexpr size_t piece = size_t{64} << 20;
-    for (const auto& file : mapped_)
-      for (size_t at = 0; at < file.bytes().size() && !stop.stop_requested(); at += piece)
-        file.populate(at, piece);
-  });
+  constexpr size_t piece = size_t{16} << 20;
+  struct Pieces {
+    std::vector<std::pair<const base::MappedFile*, size_t>> all;  // file, offset
+    std::atomic<size_t> next{0};
+  };
+  const auto pieces = std::make_shared<Pieces>();
+  for (const auto& file : mapped_) {
+    file.prefer_huge_pages();
+    for (size_t at = 0; at < file.bytes().size(); at += piece) pieces->all.emplace_back(&file, at);
+  }
+  const auto threads = std::min<size_t>(ReadAhead::readers, pieces->all.size());
+  for (size_t t = 0; t < threads; ++t)
+    populating_.emplace_back([pieces](const std::stop_token& stop) {
+      for (size_t i = pieces->next++; i < pieces->all.size() && !stop.stop_requested();
+           i = pieces->next++)
+        pieces->all[i].first->populate(pieces->all[i].second, piece);
+    });
 }
 
 const LoadedWeight* Weights::find(int module, std::string_view role) const noexcept {

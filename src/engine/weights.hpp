@@ -72,7 +72,7 @@ class Weights {
   NodeMemory memory_;
   std::vector<base::MappedFile> mapped_;
   uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
-  std::jthread populating_;  // ends before the mappings do
+  std::vector<std::jthread> populating_;  // end before the mappings do
 };
 
 }  // namespace ktx::engine
