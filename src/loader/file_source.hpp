@@ -69,7 +69,7 @@ class FileSource final : public TensorSource {
   const std::byte* assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const;
 
-  CheckpointContents c_;  // its tensors are moved into the two vectors below
+  CheckpointContents c_;                   // its tensors are moved into the two vectors below
   std::vector<base::FileReader> readers_;  // one a file
   std::vector<graph::TensorMeta> metas_;
   std::vector<Place> places_;

@@ -62,9 +62,8 @@ constexpr std::string_view partial_start = ".ktx-", partial_end = ".partial";
 int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
   static std::atomic<unsigned> next{0};
   for (int attempt = 0; attempt < 1000; ++attempt) {
-    created = file.parent_path() /
-              (std::string(partial_start) + std::to_string(::getpid()) + "-" +
-               std::to_string(next++) + std::string(partial_end));
+    created = file.parent_path() / (std::string(partial_start) + std::to_string(::getpid()) + "-" +
+                                    std::to_string(next++) + std::string(partial_end));
     const int fd = ::open(created.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);
     if (fd >= 0 || errno != EEXIST) return fd;

@@ -38,8 +38,8 @@ FileReader::FileReader(const MappedFile& file)
     throw_input("can't be read: " + std::string(std::strerror(errno)), path_);
   stamp_ = std::to_string(status.st_size) + " " + time_text(status.st_mtim) + " " +
            time_text(status.st_ctim);
-  direct_fd_ = ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(),
-                      O_RDONLY | O_CLOEXEC | O_DIRECT);
+  direct_fd_ =
+      ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
   if (may_see_cached_pages(fd_, status)) {
     map_ = file.bytes().data();
     map_size_ = file.bytes().size();

@@ -40,8 +40,8 @@ class FileReader {
   bool is_cached(uint64_t offset, size_t size) const;
 
   std::string path_, stamp_;
-  int fd_ = -1;         // the mapped file's
-  int direct_fd_ = -1;  // with O_DIRECT, owned
+  int fd_ = -1;                     // the mapped file's
+  int direct_fd_ = -1;              // with O_DIRECT, owned
   const std::byte* map_ = nullptr;  // to ask for pages that are cached; never read through
   size_t map_size_ = 0;
 };
