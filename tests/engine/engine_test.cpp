@@ -28,6 +28,12 @@ std::vector<float> logits(Engine& engine, const std::vector<int32_t>& ids) {
   return out;
 }
 
+/// How far logits may be from those of float32: rounding, or where prompts run on AMX tiles, that
+/// of bf16, 2^-8 of each number of each product.
+double allowed(double in_f32) {
+  return hw::usable_isa() >= hw::Isa::amx_int8 ? 0.03 : in_f32;
+}
+
 void check_architecture(const fs::path& folder) {
   INFO(folder.filename().string());
   Engine engine(make_plan(options(folder)));
@@ -59,12 +65,6 @@ size_t decided(const Json& prompt) {
   size_t n = 0;
   while (n < margins.size() && margins[n].get<double>() >= 1e-3) ++n;
   return n;
-}
-
-/// How far logits may be from those of float32: rounding, or where prompts run on AMX tiles, that
-/// of bf16, 2^-8 of each number of each product.
-double allowed(double in_f32) {
-  return hw::usable_isa() >= hw::Isa::amx_int8 ? 0.03 : in_f32;
 }
 
 }  // namespace
