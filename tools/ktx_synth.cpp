@@ -57,9 +57,12 @@ std::pair<std::string, int64_t> parse_size(const std::string& text) {
 }
 
 void write(SynthOptions& options, bool dry_run) {
-  const double gigabytes = static_cast<double>(synth_bytes(options)) / 1e9;
+  const uint64_t bytes = synth_bytes(options);
+  const double gigabytes = static_cast<double>(bytes) / 1e9;
+  const std::string size = options.out.string() + ": " + std::to_string(bytes) + " bytes, " +
+                           tools::short_number(gigabytes) + " GB";
   if (dry_run) {
-    tools::print(options.out.string() + ": " + tools::short_number(gigabytes) + " GB\n");
+    tools::print(size + "\n");
     return;
   }
   std::signal(SIGINT, on_interrupt);
@@ -73,9 +76,8 @@ void write(SynthOptions& options, bool dry_run) {
     };
     report = synthesize(options);
   }
-  tools::print(options.out.string() + ": " + tools::short_number(gigabytes) + " GB, " +
-               tools::short_number(static_cast<double>(report.weights) / 1e9) + " G weights, in " +
-               tools::short_number(report.seconds) +
+  tools::print(size + ", " + tools::short_number(static_cast<double>(report.weights) / 1e9) +
+               " G weights, in " + tools::short_number(report.seconds) +
                " s: " + tools::short_number(gigabytes / report.seconds) + " GB/s\n");
 }
 

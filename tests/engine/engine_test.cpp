@@ -28,13 +28,19 @@ std::vector<float> logits(Engine& engine, const std::vector<int32_t>& ids) {
   return out;
 }
 
+/// How far logits may be from those of float32: rounding, or where prompts run on AMX tiles, that
+/// of bf16, 2^-8 of each number of each product.
+double allowed(double in_f32) {
+  return hw::usable_isa() >= hw::Isa::amx_int8 ? 0.03 : in_f32;
+}
+
 void check_architecture(const fs::path& folder) {
   INFO(folder.filename().string());
   Engine engine(make_plan(options(folder)));
   const test::Reference reference(folder / "reference.safetensors");
   for (const std::string prompt : {"0", "1"}) {
     const auto got = logits(engine, reference.get<int32_t>(prompt + ".ids"));
-    CHECK(test::relative_error(got, reference.get<float>(prompt + ".logits")) < 1e-4);
+    CHECK(test::relative_error(got, reference.get<float>(prompt + ".logits")) < allowed(1e-4));
   }
 }
 
@@ -93,7 +99,7 @@ TEST_CASE("a step in chunks and token by token gives the logits of one step") {
   };
   session.evaluate({ids.data(), 7}, collect);
   for (size_t i = 7; i < ids.size(); ++i) session.evaluate({&ids[i], 1}, collect);
-  CHECK(test::relative_error(steps, whole) < 1e-5);
+  CHECK(test::relative_error(steps, whole) < allowed(1e-5));
 }
 
 TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
@@ -110,7 +116,7 @@ TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
     const auto& prompt = json.at("prompts")[p];
     const auto ids = prompt.at("ids").get<std::vector<int32_t>>();
     const auto name = "prompt" + std::to_string(p) + ".logits";
-    CHECK(test::relative_error(logits(engine, ids), reference.get<float>(name)) < 1e-4);
+    CHECK(test::relative_error(logits(engine, ids), reference.get<float>(name)) < allowed(1e-4));
 
     Session session(engine);
     auto greedy = prompt.at("greedy").get<std::vector<int32_t>>();

@@ -88,12 +88,24 @@ struct FiveBit {
   static constexpr int bits = 5;
   template <class Block>
   static void read(const FourRows& block, Codes& out) noexcept {
+    if constexpr (std::is_same_v<Block, quant::BlockQ5_0>) return read_32(block, out);
     read_nibbles<Block, 32, offsetof(Block, qs), sizeof(Block::qs)>(block, out);
     Words high[8];
     read_words(block, offsetof(Block, qh), high);
 #pragma GCC unroll 8
     for (int sub = 0; sub < 8; ++sub)
       for (int k = 0; k < 8; ++k) out[sub * 8 + k] |= (high[k] >> sub & low_bits(1)) << 4;
+  }
+
+ private:
+  // q5_0: bit c of a word is that of column c. The product puts bit i of four into byte i.
+  static void read_32(const FourRows& block, Codes& out) noexcept {
+    using Block = quant::BlockQ5_0;
+    read_nibbles<Block, 16, offsetof(Block, qs), sizeof(Block::qs)>(block, out);
+    Words high[1];
+    read_words(block, offsetof(Block, qh), high);
+    for (int k = 0; k < 8; ++k)
+      out[k] |= ((high[0] >> 4 * k & all_words(15)) * all_words(0x00204081u) & low_bits(1)) << 4;
   }
 };
 
@@ -321,6 +333,7 @@ constexpr X16Info table[] = {
     {X16::bf16, Format::bf16, 2, 64, false, 0, pack_words},
     {X16::fp8, Format::fp8, 128, 64 + 2048, false, 0, pack_fp8},
     pair_info<quant::BlockQ4_0, FourBit, 32>(X16::q4_0, Format::q4_0),
+    pair_info<quant::BlockQ5_0, FiveBit, 32>(X16::q5_0, Format::q5_0),
     pair_info<quant::BlockQ8_0, EightBit, 32>(X16::q8_0, Format::q8_0),
     {X16::q4_k, Format::q4_k, 256, 2304, false, 0, pack_k<quant::BlockQ4K, FourBit>},
     {X16::q5_k, Format::q5_k, 256, 2816, false, 0, pack_k<quant::BlockQ5K, FiveBit>},

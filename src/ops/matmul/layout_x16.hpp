@@ -8,8 +8,8 @@
 // the operand of vpdpbusd and the B tile of AMX-int8. All codes are unsigned: weight = s * code -
 // m. Codes of 4 to 6 bits, per 32 columns: 4 vectors of 64 bytes; vector i holds the low four bits
 // of what would be the 8-bit vectors 2 i (low nibble) and 2 i + 1 (high nibble). The bits above lie
-// after all low ones of the unit: q5_k one vector per 32 columns, bit k that of 8-bit vector k;
-// q6_k two vectors, two bits at 2 (k % 4) of vector k / 4.
+// after all low ones of the unit: q5_k and q5_0 one vector per 32 columns, bit k that of 8-bit
+// vector k; q6_k two vectors, two bits at 2 (k % 4) of vector k / 4.
 //
 //   f32                 64 bytes a column
 //   f16                 32 bytes a column
@@ -19,12 +19,12 @@
 //                       vectors of 32-bit words, codes
 //   iq4_xs              unit 256: 16 f16 d, 16 scales_h, 16 words of scales_l, codes (indices)
 //   int8                16 f32 scales, then codes of all columns; code = value + 128
-//   q4_0, q8_0, iq4_nl, int8/G, int4/G, q6_k
+//   q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q6_k
 //                       units (the format's own block) in pairs, so that codes stay aligned: 16
 //                       16-bit scales of one, of the other, body of one, of the other; a last unit
 //                       without partner leaves 32 bytes unused. The body is the codes; for q6_k
 //                       first its 16 scale bytes a row as 4 vectors of 32-bit words.
-//                       q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q6_k: 32.
+//                       q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q5_0: 16; q6_k: 32.
 #pragma once
 
 #include <cstdint>

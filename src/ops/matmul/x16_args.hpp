@@ -13,6 +13,7 @@ enum class X16 : uint8_t {
   bf16,
   fp8,
   q4_0,
+  q5_0,
   q8_0,
   q4_k,
   q5_k,
@@ -27,7 +28,7 @@ enum class X16 : uint8_t {
   int4_64,
   int4_128,
 };
-constexpr int x16_count = 18;
+constexpr int x16_count = 19;
 
 /// y[t, r] = x[t] . w[r] for the rows of consecutive groups of 16.
 struct X16Args {

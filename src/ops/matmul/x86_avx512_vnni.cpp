@@ -29,11 +29,11 @@ using Vnni = Integer<S, VnniDot, Format>;
 }  // namespace
 
 constexpr X86Unit x86_avx512_vnni = {
-    .run = {nullptr, nullptr, nullptr, nullptr, Vnni<Q4_0<S>>::run, Vnni<Q8_0<S>>::run,
-            Vnni<Q4K<S>>::run, Vnni<Q5K<S>>::run, Vnni<Q6K<S>>::run, Vnni<Iq4Nl<S>>::run,
-            Vnni<Iq4Xs<S>>::run, Vnni<Int8Row<S>>::run, Vnni<Int8Group<S, 32>>::run,
-            Vnni<Int8Group<S, 64>>::run, Vnni<Int8Group<S, 128>>::run, Vnni<Int4Group<S, 32>>::run,
-            Vnni<Int4Group<S, 64>>::run, Vnni<Int4Group<S, 128>>::run},
+    .run = {nullptr, nullptr, nullptr, nullptr, Vnni<Q4_0<S>>::run, Vnni<Q5_0<S>>::run,
+            Vnni<Q8_0<S>>::run, Vnni<Q4K<S>>::run, Vnni<Q5K<S>>::run, Vnni<Q6K<S>>::run,
+            Vnni<Iq4Nl<S>>::run, Vnni<Iq4Xs<S>>::run, Vnni<Int8Row<S>>::run,
+            Vnni<Int8Group<S, 32>>::run, Vnni<Int8Group<S, 64>>::run, Vnni<Int8Group<S, 128>>::run,
+            Vnni<Int4Group<S, 32>>::run, Vnni<Int4Group<S, 64>>::run, Vnni<Int4Group<S, 128>>::run},
     .dot = nullptr,
     .quantize = nullptr,
 };

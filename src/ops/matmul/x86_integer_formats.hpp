@@ -45,13 +45,22 @@ template <class S, int J>
   return S::to_float(S::bit_and(shifted<S, -8 * (J % 4)>(words[J / 4]), S::set_int(255)));
 }
 
+// Codes of 5 bits: nibbles, and bit K of each byte of `high` above them.
+template <class S, int K>
+[[gnu::always_inline]] inline typename S::I with_high_bit(const uint8_t* low, const uint8_t* high,
+                                                          int part) {
+  const auto bits = S::load(at<S>(high, 0, part));
+  return S::bit_or(nibbles<S, K>(low, part),
+                   S::bit_and(shifted<S, 4 - K>(bits), S::set_byte(0x10)));
+}
+
 template <class S, int Scales>
 struct Unit {
   const uint8_t* codes;
   typename S::F s[Scales], m[Scales];
 };
 
-// ---- units in pairs: q4_0, q8_0, iq4_nl, int8/G, int4/G, q6_k ----
+// ---- units in pairs: q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q6_k ----
 
 template <int64_t BodyBytes>
 [[gnu::always_inline]] inline const uint8_t* pair_body(const uint8_t* group, int64_t u) {
@@ -77,12 +86,15 @@ struct Plain {
   template <int K>
   [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
     if constexpr (Bits == 4) return nibbles<S, K>(codes + j * 256, part);
+    if constexpr (Bits == 5) return with_high_bit<S, K>(codes + j * 256, codes + 256, part);
     return S::load(at<S>(codes + j * 512, K, part));
   }
 };
 
 template <class S>
 using Q4_0 = Plain<S, 4, 32, false, 8>;
+template <class S>
+using Q5_0 = Plain<S, 5, 32, false, 16>;
 template <class S>
 using Q8_0 = Plain<S, 8, 32, false, 128>;
 template <class S, int G>
@@ -183,9 +195,7 @@ struct Q5K {
   }
   template <int K>
   [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
-    const auto high = S::load(at<S>(codes + 2048 + j * 64, 0, part));
-    return S::bit_or(nibbles<S, K>(codes + j * 256, part),
-                     S::bit_and(shifted<S, 4 - K>(high), S::set_byte(0x10)));
+    return with_high_bit<S, K>(codes + j * 256, codes + 2048 + j * 64, part);
   }
 };
 

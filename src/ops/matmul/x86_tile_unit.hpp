@@ -16,12 +16,12 @@ template <class Tiles>
 constexpr TileUnit tile_unit = {
     .multiply = {nullptr, multiply_bf16<Tiles, FloatTiles<F16>>,
                  multiply_bf16<Tiles, FloatTiles<Bf16>>, multiply_bf16<Tiles, FloatTiles<Fp8>>,
-                 integer<Tiles, Q4_0<S>>, integer<Tiles, Q8_0<S>>, integer<Tiles, Q4K<S>>,
-                 integer<Tiles, Q5K<S>>, integer<Tiles, Q6K<S>>, integer<Tiles, Iq4Nl<S>>,
-                 integer<Tiles, Iq4Xs<S>>, multiply_int8<Tiles>, integer<Tiles, Int8Group<S, 32>>,
-                 integer<Tiles, Int8Group<S, 64>>, integer<Tiles, Int8Group<S, 128>>,
-                 integer<Tiles, Int4Group<S, 32>>, integer<Tiles, Int4Group<S, 64>>,
-                 integer<Tiles, Int4Group<S, 128>>},
+                 integer<Tiles, Q4_0<S>>, integer<Tiles, Q5_0<S>>, integer<Tiles, Q8_0<S>>,
+                 integer<Tiles, Q4K<S>>, integer<Tiles, Q5K<S>>, integer<Tiles, Q6K<S>>,
+                 integer<Tiles, Iq4Nl<S>>, integer<Tiles, Iq4Xs<S>>, multiply_int8<Tiles>,
+                 integer<Tiles, Int8Group<S, 32>>, integer<Tiles, Int8Group<S, 64>>,
+                 integer<Tiles, Int8Group<S, 128>>, integer<Tiles, Int4Group<S, 32>>,
+                 integer<Tiles, Int4Group<S, 64>>, integer<Tiles, Int4Group<S, 128>>},
     .pack_bf16 = pack_bf16,
     .pack_int8 = pack_int8,
 };

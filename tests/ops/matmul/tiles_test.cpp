@@ -75,9 +75,9 @@ std::vector<float> multiply(const ops::MatmulKernel& kernel, const Matrix& w,
   return dense;
 }
 
-/// How far a product may be from that in double. bf16: x and w stray by up to 2^-8 of themselves each,
-/// independently, so that sums of many are within 2^-8 of the norms but for one in millions. int8:
-/// half a step of the largest of 256 numbers each.
+/// How far a product may be from that in double. bf16: x and w stray by up to 2^-8 of themselves
+/// each, independently, so that sums of many are within 2^-8 of the norms but for one in millions.
+/// int8: half a step of the largest of 256 numbers each.
 double allowed(ActivationFormat to, const float* x, const float* w, int64_t cols) {
   const double norms = norm(w, cols) * norm(x, cols);
   if (to == ActivationFormat::bf16_tiles) return norms / 256 + 1e-30;
