@@ -12,6 +12,7 @@
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
 #include "support/ktx_isa.hpp"
+#include "support/own_file.hpp"
 #include "support/reference.hpp"
 #include "support/watched_source.hpp"
 
@@ -20,7 +21,7 @@ using namespace ktx;
 namespace {
 
 placement::Plan plan_for(const std::filesystem::path& model, const std::string& rules) {
-  const auto file = std::filesystem::path(KTX_BINARY_DIR) / "weights_test.yaml";
+  const auto file = test::own_file("weights_test.yaml");
   std::ofstream(file) << rules;
   const test::KtxIsa isa("scalar");  // reference kernels keep rows as they are: easy to compare
   return make_plan({.model = model, .rules = file, .threads = 2}).details();
@@ -124,8 +125,7 @@ namespace {
 
 struct CacheFolder {
   std::filesystem::path path;
-  explicit CacheFolder(const char* name = "weights_test_cache")
-      : path(std::filesystem::path(KTX_BINARY_DIR) / name) {
+  explicit CacheFolder(const char* name = "weights_test_cache") : path(test::own_file(name)) {
     std::filesystem::remove_all(path);
   }
   ~CacheFolder() { std::filesystem::remove_all(path); }
