@@ -8,8 +8,8 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/hw/affinity.hpp"
-#include "core/hw/machine.hpp"
 #include "core/hw/free_memory.hpp"
+#include "core/hw/machine.hpp"
 #include "engine/bench_subjects.hpp"
 #include "ktx/bench.hpp"
 
