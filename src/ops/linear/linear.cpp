@@ -20,11 +20,9 @@ ActivationFormat activation_of(const LinearArgs& args) noexcept {
   return activation_for(kernel_of(args), args.w->format, args.w->cols, args.tokens);
 }
 
-constexpr int64_t int8_chunk = 1024;
-
 int64_t prepared_bytes(ActivationFormat format, int64_t cols, int64_t tokens) noexcept {
   if (format == ActivationFormat::f32) return 0;  // read where it is
-  if (is_tiles(format)) return tile_bytes_of(format, cols, int8_chunk, tokens);
+  if (is_tiles(format)) return tile_bytes_of(format, cols, input_int8_chunk, tokens);
   return tokens * activation_row_bytes(format, cols);
 }
 
@@ -40,21 +38,37 @@ void prepare_rows(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) 
   });
 }
 
+/// Tokens multiplied at a time, whose tiles lie together.
+struct Part {
+  int64_t begin, count;
+};
+
+Part part_of(const LinearArgs& args, int64_t index) noexcept {
+  const int64_t begin = index * tile_panel_tokens;
+  return {begin, std::min(tile_panel_tokens, args.tokens - begin)};
+}
+
+/// Where the tiles of a part begin.
+int64_t part_offset(const LinearArgs& args, const Part& part) noexcept {
+  return prepared_bytes(activation_of(args), args.w->cols, part.begin);
+}
+
 void prepare_tiles(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) noexcept {
   const int64_t cols = args.w->cols, blocks = parts_of(args.tokens, tile_tokens);
-  const int64_t chunks = parts_of(cols, int8_chunk);
-  for_each(pool, blocks * chunks, tile_tokens * int8_chunk, [&](int64_t i, int) noexcept {
-    const int64_t token = i / chunks * tile_tokens, col = i % chunks * int8_chunk;
+  const int64_t chunks = parts_of(cols, input_int8_chunk);
+  for_each(pool, blocks * chunks, tile_tokens * input_int8_chunk, [&](int64_t i, int) noexcept {
+    const int64_t token = i / chunks * tile_tokens, col = i % chunks * input_int8_chunk;
+    const Part part = part_of(args, token / tile_panel_tokens);
     kernel_of(args).pack_tiles(activation_of(args),
                                {.x = args.x + token * args.x_stride + col,
                                 .x_stride = args.x_stride,
                                 .tokens = std::min(tile_tokens, args.tokens - token),
                                 .col = col,
-                                .cols = std::min(int8_chunk, cols - col),
-                                .int8_chunk = int8_chunk,
-                                .tiles = reinterpret_cast<uint8_t*>(out),
-                                .block = i / chunks,
-                                .blocks = blocks});
+                                .cols = std::min(input_int8_chunk, cols - col),
+                                .int8_chunk = input_int8_chunk,
+                                .tiles = reinterpret_cast<uint8_t*>(out + part_offset(args, part)),
+                                .block = (token - part.begin) / tile_tokens,
+                                .blocks = parts_of(part.count, tile_tokens)});
   });
 }
 
@@ -79,7 +93,7 @@ Prepared prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
 
 Activations activations(const LinearArgs& args, const Prepared& prepared) noexcept {
   const ActivationFormat format = activation_of(args);
-  Activations x{.format = format, .tokens = args.tokens, .int8_chunk = int8_chunk};
+  Activations x{.format = format, .tokens = args.tokens, .int8_chunk = input_int8_chunk};
   if (format == ActivationFormat::f32) {
     x.data = reinterpret_cast<const std::byte*>(args.x);
     x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
@@ -90,21 +104,46 @@ Activations activations(const LinearArgs& args, const Prepared& prepared) noexce
   return x;
 }
 
+/// Who multiplies: a worker, for the rows of a node.
+struct Place {
+  const hw::WorkerPool& pool;
+  int node, worker;
+};
+
 int64_t groups_of(const RowRange& rows) noexcept {
   return (rows.end - rows.begin + row_group - 1) / row_group;
 }
 
-/// Rows [row_begin, row_end) of one matrix, by a worker of `node`.
-void multiply(const LinearArgs& args, const Prepared& prepared, int64_t row_begin, int64_t row_end,
-              int node) noexcept {
-  MatmulArgs product = weight_args(*args.w, 0, row_begin, row_end, node);
+/// Rows of one matrix times some tokens, by a worker of `node`.
+void multiply(const LinearArgs& args, const Prepared& prepared, const RowRange& rows,
+              const Part& part, int node) noexcept {
+  MatmulArgs product = weight_args(*args.w, 0, rows.begin, rows.end, node);
   product.x = activations(args, prepared);
-  product.y = args.y + row_begin;
+  product.x.data +=
+      is_tiles(product.x.format) ? part_offset(args, part) : part.begin * product.x.row_bytes;
+  product.x.tokens = part.count;
+  product.y = args.y + part.begin * args.y_stride + rows.begin;
   product.y_stride = args.y_stride;
   multiply_in_token_blocks(kernel_of(args), product);
   if (args.bias == nullptr) return;
-  for (int64_t t = 0; t < args.tokens; ++t)
-    for (int64_t r = row_begin; r < row_end; ++r) args.y[t * args.y_stride + r] += args.bias[r];
+  for (int64_t t = part.begin; t < part.begin + part.count; ++t)
+    for (int64_t r = rows.begin; r < rows.end; ++r) args.y[t * args.y_stride + r] += args.bias[r];
+}
+
+/// Groups [begin, end) of a node's rows of all matrices, one matrix after another.
+void multiply_groups(std::span<const LinearArgs> args, const Prepared& prepared, int64_t begin,
+                     int64_t end, const Part& part, const Place& place) noexcept {
+  for (const LinearArgs& one : args) {
+    const RowRange rows = rows_of_node(*one.w, place.pool, place.node);
+    const int64_t count = groups_of(rows);
+    if (begin < count && end > 0)
+      multiply(one, prepared,
+               {rows.begin + std::max<int64_t>(begin, 0) * row_group,
+                std::min(rows.end, rows.begin + end * row_group)},
+               part, place.pool.node_of(place.worker));
+    begin -= count;
+    end -= count;
+  }
 }
 
 }  // namespace
@@ -128,34 +167,37 @@ void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
 void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
   if (args.empty() || args.front().tokens == 0) return;
   const Prepared prepared = prepare(args, pool);
-  int64_t groups = 0;
-  bool anywhere = true;
+  bool anywhere = true, tiled = false;
   for (const LinearArgs& one : args) {
-    groups += groups_of({0, one.w->rows});
     anywhere = anywhere && all_nodes_hold(*one.w, pool);
+    tiled = tiled || is_tiles(activation_of(one));
   }
   const auto groups_of_node = [&](int node) noexcept {
     int64_t sum = 0;
     for (const LinearArgs& one : args) sum += groups_of(rows_of_node(*one.w, pool, node));
     return sum;
   };
-  const int64_t cost = row_group * args.front().w->cols * args.front().tokens;
-  // A node's items are its groups of rows of all matrices, one matrix after another.
-  pool.parallel_for_nodes(
-      // Kernels over tiles take two groups at a time.
-      groups_of_node, (shared_grain(groups, cost, pool.size()) + 1) / 2 * 2,
-      anywhere ? hw::Steal::yes : hw::Steal::no,
-      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
-        for (const LinearArgs& one : args) {
-          const RowRange rows = rows_of_node(*one.w, pool, node);
-          const int64_t count = groups_of(rows);
-          if (begin < count && end > 0)
-            multiply(one, prepared, rows.begin + std::max<int64_t>(begin, 0) * row_group,
-                     std::min(rows.end, rows.begin + end * row_group), pool.node_of(worker));
-          begin -= count;
-          end -= count;
-        }
-      });
+  int64_t groups = 0;
+  for (const LinearArgs& one : args) groups += groups_of({0, one.w->rows});
+  // An item is a group of rows times all tokens, or on tiles times a part of them.
+  const int64_t tokens = args.front().tokens;
+  const int64_t parts = tiled ? parts_of(tokens, tile_panel_tokens) : 1;
+  const int64_t cost = row_group * args.front().w->cols * tokens / parts;
+  const int64_t grain =
+      tiled ? tile_grain(groups * parts, pool.size()) : shared_grain(groups, cost, pool.size());
+  pool.parallel_for_nodes([&](int node) noexcept { return groups_of_node(node) * parts; }, grain,
+                          anywhere ? hw::Steal::yes : hw::Steal::no,
+                          [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+                            const int64_t count = groups_of_node(node);
+                            for (int64_t next = 0; begin < end; begin = next) {
+                              const int64_t index = begin / count;
+                              next = std::min(end, (index + 1) * count);
+                              multiply_groups(
+                                  args, prepared, begin - index * count, next - index * count,
+                                  parts == 1 ? Part{0, tokens} : part_of(args.front(), index),
+                                  {pool, node, worker});
+                            }
+                          });
 }
 
 }  // namespace ktx::ops

@@ -26,6 +26,14 @@ constexpr int64_t bf16_step = 32, int8_step = 64;  // columns of a tile
 /// chunks are given, multiples of 64.
 constexpr int64_t bf16_chunk = 256;
 
+/// The kernels multiply so many rows with so many tokens at a time: a chunk of tokens that is read
+/// from the L3 cache serves all the rows, and decoded weights serve all the tokens. Their sums and
+/// two chunks of decoded rows, 256 KiB each, share 1 MiB of L2 cache.
+constexpr int64_t tile_panel_rows = 256, tile_panel_tokens = 256;
+
+/// Columns of a matrix's input that share a scale of int8.
+constexpr int64_t input_int8_chunk = 1024;
+
 constexpr int64_t bf16_chunk_bytes = bf16_chunk / bf16_step * tile_bytes;
 constexpr int64_t int8_chunk_bytes(int64_t columns) {
   return columns / int8_step * tile_bytes + 2 * 64;

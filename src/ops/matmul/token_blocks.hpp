@@ -6,6 +6,7 @@
 
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/matmul.hpp"
+#include "ops/matmul/tiles.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
@@ -41,6 +42,14 @@ inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArg
 inline int64_t shared_grain(int64_t items, int64_t cost_of_item, int workers) noexcept {
   constexpr int64_t chunks_of_worker = 16;
   return std::max(parallel_grain(cost_of_item), items / (workers * chunks_of_worker));
+}
+
+/// Groups of rows of an item for a kernel over tiles: a whole panel, or less where that shares
+/// `groups` out more evenly. An even number: the tile registers hold two groups.
+inline int64_t tile_grain(int64_t groups, int workers) noexcept {
+  constexpr int64_t most = tile_panel_rows / row_group;
+  const int64_t items = parts_of(parts_of(groups, most), workers) * workers;
+  return std::min(most, parts_of(groups, 2 * items) * 2);
 }
 
 }  // namespace ktx::ops

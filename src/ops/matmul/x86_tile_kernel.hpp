@@ -13,13 +13,15 @@
 namespace ktx::ops {
 namespace {
 
-constexpr int64_t most_groups = 8, most_blocks = 16;  // of a panel; blocks of 16 tokens
+constexpr int64_t most_groups = tile_panel_rows / 16;
+constexpr int64_t most_blocks = tile_panel_tokens / tile_tokens;
 constexpr int64_t sums_of_tile = 256;
 
 /// Groups of rows in a panel. Up to 32 tokens, its sums stay in the tile registers for the whole of
-/// the columns. More tokens are read from farther away, and each reading serves all groups.
+/// the columns, and all columns of the tokens in the L2 cache. More tokens are read from farther
+/// away, and each reading serves all groups.
 constexpr int64_t groups_of_panel(int64_t blocks) {
-  return blocks == 1 ? 4 : blocks <= 4 ? 2 : most_groups;
+  return blocks == 1 ? 4 : blocks == 2 ? 2 : most_groups;
 }
 
 constexpr int64_t smaller(int64_t a, int64_t b) {

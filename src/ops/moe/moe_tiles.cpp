@@ -6,18 +6,21 @@
 namespace ktx::ops {
 namespace {
 
+/// A product of one part.
+constexpr int64_t product_size = ExpertTiles::tokens * ExpertTiles::rows;
+
 /// Some pairs of an expert whose tiles lie together, from a whole block on.
 struct Part {
   int64_t pair, count;    // first pair, pairs
   int64_t block, blocks;  // first block, blocks
 };
 
-/// body(Part) for all pairs of an expert, work.tiles.tokens at a time.
+/// body(Part) for all pairs of an expert, ExpertTiles::tokens at a time.
 template <class Body>
 void for_parts(const MoeWork& work, int expert, const Body& body) noexcept {
   const int64_t pairs = work.tokens_of(expert);
-  for (int64_t i = 0; i < pairs; i += work.tiles.tokens) {
-    const int64_t count = std::min(work.tiles.tokens, pairs - i);
+  for (int64_t i = 0; i < pairs; i += ExpertTiles::tokens) {
+    const int64_t count = std::min(ExpertTiles::tokens, pairs - i);
     body(Part{work.begin[expert] + i, count, work.block[expert] + i / tile_tokens,
               parts_of(count, tile_tokens)});
   }
@@ -43,7 +46,7 @@ void pack_x(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t 
                                  .rows = work.token + part.pair + block * tile_tokens,
                                  .tokens = std::min(tile_tokens, part.count - block * tile_tokens),
                                  .cols = args.hidden,
-                                 .int8_chunk = x_int8_chunk,
+                                 .int8_chunk = input_int8_chunk,
                                  .tiles = tiles_at(work.x_tiles, part.block * work.x_block_bytes),
                                  .block = block,
                                  .blocks = part.blocks});
@@ -86,13 +89,13 @@ void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool&
 
 void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                        const ExpertRows& rows) noexcept {
-  alignas(64) float gate[ExpertTiles::product_size];
-  alignas(64) float up[ExpertTiles::product_size];
-  const int64_t stride = work.tiles.rows;
+  alignas(64) float gate[product_size];
+  alignas(64) float up[product_size];
+  const int64_t stride = ExpertTiles::rows;
   const auto* f32 = f32::best_kernel(args.gate.prefill->isa).functions;
   for_parts(work, expert, [&](const Part& part) noexcept {
     const Activations x =
-        activations(work.x_tiles, work.x_block_bytes, work.tiles.x, x_int8_chunk, part);
+        activations(work.x_tiles, work.x_block_bytes, work.tiles.x, input_int8_chunk, part);
     multiply_expert(*args.gate.prefill, args.gate, expert, x, rows, gate, stride);
     multiply_expert(*args.up.prefill, args.up, expert, x, rows, up, stride);
     for (int64_t i = 0; i < part.count; ++i)
@@ -104,7 +107,7 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
 
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept {
-  alignas(64) float products[ExpertTiles::product_size];
+  alignas(64) float products[product_size];
   const int64_t stride = rows.end - rows.begin;
   for_parts(work, expert, [&](const Part& part) noexcept {
     const Activations h =

@@ -21,11 +21,10 @@ ActivationFormat tiles_of(const PackedMatrix& matrix) noexcept {
 
 /// Columns of h that share a scale of int8: what one item computes. Items of a shard begin where it
 /// does, which may be any multiple of node_row_unit.
-int64_t hidden_int8_chunk(const PackedMatrix& gate, const ExpertTiles& tiles) noexcept {
-  const bool uneven = std::ranges::any_of(gate.nodes, [&](const NodeRows& held) {
-    return tiles.possible() && held.row_begin % tiles.rows != 0;
-  });
-  return uneven ? node_row_unit : tiles.rows;
+int64_t hidden_int8_chunk(const PackedMatrix& gate) noexcept {
+  const bool uneven = std::ranges::any_of(
+      gate.nodes, [](const NodeRows& held) { return held.row_begin % ExpertTiles::rows != 0; });
+  return uneven ? node_row_unit : ExpertTiles::rows;
 }
 
 }  // namespace
@@ -37,8 +36,6 @@ ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
   ExpertTiles tiles{.x = x, .h = h};
   tiles.least_tokens = std::max({gate.prefill->tile_tokens, up.prefill->tile_tokens,
                                  down.prefill->tile_tokens, decode_tokens + 1});
-  tiles.rows = h == ActivationFormat::int8_tiles ? 256 : 128;
-  tiles.tokens = ExpertTiles::product_size / tiles.rows;
   return tiles;
 }
 
@@ -54,10 +51,10 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
   h_bytes = hidden_row_bytes(args.down);
   h = arena.take<std::byte>(count * h_bytes);
   block = arena.take<int32_t>(args.experts + 1);
-  h_int8_chunk = hidden_int8_chunk(args.gate, tiles);
+  h_int8_chunk = hidden_int8_chunk(args.gate);
   x_block_bytes = h_block_bytes = 0;
   if (tiles.possible()) {
-    x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, x_int8_chunk, tile_tokens);
+    x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, input_int8_chunk, tile_tokens);
     h_block_bytes = tile_bytes_of(tiles.h, args.down.cols, h_int8_chunk, tile_tokens);
   }
   // Every expert on tiles may leave one block unfilled, and has tokens enough to be there.

@@ -18,18 +18,15 @@ namespace ktx::ops {
 struct ExpertTiles {
   ActivationFormat x = ActivationFormat::f32, h = ActivationFormat::f32;  // f32: there is none
   int64_t least_tokens = 0;
-  // Pairs multiplied at a time, and intermediate rows of an item: a product is 128 KiB. The h of an
-  // item shares a scale of int8; bf16 decodes weights for as many tokens as that leaves room for.
-  int64_t tokens = 0, rows = 0;
-  static constexpr int64_t product_size = 32 * 1024;
+  // Rows of an item, and pairs multiplied at a time. The h that an item makes shares a scale of
+  // int8.
+  static constexpr int64_t rows = tile_panel_rows, tokens = tile_panel_tokens;
+  static_assert(shared_row_unit % rows == 0);
 
   bool possible() const noexcept { return x != ActivationFormat::f32; }
 };
 ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
                          const PackedMatrix& down) noexcept;
-
-/// Columns that share a scale of int8: of x.
-constexpr int64_t x_int8_chunk = 1024;
 
 /// A pair is a token with one of its experts; pairs are sorted by expert, and by token within an
 /// expert.
@@ -100,11 +97,11 @@ inline void add_products(const MoeArgs& args, const MoeWork& work, int64_t first
 /// Packs x of all pairs of experts on tiles.
 void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept;
 
-/// Intermediate rows of all pairs of one expert: from x to h. At most work.tiles.rows of them.
+/// Intermediate rows of all pairs of one expert: from x to h. At most ExpertTiles::rows of them.
 void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                        const ExpertRows& rows) noexcept;
 
-/// Output rows of one expert, at most 128, added to y.
+/// Output rows of one expert, at most ExpertTiles::rows, added to y.
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept;
 
