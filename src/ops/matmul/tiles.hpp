@@ -24,12 +24,11 @@ constexpr int64_t bf16_step = 32, int8_step = 64;  // columns of a tile
 
 /// Columns of a chunk. bf16: what a panel of weights is decoded in. int8: what shares a scale; its
 /// chunks are given, multiples of 64.
-constexpr int64_t bf16_chunk = 256;
+constexpr int64_t bf16_chunk = 512;
 
-/// The kernels multiply so many rows with so many tokens at a time: a chunk of tokens that is read
-/// from the L3 cache serves all the rows, and decoded weights serve all the tokens. Their sums and
-/// two chunks of decoded rows, 256 KiB each, share 1 MiB of L2 cache.
-constexpr int64_t tile_panel_rows = 256, tile_panel_tokens = 256;
+/// The kernels multiply so many rows with so many tokens at a time: their sums, 128 KiB, stay in
+/// the L2 cache with two chunks of decoded rows, 128 KiB each.
+constexpr int64_t tile_panel_rows = 128, tile_panel_tokens = 256;
 
 /// Columns of a matrix's input that share a scale of int8.
 constexpr int64_t input_int8_chunk = 1024;

@@ -108,8 +108,8 @@ void gate_and_up(const MoeArgs& args, const MoeWork& work, int expert, const Exp
 }
 
 /// At most down_rows output rows of one expert of few tokens, added to y.
-void down_block(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
-                const std::byte* next) noexcept {
+void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
+          const std::byte* next) noexcept {
   alignas(64) float product[block_tokens * down_rows];
   for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
     const MatmulKernel& kernel = kernel_for(args.down, pairs.of_expert);
@@ -120,16 +120,6 @@ void down_block(const MoeArgs& args, const MoeWork& work, int expert, const Expe
     multiply_expert(kernel, args.down, expert, h, rows, product, down_rows, next);
     add_products(args, work, pairs.begin, pairs.count, rows, product, down_rows);
   });
-}
-
-/// Output rows of one expert of few tokens, added to y.
-void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
-          const std::byte* next) noexcept {
-  for (int64_t row = rows.begin; row < rows.end; row += down_rows) {
-    const int64_t end = std::min(row + down_rows, rows.end);
-    const auto* after = end < rows.end ? weights_at(args.down, expert, end, rows.node) : next;
-    down_block(args, work, expert, {row, end, rows.node}, after);
-  }
 }
 
 /// Output rows of all tokens: the experts one after another, so that every number is summed in the
@@ -213,10 +203,8 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
         work.tiled(expert) ? gate_and_up_tiles(args, work, expert, some)
                            : gate_and_up(args, work, expert, some, next);
       });
-  const int64_t out_rows =
-      tiled ? tile_grain(parts_of(args.hidden, row_group), pool.size()) * row_group : down_rows;
   for_blocks(
-      args.down, out_rows, 1, out_rows * args.intermediate * pairs, pool,
+      args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
       [&](int64_t, int64_t row, int node) noexcept {
         return weights_at(args.down, work.active[0], row, node);
       },

@@ -20,8 +20,7 @@ struct ExpertTiles {
   int64_t least_tokens = 0;
   // Rows of an item, and pairs multiplied at a time. The h that an item makes shares a scale of
   // int8.
-  static constexpr int64_t rows = tile_panel_rows, tokens = tile_panel_tokens;
-  static_assert(shared_row_unit % rows == 0);
+  static constexpr int64_t rows = shared_row_unit, tokens = tile_panel_tokens;
 
   bool possible() const noexcept { return x != ActivationFormat::f32; }
 };
