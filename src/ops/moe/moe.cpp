@@ -107,34 +107,43 @@ void gate_and_up(const MoeArgs& args, const MoeWork& work, int expert, const Exp
   }
 }
 
-/// At most down_rows output rows of one expert of few tokens, added to y.
-void down(const MoeArgs& args, const MoeWork& work, int expert, const ExpertRows& rows,
-          const std::byte* next) noexcept {
-  alignas(64) float product[block_tokens * down_rows];
-  for_pairs(work, expert, [&](const Pairs& pairs) noexcept {
-    const MatmulKernel& kernel = kernel_for(args.down, pairs.of_expert);
-    const Activations h{.format = kernel.activation(args.down.format),
-                        .data = work.h + pairs.begin * work.h_bytes,
-                        .row_bytes = work.h_bytes,
-                        .tokens = pairs.count};
-    multiply_expert(kernel, args.down, expert, h, rows, product, down_rows, next);
-    add_products(args, work, pairs.begin, pairs.count, rows, product, down_rows);
-  });
+/// Output rows of some pairs of an expert of few tokens, [pairs, y_stride].
+void down(const MoeArgs& args, const MoeWork& work, const Pairs& pairs, const ExpertRows& rows,
+          float* y, int64_t y_stride, const std::byte* next) noexcept {
+  const MatmulKernel& kernel = kernel_for(args.down, pairs.of_expert);
+  const Activations h{.format = kernel.activation(args.down.format),
+                      .data = work.h + pairs.begin * work.h_bytes,
+                      .row_bytes = work.h_bytes,
+                      .tokens = pairs.count};
+  multiply_expert(kernel, args.down, pairs.expert, h, rows, y, y_stride, next);
 }
 
-/// Output rows of all tokens: the experts one after another, so that every number is summed in the
-/// same order whichever worker does it.
-void down(const MoeArgs& args, const MoeWork& work, const ExpertRows& rows,
-          const std::byte* next) noexcept {
+/// Adds the products of some pairs, [pairs, down_rows], times their weights to rows of y.
+void add_products(const MoeArgs& args, const MoeWork& work, const Pairs& pairs,
+                  const ExpertRows& rows, const float* products) noexcept {
+  for (int64_t i = 0; i < pairs.count; ++i) {
+    const float weight = args.weights[work.pair[pairs.begin + i]];
+    float* y = args.y + work.token[pairs.begin + i] * args.y_stride + rows.begin;
+    const float* from = products + i * down_rows;
+    for (int64_t r = 0; r < rows.end - rows.begin; ++r) y[r] += weight * from[r];
+  }
+}
+
+/// At most down_rows output rows of all tokens: the experts one after another, so that every number
+/// is summed in the same order whichever worker does it.
+void down_and_sum(const MoeArgs& args, const MoeWork& work, const ExpertRows& rows,
+                  const std::byte* next) noexcept {
+  alignas(64) float products[block_tokens * down_rows];
   for (int64_t t = 0; t < args.tokens; ++t)
     std::fill(args.y + t * args.y_stride + rows.begin, args.y + t * args.y_stride + rows.end, 0.0f);
   for (int64_t a = 0; a < work.active_count; ++a) {
-    const int expert = work.active[a];
     const auto* after = a + 1 < work.active_count
                             ? weights_at(args.down, work.active[a + 1], rows.begin, rows.node)
                             : next;
-    work.tiled(expert) ? down_tiles(args, work, expert, rows)
-                       : down(args, work, expert, rows, after);
+    for_pairs(work, work.active[a], [&](const Pairs& pairs) noexcept {
+      down(args, work, pairs, rows, products, down_rows, after);
+      add_products(args, work, pairs, rows, products);
+    });
   }
 }
 
@@ -165,6 +174,39 @@ void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats,
                next);
         }
       });
+}
+
+/// The second pass of a step of few tokens: an item is some rows of all experts.
+void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
+  for_blocks(
+      args.down, down_rows, 1, down_rows * args.intermediate * args.tokens * args.top_k, pool,
+      [&](int64_t, int64_t row, int node) noexcept {
+        return weights_at(args.down, work.active[0], row, node);
+      },
+      [&](int64_t, const ExpertRows& some, const std::byte* next) noexcept {
+        down_and_sum(args, work, some, next);
+      });
+}
+
+/// The second pass of a step with experts on tiles: an item is some rows of one expert, whose h
+/// then is near, and what all of them make is summed after another barrier.
+void down_in_experts(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
+  const int64_t pairs = args.tokens * args.top_k;
+  for_blocks(
+      args.down, ExpertTiles::rows, work.active_count,
+      ExpertTiles::rows * args.intermediate * pairs / work.active_count, pool,
+      [&](int64_t a, int64_t row, int node) noexcept {
+        return weights_at(args.down, work.active[a], row, node);
+      },
+      [&](int64_t a, const ExpertRows& some, const std::byte* next) noexcept {
+        const int expert = work.active[a];
+        if (work.tiled(expert)) return down_tiles(args, work, expert, some);
+        for_pairs(work, expert, [&](const Pairs& few) noexcept {
+          down(args, work, few, some, work.products + few.begin * args.hidden + some.begin,
+               args.hidden, next);
+        });
+      });
+  sum_products(args, work, pool);
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
@@ -203,14 +245,7 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
         work.tiled(expert) ? gate_and_up_tiles(args, work, expert, some)
                            : gate_and_up(args, work, expert, some, next);
       });
-  for_blocks(
-      args.down, down_rows, 1, down_rows * args.intermediate * pairs, pool,
-      [&](int64_t, int64_t row, int node) noexcept {
-        return weights_at(args.down, work.active[0], row, node);
-      },
-      [&](int64_t, const ExpertRows& some, const std::byte* next) noexcept {
-        down(args, work, some, next);
-      });
+  tiled ? down_in_experts(args, work, pool) : down_in_rows(args, work, pool);
 }
 
 }  // namespace ktx::ops

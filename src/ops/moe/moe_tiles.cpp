@@ -107,13 +107,22 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
 
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept {
-  alignas(64) float products[product_size];
-  const int64_t stride = rows.end - rows.begin;
   for_parts(work, expert, [&](const Part& part) noexcept {
     const Activations h =
         activations(work.h_tiles, work.h_block_bytes, work.tiles.h, work.h_int8_chunk, part);
-    multiply_expert(*args.down.prefill, args.down, expert, h, rows, products, stride);
-    add_products(args, work, part.pair, part.count, rows, products, stride);
+    multiply_expert(*args.down.prefill, args.down, expert, h, rows,
+                    work.products + part.pair * args.hidden + rows.begin, args.hidden);
+  });
+}
+
+void sum_products(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
+  for_each(pool, args.tokens, args.top_k * args.hidden, [&](int64_t t, int) noexcept {
+    float* y = args.y + t * args.y_stride;
+    std::fill_n(y, args.hidden, 0.0f);
+    for (int64_t p = t * args.top_k; p < (t + 1) * args.top_k; ++p) {
+      const float* product = work.products + work.sorted[p] * args.hidden;
+      for (int64_t r = 0; r < args.hidden; ++r) y[r] += args.weights[p] * product[r];
+    }
   });
 }
 

@@ -61,7 +61,10 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
   const int64_t experts =
       std::min<int64_t>(args.experts, count / std::max<int64_t>(1, tiles.least_tokens));
   const int64_t blocks = tiles.possible() ? count / tile_tokens + experts : 0;
-  x_tiles = arena.take<std::byte>(blocks * x_block_bytes);
+  const int64_t products_bytes = blocks > 0 ? count * args.gate.cols * int64_t(sizeof(float)) : 0;
+  x_tiles = arena.take<std::byte>(std::max(blocks * x_block_bytes, products_bytes));
+  products = reinterpret_cast<float*>(x_tiles);
+  sorted = arena.take<int32_t>(count);
   h_tiles = arena.take<std::byte>(blocks * h_block_bytes);
 }
 
@@ -77,6 +80,7 @@ void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
     const int32_t at = work.begin[args.ids[p]]++;
     work.pair[at] = static_cast<int32_t>(p);
     work.token[at] = static_cast<int32_t>(p / args.top_k);
+    work.sorted[p] = at;
   }
   // Each begin has moved to its end, which is the next one's begin.
   std::copy_backward(work.begin, work.begin + args.experts, work.begin + args.experts + 1);

@@ -48,7 +48,9 @@ struct MoeWork {
 
   // Experts of many tokens: their pairs in blocks of 16.
   int32_t* block;                // [experts + 1] first block of each expert
-  std::byte *x_tiles, *h_tiles;  // [blocks]
+  std::byte *x_tiles, *h_tiles;  // [blocks]; those of x are needed until products are
+  float* products;               // [pairs, hidden] of down, of all experts of a step that has tiles
+  int32_t* sorted;               // [pairs] where the pair of an index into ids is
   int64_t x_block_bytes, h_block_bytes;
   int64_t h_int8_chunk;
 
@@ -79,18 +81,6 @@ inline void multiply_expert(const MatmulKernel& kernel, const PackedMatrix& matr
   kernel.run(product);
 }
 
-/// Adds the products of some pairs, [count, stride], times their weights to rows of y.
-inline void add_products(const MoeArgs& args, const MoeWork& work, int64_t first_pair,
-                         int64_t count, const ExpertRows& rows, const float* products,
-                         int64_t stride) noexcept {
-  for (int64_t i = 0; i < count; ++i) {
-    const float weight = args.weights[work.pair[first_pair + i]];
-    float* y = args.y + work.token[first_pair + i] * args.y_stride + rows.begin;
-    const float* from = products + i * stride;
-    for (int64_t r = 0; r < rows.end - rows.begin; ++r) y[r] += weight * from[r];
-  }
-}
-
 // ---- experts on tiles (moe_tiles.cpp) ----
 
 /// Packs x of all pairs of experts on tiles.
@@ -100,8 +90,11 @@ void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool&
 void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                        const ExpertRows& rows) noexcept;
 
-/// Output rows of one expert, at most ExpertTiles::rows, added to y.
+/// Output rows of all pairs of one expert: from h to products.
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept;
+
+/// y of all tokens, from products.
+void sum_products(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept;
 
 }  // namespace ktx::ops
