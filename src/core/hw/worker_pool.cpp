@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/base/error.hpp"
+#include "core/hw/thread_stack.hpp"
 
 namespace ktx::hw {
 
@@ -240,7 +241,10 @@ template <class State>
 void start_threads(State& state) {
   for (int i = 1; i < state.size(); ++i) {
     auto& thread = state.workers[static_cast<size_t>(i) - 1].thread;
-    thread = std::thread([&state, i] { state.work(i); });
+    thread = std::thread([&state, i] {
+      use_huge_stack_pages();
+      state.work(i);
+    });
     const auto name = "ktx-worker-" + std::to_string(i);
     ::pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());
   }
