@@ -1,6 +1,7 @@
 // Pages of thread stacks.
 #include "core/hw/thread_stack.hpp"
 
+#include <cstdint>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -13,8 +14,7 @@ using namespace ktx;
 namespace {
 
 /// The line "VmFlags" of the mapping of this process that holds the address, or nothing.
-std::string flags_of(const void* address) {
-  const auto wanted = reinterpret_cast<uintptr_t>(address);
+std::string flags_of(uintptr_t address) {
   std::ifstream maps("/proc/self/smaps");
   std::string line;
   bool inside = false;
@@ -23,7 +23,7 @@ std::string flags_of(const void* address) {
     char dash = 0;
     std::istringstream range(line);
     if (range >> std::hex >> begin >> dash >> end && dash == '-')
-      inside = begin <= wanted && wanted < end;
+      inside = begin <= address && address < end;
     if (inside && line.rfind("VmFlags:", 0) == 0) return line + " ";
   }
   return {};
@@ -35,7 +35,8 @@ TEST_CASE("a thread's unused stack gets large pages") {
   std::string before, after;
   std::thread([&] {
     char here = 0;
-    const char* below = &here - (size_t{4} << 20);  // stacks are 8 MiB unless the system says so
+    // Stacks are 8 MiB unless the system says so.
+    const uintptr_t below = reinterpret_cast<uintptr_t>(&here) - (uintptr_t{4} << 20);
     before = flags_of(below);
     hw::use_huge_stack_pages();
     after = flags_of(below);
