@@ -14,9 +14,9 @@
 namespace ktx::ops {
 namespace {
 
-// A decoder has a Chunk, what the tiles of one chunk have in common: open() makes it, put() decodes
-// one tile. Units of all formats divide a chunk.
-constexpr int64_t chunk_steps = bf16_chunk / bf16_step;
+// A decoder has a Chunk, what the tiles of 256 columns have in common: open() makes it, put()
+// decodes one tile. Units of all formats divide a chunk.
+constexpr int64_t decoder_steps = 256 / bf16_step;
 
 /// `steps` tiles of a group of 16 rows, from column 32 * step on: a chunk, or what is left of the
 /// columns.
@@ -140,8 +140,8 @@ struct IntegerTiles {
   static constexpr int sets = Format::scales > Format::blocks ? 2 : 1;
 
   struct Chunk {
-    const uint8_t* unit[chunk_steps];  // its codes; those of the step are block step % blocks
-    alignas(64) float s[chunk_steps][sets][16], m[chunk_steps][sets][16];
+    const uint8_t* unit[decoder_steps];  // its codes; those of the step are block step % blocks
+    alignas(64) float s[decoder_steps][sets][16], m[decoder_steps][sets][16];
   };
 
   static void open(const ChunkArgs& a, Chunk& chunk) noexcept {

@@ -1,6 +1,7 @@
-// The kernels of many tokens. bf16: a panel of weights, some groups of rows, is decoded chunk by
-// chunk to tiles that stay in the caches for all tokens. int8: the stored codes of int8 rows are
-// tiles as they are.
+// The kernels of many tokens. bf16: up to 32 tokens, weights are decoded to tiles a few steps
+// before these are multiplied, and all sums stay in the tile registers; for more, a panel of
+// weights, some groups of rows, is decoded chunk by chunk to tiles that stay in the caches for all
+// tokens. int8: the stored codes of int8 rows are tiles as they are.
 //
 // Sums are 2 x 2 tiles, so that every tile loaded is used twice: a step of 4 products takes the
 // tile unit 64 cycles, for 4 loads of 16 cache lines. Decoding a tile of 4-bit codes takes the
@@ -16,19 +17,13 @@ namespace {
 constexpr int64_t most_groups = tile_panel_rows / 16;
 constexpr int64_t most_blocks = tile_panel_tokens / tile_tokens;
 constexpr int64_t sums_of_tile = 256;
-
-/// Groups of rows in a panel. Up to 32 tokens, its sums stay in the tile registers for the whole of
-/// the columns, and all columns of the tokens in the L2 cache. More tokens are read from farther
-/// away, and each reading serves all groups.
-constexpr int64_t groups_of_panel(int64_t blocks) {
-  return blocks == 1 ? 4 : blocks == 2 ? 2 : most_groups;
-}
+constexpr int64_t chunk_steps = bf16_chunk / bf16_step;
 
 constexpr int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-enum class Sums : uint8_t { zero, load, keep };
+enum class Sums : uint8_t { zero, load };
 
 /// G groups of rows times T blocks of tokens over some steps.
 struct BlockArgs {
@@ -36,7 +31,6 @@ struct BlockArgs {
   int64_t w_stride, x_stride;  // bytes between groups, between blocks
   int64_t steps;
   Sums start;
-  bool store;
   float* sums;           // tile of the first group and block
   int64_t group_stride;  // floats between the tiles of groups; those of blocks lie together
 };
@@ -47,7 +41,7 @@ template <class Tiles, int G, int T>
   unroll<0, G * T>([&](auto i) __attribute__((always_inline)) {
     if (a.start == Sums::zero)
       tiles.template zero<i>();
-    else if (a.start == Sums::load)
+    else
       tiles.template load<i>(a.sums + i / T * a.group_stride + i % T * sums_of_tile, 64);
   });
 }
@@ -59,6 +53,24 @@ template <class Tiles, int G, int T>
   });
 }
 
+/// One step: w, x are its first tiles, the strides those of BlockArgs.
+template <class Tiles, int G, int T, bool Int8>
+[[gnu::always_inline]] inline void multiply_step(Tiles& tiles, const uint8_t* w, int64_t w_stride,
+                                                 const uint8_t* x, int64_t x_stride) {
+  unroll<0, T>([&](auto t) __attribute__((always_inline)) {
+    tiles.template load<6 + t>(x + t * x_stride, 64);
+  });
+  unroll<0, G>([&](auto g) __attribute__((always_inline)) {
+    tiles.template load<4 + g % 2>(w + g * w_stride, 64);
+    unroll<0, T>([&](auto t) __attribute__((always_inline)) {
+      if constexpr (Int8)
+        tiles.template dot_int8<g * T + t, 6 + t, 4 + g % 2>();
+      else
+        tiles.template dot_bf16<g * T + t, 4 + g % 2, 6 + t>();
+    });
+  });
+}
+
 /// between(): called before each step.
 template <class Tiles, int G, int T, bool Int8, class Between>
 void multiply_block(Tiles& tiles, const BlockArgs& a, Between& between) noexcept {
@@ -66,20 +78,9 @@ void multiply_block(Tiles& tiles, const BlockArgs& a, Between& between) noexcept
   const uint8_t *w = a.w, *x = a.x;
   for (int64_t k = 0; k < a.steps; ++k, w += tile_bytes, x += tile_bytes) {
     between();
-    unroll<0, T>([&](auto t) __attribute__((always_inline)) {
-      tiles.template load<6 + t>(x + t * a.x_stride, 64);
-    });
-    unroll<0, G>([&](auto g) __attribute__((always_inline)) {
-      tiles.template load<4 + g % 2>(w + g * a.w_stride, 64);
-      unroll<0, T>([&](auto t) __attribute__((always_inline)) {
-        if constexpr (Int8)
-          tiles.template dot_int8<g * T + t, 6 + t, 4 + g % 2>();
-        else
-          tiles.template dot_bf16<g * T + t, 4 + g % 2, 6 + t>();
-      });
-    });
+    multiply_step<Tiles, G, T, Int8>(tiles, w, a.w_stride, x, a.x_stride);
   }
-  if (a.store) store_sums<Tiles, G, T>(tiles, a);
+  store_sums<Tiles, G, T>(tiles, a);
 }
 
 // Of the groups and blocks left, those that one call multiplies: four sums at most.
@@ -137,14 +138,17 @@ struct Panel {
     _mm_prefetch(reinterpret_cast<const char*>(group + at), _MM_HINT_T1);
 }
 
-/// body(Panel) for all rows and tokens.
+/// body(Panel) for all rows and tokens. Of few tokens, panels are what fits the tile registers.
 template <class Body>
-[[gnu::always_inline]] inline void for_panels(const TileArgs& a, int64_t panel_groups,
-                                              const Body& body) {
-  const int64_t groups = parts_of(a.rows, 16), blocks = parts_of(a.tokens, tile_tokens);
-  for (int64_t b = 0; b < blocks; b += most_blocks)
-    for (int64_t g = 0; g < groups; g += panel_groups)
-      body(Panel{a, g, smaller(panel_groups, groups - g), b, smaller(most_blocks, blocks - b)});
+[[gnu::always_inline]] inline void for_panels(const TileArgs& a, const Body& body) {
+  const int64_t all = parts_of(a.rows, 16), all_blocks = parts_of(a.tokens, tile_tokens);
+  for (int64_t b = 0, blocks = 0; b < all_blocks; b += blocks) {
+    blocks = smaller(most_blocks, all_blocks - b);
+    for (int64_t g = 0, groups = 0; g < all; g += groups) {
+      groups = blocks <= 2 ? groups_at_once(all - g, blocks) : smaller(most_groups, all - g);
+      body(Panel{a, g, groups, b, blocks});
+    }
+  }
 }
 
 /// body(group, groups, block, blocks) for what calls of multiply_block take at once.
@@ -179,8 +183,9 @@ class ChunkDecoder {
     const uint8_t* weights = panel_.weights(group_);
     prefetch_part(panel_.args, weights, step_ + steps_ + next_,
                   parts_of(panel_.args.cols, bf16_step));
-    if (next_ == 0) Decoder::open({weights, step_, steps_}, chunk_);
-    Decoder::put(chunk_, next_, out_ + (group_ * chunk_steps + next_) * tile_bytes);
+    if (next_ % decoder_steps == 0)
+      Decoder::open({weights, step_ + next_, smaller(decoder_steps, steps_ - next_)}, chunk_);
+    Decoder::put(chunk_, next_ % decoder_steps, out_ + (group_ * chunk_steps + next_) * tile_bytes);
     if (++next_ < steps_) return;
     next_ = 0;
     ++group_;
@@ -202,8 +207,6 @@ struct PanelBuffers {
 template <class Tiles, class Decoder>
 void multiply_bf16_panel(Tiles& tiles, const Panel& panel, PanelBuffers& buffers) noexcept {
   const int64_t steps = parts_of(panel.args.cols, bf16_step);
-  const bool keep = panel.blocks == blocks_at_once(panel.blocks) &&
-                    panel.groups == groups_at_once(panel.groups, panel.blocks);
   int64_t calls = 0;  // of multiply_block
   for_blocks(panel, [&](int64_t, int64_t, int64_t, int64_t) { ++calls; });
   ChunkDecoder<Decoder>(panel, 0, smaller(chunk_steps, steps), buffers.decoded[0], 1)();
@@ -218,10 +221,7 @@ void multiply_bf16_panel(Tiles& tiles, const Panel& panel, PanelBuffers& buffers
                                     .w_stride = chunk_steps * tile_bytes,
                                     .x_stride = bf16_chunk_bytes,
                                     .steps = n,
-                                    .start = step == 0 ? Sums::zero
-                                             : keep    ? Sums::keep
-                                                       : Sums::load,
-                                    .store = !keep || step + n == steps,
+                                    .start = step == 0 ? Sums::zero : Sums::load,
                                     .sums = Panel::sums(buffers.sums, g, b),
                                     .group_stride = most_blocks * sums_of_tile},
                                    groups, blocks, ahead);
@@ -229,20 +229,89 @@ void multiply_bf16_panel(Tiles& tiles, const Panel& panel, PanelBuffers& buffers
   }
 }
 
+/// The tiles of the next few steps of G groups, in the L1 cache.
+template <class Decoder, int G>
+class DecodedSteps {
+ public:
+  static constexpr int64_t ahead = 2, kept = 4;
+
+  explicit DecodedSteps(const Panel& panel)
+      : panel_(panel), steps_(parts_of(panel.args.cols, bf16_step)) {}
+
+  /// Decodes the next step, if there is one.
+  [[gnu::noinline]] void decode() noexcept {
+    if (next_ == steps_) return;
+    const int64_t inside = next_ % decoder_steps;
+    for (int g = 0; g < G; ++g) {
+      const uint8_t* weights = panel_.weights(g);
+      prefetch_part(panel_.args, weights, next_ + steps_fetched, steps_);
+      if (inside == 0)
+        Decoder::open({weights, next_, smaller(decoder_steps, steps_ - next_)}, chunks_[g]);
+      Decoder::put(chunks_[g], inside, tiles_[next_ % kept][g]);
+    }
+    ++next_;
+  }
+  const uint8_t* tiles(int64_t step) const noexcept { return tiles_[step % kept][0]; }
+
+ private:
+  static constexpr int64_t steps_fetched = 32;  // ahead of the one that is decoded
+
+  const Panel& panel_;
+  int64_t steps_, next_ = 0;
+  alignas(64) uint8_t tiles_[kept][G][tile_bytes];
+  typename Decoder::Chunk chunks_[G];
+};
+
+/// All columns of a panel of G groups and T blocks, which fit the tile registers.
+template <class Tiles, class Decoder, int G, int T>
+void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcept {
+  const BlockArgs block{.start = Sums::zero,
+                        .sums = Panel::sums(sums, 0, 0),
+                        .group_stride = most_blocks * sums_of_tile};
+  load_sums<Tiles, G, T>(tiles, block);
+  DecodedSteps<Decoder, G> decoded(panel);
+  for (int64_t i = 0; i < decoded.ahead; ++i) decoded.decode();
+  const int64_t steps = parts_of(panel.args.cols, bf16_step);
+  for (int64_t k = 0; k < steps; ++k) {
+    decoded.decode();
+    const uint8_t* x = panel.x(k / chunk_steps, 0, bf16_chunk_bytes) + k % chunk_steps * tile_bytes;
+    multiply_step<Tiles, G, T, false>(tiles, decoded.tiles(k), tile_bytes, x, bf16_chunk_bytes);
+  }
+  store_sums<Tiles, G, T>(tiles, block);
+}
+
+/// The same for any number of groups and blocks of one call of multiply_block.
+template <class Tiles, class Decoder>
+void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcept {
+  if (panel.blocks == 2)
+    panel.groups == 2 ? multiply_bf16_stream<Tiles, Decoder, 2, 2>(tiles, panel, sums)
+                      : multiply_bf16_stream<Tiles, Decoder, 1, 2>(tiles, panel, sums);
+  else if (panel.groups == 4)
+    multiply_bf16_stream<Tiles, Decoder, 4, 1>(tiles, panel, sums);
+  else
+    panel.groups == 2 ? multiply_bf16_stream<Tiles, Decoder, 2, 1>(tiles, panel, sums)
+                      : multiply_bf16_stream<Tiles, Decoder, 1, 1>(tiles, panel, sums);
+}
+
+/// Sums, [row][token], to y.
+inline void put_sums(const Panel& panel, float* sums) noexcept {
+  for (int64_t b = 0; b < panel.blocks; ++b)
+    for (int64_t g = 0; g < panel.groups; ++g) {
+      __m512i v[16];
+      for (int r = 0; r < 16; ++r) v[r] = _mm512_load_si512(Panel::sums(sums, g, b) + r * 16);
+      transpose_16x16(v);
+      panel.put(v, g, b);
+    }
+}
+
 template <class Tiles, class Decoder>
 void multiply_bf16(const TileArgs& a) noexcept {
   PanelBuffers buffers;
   Tiles tiles;
-  for_panels(a, groups_of_panel(parts_of(a.tokens, tile_tokens)), [&](const Panel& panel) noexcept {
-    multiply_bf16_panel<Tiles, Decoder>(tiles, panel, buffers);
-    for (int64_t b = 0; b < panel.blocks; ++b)
-      for (int64_t g = 0; g < panel.groups; ++g) {
-        __m512i v[16];  // [row][token]
-        for (int r = 0; r < 16; ++r)
-          v[r] = _mm512_load_si512(Panel::sums(buffers.sums, g, b) + r * 16);
-        transpose_16x16(v);
-        panel.put(v, g, b);
-      }
+  for_panels(a, [&](const Panel& panel) noexcept {
+    panel.blocks <= 2 ? multiply_bf16_stream<Tiles, Decoder>(tiles, panel, buffers.sums)
+                      : multiply_bf16_panel<Tiles, Decoder>(tiles, panel, buffers);
+    put_sums(panel, buffers.sums);
   });
 }
 
@@ -303,7 +372,6 @@ void multiply_int8_panel(Tiles& tiles, const Panel& panel, float* products, floa
                                    .x_stride = chunk_bytes,
                                    .steps = cols / int8_step,
                                    .start = Sums::zero,
-                                   .store = true,
                                    .sums = products,
                                    .group_stride = blocks * sums_of_tile},
                                   groups, blocks, ahead);
@@ -325,7 +393,7 @@ void multiply_int8(const TileArgs& a) noexcept {
   alignas(64) float products[4 * sums_of_tile];
   alignas(64) float sums[most_groups * most_blocks * sums_of_tile];
   Tiles tiles;
-  for_panels(a, most_groups, [&](const Panel& panel) noexcept {
+  for_panels(a, [&](const Panel& panel) noexcept {
     multiply_int8_panel<Tiles>(tiles, panel, products, sums);
     for (int64_t b = 0; b < panel.blocks; ++b)
       for (int64_t g = 0; g < panel.groups; ++g) {
