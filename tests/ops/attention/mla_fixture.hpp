@@ -109,10 +109,10 @@ using MlaFunction = void (*)(const ops::MlaArgs&, hw::WorkerPool&) noexcept;
 
 /// Outputs of all tokens by `function`, taken `step` at a time.
 inline std::vector<float> run_mla_on(const MlaSequence& s, std::vector<float>& cache,
-                                     const ops::f32::Kernel& kernel, int threads, int64_t step,
+                                     const ops::AttentionKernel& kernel, int threads, int64_t step,
                                      MlaFunction function) {
   hw::WorkerPool pool(threads);
-  base::Buffer scratch(ops::mla_scratch_bytes(s.params, s.k_b[0], s.v_b[0], step, threads));
+  base::Buffer scratch(ops::mla_scratch_bytes(kernel, s.params, s.k_b[0], s.v_b[0], step, threads));
   std::vector<float> out(size_t(s.total * s.out_width()));
   for (int64_t t = 0; t < s.total; t += step) {
     auto args = mla_args(s, cache, t, std::min(t + step, s.total), out.data() + t * s.out_width());
@@ -123,14 +123,14 @@ inline std::vector<float> run_mla_on(const MlaSequence& s, std::vector<float>& c
   return out;
 }
 
-inline std::vector<float> run_mla(const MlaSequence& s, const ops::f32::Kernel& kernel, int threads,
-                                  int64_t step) {
+inline std::vector<float> run_mla(const MlaSequence& s, const ops::AttentionKernel& kernel,
+                                  int threads, int64_t step) {
   std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
   return run_mla_on(s, cache, kernel, threads, step, ops::mla);
 }
 
 /// The same by one of the ways to compute it, on a cache that holds all tokens.
-inline std::vector<float> run_mla_path(const MlaSequence& s, const ops::f32::Kernel& kernel,
+inline std::vector<float> run_mla_path(const MlaSequence& s, const ops::AttentionKernel& kernel,
                                        int threads, int64_t step, MlaFunction path) {
   std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
   std::vector<float> out(size_t(s.total * s.out_width()));
