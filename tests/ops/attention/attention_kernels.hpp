@@ -1,8 +1,10 @@
 // The attention kernels that tests can run here, and how near they come to exact results.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
+#include "core/base/buffer.hpp"
 #include "ops/attention/attention.hpp"
 
 namespace ktx::test {
@@ -33,5 +35,24 @@ inline std::vector<const ops::AttentionKernel*> usable_tile_kernels() {
 inline double bound_of(const ops::AttentionKernel& kernel) {
   return kernel.tiles != nullptr ? 0.015 : 1e-5;
 }
+
+/// Scratch that notices when more than its size is written.
+class GuardedScratch {
+ public:
+  explicit GuardedScratch(size_t size) : buffer_(size + guard), size_(size) {
+    std::fill_n(buffer_.data(), buffer_.size(), mark);
+  }
+  std::byte* data() { return buffer_.data(); }
+  bool intact() const {
+    return std::all_of(buffer_.data() + size_, buffer_.data() + size_ + guard,
+                       [](std::byte b) { return b == mark; });
+  }
+
+ private:
+  static constexpr size_t guard = 4096;
+  static constexpr std::byte mark{0xff};  // as floats: NaN
+  base::Buffer buffer_;
+  size_t size_;
+};
 
 }  // namespace ktx::test

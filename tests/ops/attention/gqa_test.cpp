@@ -72,7 +72,7 @@ std::vector<float> run(const Sequence& s, const ops::AttentionKernel& kernel, in
                        int64_t step) {
   hw::WorkerPool pool(threads);
   Caches caches(s);
-  base::Buffer scratch(ops::gqa_scratch_bytes(kernel, s.params, step, threads));
+  test::GuardedScratch scratch(ops::gqa_scratch_bytes(kernel, s.params, step, threads));
   std::vector<float> out(size_t(s.total() * s.q_width()));
   for (int64_t t = 0; t < s.total(); t += step) {
     auto args =
@@ -81,6 +81,7 @@ std::vector<float> run(const Sequence& s, const ops::AttentionKernel& kernel, in
     args.scratch = scratch.data();
     ops::gqa(args, pool);
   }
+  REQUIRE(scratch.intact());
   return out;
 }
 
@@ -91,7 +92,7 @@ std::vector<float> run_tiled(const Sequence& s, const ops::AttentionKernel& kern
   Caches caches(s);
   std::vector<float> out(size_t(s.total() * s.q_width()));
   ops::gqa_ref(make_args(s, caches, 0, s.total(), out.data()));
-  base::Buffer scratch(ops::gqa_tiled_scratch_bytes(s.params, step, threads));
+  test::GuardedScratch scratch(ops::gqa_tiled_scratch_bytes(s.params, step, threads));
   for (int64_t t = 0; t < s.total(); t += step) {
     auto args =
         make_args(s, caches, t, std::min(t + step, s.total()), out.data() + t * s.q_width());
@@ -99,6 +100,7 @@ std::vector<float> run_tiled(const Sequence& s, const ops::AttentionKernel& kern
     args.scratch = scratch.data();
     ops::gqa_tiled(args, pool);
   }
+  REQUIRE(scratch.intact());
   return out;
 }
 

@@ -57,9 +57,8 @@ TEST_CASE("mla: the number of threads does not change a bit") {
       for (int threads : {2, 3, 5}) REQUIRE(run_mla(s, kernel, threads, step) == one);
     }
     for (const auto* tiles : usable_tile_kernels()) {
-      const auto one = run_mla_path(s, *tiles, 1, s.total, ops::mla_tiled);
-      for (int threads : {2, 5})
-        REQUIRE(run_mla_path(s, *tiles, threads, s.total, ops::mla_tiled) == one);
+      const auto one = run_mla_path(s, *tiles, 1, s.total, tiled);
+      for (int threads : {2, 5}) REQUIRE(run_mla_path(s, *tiles, threads, s.total, tiled) == one);
     }
   }
 }
@@ -70,11 +69,11 @@ TEST_CASE("mla: all ways to compute it agree with the formula") {
     for (const auto* kernel : usable_attention_kernels()) {
       for (int64_t step : {s.total, int64_t(100), int64_t(13)}) {
         INFO(kernel->name << ", " << s.params.heads << " heads, steps of " << step);
-        for (MlaFunction path : {ops::mla_absorbed, ops::mla_expanded}) {
+        for (const MlaPath& path : {absorbed, expanded}) {
           REQUIRE(relative_distance(run_mla_path(s, *kernel, 3, step, path), expected) < 1e-5);
         }
         if (kernel->tiles == nullptr) continue;
-        const auto out = run_mla_path(s, *kernel, 3, step, ops::mla_tiled);
+        const auto out = run_mla_path(s, *kernel, 3, step, tiled);
         REQUIRE(relative_distance(out, expected) < bound_of(*kernel));
       }
     }
@@ -112,7 +111,7 @@ TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") 
       }
       // Unit vectors lose nothing when they are rounded: only the tiles' own rounding remains.
       for (const auto* tiles : usable_tile_kernels()) {
-        const auto out = run_mla_path(s, *tiles, 2, s.total, ops::mla_tiled);
+        const auto out = run_mla_path(s, *tiles, 2, s.total, tiled);
         REQUIRE(relative_distance(out, expected) < bound_of(*tiles));
       }
     }
@@ -143,13 +142,13 @@ TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
   const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   const auto expected = run_mla_ref(s);
   for (int64_t step : {s.total, int64_t(700)}) {
-    const auto out = run_mla_path(s, kernel, 1, step, ops::mla_expanded);
+    const auto out = run_mla_path(s, kernel, 1, step, expanded);
     REQUIRE(relative_distance(out, expected) < 1e-5);
-    REQUIRE(run_mla_path(s, kernel, 3, step, ops::mla_expanded) == out);
+    REQUIRE(run_mla_path(s, kernel, 3, step, expanded) == out);
     for (const auto* tiles : usable_tile_kernels()) {
-      const auto tiled = run_mla_path(s, *tiles, 1, step, ops::mla_tiled);
-      REQUIRE(relative_distance(tiled, expected) < bound_of(*tiles));
-      REQUIRE(run_mla_path(s, *tiles, 3, step, ops::mla_tiled) == tiled);
+      const auto on_tiles = run_mla_path(s, *tiles, 1, step, tiled);
+      REQUIRE(relative_distance(on_tiles, expected) < bound_of(*tiles));
+      REQUIRE(run_mla_path(s, *tiles, 3, step, tiled) == on_tiles);
     }
   }
 }
