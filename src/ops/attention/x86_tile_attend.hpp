@@ -49,11 +49,7 @@ template <class Isa, Direction K>
     unroll<0, 4>([&](auto i) __attribute__((always_inline)) {
       tiles.template store<i>(rows + i / 2 * 2 * tile_floats + i % 2 * 16, square_side * 4);
     });
-    pack_square<Isa, K, Side::left>({.x = rows,
-                                     .stride = square_side,
-                                     .rows = square_side,
-                                     .cols = square_side,
-                                     .scale = _mm512_set1_ps(1)},
+    pack_square<Isa, K, Side::left>({rows, square_side, square_side, square_side, 1},
                                     a.out + p * a.out_bytes);
   }
 }
@@ -202,8 +198,7 @@ void write(const TileWriteArgs& a) noexcept {
       for (int j = 0; j < 16; ++j)
         v[j] = _mm512_castps_si512(_mm512_mul_ps(inverse, _mm512_loadu_ps(values + j * 16)));
       transpose_16x16(v);
-      const int64_t left = a.value_dim - i;
-      const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+      const __mmask16 lanes = first_lanes(a.value_dim - i);
       for (int q = 0; q < 16 && n * 16 + q < a.queries; ++q)
         _mm512_mask_storeu_epi32(a.out[n * 16 + q] + i, lanes, v[q]);
     }

@@ -10,20 +10,30 @@
 namespace ktx::ops {
 namespace {
 
-/// A matrix of which a square is packed.
-struct SquareSource {
-  const float* x;  // row 0, column 0 of the square
-  int64_t stride;
-  int64_t rows, cols;  // what there is from there on
-  __m512 scale;
+/// The lanes of `count` numbers, none if it is negative.
+[[gnu::always_inline]] inline __mmask16 first_lanes(int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
+}
 
-  /// 16 columns from `col` of a row; zeros for what there is not.
-  [[gnu::always_inline]] __m512 load(int64_t row, int64_t col) const {
-    const int64_t left = cols - col;
-    if (row >= rows || left <= 0) return _mm512_setzero_ps();
-    const auto lanes = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
-    return _mm512_mul_ps(scale, _mm512_maskz_loadu_ps(lanes, x + row * stride + col));
+/// A square of a matrix, what is missing of it zero.
+struct SquareSource {
+  [[gnu::always_inline]] SquareSource(const float* first, int64_t row_stride, int64_t row_count,
+                                      int64_t col_count, float factor)
+      : x(first),
+        stride(row_stride),
+        rows(row_count),
+        lanes{first_lanes(col_count), first_lanes(col_count - 16)},
+        scale(_mm512_set1_ps(factor)) {}
+  /// Half a row.
+  [[gnu::always_inline]] __m512 load(int64_t row, int half) const {
+    const auto there = static_cast<__mmask16>(row < rows ? lanes[half] : 0);
+    return _mm512_mul_ps(scale, _mm512_maskz_loadu_ps(there, x + row * stride + half * 16));
   }
+
+  const float* x;
+  int64_t stride, rows;
+  __mmask16 lanes[2];
+  __m512 scale;
 };
 
 template <class Isa, Direction K, Side S>
@@ -32,9 +42,9 @@ template <class Isa, Direction K, Side S>
     __m512i v[16];
     for (int i = 0; i < 16; ++i) {
       if constexpr (K == Direction::along_rows)
-        v[i] = Isa::in_order(source.load(half * 16 + i, 0), source.load(half * 16 + i, 16));
+        v[i] = Isa::in_order(source.load(half * 16 + i, 0), source.load(half * 16 + i, 1));
       else
-        v[i] = Isa::in_pairs(source.load(2 * i, half * 16), source.load(2 * i + 1, half * 16));
+        v[i] = Isa::in_pairs(source.load(2 * i, half), source.load(2 * i + 1, half));
     }
     // Rows that k run along are rows of a left tile; pairs of rows that they don't, of a right one.
     if constexpr ((K == Direction::along_rows) == (S == Side::right)) transpose_16x16(v);
@@ -49,12 +59,9 @@ void pack_squares(const PanelArgs& a) noexcept {
     for (int64_t col = 0; col < a.cols; col += square_side) {
       const int64_t panel = (along ? row : col) / square_side;
       const int64_t step = (along ? col : row) / square_side;
-      pack_square<Isa, K, S>({.x = a.x + row * a.stride + col,
-                              .stride = a.stride,
-                              .rows = a.rows - row,
-                              .cols = a.cols - col,
-                              .scale = _mm512_set1_ps(a.scale)},
-                             a.panels + panel * a.panel_bytes + step * square_bytes);
+      pack_square<Isa, K, S>(
+          {a.x + row * a.stride + col, a.stride, a.rows - row, a.cols - col, a.scale},
+          a.panels + panel * a.panel_bytes + step * square_bytes);
     }
 }
 
