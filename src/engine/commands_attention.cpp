@@ -1,4 +1,6 @@
 // The commands of attention: they append to the session's cache and read all of it.
+#include <algorithm>
+
 #include "core/base/error.hpp"
 #include "engine/commands_internal.hpp"
 #include "ops/attention/gqa.hpp"
@@ -8,12 +10,18 @@ namespace ktx::engine {
 
 namespace {
 
-// The inner loops that the plan named for a module and phase.
-const ops::f32::Kernel* inner_loops(const placement::KernelPick& pick) {
-  const auto* kernel = ops::f32::find_kernel(pick.name);
-  require(kernel != nullptr, "the plan names an attention kernel that does not exist");
-  return kernel;
-}
+// What the plan named for a module, in each phase.
+struct Kernels {
+  Kernels(const CommandContext& c, const graph::Node& node)
+      : decode(find(c.plan->find(node.module)->decode)),
+        prefill(find(c.plan->find(node.module)->prefill)) {}
+  static const ops::AttentionKernel* find(const placement::KernelPick& pick) {
+    const auto* kernel = ops::find_attention_kernel(pick.name);
+    require(kernel != nullptr, "the plan names an attention kernel that does not exist");
+    return kernel;
+  }
+  const ops::AttentionKernel *decode, *prefill;
+};
 
 // One matrix a head, and what each NUMA node holds of it.
 struct Heads {
@@ -23,9 +31,11 @@ struct Heads {
 
 Heads head_matrices(const CommandContext& c, const graph::Node& node, std::string_view role) {
   const auto& weight = c.weights->get(node.module, role);
-  const auto& kernel =
-      ops::mla_matmul_kernel(*inner_loops(c.plan->find(node.module)->decode), c.plan->machine.isa,
-                             weight.format, weight.rows, weight.cols);
+  const Kernels kernels(c, node);
+  const auto matmul = [&](const ops::AttentionKernel& kernel) {
+    return &ops::mla_matmul_kernel(kernel, c.plan->machine.isa, weight.format, weight.rows,
+                                   weight.cols);
+  };
   Heads heads;
   for (int64_t head = 0; head < weight.count; ++head)
     for (auto held : weight.nodes) {
@@ -39,8 +49,8 @@ Heads head_matrices(const CommandContext& c, const graph::Node& node, std::strin
          .format = weight.format,
          .rows = weight.rows,
          .cols = weight.cols,
-         .decode = &kernel,
-         .prefill = &kernel,
+         .decode = matmul(*kernels.decode),
+         .prefill = matmul(*kernels.prefill),
          .nodes = std::span(heads.nodes).subspan(static_cast<size_t>(head) * nodes, nodes)});
   return heads;
 }
@@ -51,8 +61,7 @@ class MlaCommand final : public Command {
       : params_(std::get<graph::MlaParams>(node.params)),
         k_b_(head_matrices(c, node, "k_b")),
         v_b_(head_matrices(c, node, "v_b")),
-        decode_(inner_loops(c.plan->find(node.module)->decode)),
-        prefill_(inner_loops(c.plan->find(node.module)->prefill)) {
+        kernels_(c, node) {
     const auto q = input(c, node, 0), latent = input(c, node, 1), k_rope = input(c, node, 2);
     const auto y = output(c, node);
     args_ = {.params = &params_,
@@ -73,23 +82,21 @@ class MlaCommand final : public Command {
     args_.cache = step.cache->data(params_.cache);
     args_.past = step.past;
     args_.tokens = step.tokens;
-    args_.kernel = step.tokens == 1 ? decode_ : prefill_;
+    args_.kernel = step.tokens == 1 ? kernels_.decode : kernels_.prefill;
     ops::mla(args_, pool);
   }
 
  private:
   graph::MlaParams params_;
   Heads k_b_, v_b_;
-  const ops::f32::Kernel *decode_, *prefill_;
+  Kernels kernels_;
   ops::MlaArgs args_;
 };
 
 class GqaCommand final : public Command {
  public:
   GqaCommand(const CommandContext& c, const graph::Node& node)
-      : params_(std::get<graph::GqaParams>(node.params)),
-        decode_(inner_loops(c.plan->find(node.module)->decode)),
-        prefill_(inner_loops(c.plan->find(node.module)->prefill)) {
+      : params_(std::get<graph::GqaParams>(node.params)), kernels_(c, node) {
     const auto q = input(c, node, 0), k = input(c, node, 1), v = input(c, node, 2);
     const auto y = output(c, node);
     args_ = {.params = &params_,
@@ -110,13 +117,13 @@ class GqaCommand final : public Command {
     args_.v_cache = args_.k_cache + step.cache->capacity() * params_.kv_heads * params_.head;
     args_.past = step.past;
     args_.tokens = step.tokens;
-    args_.kernel = step.tokens == 1 ? decode_ : prefill_;
+    args_.kernel = step.tokens == 1 ? kernels_.decode : kernels_.prefill;
     ops::gqa(args_, pool);
   }
 
  private:
   graph::GqaParams params_;
-  const ops::f32::Kernel *decode_, *prefill_;
+  Kernels kernels_;
   ops::GqaArgs args_;
 };
 
@@ -131,13 +138,23 @@ std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const g
 }
 
 size_t mla_scratch(const CommandContext& c, const graph::Node& node) {
-  return ops::mla_scratch_bytes(
-      std::get<graph::MlaParams>(node.params), head_matrices(c, node, "k_b").matrices.front(),
-      head_matrices(c, node, "v_b").matrices.front(), c.max_tokens, c.workers);
+  const Kernels kernels(c, node);
+  const auto bytes = [&](const ops::AttentionKernel& kernel) {
+    return ops::mla_scratch_bytes(kernel, std::get<graph::MlaParams>(node.params),
+                                  head_matrices(c, node, "k_b").matrices.front(),
+                                  head_matrices(c, node, "v_b").matrices.front(), c.max_tokens,
+                                  c.workers);
+  };
+  return std::max(bytes(*kernels.decode), bytes(*kernels.prefill));
 }
 
 size_t gqa_scratch(const CommandContext& c, const graph::Node& node) {
-  return ops::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), c.max_tokens, c.workers);
+  const Kernels kernels(c, node);
+  const auto bytes = [&](const ops::AttentionKernel& kernel) {
+    return ops::gqa_scratch_bytes(kernel, std::get<graph::GqaParams>(node.params), c.max_tokens,
+                                  c.workers);
+  };
+  return std::max(bytes(*kernels.decode), bytes(*kernels.prefill));
 }
 
 }  // namespace ktx::engine

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "ops/f32/f32.hpp"
+#include "ops/attention/attention.hpp"
 #include "ops/matmul/matmul.hpp"
 
 namespace ktx::ops {
@@ -31,8 +31,7 @@ std::string refuse_matmul(const KernelRow& row, const KernelQuery& query) {
   return matrix_refusal(query, find_matmul_kernel(row.name));
 }
 
-// Attention takes its products with matrices from the best matmul kernel, whichever of its own
-// runs.
+// Attention leaves its products with matrices to a matmul kernel that can (mla_matmul_kernel).
 std::string refuse_attention(const KernelRow&, const KernelQuery& query) {
   return matrix_refusal(query, nullptr);
 }
@@ -50,7 +49,7 @@ std::vector<KernelRow> matmul_rows() {
 
 std::vector<KernelRow> attention_rows() {
   std::vector<KernelRow> rows;
-  for (const f32::Kernel& kernel : f32::kernels())
+  for (const AttentionKernel& kernel : attention_kernels())
     rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention});
   return rows;
 }

@@ -105,9 +105,9 @@ const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view 
                                        size_t weight) {
   const auto& w = task.module->weights[weight];
   if (task.op == graph::Op::mla) {
-    const auto* loops = ops::f32::find_kernel(kernel);
-    require(loops != nullptr, "no such kernel of mla");
-    return ops::mla_matmul_kernel(*loops, task.isa, task.formats[weight], w.rows, w.cols);
+    const auto* attention = ops::find_attention_kernel(kernel);
+    require(attention != nullptr, "no such kernel of mla");
+    return ops::mla_matmul_kernel(*attention, task.isa, task.formats[weight], w.rows, w.cols);
   }
   const auto* found = ops::find_matmul_kernel(kernel);
   require(found != nullptr, "no such matmul kernel");

@@ -44,7 +44,7 @@ TEST_CASE("every op has kernels, best first, ref last and for every machine") {
     for (const auto& kernel : rows) REQUIRE(kernel.device == "cpu");
   }
   REQUIRE(ops::kernels(graph::Op::linear).front().name == "amx");
-  REQUIRE(ops::kernels(graph::Op::mla).front().name == "avx512");
+  REQUIRE(ops::kernels(graph::Op::mla).front().name == "amx");
 }
 
 TEST_CASE("a kernel refuses a module for any of its weights, and says which") {

@@ -10,21 +10,16 @@ namespace {
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
-struct Range {
-  int64_t begin, end;
-};
-
 /// The positions that a row sees.
-Range visible(const AttendArgs& args, int64_t row) noexcept {
-  const int64_t end = args.past + (args.first_row + row) / args.rows_per_token + 1;
-  return {args.window > 0 ? std::max<int64_t>(0, end - args.window) : 0, end};
+KeyRange visible(const AttendArgs& args, int64_t row) noexcept {
+  return seen_from(args.past + (args.first_row + row) / args.rows_per_token, args.window);
 }
 
 /// Scores of a row in a block of keys at [begin, begin + keys) become exp(score - largest); returns
 /// by what the row's state so far is to be multiplied.
 float soften(const AttendArgs& args, int64_t row, float* scores, int64_t begin,
              int64_t keys) noexcept {
-  const Range seen = visible(args, row);
+  const KeyRange seen = visible(args, row);
   const int64_t from = std::clamp<int64_t>(seen.begin - begin, 0, keys);
   const int64_t to = std::clamp<int64_t>(seen.end - begin, from, keys);
   std::fill(scores, scores + from, 0.0f);

@@ -14,6 +14,18 @@ namespace ktx::ops {
 constexpr int64_t key_block = 64;    // keys scored at a time
 constexpr int64_t query_block = 48;  // most rows of one call
 
+/// Positions [begin, end).
+struct KeyRange {
+  int64_t begin = 0, end = 0;
+};
+
+/// What a token at `position` sees: itself and all before it, or with a window the window - 1
+/// before it.
+constexpr KeyRange seen_from(int64_t position, int64_t window) noexcept {
+  const int64_t end = position + 1;
+  return {window > 0 && window < end ? end - window : 0, end};
+}
+
 /// State of rows. sum == 0: has seen no key.
 struct AttendState {
   float* max = nullptr;     // [rows]

@@ -5,8 +5,8 @@
 
 #include "core/graph/op.hpp"
 #include "core/hw/worker_pool.hpp"
+#include "ops/attention/attention.hpp"
 #include "ops/attention/rope.hpp"
-#include "ops/f32/f32.hpp"
 
 namespace ktx::ops {
 
@@ -26,12 +26,13 @@ struct GqaArgs {
   float* v_cache = nullptr;  // written; v_cache: the same shape
   int64_t past = 0;
   int64_t tokens = 0;
-  const f32::Kernel* kernel = nullptr;
+  const AttentionKernel* kernel = nullptr;
   std::byte* scratch = nullptr;  // gqa_scratch_bytes() bytes, 64-byte aligned
 };
 
 /// Bytes of scratch for steps of up to max_tokens tokens on a pool of `workers`.
-size_t gqa_scratch_bytes(const graph::GqaParams& params, int64_t max_tokens, int workers) noexcept;
+size_t gqa_scratch_bytes(const AttentionKernel& kernel, const graph::GqaParams& params,
+                         int64_t max_tokens, int workers) noexcept;
 
 /// Appends the tokens to the caches and attends causally; with a window, a token sees itself and
 /// the window - 1 positions before it.

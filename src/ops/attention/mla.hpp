@@ -5,8 +5,8 @@
 
 #include "core/graph/op.hpp"
 #include "core/hw/worker_pool.hpp"
+#include "ops/attention/attention.hpp"
 #include "ops/attention/rope.hpp"
-#include "ops/f32/f32.hpp"
 #include "ops/matmul/matmul.hpp"
 
 namespace ktx::ops {
@@ -28,20 +28,19 @@ struct MlaArgs {
   float* cache = nullptr;  // [capacity, kv_lora + rope]; rows [past, past + tokens) are written
   int64_t past = 0;
   int64_t tokens = 0;
-  const f32::Kernel* kernel = nullptr;
+  const AttentionKernel* kernel = nullptr;
   std::byte* scratch = nullptr;  // mla_scratch_bytes() bytes, 64-byte aligned
 };
 
-/// What multiplies by k_b and v_b when mla runs with these inner loops: the best matmul kernel of
-/// their level. Loops exist up to AVX-512, so that those of AVX-512 stand for all that `machine`
-/// has.
-const MatmulKernel& mla_matmul_kernel(const f32::Kernel& loops, hw::Isa machine,
+/// What multiplies by k_b and v_b when mla runs with this kernel on a machine of that level.
+const MatmulKernel& mla_matmul_kernel(const AttentionKernel& kernel, hw::Isa machine,
                                       quant::Format format, int64_t rows, int64_t cols);
 
 /// Bytes of scratch for steps of up to max_tokens tokens on a pool of `workers`; k_b and v_b: the
 /// matrices of one head (those of the others have the same shape, format and kernels).
-size_t mla_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
-                         const PackedMatrix& v_b, int64_t max_tokens, int workers) noexcept;
+size_t mla_scratch_bytes(const AttentionKernel& kernel, const graph::MlaParams& params,
+                         const PackedMatrix& k_b, const PackedMatrix& v_b, int64_t max_tokens,
+                         int workers) noexcept;
 
 /// Appends the tokens to the cache and attends causally over all past + tokens positions.
 void mla(const MlaArgs& args, hw::WorkerPool& pool) noexcept;

@@ -11,16 +11,6 @@ namespace ktx::ops {
 namespace {
 
 constexpr int64_t key_tile = 512;  // keys expanded at a time: they stay in the cache's 2nd level
-constexpr int64_t most_segment = 4096;  // tokens of a task, which bounds the scratch
-constexpr int64_t least_segment = 256;  // fewer, and expanding costs more than attending
-constexpr int64_t enough_tasks = 32;
-
-/// Tokens of a task. A function of the shapes alone, so that threads change no result.
-int64_t segment_tokens(const graph::MlaParams& p, int64_t tokens) noexcept {
-  const int64_t wanted = std::max<int64_t>(1, enough_tasks / p.heads);
-  const int64_t share = (tokens + wanted - 1) / wanted;
-  return std::min(tokens, std::clamp(share, least_segment, most_segment));
-}
 
 /// What one worker needs for one task.
 struct Work {
@@ -148,19 +138,7 @@ float* make_identity(Arena& arena, int64_t size) noexcept {
   return arena.take<float>(size * size);
 }
 
-int64_t pairs(int64_t past, int64_t tokens) noexcept {
-  return tokens * past + tokens * (tokens + 1) / 2;
-}
-
 }  // namespace
-
-bool expanding_is_cheaper(const graph::MlaParams& p, int64_t past, int64_t tokens) noexcept {
-  const int64_t per_row = int64_t(p.kv_lora) * (p.nope + p.v);
-  const int64_t absorbed = tokens * per_row + pairs(past, tokens) * (2 * p.kv_lora + p.rope);
-  const int64_t expanded = (past + tokens) * per_row + int64_t(p.nope) * p.nope * p.kv_lora +
-                           pairs(past, tokens) * (p.nope + p.rope + p.v);
-  return expanded < absorbed;
-}
 
 size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
                                   const PackedMatrix& v_b, int64_t max_tokens,
@@ -183,7 +161,8 @@ void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
   std::fill_n(identity, int64_t(p.nope) * p.nope, 0.0f);
   for (int64_t i = 0; i < p.nope; ++i) identity[i * p.nope + i] = 1;
   Work(measure, p, *args.k_b, *args.v_b, segment);
-  const int64_t cost = pairs(args.past, args.tokens) / segments * (p.nope + p.rope + p.v) +
+  const int64_t pairs = args.tokens * (args.past + (args.tokens + 1) / 2);
+  const int64_t cost = pairs / segments * (p.nope + p.rope + p.v) +
                        (args.past + args.tokens) * p.kv_lora * (p.nope + p.v);
   const int64_t tasks = p.heads * segments;
   for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {

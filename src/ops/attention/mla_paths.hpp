@@ -1,4 +1,4 @@
-// The two ways to compute mla. Both find the step's tokens already in the cache.
+// The ways to compute mla. All find the step's tokens already in the cache.
 #pragma once
 
 #include "ops/attention/mla.hpp"
@@ -20,7 +20,18 @@ size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMa
                                   const PackedMatrix& v_b, int64_t max_tokens,
                                   int workers) noexcept;
 
+/// The same on the kernel's tiles. For many tokens.
+void mla_tiled(const MlaArgs& args, hw::WorkerPool& pool) noexcept;
+size_t mla_tiled_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
+                               const PackedMatrix& v_b, int64_t max_tokens, int workers) noexcept;
+
+/// Tokens of a task of these two. A function of the shapes alone, so that threads change no result.
+int64_t segment_tokens(const graph::MlaParams& params, int64_t tokens) noexcept;
+
 /// Whether mla_expanded takes fewer multiply-adds than mla_absorbed for such a step.
 bool expanding_is_cheaper(const graph::MlaParams& params, int64_t past, int64_t tokens) noexcept;
+
+/// Whether mla_tiled is to be faster than mla_absorbed for such a step.
+bool tiles_are_faster(const graph::MlaParams& params, int64_t past, int64_t tokens) noexcept;
 
 }  // namespace ktx::ops

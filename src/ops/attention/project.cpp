@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/matmul/node_rows.hpp"
+#include "ops/matmul/tiles.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -12,32 +13,77 @@ namespace {
 /// linear.hpp: one head's matrix stays in its core's cache, where bytes cost less.
 constexpr int64_t project_decode_tokens = 4;
 
+const MatmulKernel& kernel_of(const ProjectArgs& args) noexcept {
+  return args.tokens <= project_decode_tokens ? *args.matrix->decode : *args.matrix->prefill;
+}
+
 int64_t row_bytes(const MatmulKernel& kernel, const PackedMatrix& matrix) noexcept {
   return activation_row_bytes(kernel.activation(matrix.format), matrix.cols);
+}
+
+/// Columns that share a scale in int8 tiles.
+int64_t int8_chunk(const PackedMatrix& matrix) noexcept {
+  return std::min<int64_t>(1024, parts_of(matrix.cols, int8_step) * int8_step);
+}
+
+Activations activations(const ProjectArgs& args) noexcept {
+  const PackedMatrix& matrix = *args.matrix;
+  const auto format = activation_for(kernel_of(args), matrix.format, matrix.cols, args.tokens);
+  return {.format = format,
+          .data = args.scratch,
+          .row_bytes = is_tiles(format) ? 0 : row_bytes(kernel_of(args), matrix),
+          .tokens = args.tokens,
+          .int8_chunk = int8_chunk(matrix)};
 }
 
 }  // namespace
 
 int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexcept {
-  return tokens * std::max(row_bytes(*matrix.decode, matrix), row_bytes(*matrix.prefill, matrix));
+  int64_t bytes = 0;
+  for (const MatmulKernel* kernel : {matrix.decode, matrix.prefill}) {
+    bytes = std::max(bytes, tokens * row_bytes(*kernel, matrix));
+    const auto format = activation_for(*kernel, matrix.format, matrix.cols, tokens);
+    if (is_tiles(format))
+      bytes = std::max(bytes, tile_bytes_of(format, matrix.cols, int8_chunk(matrix), tokens));
+  }
+  return bytes;
+}
+
+int64_t project_blocks(int64_t tokens) noexcept {
+  return parts_of(tokens, tile_tokens);
+}
+
+void prepare_block(const ProjectArgs& args, int64_t block) noexcept {
+  const Activations to = activations(args);
+  const int64_t first = block * tile_tokens, cols = args.matrix->cols;
+  const int64_t tokens = std::min(tile_tokens, args.tokens - first);
+  if (is_tiles(to.format)) {
+    kernel_of(args).pack_tiles(to.format, {.x = args.x + first * args.x_stride,
+                                           .x_stride = args.x_stride,
+                                           .tokens = tokens,
+                                           .cols = cols,
+                                           .int8_chunk = to.int8_chunk,
+                                           .tiles = reinterpret_cast<uint8_t*>(args.scratch),
+                                           .block = block,
+                                           .blocks = project_blocks(args.tokens)});
+    return;
+  }
+  for (int64_t t = first; t < first + tokens; ++t)
+    kernel_of(args).prepare(to.format, args.x + t * args.x_stride, cols,
+                            args.scratch + t * to.row_bytes);
+}
+
+void multiply_prepared(const ProjectArgs& args) noexcept {
+  MatmulArgs matmul = weight_args(*args.matrix, 0, 0, args.matrix->rows, args.node);
+  matmul.x = activations(args);
+  matmul.y = args.y;
+  matmul.y_stride = args.y_stride;
+  kernel_of(args).run(matmul);
 }
 
 void project(const ProjectArgs& args) noexcept {
-  const PackedMatrix& matrix = *args.matrix;
-  const MatmulKernel& kernel =
-      args.tokens <= project_decode_tokens ? *matrix.decode : *matrix.prefill;
-  const ActivationFormat format = kernel.activation(matrix.format);
-  MatmulArgs matmul = weight_args(matrix, 0, 0, matrix.rows, args.node);
-  matmul.x.data = args.scratch;
-  matmul.x.row_bytes = row_bytes(kernel, matrix);
-  matmul.x.tokens = args.tokens;
-  matmul.y = args.y;
-  matmul.y_stride = args.y_stride;
-  for (int64_t t = 0; t < args.tokens; ++t) {
-    kernel.prepare(format, args.x + t * args.x_stride, matrix.cols,
-                   args.scratch + t * matmul.x.row_bytes);
-  }
-  kernel.run(matmul);
+  for (int64_t block = 0; block < project_blocks(args.tokens); ++block) prepare_block(args, block);
+  multiply_prepared(args);
 }
 
 }  // namespace ktx::ops

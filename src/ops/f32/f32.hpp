@@ -1,5 +1,4 @@
-// The table of f32 inner-loop sets: what the kernels of mla, gqa, router, norm and elementwise ops
-// are.
+// The table of f32 inner-loop sets: what the kernels of router, norm and elementwise ops are.
 #pragma once
 
 #include <span>
@@ -11,7 +10,7 @@
 namespace ktx::ops::f32 {
 
 struct Kernel {
-  std::string_view name;  // "avx512", as in rules: "mla.avx512"
+  std::string_view name;  // "avx512"
   hw::Isa isa;            // the least level it needs
   const Functions* functions;
 };

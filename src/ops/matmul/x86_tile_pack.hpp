@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/matmul/tiles.hpp"
+#include "ops/matmul/x86_bf16.hpp"
 #include "ops/matmul/x86_transpose.hpp"
 
 namespace ktx::ops {
@@ -17,15 +18,6 @@ namespace {
   if (left <= 0) return _mm512_setzero_ps();
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1),
                                row + col);
-}
-
-/// The upper halves of the result are the nearest bf16, ties to even; a NaN stays one.
-[[gnu::always_inline]] inline __m512i to_bf16(__m512 value) {
-  const __m512i bits = _mm512_castps_si512(value);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  return _mm512_mask_or_epi32(nearest, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), bits,
-                              _mm512_set1_epi32(0x400000));
 }
 
 void pack_bf16(const TilePackArgs& a) noexcept {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "ops/f32/f32.hpp"
+#include "ops/attention/attention.hpp"
 #include "ops/ops_numbers.hpp"
 
 using namespace ktx;
@@ -31,7 +31,7 @@ struct Inputs {
 };
 
 /// Attention of `rows` rows, `per_token` a token, over key ranges bounded by `bounds` in turn.
-ops::AttendArgs make_args(Inputs& in, const ops::f32::Kernel& kernel, int64_t rows,
+ops::AttendArgs make_args(Inputs& in, const ops::AttentionKernel& kernel, int64_t rows,
                           int64_t per_token, int64_t past, int64_t window) {
   ops::AttendArgs a;
   a.functions = kernel.functions;
@@ -81,7 +81,7 @@ TEST_CASE("attend: causal, windowed, in ranges one after another, against the fo
   struct Case {
     int64_t rows, per_token, past, window;
   };
-  for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
+  for (const ops::AttentionKernel& kernel : ops::attention_kernels()) {
     if (kernel.isa > hw::usable_isa()) continue;
     for (const auto& c : {Case{1, 1, 0, 0}, Case{48, 1, 100, 0}, Case{48, 1, 3, 7},
                           Case{47, 5, 60, 0}, Case{12, 4, 290, 100}, Case{30, 3, 64, 1}}) {
@@ -111,7 +111,7 @@ TEST_CASE("attend: causal, windowed, in ranges one after another, against the fo
 }
 
 TEST_CASE("attend: keys beyond a row's position are not touched") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   Inputs in;
   for (size_t i = 70 * key_dim; i < in.k.size(); ++i) in.k[i] = std::nanf("");
   for (size_t i = 70 * value_dim; i < in.v.size(); ++i) in.v[i] = std::nanf("");
@@ -124,7 +124,7 @@ TEST_CASE("attend: keys beyond a row's position are not touched") {
 }
 
 TEST_CASE("merge: ranges attended apart, an empty one among them, equal ranges in turn") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   Inputs in;
   const int64_t rows = 3, parts = 4;
   States apart(rows * parts);
@@ -147,7 +147,7 @@ TEST_CASE("merge: ranges attended apart, an empty one among them, equal ranges i
 }
 
 TEST_CASE("attend: scores far apart do not overflow") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   Inputs in;
   for (float& x : in.q) x *= 1000;
   States states(1);

@@ -1,4 +1,5 @@
 // gqa against its formula in double; chunks and threads.
+// covers: gqa_split, gqa_tiled
 #include "ops/attention/gqa.hpp"
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 
 #include "catch.hpp"
 #include "core/base/buffer.hpp"
+#include "ops/attention/attention_kernels.hpp"
+#include "ops/attention/gqa_paths.hpp"
 #include "ops/ops_numbers.hpp"
 
 using namespace ktx;
@@ -65,11 +68,11 @@ ops::GqaArgs make_args(const Sequence& s, Caches& caches, int64_t begin, int64_t
 }
 
 /// Outputs of all tokens, taken `step` at a time.
-std::vector<float> run(const Sequence& s, const ops::f32::Kernel& kernel, int threads,
+std::vector<float> run(const Sequence& s, const ops::AttentionKernel& kernel, int threads,
                        int64_t step) {
   hw::WorkerPool pool(threads);
   Caches caches(s);
-  base::Buffer scratch(ops::gqa_scratch_bytes(s.params, step, threads));
+  test::GuardedScratch scratch(ops::gqa_scratch_bytes(kernel, s.params, step, threads));
   std::vector<float> out(size_t(s.total() * s.q_width()));
   for (int64_t t = 0; t < s.total(); t += step) {
     auto args =
@@ -78,6 +81,26 @@ std::vector<float> run(const Sequence& s, const ops::f32::Kernel& kernel, int th
     args.scratch = scratch.data();
     ops::gqa(args, pool);
   }
+  REQUIRE(scratch.intact());
+  return out;
+}
+
+/// The same on tiles, with caches that hold all tokens.
+std::vector<float> run_tiled(const Sequence& s, const ops::AttentionKernel& kernel, int threads,
+                             int64_t step) {
+  hw::WorkerPool pool(threads);
+  Caches caches(s);
+  std::vector<float> out(size_t(s.total() * s.q_width()));
+  ops::gqa_ref(make_args(s, caches, 0, s.total(), out.data()));
+  test::GuardedScratch scratch(ops::gqa_tiled_scratch_bytes(s.params, step, threads));
+  for (int64_t t = 0; t < s.total(); t += step) {
+    auto args =
+        make_args(s, caches, t, std::min(t + step, s.total()), out.data() + t * s.q_width());
+    args.kernel = &kernel;
+    args.scratch = scratch.data();
+    ops::gqa_tiled(args, pool);
+  }
+  REQUIRE(scratch.intact());
   return out;
 }
 
@@ -104,19 +127,19 @@ std::vector<Sequence> sequences() {
 TEST_CASE("gqa: agrees with the formula, whole, in chunks and token by token") {
   for (const Sequence& s : sequences()) {
     const auto expected = run_ref(s);
-    for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::usable_isa()) continue;
+    for (const auto* kernel : test::usable_attention_kernels()) {
       for (int64_t step : {s.total(), int64_t(64), int64_t(17), int64_t(1)}) {
-        INFO(kernel.name << ", " << s.params.heads << " heads of " << s.params.head << ", steps of "
-                         << step);
-        REQUIRE(test::relative_distance(run(s, kernel, 2, step), expected) < 1e-5);
+        INFO(kernel->name << ", " << s.params.heads << " heads of " << s.params.head
+                          << ", steps of " << step);
+        REQUIRE(test::relative_distance(run(s, *kernel, 2, step), expected) <
+                test::bound_of(*kernel));
       }
     }
   }
 }
 
 TEST_CASE("gqa: the number of threads does not change a bit") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   for (const Sequence& s : sequences()) {
     for (int64_t step : {int64_t(1), s.total()}) {
       const auto one = run(s, kernel, 1, step);
@@ -125,12 +148,37 @@ TEST_CASE("gqa: the number of threads does not change a bit") {
   }
 }
 
+TEST_CASE("gqa: on tiles, for any number of tokens and of threads") {
+  for (const Sequence& s : sequences()) {
+    const auto expected = run_ref(s);
+    for (const auto* kernel : test::usable_tile_kernels()) {
+      for (int64_t step : {s.total(), int64_t(64), int64_t(17)}) {
+        INFO(kernel->name << ", " << s.params.heads << " heads of " << s.params.head
+                          << ", steps of " << step);
+        const auto one = run_tiled(s, *kernel, 1, step);
+        REQUIRE(test::relative_distance(one, expected) < test::bound_of(*kernel));
+        for (int threads : {2, 5}) REQUIRE(run_tiled(s, *kernel, threads, step) == one);
+      }
+    }
+  }
+}
+
+TEST_CASE("gqa: tiles are used for many rows in enough tasks") {
+  const graph::GqaParams p{.heads = 32, .kv_heads = 8, .head = 128};
+  CHECK_FALSE(ops::tiles_are_faster(p, 1));
+  CHECK(ops::tiles_are_faster(p, 32));
+  CHECK(ops::tiles_are_faster(p, 2048));
+  const graph::GqaParams one_head{.heads = 4, .kv_heads = 1, .head = 128};
+  CHECK_FALSE(ops::tiles_are_faster(one_head, 32));
+  CHECK(ops::tiles_are_faster(one_head, 2048));
+}
+
 TEST_CASE("gqa: a long cache is split into key ranges") {
   const Sequence s = make_sequence({.heads = 4, .kv_heads = 2, .head = 16}, 16, 1500, 3, 9);
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   const auto expected = run_ref(s);
   for (int64_t step : {int64_t(1), int64_t(300)}) {
-    REQUIRE(test::relative_distance(run(s, kernel, 3, step), expected) < 1e-5);
+    REQUIRE(test::relative_distance(run(s, kernel, 3, step), expected) < test::bound_of(kernel));
   }
 }
 

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <vector>
 
+#include "catch.hpp"
 #include "core/base/buffer.hpp"
-#include "ops/attention/mla.hpp"
+#include "ops/attention/attention_kernels.hpp"
+#include "ops/attention/mla_paths.hpp"
 #include "ops/ops_numbers.hpp"
 
 namespace ktx::test {
@@ -109,10 +111,10 @@ using MlaFunction = void (*)(const ops::MlaArgs&, hw::WorkerPool&) noexcept;
 
 /// Outputs of all tokens by `function`, taken `step` at a time.
 inline std::vector<float> run_mla_on(const MlaSequence& s, std::vector<float>& cache,
-                                     const ops::f32::Kernel& kernel, int threads, int64_t step,
-                                     MlaFunction function) {
+                                     const ops::AttentionKernel& kernel, int threads, int64_t step,
+                                     MlaFunction function, size_t scratch_bytes) {
   hw::WorkerPool pool(threads);
-  base::Buffer scratch(ops::mla_scratch_bytes(s.params, s.k_b[0], s.v_b[0], step, threads));
+  GuardedScratch scratch(scratch_bytes);
   std::vector<float> out(size_t(s.total * s.out_width()));
   for (int64_t t = 0; t < s.total; t += step) {
     auto args = mla_args(s, cache, t, std::min(t + step, s.total), out.data() + t * s.out_width());
@@ -120,22 +122,34 @@ inline std::vector<float> run_mla_on(const MlaSequence& s, std::vector<float>& c
     args.scratch = scratch.data();
     function(args, pool);
   }
+  REQUIRE(scratch.intact());
   return out;
 }
 
-inline std::vector<float> run_mla(const MlaSequence& s, const ops::f32::Kernel& kernel, int threads,
-                                  int64_t step) {
+inline std::vector<float> run_mla(const MlaSequence& s, const ops::AttentionKernel& kernel,
+                                  int threads, int64_t step) {
   std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
-  return run_mla_on(s, cache, kernel, threads, step, ops::mla);
+  return run_mla_on(s, cache, kernel, threads, step, ops::mla,
+                    ops::mla_scratch_bytes(kernel, s.params, s.k_b[0], s.v_b[0], step, threads));
 }
 
+/// A way to compute mla, and its scratch.
+struct MlaPath {
+  MlaFunction run;
+  decltype(&ops::mla_tiled_scratch_bytes) scratch_bytes;
+};
+constexpr MlaPath absorbed{ops::mla_absorbed, ops::mla_absorbed_scratch_bytes};
+constexpr MlaPath expanded{ops::mla_expanded, ops::mla_expanded_scratch_bytes};
+constexpr MlaPath tiled{ops::mla_tiled, ops::mla_tiled_scratch_bytes};
+
 /// The same by one of the ways to compute it, on a cache that holds all tokens.
-inline std::vector<float> run_mla_path(const MlaSequence& s, const ops::f32::Kernel& kernel,
-                                       int threads, int64_t step, MlaFunction path) {
+inline std::vector<float> run_mla_path(const MlaSequence& s, const ops::AttentionKernel& kernel,
+                                       int threads, int64_t step, const MlaPath& path) {
   std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
   std::vector<float> out(size_t(s.total * s.out_width()));
   ops::mla_ref(mla_args(s, cache, 0, s.total, out.data()));
-  return run_mla_on(s, cache, kernel, threads, step, path);
+  return run_mla_on(s, cache, kernel, threads, step, path.run,
+                    path.scratch_bytes(s.params, s.k_b[0], s.v_b[0], step, threads));
 }
 
 inline std::vector<float> run_mla_ref(const MlaSequence& s) {

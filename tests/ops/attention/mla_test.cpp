@@ -1,10 +1,12 @@
 // mla against the expanded formula in double; chunks, threads, packed formats.
-// covers: mla_absorbed, mla_expanded, ref
+// covers: mla_absorbed, mla_expanded, mla_tiled, ref
 #include "ops/attention/mla.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "catch.hpp"
+#include "ops/attention/attention_kernels.hpp"
 #include "ops/attention/mla_fixture.hpp"
 #include "ops/attention/mla_paths.hpp"
 
@@ -38,36 +40,41 @@ std::vector<MlaSequence> sequences() {
 TEST_CASE("mla: agrees with the formula, whole, in chunks and token by token") {
   for (const MlaSequence& s : sequences()) {
     const auto expected = run_mla_ref(s);
-    for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::usable_isa()) continue;
+    for (const auto* kernel : usable_attention_kernels()) {
       for (int64_t step : {s.total, int64_t(70), int64_t(17), int64_t(1)}) {
-        INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
-        REQUIRE(relative_distance(run_mla(s, kernel, 2, step), expected) < 1e-5);
+        INFO(kernel->name << ", " << s.params.heads << " heads, steps of " << step);
+        REQUIRE(relative_distance(run_mla(s, *kernel, 2, step), expected) < bound_of(*kernel));
       }
     }
   }
 }
 
 TEST_CASE("mla: the number of threads does not change a bit") {
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   for (const MlaSequence& s : sequences()) {
     for (int64_t step : {int64_t(1), int64_t(45), s.total}) {
       const auto one = run_mla(s, kernel, 1, step);
       for (int threads : {2, 3, 5}) REQUIRE(run_mla(s, kernel, threads, step) == one);
     }
+    for (const auto* tiles : usable_tile_kernels()) {
+      const auto one = run_mla_path(s, *tiles, 1, s.total, tiled);
+      for (int threads : {2, 5}) REQUIRE(run_mla_path(s, *tiles, threads, s.total, tiled) == one);
+    }
   }
 }
 
-TEST_CASE("mla: both ways to compute it agree with the formula") {
+TEST_CASE("mla: all ways to compute it agree with the formula") {
   for (const MlaSequence& s : sequences()) {
     const auto expected = run_mla_ref(s);
-    for (const ops::f32::Kernel& kernel : ops::f32::kernels()) {
-      if (kernel.isa > hw::usable_isa()) continue;
-      for (int64_t step : {s.total, int64_t(100)}) {
-        INFO(kernel.name << ", " << s.params.heads << " heads, steps of " << step);
-        for (MlaFunction path : {ops::mla_absorbed, ops::mla_expanded}) {
-          REQUIRE(relative_distance(run_mla_path(s, kernel, 3, step, path), expected) < 1e-5);
+    for (const auto* kernel : usable_attention_kernels()) {
+      for (int64_t step : {s.total, int64_t(100), int64_t(13)}) {
+        INFO(kernel->name << ", " << s.params.heads << " heads, steps of " << step);
+        for (const MlaPath& path : {absorbed, expanded}) {
+          REQUIRE(relative_distance(run_mla_path(s, *kernel, 3, step, path), expected) < 1e-5);
         }
+        if (kernel->tiles == nullptr) continue;
+        const auto out = run_mla_path(s, *kernel, 3, step, tiled);
+        REQUIRE(relative_distance(out, expected) < bound_of(*kernel));
       }
     }
   }
@@ -75,14 +82,19 @@ TEST_CASE("mla: both ways to compute it agree with the formula") {
 
 TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") {
   MlaSequence s = make_mla(shape(4, 128, 64, 128, 512), 300, 21);
-  const ops::f32::Kernel& f32_kernel = ops::f32::best_kernel(hw::usable_isa());
-  for (quant::Format format : {quant::Format::bf16, quant::Format::q8_0, quant::Format::int4_64}) {
-    for (const ops::MatmulKernel& kernel : ops::matmul_kernels()) {
-      if (kernel.isa > hw::usable_isa() || !kernel.refusal(format, 512, 128).empty()) continue;
-      if (kernel.name == "ref") continue;
-      INFO(quant::name(format) << ", " << kernel.name);
-      PackedHeads k(s.k_b_numbers, 4, 512, 128, format, kernel);
-      PackedHeads v(s.v_b_numbers, 4, 128, 512, format, kernel);
+  const auto& loops = ops::best_attention_kernel(std::min(hw::usable_isa(), hw::Isa::avx512));
+  std::vector<const ops::MatmulKernel*> kernels;
+  for (const ops::MatmulKernel& kernel : ops::matmul_kernels())
+    if (kernel.isa <= hw::usable_isa() && kernel.name != "ref") kernels.push_back(&kernel);
+  if (ops::emulated_amx_kernel().isa <= hw::usable_isa())
+    kernels.push_back(&ops::emulated_amx_kernel());
+  for (quant::Format format :
+       {quant::Format::bf16, quant::Format::q8_0, quant::Format::int8, quant::Format::int4_64}) {
+    for (const ops::MatmulKernel* kernel : kernels) {
+      if (!kernel->refusal(format, 512, 128).empty()) continue;
+      INFO(quant::name(format) << ", " << kernel->name);
+      PackedHeads k(s.k_b_numbers, 4, 512, 128, format, *kernel);
+      PackedHeads v(s.v_b_numbers, 4, 128, 512, format, *kernel);
       s.k_b = k.rows;
       s.v_b = v.rows;
       const auto expected = run_mla_ref(s);
@@ -91,10 +103,16 @@ TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") 
       // Rounding activations to 8 bits in blocks of 32 normal numbers (the largest of them
       // about 2.1) is an error of 0.5 % in the queries, so in the scores, and 0.5 % in the latents.
       // The scores' spread here is about 4: 2 % in the weights.
-      const bool rounds = kernel.activation(format) != ops::ActivationFormat::f32;
+      const bool rounds =
+          kernel->activation(format) != ops::ActivationFormat::f32 || kernel->tile_tokens > 0;
       const double bound = rounds ? 0.03 : 1e-5;
       for (int64_t step : {int64_t(300), int64_t(20)}) {
-        REQUIRE(relative_distance(run_mla(s, f32_kernel, 2, step), expected) < bound);
+        REQUIRE(relative_distance(run_mla(s, loops, 2, step), expected) < bound);
+      }
+      // Unit vectors lose nothing when they are rounded: only the tiles' own rounding remains.
+      for (const auto* tiles : usable_tile_kernels()) {
+        const auto out = run_mla_path(s, *tiles, 2, s.total, tiled);
+        REQUIRE(relative_distance(out, expected) < bound_of(*tiles));
       }
     }
   }
@@ -109,23 +127,38 @@ TEST_CASE("mla: keys are expanded for many tokens, not for few") {
   CHECK(ops::expanding_is_cheaper(p, 100000, 512));
 }
 
+TEST_CASE("mla: tiles are used for many tokens, sooner after a long past, not for one") {
+  const graph::MlaParams p = shape(128, 128, 64, 128, 512);
+  for (int64_t past : {0, 5000, 100000}) {
+    CHECK_FALSE(ops::tiles_are_faster(p, past, 1));
+    CHECK(ops::tiles_are_faster(p, past, 256));
+  }
+  CHECK_FALSE(ops::tiles_are_faster(p, 0, 32));
+  CHECK(ops::tiles_are_faster(p, 5000, 32));
+}
+
 TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
   const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1300, 12);
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   const auto expected = run_mla_ref(s);
   for (int64_t step : {s.total, int64_t(700)}) {
-    const auto out = run_mla_path(s, kernel, 1, step, ops::mla_expanded);
+    const auto out = run_mla_path(s, kernel, 1, step, expanded);
     REQUIRE(relative_distance(out, expected) < 1e-5);
-    REQUIRE(run_mla_path(s, kernel, 3, step, ops::mla_expanded) == out);
+    REQUIRE(run_mla_path(s, kernel, 3, step, expanded) == out);
+    for (const auto* tiles : usable_tile_kernels()) {
+      const auto on_tiles = run_mla_path(s, *tiles, 1, step, tiled);
+      REQUIRE(relative_distance(on_tiles, expected) < bound_of(*tiles));
+      REQUIRE(run_mla_path(s, *tiles, 3, step, tiled) == on_tiles);
+    }
   }
 }
 
 TEST_CASE("mla: a long cache is split into key ranges") {
   const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1500, 9);
-  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
   const auto expected = run_mla_ref(s);
   for (int64_t step : {int64_t(1), int64_t(400)}) {
-    REQUIRE(relative_distance(run_mla(s, kernel, 3, step), expected) < 1e-5);
+    REQUIRE(relative_distance(run_mla(s, kernel, 3, step), expected) < bound_of(kernel));
   }
 }
 
