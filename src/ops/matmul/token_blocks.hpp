@@ -11,28 +11,32 @@
 
 namespace ktx::ops {
 
-/// Tokens of a block: as many as the cache holds of what one pass over the tokens reads, which is a
-/// whole row, or in Layout::rows a piece of it (every further block decodes the matrix again). A
-/// multiple of 8 tokens fills the kernels' tiles.
+/// Most tokens of a block: as many as the cache holds of what one pass over the tokens reads, which
+/// is a whole row, or in Layout::rows a piece of it. Every further block decodes the matrix again:
+/// of rows too long for the cache there are 16 at least.
 inline int64_t tokens_of_block(Layout layout, int64_t row_bytes) noexcept {
-  constexpr int64_t cached_bytes = 384 * 1024;
+  constexpr int64_t cached_bytes = 640 * 1024, least = 16;
   constexpr int64_t piece_bytes = piece_columns * static_cast<int64_t>(sizeof(float));
   const int64_t read = layout == Layout::rows ? std::min(row_bytes, piece_bytes) : row_bytes;
-  return std::max<int64_t>(8, cached_bytes / read / 8 * 8);
+  return std::max(least, cached_bytes / read / 8 * 8);
 }
 
-/// kernel.run over blocks of tokens; kernels over tiles block by themselves.
+/// kernel.run over blocks of tokens, equal but for whole tiles of 8 tokens: a small rest would cost
+/// as much as many tokens. Kernels over tiles block by themselves.
 inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
   if (is_tiles(args.x.format)) return kernel.run(args);
-  const int64_t block = tokens_of_block(kernel.layout(args.format), args.x.row_bytes);
-  for (int64_t t = 0; t < args.x.tokens; t += block) {
+  const int64_t most = tokens_of_block(kernel.layout(args.format), args.x.row_bytes);
+  const int64_t tokens = args.x.tokens, blocks = (tokens + most - 1) / most;
+  const auto begin_of = [&](int64_t i) { return (tokens + 7) / 8 * i / blocks * 8; };
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t begin = begin_of(i);
     MatmulArgs part = args;
-    part.x.tokens = std::min(block, args.x.tokens - t);
+    part.x.tokens = std::min(begin_of(i + 1), tokens) - begin;
     if (args.x.rows != nullptr)
-      part.x.rows = args.x.rows + t;
+      part.x.rows = args.x.rows + begin;
     else
-      part.x.data = args.x.data + t * args.x.row_bytes;
-    part.y = args.y + t * args.y_stride;
+      part.x.data = args.x.data + begin * args.x.row_bytes;
+    part.y = args.y + begin * args.y_stride;
     kernel.run(part);
   }
 }

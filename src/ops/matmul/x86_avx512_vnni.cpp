@@ -1,6 +1,5 @@
 // Kernels of the integer formats of Layout::x16 for AVX-512 VNNI.
-#include "ops/matmul/x86_integer_kernel.hpp"
-#include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/x86_integer_panel.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -24,7 +23,12 @@ struct VnniDot {
 };
 
 template <class Format>
-using Vnni = Integer<S, VnniDot, Format>;
+struct Vnni {
+  static void run(const X16Args& a) noexcept {
+    a.tokens < least_panel_tokens ? Integer<S, VnniDot, Format>::run(a)
+                                  : multiply_panels<Format>(a);
+  }
+};
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 //   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
 //   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
 //   is_4bit     whether codes are stored in 4 bits, as values or as indices of levels
+//   zero        the code of weight 0, so that m = zero * s; -1 where m is a number of its own
 //   row_scale   whether one scale, scale_of_row(), serves the whole row: those of units are then 1
 //   unit_bytes  of a unit, for prefetching
 //   open()      reads a unit, of the part-th vector of 16 rows: weight = s * code - m
@@ -76,7 +77,7 @@ template <class S, int64_t BodyBytes, bool Bf16>
 
 template <class S, int Bits, int Cols, bool Bf16, int Zero>
 struct Plain {
-  static constexpr int blocks = Cols / 32, scales = 1, bits = Bits;
+  static constexpr int blocks = Cols / 32, scales = 1, bits = Bits, zero = Zero;
   static constexpr bool is_4bit = Bits == 4, row_scale = false;
   static constexpr int64_t unit_bytes = Cols * 2 * Bits;
   [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
@@ -122,7 +123,7 @@ struct Iq4Nl : Plain<S, 4, 32, false, 128> {
 
 template <class S>
 struct Q6K {
-  static constexpr int blocks = 8, scales = 16, bits = 6;
+  static constexpr int blocks = 8, scales = 16, bits = 6, zero = 32;
   static constexpr bool is_4bit = false, row_scale = false;
   static constexpr int64_t unit_bytes = 256 + 3072;
   [[gnu::always_inline]] static Unit<S, 16> open(const uint8_t* group, int64_t u, int part) {
@@ -133,7 +134,7 @@ struct Q6K {
     unroll<0, 16>([&](auto i) __attribute__((always_inline)) {
       const auto high = shifted<S, 24 - 8 * (i % 4)>(S::load(at<S>(body, i / 4, part)));
       unit.s[i] = S::mul(d, S::to_float(S::template shift_right_signed<24>(high)));
-      unit.m[i] = S::mul(unit.s[i], S::set(32));
+      unit.m[i] = S::mul(unit.s[i], S::set(zero));
     });
     return unit;
   }
@@ -173,7 +174,7 @@ template <class S>
 
 template <class S>
 struct Q4K {
-  static constexpr int blocks = 8, scales = 8, bits = 4;
+  static constexpr int blocks = 8, scales = 8, bits = 4, zero = -1;
   static constexpr bool is_4bit = true, row_scale = false;
   static constexpr int64_t unit_bytes = 2304;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
@@ -187,7 +188,7 @@ struct Q4K {
 
 template <class S>
 struct Q5K {
-  static constexpr int blocks = 8, scales = 8, bits = 5;
+  static constexpr int blocks = 8, scales = 8, bits = 5, zero = -1;
   static constexpr bool is_4bit = false, row_scale = false;
   static constexpr int64_t unit_bytes = 2816;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
@@ -203,7 +204,7 @@ struct Q5K {
 
 template <class S>
 struct Iq4Xs {
-  static constexpr int blocks = 8, scales = 8, bits = 8;
+  static constexpr int blocks = 8, scales = 8, bits = 8, zero = 128;
   static constexpr bool is_4bit = true, row_scale = false;
   static constexpr int64_t unit_bytes = 2176;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
@@ -217,7 +218,7 @@ struct Iq4Xs {
       const auto low = S::bit_and(shifted<S, -4 * j>(all_low), S::set_int(15));
       const auto high = S::bit_and(shifted<S, 4 - 2 * j>(all_high), S::set_int(0x30));
       unit.s[j] = S::mul(d, S::to_float(S::sub(S::bit_or(low, high), S::set_int(32))));
-      unit.m[j] = S::mul(unit.s[j], S::set(128));
+      unit.m[j] = S::mul(unit.s[j], S::set(zero));
     });
     return unit;
   }
@@ -229,11 +230,11 @@ struct Iq4Xs {
 
 template <class S>
 struct Int8Row {
-  static constexpr int blocks = 1, scales = 1, bits = 8;
+  static constexpr int blocks = 1, scales = 1, bits = 8, zero = 128;
   static constexpr bool is_4bit = false, row_scale = true;
   static constexpr int64_t unit_bytes = 512;
   [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int) {
-    return {group + 64 + u * unit_bytes, {S::set(1)}, {S::set(128)}};
+    return {group + 64 + u * unit_bytes, {S::set(1)}, {S::set(zero)}};
   }
   [[gnu::always_inline]] static typename S::F scale_of_row(const uint8_t* group, int part) {
     return S::load_f32(at<S>(group, 0, part));

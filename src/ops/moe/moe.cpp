@@ -14,8 +14,9 @@ namespace ktx::ops {
 namespace {
 
 // Rows of an item of each pass, and tokens handled at a time: both passes' products of a block fit
-// in the L1 cache. gate_rows is a q8 block, so that an item can quantize what it made for down.
-constexpr int64_t gate_rows = q8_block, down_rows = 64, block_tokens = 32;
+// in the L1 cache, its activations in the L2 cache. gate_rows is a q8 block, so that an item can
+// quantize what it made for down.
+constexpr int64_t gate_rows = q8_block, down_rows = 64, block_tokens = 64;
 
 const MatmulKernel& kernel_for(const PackedMatrix& matrix, int64_t tokens) noexcept {
   return tokens <= decode_tokens ? *matrix.decode : *matrix.prefill;
@@ -44,12 +45,16 @@ struct Pairs {
   int64_t begin, count;
 };
 
-/// body(Pairs) for all pairs of an expert, block_tokens at a time.
+/// body(Pairs) for all pairs of an expert, at most block_tokens at a time, in equal parts: a small
+/// rest would cost as much as many tokens.
 template <class Body>
 void for_pairs(const MoeWork& work, int expert, const Body& body) noexcept {
-  const int64_t first = work.begin[expert], last = work.begin[expert + 1];
-  for (int64_t begin = first; begin < last; begin += block_tokens)
-    body(Pairs{expert, last - first, begin, std::min(block_tokens, last - begin)});
+  const int64_t first = work.begin[expert], count = work.tokens_of(expert);
+  const int64_t parts = parts_of(count, block_tokens);
+  for (int64_t i = 0; i < parts; ++i) {
+    const int64_t begin = count * i / parts, end = count * (i + 1) / parts;
+    body(Pairs{expert, count, first + begin, end - begin});
+  }
 }
 
 Activations tokens_of(const MoeArgs& args, const MoeWork& work, const PackedMatrix& matrix,

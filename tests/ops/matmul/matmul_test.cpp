@@ -157,6 +157,15 @@ TEST_CASE("every format runs on every kernel within the rounding of its operands
   }
 }
 
+TEST_CASE("any number of tokens around those that kernels multiply at once") {
+  Random random(5);
+  for (const auto* kernel : usable_kernels())
+    for (const Format format : {Format::q4_k, Format::q6_k, Format::int8, Format::int4_64})
+      for (const int64_t tokens : {8, 9, 11, 12, 13, 19, 64, 65})
+        for (const int64_t rows : {16, 40, 77})
+          check(*kernel, format, {rows, format == Format::int4_64 ? 320 : 512, tokens}, random);
+}
+
 TEST_CASE("many tokens and long rows") {
   Random random(2);
   for (const auto* kernel : usable_kernels()) {
@@ -203,30 +212,59 @@ TEST_CASE("packing keeps every single weight") {
   }
 }
 
-TEST_CASE("a NaN or infinity among the activations is not lost") {
+TEST_CASE("a NaN or infinity among the activations is not lost, nor passed to other tokens") {
   Random random(4);
-  for (const auto* kernel : usable_kernels()) {
-    for (const Format format : {Format::bf16, Format::q4_k, Format::q6_k, Format::int8}) {
-      for (const float bad : {NAN, INFINITY}) {
-        const Matrix w(format, 16, 512, random);
-        const auto packed = w.pack(kernel->layout(format));
-        auto values = random.normals(512);
-        values[77] = bad;
-        const Inputs x(*kernel, format, values, 512);
-        float y[16] = {};
-        kernel->run({.weights = packed.data(),
-                     .format = format,
-                     .rows = 16,
-                     .cols = 512,
-                     .row_begin = 0,
-                     .row_end = 16,
-                     .x = {.data = x.data.data(), .row_bytes = x.row_bytes, .tokens = 1},
-                     .y = y,
-                     .y_stride = 16});
-        for (const float value : y) REQUIRE_FALSE(std::isfinite(value));
-      }
+  for (const auto* kernel : usable_kernels())
+    for (const Format format : {Format::bf16, Format::q4_k, Format::q6_k, Format::int8})
+      for (const float bad : {NAN, INFINITY})
+        for (const int64_t tokens : {1, 12}) {
+          const Matrix w(format, 16, 512, random);
+          const auto packed = w.pack(kernel->layout(format));
+          auto values = random.normals(tokens * 512);
+          values[77] = bad;
+          const Inputs x(*kernel, format, values, 512);
+          std::vector<float> y(static_cast<size_t>(16 * tokens));
+          kernel->run({.weights = packed.data(),
+                       .format = format,
+                       .rows = 16,
+                       .cols = 512,
+                       .row_begin = 0,
+                       .row_end = 16,
+                       .x = {.data = x.data.data(), .row_bytes = x.row_bytes, .tokens = tokens},
+                       .y = y.data(),
+                       .y_stride = 16});
+          for (size_t i = 0; i < y.size(); ++i) REQUIRE(std::isfinite(y[i]) == (i >= 16));
+        }
+}
+
+TEST_CASE("tokens of zeros, whole or in part, have no scale to divide by") {
+  Random random(6);
+  for (const auto* kernel : usable_kernels())
+    for (const Format format : {Format::q4_k, Format::q6_k, Format::q8_0, Format::int8}) {
+      INFO(kernel->name << " " << quant::name(format));
+      constexpr int64_t cols = 512, rows = 32, tokens = 10;
+      const Matrix w(format, rows, cols, random);
+      const auto packed = w.pack(kernel->layout(format));
+      std::vector<float> values(tokens * cols);
+      for (size_t t = 1; t < tokens; t += 2) values[t * cols + 300] = 127;  // one number
+      const Inputs x(*kernel, format, values, cols);
+      std::vector<float> y(tokens * rows);
+      kernel->run({.weights = packed.data(),
+                   .format = format,
+                   .rows = rows,
+                   .cols = cols,
+                   .row_begin = 0,
+                   .row_end = rows,
+                   .x = {.data = x.data.data(), .row_bytes = x.row_bytes, .tokens = tokens},
+                   .y = y.data(),
+                   .y_stride = rows});
+      for (int64_t t = 0; t < tokens; ++t)
+        for (int64_t r = 0; r < rows; ++r) {
+          const double wanted = t % 2 == 1 ? 127.0 * w.row(r)[300] : 0;
+          const double allowed = t % 2 == 1 ? 127 * 1e-5 * norm(w.row(r), cols) : 0;
+          REQUIRE(std::fabs(y[static_cast<size_t>(t * rows + r)] - wanted) <= allowed);
+        }
     }
-  }
 }
 
 TEST_CASE("the table is best first and look-ups find its rows") {
