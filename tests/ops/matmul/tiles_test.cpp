@@ -139,7 +139,8 @@ TEST_CASE("long rows, and more tokens than a panel takes at once") {
     }
 }
 
-TEST_CASE("every single weight reaches the tiles as the nearest bf16, and int8 exactly") {
+TEST_CASE(
+    "every single weight reaches the tiles within 1.3 / 256 of themselves, and int8 exactly") {
   Random random(7);
   for (const auto* kernel : tile_kernels())
     for (const auto& info : quant::formats()) {
@@ -158,9 +159,10 @@ TEST_CASE("every single weight reaches the tiles as the nearest bf16, and int8 e
         for (int64_t c = 0; c < cols; ++c) largest = std::max(largest, std::fabs(double{row[c]}));
         for (int64_t c = 0; c < cols; ++c) {
           const double got = double{y[static_cast<size_t>(c * rows + r)]} / 127;
-          const double half_step = to == ActivationFormat::bf16_tiles ? 1.0 / 256 : 0;
+          // truncation_offset in x86_tile_decode.hpp says why 1.3.
+          const double stray = to == ActivationFormat::bf16_tiles ? 1.3 / 256 : 0;
           // Scale and minimum of a code are combined in f32, in another order than the codec's.
-          const double most = std::fabs(double{row[c]}) * half_step * 1.01 + largest * 3e-6;
+          const double most = std::fabs(double{row[c]}) * stray + largest * 3e-6;
           worst = std::max(worst, std::fabs(got - row[c]) / most);
         }
       }
