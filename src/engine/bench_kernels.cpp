@@ -12,6 +12,7 @@
 #include "core/hw/machine.hpp"
 #include "engine/bench_subjects.hpp"
 #include "ktx/bench.hpp"
+#include "ops/kernels.hpp"
 
 namespace ktx {
 
@@ -34,9 +35,10 @@ constexpr double least_seconds = 0.05;  // of a repetition: short calls are repe
 
 // ---- options ----
 
-std::vector<std::string> kernel_names() {
+std::vector<std::string> kernel_names(const std::string& op) {
   std::vector<std::string> names{"auto"};
-  for (const auto& kernel : ops::matmul_kernels()) names.emplace_back(kernel.name);
+  for (const auto& row : ops::kernels(op == "moe" ? graph::Op::moe : graph::Op::linear))
+    names.emplace_back(row.name);
   return names;
 }
 
@@ -57,7 +59,7 @@ void check(const KernelBenchOptions& o) {
     throw_input("no such op to measure: '" + o.op + "'", {},
                 base::suggestions(o.op, {"moe", "linear"}, "ops"));
   for (const auto& name : o.formats) format_named(name);
-  const auto names = kernel_names();
+  const auto names = kernel_names(o.op);
   for (const auto& name : o.kernels)
     if (std::ranges::find(names, name) == names.end())
       throw_input("no such kernel: '" + name + "'", {}, base::suggestions(name, names, "kernels"));
@@ -122,9 +124,11 @@ std::string number_type(const ops::MatmulKernel& kernel, Format format, int64_t 
                         int64_t tokens) {
   switch (ops::activation_for(kernel, format, cols, tokens)) {
     case ops::ActivationFormat::f32:
+    case ops::ActivationFormat::f32_chunks:
       return "f32";
     case ops::ActivationFormat::q8:
     case ops::ActivationFormat::int8_tiles:
+    case ops::ActivationFormat::u8_chunks:
       return "int8";
     case ops::ActivationFormat::bf16_tiles:
       return "bf16";

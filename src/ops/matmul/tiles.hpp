@@ -25,6 +25,8 @@ constexpr int64_t bf16_step = 32, int8_step = 64;  // columns of a tile
 /// Columns of a chunk. bf16: what a panel of weights is decoded in. int8: what shares a scale; its
 /// chunks are given, multiples of 64.
 constexpr int64_t bf16_chunk = 256;
+/// Columns of a layer's input that share a scale of int8.
+constexpr int64_t input_int8_chunk = 1024;
 
 constexpr int64_t bf16_chunk_bytes = bf16_chunk / bf16_step * tile_bytes;
 constexpr int64_t int8_chunk_bytes(int64_t columns) {
