@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/hw/isa.hpp"
 #include "ops/matmul/panels.hpp"
 
 #if KTX_HAVE_ONEDNN
@@ -63,9 +64,15 @@ struct Product {
   dnnl::matmul matmul;
 };
 
+dnnl::engine* make_engine() {
+  // KTX_ISA holds for oneDNN too.
+  if (hw::usable_isa() < hw::Isa::amx_bf16) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
+  return new dnnl::engine(dnnl::engine::kind::cpu, 0);
+}
+
 /// Leaked on purpose: worker threads may outlive static objects.
 const dnnl::engine& cpu() {
-  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  static const auto* engine = make_engine();
   return *engine;
 }
 
