@@ -71,13 +71,15 @@ void check(const KernelBenchOptions& o) {
   check_range("repetitions", o.repeat, 1, 1000);
 }
 
-const MatmulKernel& choose_kernel(const std::string& name, hw::Isa isa, Format format, int64_t rows,
-                                  int64_t cols) {
+const MatmulKernel& choose_kernel(const KernelBenchOptions& o, const std::string& name, hw::Isa isa,
+                                  Format format, int64_t rows, int64_t cols) {
   if (!quant::fits(format, cols))
     throw_input("format " + std::string(quant::name(format)) + " can't store rows of " +
                 std::to_string(cols) + " numbers, which are no multiple of " +
                 std::to_string(quant::info(format).block));
-  if (name == "auto") return ops::best_matmul_kernel(isa, format, rows, cols);
+  if (name == "auto")
+    return o.op == "moe" ? ops::best_matmul_kernel(isa, format, rows, cols)
+                         : ops::best_linear_kernel(isa, format, rows, cols);
   const MatmulKernel& kernel = *ops::find_matmul_kernel(name);
   if (kernel.isa > isa)
     throw_environment("kernel " + name + " needs " + std::string(hw::name(kernel.isa)) +
@@ -154,8 +156,9 @@ class Run {
     const Format format = format_named(format_name);
     const bool moe = o_.op == "moe";
     BenchSetup setup{.format = format, .hidden = o_.hidden, .intermediate = o_.intermediate};
-    setup.gate = &choose_kernel(kernel, machine_.isa, format, o_.intermediate, o_.hidden);
-    if (moe) setup.down = &choose_kernel(kernel, machine_.isa, format, o_.hidden, o_.intermediate);
+    setup.gate = &choose_kernel(o_, kernel, machine_.isa, format, o_.intermediate, o_.hidden);
+    if (moe)
+      setup.down = &choose_kernel(o_, kernel, machine_.isa, format, o_.hidden, o_.intermediate);
     const int count =
         o_.experts > 0 ? o_.experts : cold_count(machine_, engine::bench_bytes(setup));
     const auto subject = moe ? engine::make_moe_subject(setup, count, pool_)

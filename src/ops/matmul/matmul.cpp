@@ -217,6 +217,12 @@ const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_
   return table[std::size(table) - 1];
 }
 
+const MatmulKernel& best_linear_kernel(hw::Isa isa, quant::Format format, int64_t rows,
+                                       int64_t cols) {
+  const MatmulKernel& best = best_matmul_kernel(isa, format, rows, cols);
+  return best.isa == onednn.isa && onednn.refusal(format, rows, cols).empty() ? onednn : best;
+}
+
 int64_t packed_bytes(Layout layout, quant::Format format, int64_t rows, int64_t cols) noexcept {
   if (layout == Layout::rows) return (rows * quant::row_bytes(format, cols) + 63) / 64 * 64;
   return (rows + row_group - 1) / row_group * x16_group_bytes(x16_format(format).value(), cols);

@@ -218,5 +218,11 @@ TEST_CASE("what has no panels is refused with the reason") {
   const auto reason = kernel.refusal(Format::int8, 64, 128);
   REQUIRE((reason.empty() || reason == "built without oneDNN"));
   REQUIRE(ops::find_matmul_kernel("onednn") == &kernel);
+  const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
+  REQUIRE(&ops::best_linear_kernel(Isa::avx512_vnni, Format::int8, 64, 128) ==
+          (reason.empty() ? &kernel : &vnni));
+  REQUIRE(&ops::best_linear_kernel(Isa::avx512_vnni, Format::q4_k, 64, 256) == &vnni);
+  REQUIRE(ops::best_linear_kernel(Isa::amx_int8, Format::int8, 64, 128).name == "amx");
+  REQUIRE(ops::best_linear_kernel(Isa::avx2, Format::int8, 64, 128).name == "avx2");
   for (const auto& other : ops::matmul_kernels()) REQUIRE(other.name != "onednn");
 }
