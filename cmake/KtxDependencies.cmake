@@ -11,6 +11,20 @@ if(KTX_BUILD_TOOLS)
   find_package(CLI11 REQUIRED)
 endif()
 
+# oneDNN (libdnnl-dev, 2.x or 3.x) serves kernel linear.onednn. Its own package file demands OpenCL's
+# headers, which nothing here needs; OpenMP's library is linked to keep oneDNN on one thread.
+option(KTX_ONEDNN "Use oneDNN where it is installed" ON)
+set(KTX_HAVE_ONEDNN FALSE)
+if(KTX_ONEDNN)
+  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+  find_library(ONEDNN_LIBRARY dnnl)
+  find_package(OpenMP COMPONENTS CXX)
+  if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY AND OpenMP_CXX_FOUND)
+    set(KTX_HAVE_ONEDNN TRUE)
+  endif()
+endif()
+message(STATUS "ktx: oneDNN ${ONEDNN_LIBRARY} (found: ${KTX_HAVE_ONEDNN})")
+
 # yaml-cpp names its target differently before 0.8.
 if(TARGET yaml-cpp::yaml-cpp)
   set(KTX_YAML_CPP yaml-cpp::yaml-cpp)

@@ -12,6 +12,7 @@
 #include "core/hw/machine.hpp"
 #include "engine/bench_subjects.hpp"
 #include "ktx/bench.hpp"
+#include "ops/kernels.hpp"
 
 namespace ktx {
 
@@ -34,9 +35,10 @@ constexpr double least_seconds = 0.05;  // of a repetition: short calls are repe
 
 // ---- options ----
 
-std::vector<std::string> kernel_names() {
+std::vector<std::string> kernel_names(const std::string& op) {
   std::vector<std::string> names{"auto"};
-  for (const auto& kernel : ops::matmul_kernels()) names.emplace_back(kernel.name);
+  for (const auto& row : ops::kernels(op == "moe" ? graph::Op::moe : graph::Op::linear))
+    names.emplace_back(row.name);
   return names;
 }
 
@@ -57,7 +59,7 @@ void check(const KernelBenchOptions& o) {
     throw_input("no such op to measure: '" + o.op + "'", {},
                 base::suggestions(o.op, {"moe", "linear"}, "ops"));
   for (const auto& name : o.formats) format_named(name);
-  const auto names = kernel_names();
+  const auto names = kernel_names(o.op);
   for (const auto& name : o.kernels)
     if (std::ranges::find(names, name) == names.end())
       throw_input("no such kernel: '" + name + "'", {}, base::suggestions(name, names, "kernels"));
@@ -69,13 +71,15 @@ void check(const KernelBenchOptions& o) {
   check_range("repetitions", o.repeat, 1, 1000);
 }
 
-const MatmulKernel& choose_kernel(const std::string& name, hw::Isa isa, Format format, int64_t rows,
-                                  int64_t cols) {
+const MatmulKernel& choose_kernel(const KernelBenchOptions& o, const std::string& name, hw::Isa isa,
+                                  Format format, int64_t rows, int64_t cols) {
   if (!quant::fits(format, cols))
     throw_input("format " + std::string(quant::name(format)) + " can't store rows of " +
                 std::to_string(cols) + " numbers, which are no multiple of " +
                 std::to_string(quant::info(format).block));
-  if (name == "auto") return ops::best_matmul_kernel(isa, format, rows, cols);
+  if (name == "auto")
+    return o.op == "moe" ? ops::best_matmul_kernel(isa, format, rows, cols)
+                         : ops::best_linear_kernel(isa, format, rows, cols);
   const MatmulKernel& kernel = *ops::find_matmul_kernel(name);
   if (kernel.isa > isa)
     throw_environment("kernel " + name + " needs " + std::string(hw::name(kernel.isa)) +
@@ -122,9 +126,11 @@ std::string number_type(const ops::MatmulKernel& kernel, Format format, int64_t 
                         int64_t tokens) {
   switch (ops::activation_for(kernel, format, cols, tokens)) {
     case ops::ActivationFormat::f32:
+    case ops::ActivationFormat::f32_chunks:
       return "f32";
     case ops::ActivationFormat::q8:
     case ops::ActivationFormat::int8_tiles:
+    case ops::ActivationFormat::u8_chunks:
       return "int8";
     case ops::ActivationFormat::bf16_tiles:
       return "bf16";
@@ -150,8 +156,9 @@ class Run {
     const Format format = format_named(format_name);
     const bool moe = o_.op == "moe";
     BenchSetup setup{.format = format, .hidden = o_.hidden, .intermediate = o_.intermediate};
-    setup.gate = &choose_kernel(kernel, machine_.isa, format, o_.intermediate, o_.hidden);
-    if (moe) setup.down = &choose_kernel(kernel, machine_.isa, format, o_.hidden, o_.intermediate);
+    setup.gate = &choose_kernel(o_, kernel, machine_.isa, format, o_.intermediate, o_.hidden);
+    if (moe)
+      setup.down = &choose_kernel(o_, kernel, machine_.isa, format, o_.hidden, o_.intermediate);
     const int count =
         o_.experts > 0 ? o_.experts : cold_count(machine_, engine::bench_bytes(setup));
     const auto subject = moe ? engine::make_moe_subject(setup, count, pool_)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "core/base/error.hpp"
 #include "engine/commands_internal.hpp"
@@ -262,12 +263,10 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
   const auto& node = nodes.front();
   switch (node.op) {
     case Op::linear: {
-      size_t most = 0;
+      std::vector<ops::PackedMatrix> matrices;
       for (const auto& n : nodes)
-        most = std::max(most, static_cast<size_t>(ops::linear_scratch_bytes(
-                                  packed_matrix(c, n.module, c.weights->get(n.module, "weight")),
-                                  c.max_tokens)));
-      return most;
+        matrices.push_back(packed_matrix(c, n.module, c.weights->get(n.module, "weight")));
+      return static_cast<size_t>(ops::linear_scratch_bytes(matrices, c.max_tokens));
     }
     case Op::router:
       return ops::router_scratch_bytes(std::get<graph::RouterParams>(node.params), c.max_tokens);

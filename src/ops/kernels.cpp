@@ -1,6 +1,7 @@
 // The kernels of every op for placement: those with matrices from the matmul table.
 #include "ops/kernels.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "ops/attention/attention.hpp"
@@ -47,6 +48,14 @@ std::vector<KernelRow> matmul_rows() {
   return rows;
 }
 
+std::vector<KernelRow> linear_rows() {
+  auto rows = matmul_rows();
+  const MatmulKernel& onednn = onednn_kernel();
+  const auto same_isa = std::ranges::find(rows, onednn.isa, &KernelRow::isa);
+  rows.insert(same_isa, {onednn.name, "cpu", onednn.isa, refuse_matmul, true});
+  return rows;
+}
+
 std::vector<KernelRow> attention_rows() {
   std::vector<KernelRow> rows;
   for (const AttentionKernel& kernel : attention_kernels())
@@ -59,11 +68,13 @@ constexpr KernelRow only_ref[] = {{"ref", "cpu", hw::Isa::scalar, refuse_none}};
 }  // namespace
 
 std::span<const KernelRow> kernels(graph::Op op) {
-  static const std::vector<KernelRow> matmul = matmul_rows(), attention = attention_rows();
+  static const std::vector<KernelRow> linear = linear_rows(), moe = matmul_rows(),
+                                      attention = attention_rows();
   switch (op) {
     case graph::Op::linear:
+      return linear;
     case graph::Op::moe:
-      return matmul;
+      return moe;
     case graph::Op::mla:
     case graph::Op::gqa:
       return attention;

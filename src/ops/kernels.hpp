@@ -24,6 +24,7 @@ struct KernelRow {
   hw::Isa isa;              // the least CPU level it needs
   /// Empty when it can run the module, else the reason.
   std::string (*refusal)(const KernelRow& row, const KernelQuery& query);
+  bool for_prefill = false;  // alone: decode takes the best of the other rows
 };
 
 /// The kernels of an op, best first; "ref" last. Tests and benchmarks iterate it.

@@ -177,22 +177,23 @@ std::string notes_section(const Plan& plan, const char* title, std::string Plann
   return std::string("\n") + title + "\n" + table(rows);
 }
 
-bool same_skipped(const KernelPick& a, const KernelPick& b) {
-  return std::equal(
-      a.skipped.begin(), a.skipped.end(), b.skipped.begin(), b.skipped.end(),
-      [](const auto& x, const auto& y) { return x.name == y.name && x.reason == y.reason; });
+bool skips(const KernelPick& pick, const SkippedKernel& row) {
+  return std::ranges::any_of(pick.skipped, [&](const auto& other) {
+    return other.name == row.name && other.reason == row.reason;
+  });
 }
 
 std::string skipped_section(const Plan& plan) {
   std::vector<Folded<3>> folded;
   for (const auto& planned : plan.modules) {
     const auto& op = plan.model.modules[static_cast<size_t>(planned.module)].op;
-    const bool same = same_skipped(planned.decode, planned.prefill);
+    const auto count = [&](const SkippedKernel& row, const char* phase) {
+      ++fold<3>(folded, {op + "." + row.name, phase, row.reason}).count;
+    };
     for (const auto& row : planned.decode.skipped)
-      ++fold<3>(folded, {op + "." + row.name, same ? "" : "decode", row.reason}).count;
-    if (same) continue;
+      count(row, skips(planned.prefill, row) ? "" : "decode");
     for (const auto& row : planned.prefill.skipped)
-      ++fold<3>(folded, {op + "." + row.name, "prefill", row.reason}).count;
+      if (!skips(planned.decode, row)) count(row, "prefill");
   }
   if (folded.empty()) return "";
   std::vector<Row> rows;

@@ -1,6 +1,8 @@
 // Kernel choice.
 #include "placement/kernel_choice.hpp"
 
+#include <algorithm>
+
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "ops/attention/mla.hpp"
@@ -70,12 +72,18 @@ KernelPick pick_named(const KernelTask& task, std::span<const ops::KernelRow> ro
       choice.where, {usable_kernels(task, rows)});
 }
 
+// Whether the rule leaves the phase's kernel to us.
+bool is_auto(const OpChoice& choice, std::span<const ops::KernelRow> rows, bool decode) {
+  const auto named = std::ranges::find(rows, choice.kernel, &ops::KernelRow::name);
+  return choice.kernel == "auto" || (decode && named != rows.end() && named->for_prefill);
+}
+
 // other: the pick of the phase chosen before, whose layouts this one must share; or null.
 KernelPick pick_best(const KernelTask& task, std::span<const ops::KernelRow> rows,
-                     const OpChoice& choice, const KernelPick* other) {
+                     const OpChoice& choice, bool decode, const KernelPick* other) {
   KernelPick pick;
   for (const auto& row : rows) {
-    if (row.device != task.device_kind) continue;
+    if (row.device != task.device_kind || (decode && row.for_prefill)) continue;
     auto reason = reason_against(task, row);
     if (reason.empty() && other != nullptr)
       reason = layout_reason(task, layouts_of(task, row.name), layouts_of(task, other->name),
@@ -117,12 +125,13 @@ const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view 
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,
                             const OpChoice& decode, const OpChoice& prefill) {
   KernelChoice choice;
-  const bool decode_named = decode.kernel != "auto", prefill_named = prefill.kernel != "auto";
+  const bool decode_named = !is_auto(decode, rows, true);
+  const bool prefill_named = !is_auto(prefill, rows, false);
   if (decode_named) choice.decode = pick_named(task, rows, decode);
   if (prefill_named) choice.prefill = pick_named(task, rows, prefill);
   if (!decode_named)
-    choice.decode = pick_best(task, rows, decode, prefill_named ? &choice.prefill : nullptr);
-  if (!prefill_named) choice.prefill = pick_best(task, rows, prefill, &choice.decode);
+    choice.decode = pick_best(task, rows, decode, true, prefill_named ? &choice.prefill : nullptr);
+  if (!prefill_named) choice.prefill = pick_best(task, rows, prefill, false, &choice.decode);
   choice.layouts = layouts_of(task, choice.decode.name);
   const auto reason = layout_reason(task, layouts_of(task, choice.prefill.name), choice.layouts,
                                     choice.decode.name);

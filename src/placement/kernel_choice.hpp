@@ -40,7 +40,8 @@ const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view 
                                        size_t weight);
 
 /// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read
-/// the same packed bytes; with auto the second phase follows the first. Throws input error when a
+/// the same packed bytes; with auto the second phase follows the first. A kernel for prefill alone
+/// that is named for decode too leaves decode to auto. Throws input error when a
 /// named kernel can't run the module, environment when the machine lacks its ISA.
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,
                             const OpChoice& decode, const OpChoice& prefill);

@@ -1,6 +1,7 @@
 // Kernel choice, on kernel tables made up here and on the real one.
 #include "placement/kernel_choice.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "catch.hpp"
@@ -124,4 +125,53 @@ TEST_CASE("mla's matrices get the machine's best matrix kernel, or ref with ref"
   CHECK(matmul_kernel(task, "ref", 0).name == "ref");
   CHECK(&matmul_kernel(task, "avx512", 0) ==
         &ops::best_matmul_kernel(hw::Isa::avx512_vnni, quant::Format::q4_k, 128, 512));
+}
+
+TEST_CASE("a rule names linear.onednn: prompts run it, decode takes the best") {
+  graph::Module module{.path = "lm_head", .op = "linear"};
+  module.weights = {{.role = "weight", .count = 1, .rows = 64, .cols = 256}};
+  const auto table = ops::kernels(graph::Op::linear);
+  const auto pick = [&](quant::Format format, hw::Isa isa, const OpChoice& decode,
+                        const OpChoice& prefill) {
+    const std::vector formats{format};
+    return choose_kernels({&module, graph::Op::linear, formats, "cpu", isa}, table, decode,
+                          prefill);
+  };
+  using hw::Isa;
+  using quant::Format;
+  const OpChoice onednn{graph::Op::linear, "onednn", "r.yaml:5:9"};
+  const std::string usable =
+      "\n  note: ops that can run it here: linear.auto, linear.avx512_vnni, linear.avx512, "
+      "linear.avx2, linear.ref";
+  CHECK(error_of([&] { pick(Format::q4_k, Isa::avx512_vnni, onednn, onednn); }) ==
+        "r.yaml:5:9: op linear.onednn can't run lm_head: weight: multiplies by f32, f16, bf16, fp8 "
+        "and int8, not by q4_k" +
+            usable);
+  CHECK(error_of([&] { pick(Format::int8, Isa::avx2, {}, onednn); }) ==
+        "r.yaml:5:9: op linear.onednn can't run lm_head: needs avx512_vnni, the machine has avx2\n"
+        "  note: ops that can run it here: linear.auto, linear.avx2, linear.ref");
+  // An AMX machine has better.
+  CHECK(pick(Format::int8, Isa::amx_int8, {}, {}).prefill.name == "amx");
+  CHECK(pick(Format::q4_k, Isa::avx512_vnni, {}, {}).prefill.name == "avx512_vnni");
+
+  const auto& row = *std::ranges::find(table, "onednn", &ops::KernelRow::name);
+  const std::vector formats{Format::int8};
+  if (!row.refusal(row, {&module, formats}).empty()) {
+    WARN("built without oneDNN: the rest is that a rule which names it is refused");
+    CHECK(error_of([&] { pick(Format::int8, Isa::avx512_vnni, {}, onednn); }) ==
+          "r.yaml:5:9: op linear.onednn can't run lm_head: weight: built without oneDNN" + usable);
+    CHECK(pick(Format::int8, Isa::avx512_vnni, {}, {}).prefill.name == "avx512_vnni");
+    return;
+  }
+  for (const auto& decode : {OpChoice{}, onednn}) {
+    const auto choice = pick(Format::int8, Isa::avx512_vnni, decode, onednn);
+    CHECK(choice.prefill.name == "onednn");
+    CHECK(choice.decode.name == "avx512_vnni");
+    CHECK(choice.layouts == std::vector{ops::Layout::x16});
+  }
+  CHECK(pick(Format::int8, Isa::amx_int8, {}, onednn).prefill.name == "onednn");
+  // Without AMX it is the best for prompts.
+  const auto choice = pick(Format::bf16, Isa::avx512_vnni, {}, {});
+  CHECK(choice.prefill.name == "onednn");
+  CHECK(choice.decode.name == "avx512_vnni");
 }

@@ -2,6 +2,7 @@
 #include "ops/linear/linear.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/node_rows.hpp"
@@ -25,10 +26,6 @@ int64_t prepared_bytes(ActivationFormat format, int64_t cols, int64_t tokens) no
   if (is_tiles(format)) return tile_bytes_of(format, cols, input_int8_chunk, tokens);
   return tokens * activation_row_bytes(format, cols);
 }
-
-// What x may be converted to, one after another in the scratch.
-constexpr ActivationFormat prepared_formats[] = {ActivationFormat::q8, ActivationFormat::bf16_tiles,
-                                                 ActivationFormat::int8_tiles};
 
 void prepare_rows(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) noexcept {
   const int64_t cols = args.w->cols, row_bytes = activation_row_bytes(ActivationFormat::q8, cols);
@@ -72,21 +69,32 @@ void prepare_tiles(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool)
   });
 }
 
-/// Where x has been converted to each format.
-struct Prepared {
-  const std::byte* at[4] = {};
+/// Something for each activation format.
+template <class T>
+class ByActivation {
+ public:
+  T& operator[](ActivationFormat format) noexcept { return values_[static_cast<size_t>(format)]; }
+  const T& operator[](ActivationFormat format) const noexcept {
+    return values_[static_cast<size_t>(format)];
+  }
+
+ private:
+  std::array<T, activation_formats> values_{};
 };
+
+/// Where x has been converted to each format; null: read where it is.
+using Prepared = ByActivation<const std::byte*>;
 
 /// Converts x into the scratch as any of the matrices reads it.
 Prepared prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
   Prepared prepared;
   std::byte* out = args.front().scratch;
-  for (const ActivationFormat format : prepared_formats) {
-    const auto reader = std::ranges::find(args, format, activation_of);
-    if (reader == args.end()) continue;
-    is_tiles(format) ? prepare_tiles(*reader, out, pool) : prepare_rows(*reader, out, pool);
-    prepared.at[static_cast<size_t>(format)] = out;
-    out += prepared_bytes(format, reader->w->cols, reader->tokens);
+  for (const LinearArgs& reader : args) {
+    const ActivationFormat format = activation_of(reader);
+    if (format == ActivationFormat::f32 || prepared[format] != nullptr) continue;
+    is_tiles(format) ? prepare_tiles(reader, out, pool) : prepare_rows(reader, out, pool);
+    prepared[format] = out;
+    out += prepared_bytes(format, reader.w->cols, reader.tokens);
   }
   return prepared;
 }
@@ -98,7 +106,7 @@ Activations activations(const LinearArgs& args, const Prepared& prepared) noexce
     x.data = reinterpret_cast<const std::byte*>(args.x);
     x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
   } else {
-    x.data = prepared.at[static_cast<size_t>(format)];
+    x.data = prepared[format];
     if (format == ActivationFormat::q8) x.row_bytes = activation_row_bytes(format, args.w->cols);
   }
   return x;
@@ -149,15 +157,23 @@ void multiply_groups(std::span<const LinearArgs> args, const Prepared& prepared,
 }  // namespace
 
 int64_t linear_scratch_bytes(const PackedMatrix& w, int64_t tokens) noexcept {
-  // Matrices that share x may read it each in a format of its own.
-  const auto format = activation_for(*w.prefill, w.format, w.cols, tokens);
-  int64_t bytes = 0;
-  for (const ActivationFormat one :
-       {w.decode->activation(w.format), w.prefill->activation(w.format)})
-    bytes = std::max(bytes, prepared_bytes(one, w.cols, tokens));
-  if (!is_tiles(format)) return bytes;
-  return bytes + prepared_bytes(ActivationFormat::bf16_tiles, w.cols, tokens) +
-         prepared_bytes(ActivationFormat::int8_tiles, w.cols, tokens);
+  return linear_scratch_bytes({&w, 1}, tokens);
+}
+
+int64_t linear_scratch_bytes(std::span<const PackedMatrix> matrices, int64_t tokens) noexcept {
+  int64_t most = 0;
+  // The largest step of each phase.
+  for (const int64_t step : {std::min(tokens, decode_tokens), tokens}) {
+    int64_t bytes = 0;
+    ByActivation<bool> counted;
+    for (const PackedMatrix& w : matrices) {
+      const ActivationFormat format = activation_of({.tokens = step, .w = &w});
+      if (!counted[format]) bytes += prepared_bytes(format, w.cols, step);
+      counted[format] = true;
+    }
+    most = std::max(most, bytes);
+  }
+  return most;
 }
 
 void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
@@ -167,8 +183,11 @@ void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept {
 void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept {
   if (args.empty() || args.front().tokens == 0) return;
   const Prepared prepared = prepare(args, pool);
+  int64_t groups = 0, at_a_time = 1;
   bool anywhere = true, tiled = false;
   for (const LinearArgs& one : args) {
+    at_a_time = std::max(at_a_time, kernel_of(one).groups);
+    groups += groups_of({0, one.w->rows});
     anywhere = anywhere && all_nodes_hold(*one.w, pool);
     tiled = tiled || is_tiles(activation_of(one));
   }
@@ -177,27 +196,25 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
     for (const LinearArgs& one : args) sum += groups_of(rows_of_node(*one.w, pool, node));
     return sum;
   };
-  int64_t groups = 0;
-  for (const LinearArgs& one : args) groups += groups_of({0, one.w->rows});
   // An item is a group of rows times all tokens, or on tiles times a part of them.
   const int64_t tokens = args.front().tokens;
   const int64_t parts = tiled ? parts_of(tokens, tile_panel_tokens) : 1;
   const int64_t cost = row_group * args.front().w->cols * tokens / parts;
   const int64_t grain =
       tiled ? tile_grain(groups * parts, pool.size()) : shared_grain(groups, cost, pool.size());
-  pool.parallel_for_nodes([&](int node) noexcept { return groups_of_node(node) * parts; }, grain,
-                          anywhere ? hw::Steal::yes : hw::Steal::no,
-                          [&](int node, int64_t begin, int64_t end, int worker) noexcept {
-                            const int64_t count = groups_of_node(node);
-                            for (int64_t next = 0; begin < end; begin = next) {
-                              const int64_t index = begin / count;
-                              next = std::min(end, (index + 1) * count);
-                              multiply_groups(
-                                  args, prepared, begin - index * count, next - index * count,
-                                  parts == 1 ? Part{0, tokens} : part_of(args.front(), index),
-                                  {pool, node, worker});
-                            }
-                          });
+  pool.parallel_for_nodes(
+      [&](int node) noexcept { return groups_of_node(node) * parts; },
+      parts_of(grain, at_a_time) * at_a_time, anywhere ? hw::Steal::yes : hw::Steal::no,
+      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+        const int64_t count = groups_of_node(node);
+        for (int64_t next = 0; begin < end; begin = next) {
+          const int64_t index = begin / count;
+          next = std::min(end, (index + 1) * count);
+          multiply_groups(args, prepared, begin - index * count, next - index * count,
+                          parts == 1 ? Part{0, tokens} : part_of(args.front(), index),
+                          {pool, node, worker});
+        }
+      });
 }
 
 }  // namespace ktx::ops

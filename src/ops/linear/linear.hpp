@@ -25,13 +25,14 @@ struct LinearArgs {
   std::byte* scratch = nullptr;  // linear_scratch_bytes() bytes, 64-byte aligned
 };
 
-/// Bytes of scratch for steps of up to `tokens` tokens.
+/// Bytes of scratch for steps of up to `tokens` tokens of one matrix, or of several at once.
 int64_t linear_scratch_bytes(const PackedMatrix& w, int64_t tokens) noexcept;
+int64_t linear_scratch_bytes(std::span<const PackedMatrix> matrices, int64_t tokens) noexcept;
 
 void linear(const LinearArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// Several matrices times the same x in one go: x, x_stride and tokens of all are equal, and so are
-/// their columns. Only the first one's scratch is used, which holds the most any of them needs.
+/// their columns. Only the first one's scratch is used, which is for all of them.
 void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with w in Layout::rows. Slow.

@@ -6,6 +6,7 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/panel_kernel.hpp"
 #include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 
@@ -117,6 +118,23 @@ void pack_tiles(ActivationFormat to, const TilePackArgs& args) noexcept {
   to == ActivationFormat::bf16_tiles ? Unit.pack_bf16(args) : Unit.pack_int8(args);
 }
 
+ActivationFormat tile_format(quant::Format format, int64_t cols) noexcept {
+  const auto x16 = x16_format(format);
+  // f32 weights lose too much as bf16.
+  if (!x16 || *x16 == X16::f32 || (*x16 == X16::int8 && cols % int8_step != 0))
+    return activation_x16(format);
+  return *x16 == X16::int8 ? ActivationFormat::int8_tiles : ActivationFormat::bf16_tiles;
+}
+
+void run_panels(const MatmulArgs& args) noexcept {
+  is_tiles(args.x.format) ? multiply_panels(args) : run_vnni(args);
+}
+
+std::string refuse_panels(quant::Format format, int64_t rows, int64_t cols) {
+  const auto reason = refuse_x16(format, rows, cols);
+  return reason.empty() ? panel_refusal(format, rows, cols) : reason;
+}
+
 using hw::Isa;
 
 // Below, the products of a decode kernel cost less than decoding the weights.
@@ -133,8 +151,14 @@ constexpr MatmulKernel tile_row(std::string_view name, Isa isa) {
           quantize_avx512,
           run_tiles<Unit>,
           least_tile_tokens,
+          tile_format,
           pack_tiles<Unit>};
 }
+
+constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
+                              layout_x16,       activation_x16,   prepare<quantize_avx512>,
+                              quantize_avx512,  run_panels,       least_tile_tokens,
+                              panel_activation, pack_for_panels,  panel_groups};
 
 constexpr MatmulKernel emulated = tile_row<x86_avx512_vbmi_tiles>("amx_emulated", Isa::avx512_vnni);
 
@@ -156,23 +180,24 @@ std::span<const MatmulKernel> matmul_kernels() noexcept {
   return table;
 }
 
+const MatmulKernel& onednn_kernel() noexcept {
+  return onednn;
+}
+
 const MatmulKernel& emulated_amx_kernel() noexcept {
   return emulated;
 }
 
 ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
                                 int64_t tokens) noexcept {
-  const auto x16 = x16_format(format);
-  // f32 weights lose too much as bf16.
-  const bool tiles =
-      kernel.tile_tokens > 0 && tokens >= kernel.tile_tokens && x16 && *x16 != X16::f32;
-  if (tiles && *x16 == X16::int8 && cols % int8_step == 0) return ActivationFormat::int8_tiles;
-  if (tiles && *x16 != X16::int8) return ActivationFormat::bf16_tiles;
-  return kernel.activation(format);
+  const bool tiles = kernel.tile_tokens > 0 && tokens >= kernel.tile_tokens;
+  return tiles ? kernel.tile_format(format, cols) : kernel.activation(format);
 }
 
 int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
                       int64_t tokens) noexcept {
+  if (format == ActivationFormat::f32_chunks || format == ActivationFormat::u8_chunks)
+    return panel_activation_bytes(format, cols, tokens);
   const int64_t blocks = parts_of(tokens, tile_tokens);
   return format == ActivationFormat::bf16_tiles
              ? blocks * parts_of(cols, bf16_chunk) * bf16_chunk_bytes
@@ -182,7 +207,7 @@ int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {
   for (const MatmulKernel& kernel : table)
     if (kernel.name == name) return &kernel;
-  return nullptr;
+  return onednn.name == name ? &onednn : nullptr;
 }
 
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
@@ -190,6 +215,12 @@ const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_
   for (const MatmulKernel& kernel : table)
     if (kernel.isa <= isa && kernel.refusal(format, rows, cols).empty()) return kernel;
   return table[std::size(table) - 1];
+}
+
+const MatmulKernel& best_linear_kernel(hw::Isa isa, quant::Format format, int64_t rows,
+                                       int64_t cols) {
+  const MatmulKernel& best = best_matmul_kernel(isa, format, rows, cols);
+  return best.isa == onednn.isa && onednn.refusal(format, rows, cols).empty() ? onednn : best;
 }
 
 int64_t packed_bytes(Layout layout, quant::Format format, int64_t rows, int64_t cols) noexcept {

@@ -38,7 +38,10 @@ enum class ActivationFormat : uint8_t {
         // of its halves (activation.hpp)
   bf16_tiles,  // blocks of 16 tokens, for kernels of many tokens (tiles.hpp)
   int8_tiles,
+  f32_chunks,  // chunks of columns, for products with panels of weights (panels.hpp)
+  u8_chunks,
 };
+constexpr int activation_formats = 6;
 
 /// T rows of activations, prepared for a kernel. Row t is at data + row_bytes * (rows ? rows[t] :
 /// t). Tiles are not in rows: there are parts_of(tokens, 16) blocks of them.
@@ -76,34 +79,51 @@ struct MatmulKernel {
   /// Converts blocks of 32 columns to q8 (activation.hpp): what prepare does, in parts.
   void (*quantize)(const QuantizeArgs& args) noexcept;
   void (*run)(const MatmulArgs& args) noexcept;
-  /// From this many tokens on tiles (tile_format()) are faster; 0: it has none.
+  /// From this many tokens on tiles, or chunks, are faster; 0: it has none.
   int64_t tile_tokens = 0;
+  /// Their format; what activation() says for matrices without.
+  ActivationFormat (*tile_format)(quant::Format format, int64_t cols) noexcept = nullptr;
   void (*pack_tiles)(ActivationFormat to, const TilePackArgs& args) noexcept = nullptr;
+  /// Groups of rows that it takes at a time.
+  int64_t groups = 2;
 };
 
 /// Best first; "ref" last. ref takes every format in Layout::rows with f32 activations.
 std::span<const MatmulKernel> matmul_kernels() noexcept;
 
+/// The row "onednn", which is for linear layers alone and not among matmul_kernels(): prompts
+/// through oneDNN, where this build has it; a few tokens as avx512_vnni.
+///
+/// Of f32, f16, bf16 and fp8 it multiplies the exact weights in f32; of int8 in int8, with a scale
+/// for every 1,024 columns of a token, as amx does. It is best for them where there is no AMX: of
+/// 32 tokens and more 1.1 to 2.6 times as fast as avx512_vnni (README, 'Measuring').
+const MatmulKernel& onednn_kernel() noexcept;
+
 /// The activations with which a kernel runs so many tokens: tiles, or what activation() says.
 ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
                                 int64_t tokens) noexcept;
 
+/// Not rows of their own: blocks of 16 tokens, tiles or chunks.
 constexpr bool is_tiles(ActivationFormat format) noexcept {
-  return format == ActivationFormat::bf16_tiles || format == ActivationFormat::int8_tiles;
+  return format >= ActivationFormat::bf16_tiles;
 }
 
-/// Bytes of the tiles of so many tokens.
+/// Bytes of the tiles or chunks of so many tokens.
 int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
                       int64_t tokens) noexcept;
 
 /// The row "amx" on emulated tiles: needs AVX-512 VNNI and VBMI alone, and is slow. For tests.
 const MatmulKernel& emulated_amx_kernel() noexcept;
 
-/// The kernel of that name, or nullptr.
+/// The kernel of that name, "onednn" included, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;
 
 /// The first kernel of the table that `isa` allows and that does not refuse; never null (ref).
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
+                                       int64_t cols);
+
+/// The same for prompts of a linear layer: onednn before the others of its level.
+const MatmulKernel& best_linear_kernel(hw::Isa isa, quant::Format format, int64_t rows,
                                        int64_t cols);
 
 /// Bytes of one prepared activation row, f32 or q8; a multiple of 64.

@@ -1,6 +1,8 @@
 // Linear layers over pools of several sizes, alone and several at once.
 #include "ops/linear/linear.hpp"
 
+#include <algorithm>
+
 #include "../matmul/matrices.hpp"
 #include "../matmul/node_matrices.hpp"
 #include "catch.hpp"
@@ -32,6 +34,13 @@ struct Layer {
   ktx::base::Buffer packed;
   ops::PackedMatrix w;
 };
+
+ktx::base::Buffer scratch_of(const std::vector<Layer>& layers, int64_t tokens) {
+  std::vector<ops::PackedMatrix> matrices;
+  for (const Layer& layer : layers) matrices.push_back(layer.w);
+  const int64_t bytes = ops::linear_scratch_bytes(matrices, tokens);
+  return ktx::base::Buffer(static_cast<size_t>(std::max<int64_t>(bytes, 64)));
+}
 
 /// Largest distance of y [tokens, rows] from x W^T + bias, in norms of the operands.
 double distance(const Layer& layer, const std::vector<float>& x, const std::vector<float>& bias,
@@ -104,8 +113,7 @@ TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
   }
   for (const int64_t tokens : {9, 50}) {
     const auto x = random.normals(tokens * 1536);
-    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
-                              64);
+    ktx::base::Buffer scratch = scratch_of(layers, tokens);
     std::vector<std::vector<float>> y;
     std::vector<ops::LinearArgs> args;
     for (const Layer& layer : layers) {
@@ -125,6 +133,30 @@ TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
       REQUIRE(distance(layers[i], x, {}, y[i]) <= q8_error);
       REQUIRE(run(layers[i], x, {}, 1) == y[i]);
     }
+  }
+}
+
+TEST_CASE("scratch holds x once for each way in which one of the matrices reads it") {
+  const auto& amx = ops::emulated_amx_kernel();
+  const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
+  const auto& onednn = ops::onednn_kernel();
+  const auto matrix = [&](Format format, const ops::MatmulKernel& prefill) {
+    return ops::PackedMatrix{
+        .format = format, .rows = 64, .cols = 1536, .decode = &vnni, .prefill = &prefill};
+  };
+  const auto bytes = [](std::vector<ops::PackedMatrix> all, int64_t tokens) {
+    return ops::linear_scratch_bytes(all, tokens);
+  };
+  const auto q4 = matrix(Format::q4_k, amx), q6 = matrix(Format::q6_k, amx),
+             int8 = matrix(Format::int8, amx), bf16 = matrix(Format::bf16, onednn),
+             q8 = matrix(Format::q8_0, vnni);
+  for (const int64_t tokens : {9, 100, 512}) {
+    CHECK(bytes({q4, q6}, tokens) == bytes({q4}, tokens));
+    CHECK(bytes({q4, int8, q8, bf16}, tokens) == bytes({q4}, tokens) + bytes({int8}, tokens) +
+                                                     bytes({q8}, tokens) + bytes({bf16}, tokens));
+    // Decode: both read q8.
+    CHECK(bytes({q4, q8}, 8) == bytes({q8}, 8));
+    CHECK(bytes({q4, q8}, tokens) >= bytes({q4, q8}, 8));
   }
 }
 
@@ -154,8 +186,7 @@ TEST_CASE("several matrices at once give what each gives alone") {
   for (const int64_t tokens : {0, 3, 21}) {
     const auto x = random.normals(tokens * 256);
     const auto bias = random.normals(64);
-    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
-                              64);
+    ktx::base::Buffer scratch = scratch_of(layers, tokens);
     std::vector<std::vector<float>> y;
     for (const Layer& layer : layers) y.emplace_back(static_cast<size_t>(tokens * layer.w.rows));
     std::vector<ops::LinearArgs> args;
@@ -184,8 +215,7 @@ TEST_CASE(
     layers.emplace_back(format, rows, 256, random);
   for (const int64_t tokens : {1, 21}) {
     const auto x = random.normals(tokens * 256);
-    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(layers[0].w, tokens)) +
-                              64);
+    ktx::base::Buffer scratch = scratch_of(layers, tokens);
     for (const std::vector<int>& threads :
          {std::vector<int>{1, 1}, {2, 1}, {1, 0, 2}, {1, 1, 1, 2}})
       for (const auto spread :
