@@ -2,20 +2,12 @@
 #include <immintrin.h>
 
 #include "core/hw/x86_peak.hpp"
+#include "core/hw/x86_tile_config.hpp"
 
 namespace ktx::hw {
 namespace {
 
-// Eight tiles of 16 rows of 64 bytes: 0..3 are sums, 4 and 5 left operands, 6 and 7 right ones.
-// Palette 1 of Intel's Architecture Instruction Set Extensions reference, chapter "AMX".
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-static_assert(sizeof(TileConfig) == 64);
-
+// Tiles 0..3 are sums, 4 and 5 left operands, 6 and 7 right ones.
 constexpr int tiles_per_round = 4;
 
 // Zeros would cost less power, and so a higher clock, than a product has.

@@ -2,6 +2,7 @@
 #include "ops/matmul/panels.hpp"
 #include "ops/matmul/x86_float_kernel.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/x86_token_rows.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -79,18 +80,6 @@ void decode_int8(const PanelArgs& a) noexcept {
 }
 
 // ---- activations ----
-
-/// 16 columns from `col` of a row; zeros past `cols`.
-[[gnu::always_inline]] inline __m512 load_columns(const float* row, int64_t col, int64_t cols) {
-  const int64_t left = cols - col;
-  if (left <= 0) return _mm512_setzero_ps();
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1),
-                               row + col);
-}
-
-[[gnu::always_inline]] inline const float* row_of(const TilePackArgs& a, int64_t t) {
-  return a.x + a.x_stride * (a.rows ? a.rows[t] : t);
-}
 
 /// The first token of the chunk; number, beside: bytes of a number, and of what each token has
 /// besides its row.

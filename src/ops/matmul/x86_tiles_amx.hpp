@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/hw/x86_tile_config.hpp"
+
 namespace ktx::ops {
 namespace {
 
@@ -13,12 +15,7 @@ class AmxTiles {
  public:
   /// Configures the thread's tiles; hw::request_amx() must have succeeded in this process.
   [[gnu::always_inline]] AmxTiles() noexcept {
-    struct alignas(64) Config {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    };
-    const Config config;
+    const hw::TileConfig config;
     asm volatile("ldtilecfg %0" : : "m"(config));
   }
   /// Released tiles need not be saved when the thread is switched.

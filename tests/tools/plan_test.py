@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""ktx-plan from outside, and what it says of wrong rules files and checkpoints.
+
+Usage: plan_test.py BUILD_DIR [unittest arguments]
+"""
+
+import json
+import os
+import pathlib
+import sys
+import unittest
+
+from command_lines import ARCH, CPU, Case, MODEL, ROOT, run
+
+
+REST = "  - name: rest\n    match: {name: '.*'}\n    place: {device: cpu}\n"
+
+
+class Plan(Case):
+    def test_text_and_json_tell_the_same(self):
+        text = self.good("ktx-plan", "--model", MODEL, "--rules", CPU)
+        plan = json.loads(self.good("ktx-plan", "--model", MODEL, "--rules", CPU, "--json"))
+        for module in plan["modules"]:
+            self.assertIn(module["path"].replace(f".layers.{module['layer']}.", ".layers.*."), text)
+
+    def test_mtp_layers_are_named_as_not_used(self):
+        shared = pathlib.Path(os.environ.get("KTX_SHARED", ROOT / "../shared"))
+        if not (shared / "models/tiny-v3").is_dir():
+            self.skipTest("models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED")
+        text = self.good("ktx-plan", "--model", shared / "models/tiny-v3", "--rules", CPU)
+        self.assertRegex(text, r"\nnot run\n  model\.layers\.4  ")
+
+    def test_the_example_rules_fit_every_model_with_experts(self):
+        rules = ROOT / "examples/my-box.yaml"
+        for arch in ("deepseek-v2-lite", "deepseek-v3-fp8", "kimi-k2", "mixtral", "qwen2-moe", "qwen3-moe"):
+            self.good("ktx-plan", "--model", ARCH / arch, "--rules", rules)
+        plan = json.loads(self.good("ktx-plan", "--model", MODEL, "--rules", rules, "--json"))
+        self.assertEqual([rule["modules"] for rule in plan["rules"]], [3, 28, 26])
+
+    def test_a_header_is_enough(self):
+        file = self.folder / "header.gguf"
+        file.write_bytes(MODEL.read_bytes()[:200_000])
+        whole = json.loads(self.good("ktx-inspect", MODEL, "--json"))
+        self.assertEqual(json.loads(self.good("ktx-inspect", file, "--json")), whole)
+
+
+class Rules(Case):
+    """Mistakes in a rules file. Each message names file:line:column and what would work."""
+
+    def refuse(self, rule, message, rest="", head="ktx: 1\nrules:\n"):
+        file = self.rules(head + rule + rest)
+        self.fails("ktx-plan", "--model", MODEL, "--rules", file,
+                   message="ktx-plan: FOLDER/rules.yaml" + message)
+
+    def test_unknown_key(self):
+        self.refuse("  - name: a\n    match: {name: '.*'}\n    place: {device: cpu, fromat: keep}\n",
+                    ":5:26: unknown key 'fromat' in place\n"
+                    "  note: did you mean 'format'?\n"
+                    "  note: valid keys: device, op, format, numa, spread, experts\n")
+
+    def test_a_typo_in_a_class_name(self):
+        self.refuse("  - name: a\n    match: {class: moe.expert}\n    place: {device: cpu}\n",
+                    ":4:20: unknown class 'moe.expert'\n"
+                    "  note: did you mean 'moe.experts'?\n"
+                    "  note: valid classes: embedding, head, norm, linear, attention, attention.mla, "
+                    "attention.gqa, mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp\n")
+
+    def test_a_rule_that_matches_nothing(self):
+        self.refuse("  - name: a\n    match: {name: vision_tower}\n    place: {device: cpu}\n",
+                    ":4:12: rule 'a' matches no module of this model\n"
+                    "  note: no module's path contains a match of 'vision_tower'\n", rest=REST)
+
+    def test_a_regex_that_does_not_compile(self):
+        self.refuse("  - name: a\n    match: {name: 'self_attn.('}\n    place: {device: cpu}\n",
+                    ":4:19: regular expression 'self_attn.(' does not compile: missing closing "
+                    "parenthesis at offset 11\n")
+
+    def test_a_shadowed_rule(self):
+        self.refuse(REST + "  - name: b\n    match: {class: moe.experts}\n    place: {device: cpu}\n",
+                    ":7:12: rule 'b' never applies: earlier rules take all 3 modules that it matches\n"
+                    "  note: rule 'rest' (FOLDER/rules.yaml:3) takes 3 modules\n"
+                    "  note: put it before them, or leave it out\n")
+
+    def test_modules_without_a_rule(self):
+        self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu}\n",
+                    ": no rule matches model.embed_tokens (class embedding) and 53 more modules\n"
+                    "  note: add a last rule for all that is left: {name: rest, match: {name: '.*'}, "
+                    "place: {device: cpu}}\n")
+
+    def test_a_device_that_is_not_there(self):
+        file = self.rules("ktx: 1\nrules:\n  - name: a\n    match: {name: '.*'}\n    place: {device: 'cuda:9'}\n")
+        done = run("ktx-plan", "--model", MODEL, "--rules", file)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r":5:21: device cuda:9: this machine has no (GPU|such GPU, only \d)\n"
+                                      r"  note: devices of this machine: cpu")
+
+    def test_more_experts_than_there_are(self):
+        self.refuse(REST,
+                    ":2:28: experts_per_token: expected 1 to 16, found 40\n"
+                    "  note: layer 1 has 32 routed experts in 8 groups, of which a token uses 4\n",
+                    head="ktx: 1\nmodel: {experts_per_token: 40}\nrules:\n")
+
+    def test_a_kernel_that_is_not_there(self):
+        self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, op: moe.sse}\n",
+                    ":5:30: op moe has no kernel 'sse'\n"
+                    "  note: valid kernels of moe: auto, amx, avx512_vnni, avx512, avx2, ref\n", rest=REST)
+
+    def test_a_format_that_ktx_does_not_make(self):
+        self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, format: q4_0}\n",
+                    ":5:34: format q4_0: ktx runs it where the checkpoint has it, but does not quantize "
+                    "to it; weight 'gate' of model.layers.1.mlp.experts is q4_k\n"
+                    "  note: use keep or one of: f32, f16, bf16, q8_0, int8, int8/32, int8/64, int8/128, "
+                    "int4/32, int4/64, int4/128\n", rest=REST)
+
+
+class Checkpoints(Case):
+    """Damaged and foreign checkpoints: one message that names file, tensor and what was wrong."""
+
+    def refuse(self, model, message):
+        self.fails("ktx-run", "--model", model, "--rules", CPU, "-p", "x",
+                   message="ktx-run: FOLDER/" + message)
+
+    def test_truncated_in_a_tensor(self):
+        file = self.folder / "cut.gguf"
+        file.write_bytes(MODEL.read_bytes()[:5_000_000])
+        self.refuse(file, "cut.gguf: tensor 'blk.1.ffn_up_exps.weight': the file ends inside its data: "
+                          "expected bytes 4929024 to 6108672, found a file of 5000000 bytes\n")
+
+    def test_truncated_in_the_header(self):
+        file = self.folder / "cut.gguf"
+        file.write_bytes(MODEL.read_bytes()[:50_000])
+        self.refuse(file, "cut.gguf: metadata 'tokenizer.ggml.tokens': the file ends inside it: "
+                          "expected 11 bytes at byte 49996, found 4\n")
+
+    def test_unknown_architecture(self):
+        folder = self.copy_of("llama")
+        config = json.loads((folder / "config.json").read_text())
+        config.update(model_type="gemma9", architectures=["Gemma9ForCausalLM"])
+        (folder / "config.json").write_text(json.dumps(config))
+        self.fails("ktx-plan", "--model", folder, "--rules", CPU,
+                   message="ktx-plan: FOLDER/llama: unknown architecture 'gemma9'\n"
+                           "  note: valid architectures: deepseek_v3, kimi_k2, deepseek_v2, qwen2_moe, "
+                           "qwen3_moe, mixtral, llama\n")
+
+    def test_wrong_shape(self):
+        folder = self.copy_of("llama")
+        config = json.loads((folder / "config.json").read_text())
+        config["intermediate_size"] = 192
+        (folder / "config.json").write_text(json.dumps(config))
+        done = run("ktx-plan", "--model", folder, "--rules", CPU)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("model.layers.0.mlp.gate_proj.weight", done.stderr)
+        self.assertIn("[192, 128]", done.stderr)
+        self.assertIn("[256, 128]", done.stderr)
+
+    def test_missing_shard(self):
+        folder = self.copy_of("llama")
+        (folder / "model.safetensors").unlink()
+        index = {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        done = run("ktx-plan", "--model", folder, "--rules", CPU)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("model-00001-of-00002.safetensors", done.stderr)
+        self.assertIn("model.norm.weight", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""ktx-run from outside: output, exit codes, and the exact messages for bad input.
+
+Usage: run_test.py BUILD_DIR [unittest arguments]
+"""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import unittest
+
+from command_lines import BUILD, CPU, Case, MODEL, PLACE, run
+
+
+class Run(Case):
+    def test_text_goes_to_stdout_and_the_rest_to_stderr(self):
+        done = run("ktx-run", *PLACE, "--prompt", "The history of", "--max-new-tokens", "8")
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.endswith("\n"))
+        self.assertGreater(len(done.stdout), 8)
+        self.assertRegex(done.stderr, r"^loaded in \S+ s: read \S+ MB \(\S+ GB/s\)\n"
+                                      r"prefill 4 tokens, \S+ tokens/s; decode 7 tokens, \S+ tokens/s; "
+                                      r"stopped: --max-new-tokens reached\n$")
+
+    def test_the_cache_is_mapped_on_the_next_start(self):
+        cache = self.folder / "cache"
+        starts = [run("ktx-run", *PLACE, "--cache", cache, "--prompt", "The history of", "-n", "8") for _ in range(2)]
+        self.assertEqual(starts[0].stdout, starts[1].stdout)
+        self.assertRegex(starts[0].stderr, r"^loaded in \S+ s: read \S+ MB")
+        self.assertRegex(starts[1].stderr, r"^loaded in \S+ s: mapped \S+ MB of packed weights\n")
+
+    def test_a_cache_that_can_not_be_written_is_a_warning(self):
+        # A file that is no entry where entries must be renamed to: every write fails.
+        cache = self.folder / "cache"
+        self.good("ktx-run", *PLACE, "--cache", cache, "--prompt", "The", "-n", "1")
+        for entry in cache.glob("*.packed"):
+            entry.unlink()
+            entry.mkdir()
+            (entry / "x").touch()
+        done = run("ktx-run", *PLACE, "--cache", cache, "--prompt", "The", "-n", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^ktx-run: warning: ")
+
+    def test_json(self):
+        out = json.loads(self.good("ktx-run", *PLACE, "--prompt", "The history of", "-n", "8", "--json"))
+        self.assertEqual(out["prompt_ids"], [0, 417, 3072, 290])
+        self.assertEqual(len(out["ids"]), 8)
+        self.assertEqual(out["prefill"]["tokens"], 4)
+        self.assertEqual(out["decode"]["tokens"], 7)
+        for phase in ("prefill", "decode"):
+            speed = out[phase]["tokens"] / out[phase]["seconds"]
+            self.assertAlmostEqual(out[phase]["tokens_per_second"], speed, delta=speed * 1e-6)
+        text = self.good("ktx-run", *PLACE, "--prompt", "The history of", "-n", "8")
+        self.assertEqual(out["text"] + "\n", text)
+
+    def test_prompt_file_and_stdin(self):
+        file = self.folder / "prompt"
+        file.write_text("The history of")
+        expected = self.good("ktx-run", *PLACE, "--prompt", "The history of", "-n", "8")
+        self.assertEqual(self.good("ktx-run", *PLACE, "--prompt-file", file, "-n", "8"), expected)
+        with open(file) as stdin:
+            self.assertEqual(self.good("ktx-run", *PLACE, "-f", "-", "-n", "8", stdin=stdin), expected)
+
+    def test_the_same_text_on_every_isa_level(self):
+        # The reference kernels multiply f32 activations where the others use int8 ones; their logits
+        # differ by that rounding, which decides the first near tie after these tokens.
+        levels = ["scalar", "avx2", "avx512", "avx512_vnni"]
+        texts = {}
+        for level in levels:
+            done = run("ktx-run", *PLACE, "-p", "The history of", "-n", "12",
+                       env={**os.environ, "KTX_ISA": level})
+            if "this CPU" in done.stderr:
+                continue
+            self.assertEqual(done.returncode, 0, done.stderr)
+            texts[level] = done.stdout
+        self.assertIn("scalar", texts)
+        self.assertEqual(len(set(texts.values())), 1, texts)
+
+    def test_fewer_experts_are_a_flag(self):
+        eight = self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "24")
+        two = self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "24", "--experts-per-token", "2")
+        self.assertNotEqual(eight, two)
+
+    def test_prompt_longer_than_the_cache(self):
+        self.fails("ktx-run", *PLACE, "-p", "the " * 50, "--cache-length", "20",
+                   message="ktx-run: the prompt has 52 tokens, but the cache holds 20\n"
+                           "  note: give a larger cache length, or a shorter prompt\n")
+
+    def test_without_a_limit_the_cache_ends_it(self):
+        done = run("ktx-run", *PLACE, "-p", "The history of", "-n", "-1", "--cache-length", "20")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"; decode 16 tokens, \S+ tokens/s; stopped: the cache is full\n$")
+
+    def test_a_system_message_changes_the_chat(self):
+        args = [*PLACE, "-p", "Hello", "--chat", "-n", "1", "--json"]
+        plain = json.loads(self.good("ktx-run", *args))["prompt_ids"]
+        told = json.loads(self.good("ktx-run", *args, "--system", "The history of"))["prompt_ids"]
+        self.assertEqual(told, [plain[0], 417, 3072, 290, 203, 203, *plain[1:]])  # 203: a newline
+
+    def test_what_is_wrong_is_said_before_loading(self):
+        # The file has its header only: loading it would fail with another message.
+        file = self.folder / "header.gguf"
+        file.write_bytes(MODEL.read_bytes()[:200_000])
+        self.fails("ktx-run", *PLACE, "--prompt-file", self.folder / "none",
+                   message="ktx-run: FOLDER/none: can't be read\n")
+        self.fails("ktx-run", "--model", file, "--rules", CPU, "--prompt-file", self.folder / "none",
+                   message="ktx-run: FOLDER/none: can't be read\n")
+
+    def test_no_prompt_and_no_terminal(self):
+        self.fails("ktx-run", *PLACE,
+                   message="ktx-run: ktx-run: no prompt\n"
+                           "  note: give --prompt or --prompt-file, or run on a terminal to chat\n")
+
+    def test_full_disk(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-p", "The", "-n", "4"],
+                                  stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.endswith(
+            "ktx-run: standard output: can't be written: No space left on device\n"), done.stderr)
+
+    def test_ctrl_c_keeps_what_was_generated(self):
+        command = [str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-p", "The history of", "-n", "100000",
+                   "--cache-length", "100000"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        first = process.stdout.read(8)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(len(first), 8)
+        self.assertTrue(out.endswith("\n"))
+        self.assertRegex(err, r"^loaded in .*\nprefill 4 tokens, .*\nktx-run: interrupted after \d+ tokens\n$")
+
+    def test_chat_on_a_terminal(self):
+        terminal, theirs = pty.openpty()
+        process = subprocess.Popen([str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-n", "8"],
+                                   stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.close(theirs)
+        os.write(terminal, b"Hello\nAnd then?\n/reset\nHello\n/exit\n")
+        out, err = process.communicate(timeout=60)
+        os.close(terminal)
+        self.assertEqual(process.returncode, 0, err)
+        answers = out.decode().split("\n")
+        self.assertIn(b"chat format deepseek-v3", err)
+        self.assertEqual(err.count(b"prefill"), 3)
+        self.assertEqual(answers[0], answers[-2])  # after /reset the first question again
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""The other tools from outside, and what all of them have in common.
+
+Usage: tools_test.py BUILD_DIR [unittest arguments]
+"""
+
+import json
+import math
+import signal
+import struct
+import subprocess
+import sys
+import time
+import unittest
+
+from command_lines import BUILD, CPU, Case, MODEL, PLACE, run
+
+
+class Eval(Case):
+    def test_tokenize(self):
+        out = self.good("ktx-eval", "tokenize", "--model", MODEL, "--text", "The history of")
+        self.assertEqual(json.loads(out), [417, 3072, 290])
+        lines = self.folder / "lines.json"
+        lines.write_text(json.dumps(["The history of", "", "<｜User｜>"]))
+        out = self.good("ktx-eval", "tokenize", "--model", MODEL, "--lines", lines)
+        self.assertEqual(json.loads(out), [[417, 3072, 290], [], [3]])
+
+    def test_perplexity(self):
+        text = self.folder / "text"
+        text.write_text("It was the best of times, it was the worst of times. " * 20)
+        args = ["perplexity", *PLACE, "--text", text, "--window", "64", "--windows", "2", "--json"]
+        out = json.loads(self.good("ktx-eval", *args))
+        self.assertEqual(out["tokens"], 128)
+        self.assertAlmostEqual(out["ppl"], math.exp(out["nll"]), delta=1e-9 * out["ppl"])
+
+    def test_logits(self):
+        file = self.folder / "logits.safetensors"
+        self.good("ktx-eval", "logits", *PLACE, "--ids", "0,417,3072", "--out", file)
+        data = file.read_bytes()
+        size = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8 : 8 + size])
+        self.assertEqual(header["logits"]["shape"], [3, 4096])
+        self.assertEqual(header["logits"]["dtype"], "F32")
+        self.assertEqual(len(data), 8 + size + 3 * 4096 * 4)
+
+    def test_full_disk(self):
+        self.fails("ktx-eval", "logits", *PLACE, "--ids", "0", "--out", "/dev/full",
+                   message="ktx-eval: /dev/full: can't be written: No space left on device\n")
+
+    def test_a_folder_that_is_not_there(self):
+        self.fails("ktx-eval", "logits", *PLACE, "--ids", "0", "--out", self.folder / "none/logits",
+                   message="ktx-eval: FOLDER/none/logits: can't be written: No such file or directory\n")
+
+    def test_a_text_shorter_than_a_window(self):
+        text = self.folder / "text"
+        text.write_text("The history of")
+        self.fails("ktx-eval", "perplexity", *PLACE, "--text", text,
+                   message="ktx-eval: FOLDER/text: the text has 3 tokens: expected at least one window "
+                           "of 512\n")
+
+
+class Inspect(Case):
+    def test_metadata_shortens_long_arrays(self):
+        text = self.good("ktx-inspect", MODEL, "--metadata")
+        tokens = json.loads(text)["tokenizer.ggml.tokens"]
+        whole = json.loads(self.good("ktx-inspect", MODEL, "--metadata", "--json"))["tokenizer.ggml.tokens"]
+        self.assertEqual(len(whole), 4096)
+        self.assertEqual(tokens, [*whole[:8], "... 4096 in all"])
+
+    def test_graph(self):
+        text = self.good("ktx-inspect", MODEL, "--graph")
+        self.assertIn("embedding", text)
+        self.assertEqual(json.loads(self.good("ktx-inspect", MODEL, "--graph", "--json")), text.splitlines())
+
+
+class Bench(Case):
+    def test_rows(self):
+        out = json.loads(self.good("ktx-bench", *PLACE, "-p", "8,16", "-n", "4", "-r", "2", "--json"))
+        self.assertEqual([row["test"] for row in out["rows"]], ["prefill 8", "prefill 16", "decode 4"])
+        for row in out["rows"]:
+            self.assertGreater(row["tokens_per_second"], 0)
+        decode = out["rows"][2]
+        speed = decode["tokens_per_second"] * out["bytes_per_token"]
+        self.assertAlmostEqual(decode["gbytes_per_second"], speed / 1e9, delta=speed * 1e-15)
+        prefill = out["rows"][0]
+        self.assertAlmostEqual(prefill["tflops"], prefill["tokens_per_second"] * 2 * out["weights_per_token"] / 1e12)
+        machine = out["machine"]
+        self.assertAlmostEqual(decode["percent_of_bandwidth"], speed / machine["read_bandwidth"] * 100, places=6)
+        best = max((peak["ops_per_second"] for peak in machine["peaks"]), default=0)
+        if best:
+            self.assertAlmostEqual(prefill["percent_of_peak"], prefill["tflops"] * 1e14 / best, places=6)
+        text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1")
+        self.assertIn("| prefill 8 | ", text)
+
+    def test_kernels(self):
+        small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "2"]
+        out = json.loads(self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--kernels", "auto,ref",
+                                   "--tokens-per-expert", "1,16", "--json"))
+        rows = [(row["format"], row["tokens_per_expert"], row["active_experts"]) for row in out["rows"]]
+        one = [(1, 8), (16, 9)]
+        self.assertEqual(rows, [(name, *rest) for name in ("q4_k", "int8") for _ in range(2) for rest in one])
+        for row in out["rows"]:
+            self.assertEqual((row["op"], row["experts"]), ("moe", 9))
+            weights = 3 * 256 * 512 * row["active_experts"]
+            self.assertAlmostEqual(row["gbytes_per_second"] * row["seconds"] * 1e9, row["weight_bytes"], delta=1)
+            self.assertAlmostEqual(row["tflops"] * row["seconds"] * 1e12, 2 * weights * row["tokens_per_expert"], delta=1)
+            self.assertAlmostEqual(row["percent_of_bandwidth"],
+                                   row["gbytes_per_second"] * 1e11 / row["read_bandwidth"], places=6)
+        self.assertEqual(out["rows"][2]["kernel"], "ref")
+        text = self.good("ktx-bench", "kernels", "--op", "linear", *small, "--formats", "bf16", "--tokens-per-expert", "3")
+        self.assertRegex(text, r"\n\| linear \| bf16 \| \w+ \| 3 \| 1 of 9 \| ")
+
+    def test_kernels_with_wrong_names(self):
+        self.fails("ktx-bench", "kernels", "--formats", "q4_k,q4k",
+                   message=run("ktx-bench", "kernels", "--formats", "q4k").stderr)
+        self.assertRegex(run("ktx-bench", "kernels", "--formats", "q4k").stderr,
+                         r"^ktx-bench: no such format: 'q4k'\n  note: did you mean 'q4_k'")
+        self.assertRegex(run("ktx-bench", "kernels", "--kernels", "avx3").stderr,
+                         r"^ktx-bench: no such kernel: 'avx3'\n  note: did you mean 'avx2'")
+        self.assertRegex(run("ktx-bench", "kernels", "--op", "mao").stderr,
+                         r"^ktx-bench: no such op to measure: 'mao'\n")
+        self.fails("ktx-bench", "kernels", "--hidden", "100", "--formats", "q4_k",
+                   message="ktx-bench: format q4_k can't store rows of 100 numbers, which are no multiple of 256\n")
+        self.fails("ktx-bench", "kernels", "--tokens-per-expert", "1,0",
+                   message="ktx-bench: can't measure 0 tokens: expected 1 to 1048576\n")
+        self.assertEqual(run("ktx-bench", "kernels", "--json", "--markdown").returncode, 2)
+
+
+class Synth(Case):
+    SMALL = ["--arch", "deepseek-v3", "--dense-layers", "1", "--experts", "16"]
+    for size in ("hidden_size=256", "intermediate_size=256", "moe_intermediate_size=256", "vocab_size=512",
+                 "num_attention_heads=2", "q_lora_rank=256", "kv_lora_rank=256"):
+        SMALL += ["--set", size]
+
+    def test_a_written_model_runs_and_is_as_large_as_foretold(self):
+        file = self.folder / "m.gguf"
+        args = [*self.SMALL, "--moe-layers", "1", "--out", file]
+        said = self.good("ktx-synth", *args, "--dry-run")
+        self.assertFalse(file.exists())
+        done = self.good("ktx-synth", *args)
+        self.assertTrue(done.startswith(said.strip()), (said, done))
+        self.assertTrue(said.startswith(f"{file}: {file.stat().st_size} bytes, "), said)
+        self.good("ktx-bench", "--model", file, "--rules", CPU, "-p", "8", "-n", "2", "-r", "1", "-t", "2")
+        self.fails("ktx-synth", *args,
+                   message="ktx-synth: FOLDER/m.gguf: exists already; remove it or choose another name\n")
+
+    def test_wrong_arguments(self):
+        out = ["--out", self.folder / "m.gguf"]
+        self.fails("ktx-synth", "--arch", "kimi-k3", *out,
+                   message="ktx-synth: no published model 'kimi-k3'\n  note: did you mean 'kimi-k2'?\n"
+                           "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b\n")
+        self.fails("ktx-synth", "--mix", "q4_k_l", *out,
+                   message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k_m' or 'q4_k'?\n"
+                           "  note: valid mixes: q4_k_m, q4_k, q8_0, bf16, fp8\n")
+        done = run("ktx-synth", "--set", "vocab_size=many", *out)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("expected NAME=NUMBER, found 'vocab_size=many'", done.stderr)
+
+    def test_interrupted_it_leaves_nothing(self):
+        tool = BUILD / "tools/ktx-synth"
+        with subprocess.Popen([tool, *self.SMALL, "--moe-layers", "1000", "--out", self.folder / "m.gguf"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            while not any(self.folder.iterdir()):  # it has not begun to write
+                self.assertIsNone(running.poll(), "ended too early")
+                time.sleep(0.01)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 1)
+        self.assertEqual(err, f"ktx-synth: {self.folder}/m.gguf: stopped; nothing of it is left\n")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
+class Usage(Case):
+    def test_exit_codes(self):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench", "ktx-synth"):
+            self.assertEqual(run(tool, "--help").returncode, 0)
+            self.assertEqual(run(tool, "--no-such-option").returncode, 2)
+            self.assertEqual(run(tool).returncode, 2)
+        self.assertEqual(run("ktx-run", "--model", "/none", "--rules", CPU, "-p", "x").returncode, 1)
+
+    def test_numbers_out_of_range(self):
+        for option, value, expected in (
+            ("--temperature", "-0.1", ">= 0"),
+            ("--temperature", "nan", ">= 0"),
+            ("--top-k", "-1", ">= 0"),
+            ("--top-p", "0", "above 0, at most 1"),
+            ("--min-p", "1.5", "from 0 to 1"),
+            ("--repetition-penalty", "0", "above 0"),
+            ("--max-new-tokens", "-2", ">= -1"),
+        ):
+            done = run("ktx-run", *PLACE, "-p", "x", option, value)
+            self.assertEqual(done.returncode, 2, option)
+            self.assertIn(f"{option}: expected a number {expected}, found {value}", done.stderr)
+        self.assertEqual(run("ktx-run", *PLACE, "-p", "x", "--system", "y").returncode, 2)
+        done = run("ktx-eval", "logits", *PLACE, "--ids", "0,-5", "--out", self.folder / "x")
+        self.assertEqual(done.returncode, 2)
+
+    def test_version(self):
+        for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench", "ktx-synth"):
+            self.assertRegex(self.good(tool, "--version"), rf"^{tool} \d+\.\d+\.\d+\n$")
+
+    def test_full_disk(self):
+        for tool, option in (("ktx-plan", "--keywords"), ("ktx-plan", "--help"), ("ktx-run", "--version")):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([str(BUILD / "tools" / tool), option], stdout=full,
+                                      stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr,
+                             f"{tool}: standard output: can't be written: No space left on device\n")
+
+    def test_keywords(self):
+        text = self.good("ktx-plan", "--keywords")
+        for word in ("experts_per_token", "match", "class", "layers", "format", "numa"):
+            self.assertIn(word, text)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
