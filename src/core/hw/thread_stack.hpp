@@ -3,9 +3,9 @@
 
 namespace ktx::hw {
 
-/// Asks for 2 MiB pages where the calling thread's stack is not yet in use: kernels keep their
-/// blocks there. Does nothing where the system has no such pages. For threads other than the
-/// process's first, whose stack grows as it is used.
-void use_huge_stack_pages() noexcept;
+/// Calls body(context) where the calling thread's stack is in 2 MiB pages: kernels keep their
+/// blocks there. Calls it all the same where the system has no such pages, or the stack no room for
+/// them. For threads other than the process's first, whose stack grows as it is used.
+void call_on_huge_pages(void (*body)(void* context), void* context);
 
 }  // namespace ktx::hw

@@ -242,8 +242,8 @@ void start_threads(State& state) {
   for (int i = 1; i < state.size(); ++i) {
     auto& thread = state.workers[static_cast<size_t>(i) - 1].thread;
     thread = std::thread([&state, i] {
-      use_huge_stack_pages();
-      state.work(i);
+      auto work = [&state, i] { state.work(i); };
+      call_on_huge_pages([](void* self) { (*static_cast<decltype(work)*>(self))(); }, &work);
     });
     const auto name = "ktx-worker-" + std::to_string(i);
     ::pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());

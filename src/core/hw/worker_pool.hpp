@@ -22,8 +22,8 @@ struct PoolNode {
 enum class Steal : bool { no, yes };
 
 /// The workers are numbered node by node. The calling thread takes part as worker 0, of the first
-/// node. run() and parallel_for() are not reentrant and are called from one thread at a time. Idle
-/// workers spin briefly, then sleep.
+/// node; kernels keep up to 1 MiB on its stack. run() and parallel_for() are not reentrant and are
+/// called from one thread at a time. Idle workers spin briefly, then sleep.
 class WorkerPool {
  public:
   /// One node. threads: at least 1, the caller included.

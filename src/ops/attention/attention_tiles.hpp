@@ -33,7 +33,7 @@ enum class Side : uint8_t { left, right };
 enum class Direction : uint8_t { along_rows, across_rows };
 
 /// A matrix of floats becomes panels.
-struct PanelArgs {
+struct PanelPackArgs {
   const float* x = nullptr;  // [rows, cols]
   int64_t stride = 0;        // floats
   int64_t rows = 0, cols = 0;
@@ -89,7 +89,7 @@ struct TileWriteArgs {
 
 /// The functions of one ISA.
 struct AttentionTiles {
-  void (*pack)(const PanelArgs& args) noexcept;
+  void (*pack)(const PanelPackArgs& args) noexcept;
   void (*expand)(const ExpandArgs& args) noexcept;
   void (*attend)(const TileAttendArgs& args) noexcept;
   void (*write)(const TileWriteArgs& args) noexcept;

@@ -81,14 +81,14 @@ void pack_tile(const Task& task, const KeyRange& keys) noexcept {
   const graph::GqaParams& p = *task.args.params;
   const int64_t width = int64_t(p.kv_heads) * p.head;
   const int64_t at = keys.begin * width + task.kv_head * p.head;
-  PanelArgs pack{.x = task.args.k_cache + at,
-                 .stride = width,
-                 .rows = keys.end - keys.begin,
-                 .cols = p.head,
-                 .k = Direction::along_rows,
-                 .side = Side::left,
-                 .panels = task.work.buffers.keys,
-                 .panel_bytes = task.tiled.key_panel_bytes()};
+  PanelPackArgs pack{.x = task.args.k_cache + at,
+                     .stride = width,
+                     .rows = keys.end - keys.begin,
+                     .cols = p.head,
+                     .k = Direction::along_rows,
+                     .side = Side::left,
+                     .panels = task.work.buffers.keys,
+                     .panel_bytes = task.tiled.key_panel_bytes()};
   task.tiled.tiles.pack(pack);
   pack.x = task.args.v_cache + at;
   pack.k = Direction::across_rows;

@@ -132,7 +132,7 @@ void pack_matrices(const Task& task) noexcept {
 }
 
 /// Rows' numbers [0, nope) and then those of the rope to panels: both parts start a square.
-void pack_parts(const Task& task, PanelArgs rows) noexcept {
+void pack_parts(const Task& task, PanelPackArgs rows) noexcept {
   const graph::MlaParams& p = task.params();
   rows.cols = p.nope;
   task.tiled.tiles.pack(rows);
@@ -171,14 +171,14 @@ void expand_panel(const Task& task, int64_t panel, int64_t begin, int64_t keys) 
   const AttentionTiles& tiles = task.tiled.tiles;
   const int64_t width = p.kv_lora + p.rope;
   const float* rows = task.args.cache + begin * width;
-  PanelArgs pack{.x = rows,
-                 .stride = width,
-                 .rows = keys,
-                 .cols = p.kv_lora,
-                 .k = Direction::along_rows,
-                 .side = Side::left,
-                 .panels = work.latents,
-                 .panel_bytes = work.shape.lora_bytes()};
+  PanelPackArgs pack{.x = rows,
+                     .stride = width,
+                     .rows = keys,
+                     .cols = p.kv_lora,
+                     .k = Direction::along_rows,
+                     .side = Side::left,
+                     .panels = work.latents,
+                     .panel_bytes = work.shape.lora_bytes()};
   tiles.pack(pack);
   ExpandArgs product{.left = work.latents,
                      .right = work.k_b,

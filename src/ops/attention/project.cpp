@@ -23,7 +23,7 @@ int64_t row_bytes(const MatmulKernel& kernel, const PackedMatrix& matrix) noexce
 
 /// Columns that share a scale in int8 tiles.
 int64_t int8_chunk(const PackedMatrix& matrix) noexcept {
-  return std::min<int64_t>(1024, parts_of(matrix.cols, int8_step) * int8_step);
+  return std::min(input_int8_chunk, parts_of(matrix.cols, int8_step) * int8_step);
 }
 
 Activations activations(const ProjectArgs& args) noexcept {

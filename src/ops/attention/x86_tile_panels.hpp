@@ -53,7 +53,7 @@ template <class Isa, Direction K, Side S>
 }
 
 template <class Isa, Direction K, Side S>
-void pack_squares(const PanelArgs& a) noexcept {
+void pack_squares(const PanelPackArgs& a) noexcept {
   constexpr bool along = K == Direction::along_rows;
   for (int64_t row = 0; row < a.rows; row += square_side)
     for (int64_t col = 0; col < a.cols; col += square_side) {
@@ -66,7 +66,7 @@ void pack_squares(const PanelArgs& a) noexcept {
 }
 
 template <class Isa>
-void pack_panels(const PanelArgs& a) noexcept {
+void pack_panels(const PanelPackArgs& a) noexcept {
   if (a.k == Direction::along_rows)
     a.side == Side::left ? pack_squares<Isa, Direction::along_rows, Side::left>(a)
                          : pack_squares<Isa, Direction::along_rows, Side::right>(a);

@@ -199,7 +199,7 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
   // An item is a group of rows times all tokens, or on tiles times a part of them.
   const int64_t tokens = args.front().tokens;
   const int64_t parts = tiled ? parts_of(tokens, tile_panel_tokens) : 1;
-  const int64_t cost = row_group * args.front().w->cols * tokens / parts;
+  const int64_t cost = row_group * args.front().w->cols * tokens;
   const int64_t grain =
       tiled ? tile_grain(groups * parts, pool.size()) : shared_grain(groups, cost, pool.size());
   pool.parallel_for_nodes(

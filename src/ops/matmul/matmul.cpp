@@ -120,9 +120,9 @@ void pack_tiles(ActivationFormat to, const TilePackArgs& args) noexcept {
 
 ActivationFormat tile_format(quant::Format format, int64_t cols) noexcept {
   const auto x16 = x16_format(format);
-  // f32 weights lose too much as bf16.
-  if (!x16 || *x16 == X16::f32 || (*x16 == X16::int8 && cols % int8_step != 0))
-    return activation_x16(format);
+  // f32 weights lose too much as bf16. Tiles hold whole steps of columns.
+  const int64_t step = x16 && *x16 == X16::int8 ? int8_step : bf16_step;
+  if (!x16 || *x16 == X16::f32 || cols % step != 0) return activation_x16(format);
   return *x16 == X16::int8 ? ActivationFormat::int8_tiles : ActivationFormat::bf16_tiles;
 }
 

@@ -141,9 +141,10 @@ Operands& operands(const PanelProduct& p, const Product& product) {
 }
 
 bool execute(const PanelProduct& p) noexcept {
-  const Product& product = *products().of(p.type, p.tokens, p.cols);
+  const auto& product = products().of(p.type, p.tokens, p.cols);
+  if (product == nullptr) return false;
   try {
-    Operands& o = operands(p, product);
+    Operands& o = operands(p, *product);
     o.x.set_data_handle(const_cast<uint8_t*>(p.x));
     o.w.set_data_handle(const_cast<uint8_t*>(p.panel));
     o.y.set_data_handle(p.products);
@@ -151,7 +152,7 @@ bool execute(const PanelProduct& p) noexcept {
                                     {DNNL_ARG_WEIGHTS, o.w.get()},
                                     {DNNL_ARG_DST, o.y.get()},
                                     {DNNL_ARG_SCRATCHPAD, o.scratchpad.get()}};
-    return dnnl_primitive_execute(product.matmul.get(), o.stream.get(), std::size(args), args) ==
+    return dnnl_primitive_execute(product->matmul.get(), o.stream.get(), std::size(args), args) ==
            dnnl_success;
   } catch (const std::exception&) {
     return false;

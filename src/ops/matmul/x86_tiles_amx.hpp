@@ -1,4 +1,4 @@
-// AMX tiles as the panel kernel uses them: 16 rows of 64 bytes each.
+// AMX tiles as the kernels of products and attention use them: 16 rows of 64 bytes each.
 #pragma once
 
 #include <immintrin.h>

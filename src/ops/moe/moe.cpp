@@ -1,5 +1,6 @@
 // Routed experts in two passes with one barrier between: gate, up and SwiGLU over blocks of
-// intermediate rows, then down over blocks of output rows.
+// intermediate rows, then down over blocks of output rows. Where experts are on tiles, what down
+// makes of each is summed behind another barrier.
 #include "ops/moe/moe.hpp"
 
 #include <algorithm>

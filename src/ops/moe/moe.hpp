@@ -38,7 +38,9 @@ int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
 /// The kernels are chosen per expert by the number of tokens it got (decode_tokens of linear.hpp).
 /// The result depends neither on the number of workers nor on which node holds which rows: nodes
 /// compute rows of their own, so that no partial sums are added. (One exception: where h is made
-/// int8 for tiles and a shard begins within 256 rows, fewer columns share a scale.)
+/// int8 for tiles and a shard begins within 256 rows, fewer columns share a scale.) The kernel of
+/// an expert, and the order in which a token's experts are summed, depend on the other tokens of
+/// the step.
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with all matrices in Layout::rows. Slow.

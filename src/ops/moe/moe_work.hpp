@@ -1,4 +1,4 @@
-// What a step of the experts keeps in its scratch, and how its two passes share work.
+// What a step of the experts keeps in its scratch, and how its passes share work.
 #pragma once
 
 #include <algorithm>

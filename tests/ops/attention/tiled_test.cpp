@@ -47,14 +47,14 @@ std::vector<float> run(const Case& c, const Inputs& in, const ops::AttentionTile
                             .rows_per_token = c.per_token,
                             .past = c.past,
                             .window = c.window};
-  ops::PanelArgs pack{.x = in.q.data(),
-                      .stride = c.key_dim,
-                      .rows = c.rows,
-                      .cols = c.key_dim,
-                      .side = ops::Side::right,
-                      .scale = scale * ops::log2_e,
-                      .panels = task.buffers.queries,
-                      .panel_bytes = task.query_panel_bytes()};
+  ops::PanelPackArgs pack{.x = in.q.data(),
+                          .stride = c.key_dim,
+                          .rows = c.rows,
+                          .cols = c.key_dim,
+                          .side = ops::Side::right,
+                          .scale = scale * ops::log2_e,
+                          .panels = task.buffers.queries,
+                          .panel_bytes = task.query_panel_bytes()};
   tiles.pack(pack);
   ops::attend_tiles(task, [&](const ops::KeyRange& range) noexcept {
     tiles.pack({.x = in.k.data() + range.begin * c.key_dim,

@@ -199,3 +199,13 @@ TEST_CASE("tiles are chosen for many tokens, and formats that lose nothing by it
   const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
   REQUIRE(ops::activation_for(vnni, Format::q4_k, 512, 100) == ActivationFormat::q8);
 }
+
+TEST_CASE("matrices that are no whole tiles wide do without tiles") {
+  for (const auto* kernel : tile_kernels())
+    for (const Format format : {Format::bf16, Format::f16, Format::int8})
+      for (const int64_t cols : {34, 62, 96, 128}) {
+        INFO(quant::name(format) << " " << cols);
+        const bool whole = cols % (format == Format::int8 ? 64 : 32) == 0;
+        REQUIRE(ops::is_tiles(ops::activation_for(*kernel, format, cols, 100)) == whole);
+      }
+}
