@@ -182,7 +182,7 @@ void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats,
       });
 }
 
-/// The second pass of a step of few tokens: an item is some rows of all experts.
+/// The second pass of a step without experts on tiles: an item is some rows of all experts.
 void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
   for_blocks(
       args.down, down_rows, 1, down_rows * args.intermediate * args.tokens * args.top_k, pool,
