@@ -8,9 +8,9 @@
 set(KTX_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -fno-exceptions -Wno-maybe-uninitialized -Wno-uninitialized)
 set(KTX_ISA_FLAGS_avx512 ${KTX_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
 set(KTX_ISA_FLAGS_avx512_vnni ${KTX_ISA_FLAGS_avx512} -mavx512vnni)
-set(KTX_ISA_FLAGS_avx512_bf16 ${KTX_ISA_FLAGS_avx512_vnni} -mavx512bf16)
 set(KTX_ISA_FLAGS_avx512_vbmi ${KTX_ISA_FLAGS_avx512_vnni} -mavx512vbmi)
-set(KTX_ISA_FLAGS_amx ${KTX_ISA_FLAGS_avx512_bf16} -mavx512vbmi -mamx-tile -mamx-int8 -mamx-bf16)
+set(KTX_ISA_FLAGS_avx512_bf16 ${KTX_ISA_FLAGS_avx512_vbmi} -mavx512bf16)
+set(KTX_ISA_FLAGS_amx ${KTX_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 
 add_library(ktx_options INTERFACE)
 target_compile_features(ktx_options INTERFACE cxx_std_20)

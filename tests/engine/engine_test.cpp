@@ -30,15 +30,15 @@ std::vector<float> logits(Engine& engine, const std::vector<int32_t>& ids) {
   return out;
 }
 
-/// Prompts on AMX tiles are rounded to bf16. Compared with float32 they run without: in small
+/// Prompts on tiles are rounded to bf16. Compared with float32 they run without: in small
 /// random models rounding can send a token to another expert.
-const char* without_amx() {
-  return hw::usable_isa() >= hw::Isa::amx_bf16 ? "avx512_vnni" : nullptr;
+const char* without_tiles() {
+  return hw::usable_isa() >= hw::Isa::avx512_bf16 ? "avx512_vnni" : nullptr;
 }
 
 void check_architecture(const fs::path& folder) {
   INFO(folder.filename().string());
-  const test::KtxIsa isa(without_amx());
+  const test::KtxIsa isa(without_tiles());
   Engine engine(make_plan(options(folder)));
   const test::Reference reference(folder / "reference.safetensors");
   for (const std::string prompt : {"0", "1"}) {
@@ -92,7 +92,7 @@ TEST_CASE("deepseek-v2 with groups and q_lora matches transformers") {
 
 TEST_CASE("a step in chunks and token by token gives the logits of one step") {
   const fs::path folder = test::data_dir / "arch/kimi-k2";
-  const test::KtxIsa isa(without_amx());
+  const test::KtxIsa isa(without_tiles());
   Engine engine(make_plan(options(folder)));
   const auto ids = test::Reference(folder / "reference.safetensors").get<int32_t>("0.ids");
   const auto whole = logits(engine, ids);
@@ -112,7 +112,7 @@ TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
     WARN("skipped: models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED");
     return;
   }
-  const test::KtxIsa isa(without_amx());
+  const test::KtxIsa isa(without_tiles());
   Engine engine(make_plan(options(*shared / "models/tiny-v3")));
   const auto json = base::read_json(*shared / "reference/tiny-v3/reference.json");
   const test::Reference reference(*shared / "reference/tiny-v3/reference.safetensors");

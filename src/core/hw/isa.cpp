@@ -23,8 +23,8 @@ constexpr std::array<IsaInfo, 7> table{
      {Isa::avx2, "avx2", "AVX2, FMA, F16C"},
      {Isa::avx512, "avx512", "AVX-512 F, BW, VL, DQ"},
      {Isa::avx512_vnni, "avx512_vnni", "AVX-512 VNNI: int8 dot products"},
-     {Isa::avx512_bf16, "avx512_bf16", "AVX-512 BF16: bfloat16 dot products"},
-     {Isa::amx_bf16, "amx_bf16", "AMX-TILE, AMX-BF16, AVX-512 VBMI"},
+     {Isa::avx512_bf16, "avx512_bf16", "AVX-512 BF16 and VBMI: bfloat16 dot products"},
+     {Isa::amx_bf16, "amx_bf16", "AMX-TILE, AMX-BF16"},
      {Isa::amx_int8, "amx_int8", "AMX-INT8"}}};
 
 constexpr uint64_t bit(int n) {
@@ -44,8 +44,8 @@ constexpr std::array<Needs, 6> needs{
     {{Isa::avx2, fma | osxsave | avx | f16c, bit(5), 0, 0, 0, bit(1) | bit(2)},
      {Isa::avx512, 0, avx512_fdqbwvl, 0, 0, 0, bit(5) | bit(6) | bit(7)},
      {Isa::avx512_vnni, 0, 0, bit(11), 0, 0, 0},
-     {Isa::avx512_bf16, 0, 0, 0, 0, bit(5), 0},
-     {Isa::amx_bf16, 0, 0, bit(1), bit(22) | bit(24), 0, bit(17) | bit(18)},
+     {Isa::avx512_bf16, 0, 0, bit(1), 0, bit(5), 0},
+     {Isa::amx_bf16, 0, 0, 0, bit(22) | bit(24), 0, bit(17) | bit(18)},
      {Isa::amx_int8, 0, 0, 0, bit(25), 0, 0}}};
 
 constexpr bool has(uint64_t value, uint64_t bits) {

@@ -130,6 +130,13 @@ void run_panels(const MatmulArgs& args) noexcept {
   is_tiles(args.x.format) ? multiply_panels(args) : run_vnni(args);
 }
 
+std::string refuse_integers(quant::Format format, int64_t rows, int64_t cols) {
+  const auto x16 = x16_format(format);
+  if (!x16 || x86_avx512_bf16.multiply[static_cast<size_t>(*x16)] == nullptr)
+    return "is for f16, bf16 and fp8, not " + std::string(quant::name(format));
+  return refuse_x16(format, rows, cols);
+}
+
 std::string refuse_panels(quant::Format format, int64_t rows, int64_t cols) {
   const auto reason = refuse_x16(format, rows, cols);
   return reason.empty() ? panel_refusal(format, rows, cols) : reason;
@@ -141,10 +148,11 @@ using hw::Isa;
 constexpr int64_t least_tile_tokens = 9;
 
 template <const TileUnit& Unit>
-constexpr MatmulKernel tile_row(std::string_view name, Isa isa) {
+constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
+                                std::string (*refusal)(quant::Format, int64_t, int64_t)) {
   return {name,
           isa,
-          refuse_x16,
+          refusal,
           layout_x16,
           activation_x16,
           prepare<quantize_avx512>,
@@ -160,10 +168,12 @@ constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
                               quantize_avx512,  run_panels,       least_tile_tokens,
                               panel_activation, pack_for_panels,  panel_groups};
 
-constexpr MatmulKernel emulated = tile_row<x86_avx512_vbmi_tiles>("amx_emulated", Isa::avx512_vnni);
+constexpr MatmulKernel emulated =
+    tile_row<x86_avx512_vbmi_tiles>("amx_emulated", Isa::avx512_vnni, refuse_x16);
 
 constexpr MatmulKernel table[] = {
-    tile_row<x86_amx>("amx", Isa::amx_int8),
+    tile_row<x86_amx>("amx", Isa::amx_int8, refuse_x16),
+    tile_row<x86_avx512_bf16>("avx512_bf16", Isa::avx512_bf16, refuse_integers),
     {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
      prepare<quantize_avx512>, quantize_avx512, run_vnni},
     {"avx512", Isa::avx512, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx512>,

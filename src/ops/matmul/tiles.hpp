@@ -1,5 +1,5 @@
-// What the tile kernels (AMX, or its emulation) are given and export: plain structs, for the ISA
-// units.
+// What the tile kernels (AMX, AVX-512 BF16, or their emulation) are given and export: plain structs,
+// for the ISA units.
 //
 // Activations come in blocks of 16 tokens and chunks of columns: chunk after chunk, all blocks of a
 // chunk after each other, so that a panel of weights meets them in one stream. A block of a chunk
@@ -75,7 +75,8 @@ struct TilePackArgs {
   int64_t block = 0, blocks = 0;  // this one, and how many there are
 };
 
-/// The tile kernels of one ISA. multiply holds null for formats without.
+/// The tile kernels of one ISA. multiply holds null for formats without; pack_int8 is null where
+/// none of them is in int8.
 struct TileUnit {
   void (*multiply[x16_count])(const TileArgs& args) noexcept;
   void (*pack_bf16)(const TilePackArgs& args) noexcept;
@@ -83,6 +84,7 @@ struct TileUnit {
 };
 
 extern const TileUnit x86_amx;
+extern const TileUnit x86_avx512_bf16;        // floats alone
 extern const TileUnit x86_avx512_vbmi_tiles;  // on emulated tiles; slow
 
 }  // namespace ktx::ops

@@ -9,7 +9,7 @@
 namespace ktx::ops {
 namespace {
 
-void pack_bf16(const TilePackArgs& a) noexcept {
+inline void pack_bf16(const TilePackArgs& a) noexcept {
   alignas(64) int16_t upper[32];  // the upper halves of two vectors, in the order of tile_pair
   for (int i = 0; i < 32; ++i)
     upper[i] = static_cast<int16_t>((tile_pair(i / 2) * 2 + i % 2) * 2 + 1);
@@ -56,7 +56,7 @@ void pack_bf16(const TilePackArgs& a) noexcept {
   return _mm512_reduce_add_epi32(sum);
 }
 
-void pack_int8(const TilePackArgs& a) noexcept {
+inline void pack_int8(const TilePackArgs& a) noexcept {
   const int64_t bytes = int8_chunk_bytes(a.int8_chunk);
   for (int64_t c = 0; c < a.cols; c += a.int8_chunk) {
     const int64_t cols = a.cols - c < a.int8_chunk ? a.cols - c : a.int8_chunk;

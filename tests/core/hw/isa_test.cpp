@@ -71,6 +71,7 @@ TEST_CASE("a level needs each of its features and the operating system") {
     REQUIRE(without(&CpuRegisters::leaf7_ebx, bit) == Isa::avx2);
   REQUIRE(without(&CpuRegisters::leaf7_ecx, 11) == Isa::avx512);        // VNNI
   REQUIRE(without(&CpuRegisters::leaf7_1_eax, 5) == Isa::avx512_vnni);  // AVX512_BF16
+  REQUIRE(without(&CpuRegisters::leaf7_ecx, 1) == Isa::avx512_vnni);    // AVX512_VBMI
   REQUIRE(without(&CpuRegisters::leaf7_edx, 24) == Isa::avx512_bf16);   // AMX-TILE
   REQUIRE(without(&CpuRegisters::leaf7_edx, 22) == Isa::avx512_bf16);   // AMX-BF16
   REQUIRE(without(&CpuRegisters::leaf7_edx, 25) == Isa::amx_bf16);      // AMX-INT8

@@ -1,0 +1,15 @@
+// Kernels of many tokens on AVX-512 BF16, for the formats of floats: integers are faster on VNNI.
+#include "ops/matmul/x86_tile_bf16.hpp"
+#include "ops/matmul/x86_tile_pack.hpp"
+#include "ops/matmul/x86_tiles_avx512_bf16.hpp"
+
+namespace ktx::ops {
+
+constexpr TileUnit x86_avx512_bf16 = {
+    .multiply = {nullptr, multiply_bf16<Bf16Tiles, FloatTiles<F16>>,
+                 multiply_bf16<Bf16Tiles, FloatTiles<Bf16>>,
+                 multiply_bf16<Bf16Tiles, FloatTiles<Fp8>>},
+    .pack_bf16 = pack_bf16,
+};
+
+}  // namespace ktx::ops
