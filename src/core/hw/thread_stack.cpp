@@ -28,8 +28,7 @@ uintptr_t lowest_of_stack() noexcept {
 }  // namespace
 
 void call_on_huge_pages(void (*body)(void* context), void* context) {
-  char here = 0;
-  const auto frame = reinterpret_cast<uintptr_t>(&here);
+  const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const uintptr_t lowest = lowest_of_stack();
   // Pages in use are not made one: only whole ones below this frame are.
   const uintptr_t begin = (lowest + page - 1) / page * page, end = frame / page * page;

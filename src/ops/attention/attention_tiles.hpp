@@ -96,7 +96,6 @@ struct AttentionTiles {
 };
 
 extern const AttentionTiles attention_amx;
-extern const AttentionTiles attention_avx512_bf16;
 extern const AttentionTiles attention_emulated_tiles;  // slow
 
 /// TileState::max of no key: below all scores, and what can still be subtracted from any.

@@ -118,11 +118,13 @@ void pack_tiles(ActivationFormat to, const TilePackArgs& args) noexcept {
   to == ActivationFormat::bf16_tiles ? Unit.pack_bf16(args) : Unit.pack_int8(args);
 }
 
+template <const TileUnit& Unit>
 ActivationFormat tile_format(quant::Format format, int64_t cols) noexcept {
   const auto x16 = x16_format(format);
-  // f32 weights lose too much as bf16. Tiles hold whole steps of columns.
+  // f32 weights lose too much as bf16, and have no such kernel. Tiles hold whole steps of columns.
   const int64_t step = x16 && *x16 == X16::int8 ? int8_step : bf16_step;
-  if (!x16 || *x16 == X16::f32 || cols % step != 0) return activation_x16(format);
+  if (!x16 || Unit.multiply[static_cast<size_t>(*x16)] == nullptr || cols % step != 0)
+    return activation_x16(format);
   return *x16 == X16::int8 ? ActivationFormat::int8_tiles : ActivationFormat::bf16_tiles;
 }
 
@@ -159,7 +161,7 @@ constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
           quantize_avx512,
           run_tiles<Unit>,
           least_tile_tokens,
-          tile_format,
+          tile_format<Unit>,
           pack_tiles<Unit>};
 }
 

@@ -1,5 +1,6 @@
 // The kernel of the integer formats with q8 activations: a block of 32 columns x 16 rows is decoded
-// into registers once for up to S::max_tokens tokens.
+// into registers once for up to S::max_tokens tokens; of one token, two groups of 16 rows go
+// together.
 #pragma once
 
 #include "ops/matmul/x16_args.hpp"
@@ -48,18 +49,18 @@ struct PairDot {
   [[gnu::always_inline]] static I finish(const Sum& sum) { return sum.words; }
 };
 
-// ---- one group of 16 rows x T tokens ----
+// ---- a group of 16 rows, or several, x T tokens ----
 
 struct TileArgs {
   const uint8_t* group;
+  int64_t group_bytes;
   const uint8_t* x[8];
   int64_t cols;
   int64_t scales, sums, half_sums;  // byte offsets in a row of x
   float* y;
   int64_t y_stride;
-  int64_t rows;  // of the group that exist, 1..16
-  // Fetching ahead of use goes on, from this address, so many bytes further.
-  const uint8_t* ahead_end;
+  int64_t rows;  // that exist; the last group may have fewer than 16
+  // Bytes from the end of a group to what is read after it: what is fetched ahead of use.
   int64_t ahead_jump;
 };
 
@@ -79,10 +80,11 @@ struct TileArgs {
 // every matrix.
 constexpr int64_t prefetch_distance = 4096;
 
+/// p: in the g-th group.
 template <int64_t Bytes>
-[[gnu::always_inline]] inline void prefetch(const TileArgs& a, const uint8_t* p) {
+[[gnu::always_inline]] inline void prefetch(const TileArgs& a, const uint8_t* p, int g = 0) {
   const uint8_t* ahead = p + prefetch_distance;
-  if (ahead >= a.ahead_end) ahead += a.ahead_jump;
+  if (ahead >= a.group + (g + 1) * a.group_bytes) ahead += a.ahead_jump;
   unroll<0, static_cast<int>((Bytes + 63) / 64)>([&](auto i) __attribute__((always_inline)) {
     __builtin_prefetch(ahead + i * 64, 0, 3);
   });
@@ -94,60 +96,77 @@ template <class S>
   S::store(a.y + t * a.y_stride + part * S::lanes, value, a.rows - part * S::lanes);
 }
 
-template <class S, class Dot, class Format, int T>
+template <class S, class Dot, class Format, int G, int T>
 struct IntegerTile {
   using F = typename S::F;
   static constexpr int bits = Format::bits, scales = Format::scales;
   static constexpr bool halves = scales > Format::blocks;
   static constexpr bool with_min = !Dot::template is_signed<bits>;
+  using Units = Unit<S, scales>[G];
 
-  /// Adds block j of the unit, or its half H when halves have scales of their own.
+  /// Adds block j of the units, or its half H when halves have scales of their own.
   template <int H>
-  [[gnu::always_inline]] static void add(const TileArgs& a, const Unit<S, scales>& unit, int64_t j,
-                                         int64_t block, int part, F (&acc)[T]) {
+  [[gnu::always_inline]] static void add(const TileArgs& a, const Units& units, int64_t j,
+                                         int64_t block, int part, F (&acc)[G][T]) {
     constexpr int steps = halves ? 4 : 8;
-    typename Dot::Sum sum[T];
-    unroll<0, T>([&](auto t) __attribute__((always_inline)) { sum[t] = Dot::start(); });
+    typename Dot::Sum sum[G][T];
+    unroll<0, G * T>([&](auto i)
+                         __attribute__((always_inline)) { sum[i / T][i % T] = Dot::start(); });
     unroll<0, steps>([&](auto k) __attribute__((always_inline)) {
       constexpr int K = H * steps + k;
-      const auto w = Dot::template weight<bits>(Format::template codes<K>(unit.codes, j, part));
-      unroll<0, T>([&](auto t) __attribute__((always_inline)) {
-        const auto x = S::set_int(int_at(a.x[t] + block * 32 + K * 4));
-        Dot::template step<bits, k>(sum[t], w, x);
+      unroll<0, G>([&](auto g) __attribute__((always_inline)) {
+        const auto codes = Format::template codes<K>(units[g].codes, j, part);
+        const auto w = Dot::template weight<bits>(codes);
+        unroll<0, T>([&](auto t) __attribute__((always_inline)) {
+          const auto x = S::set_int(int_at(a.x[t] + block * 32 + K * 4));
+          Dot::template step<bits, k>(sum[g][t], w, x);
+        });
       });
     });
     const int64_t scale = scales == 1 ? 0 : halves ? 2 * j + H : j;
     const int64_t sums = halves ? a.half_sums + block * 8 + H * 4 : a.sums + block * 4;
-    unroll<0, T>([&](auto t) __attribute__((always_inline)) {
-      F value = S::to_float(Dot::finish(sum[t]));
-      if constexpr (!Format::row_scale) value = S::mul(value, unit.s[scale]);
-      acc[t] = S::fma(value, S::set(float_at(a.x[t] + a.scales + block * 4)), acc[t]);
-      if constexpr (with_min)
-        acc[t] = S::fnma(unit.m[scale], S::set(float_at(a.x[t] + sums)), acc[t]);
+    unroll<0, G * T>([&](auto i) __attribute__((always_inline)) {
+      constexpr int g = i / T, t = i % T;
+      F value = S::to_float(Dot::finish(sum[g][t])), &to = acc[g][t];
+      if constexpr (!Format::row_scale) value = S::mul(value, units[g].s[scale]);
+      to = S::fma(value, S::set(float_at(a.x[t] + a.scales + block * 4)), to);
+      if constexpr (with_min) to = S::fnma(units[g].m[scale], S::set(float_at(a.x[t] + sums)), to);
     });
+  }
+
+  [[gnu::always_inline]] static void add_unit(const TileArgs& a, int64_t u, int part,
+                                              F (&acc)[G][T]) {
+    Units units;
+    unroll<0, G>([&](auto g) __attribute__((always_inline)) {
+      units[g] = Format::open(a.group + g * a.group_bytes, u, part);
+    });
+    for (int64_t j = 0; j < Format::blocks; ++j) {
+      constexpr int64_t block_bytes = Format::unit_bytes / Format::blocks;
+      if (part == 0)
+        unroll<0, G>([&](auto g) __attribute__((always_inline)) {
+          prefetch<block_bytes>(a, units[g].codes + j * block_bytes, g);
+        });
+      add<0>(a, units, j, u * Format::blocks + j, part, acc);
+      if constexpr (halves) add<1>(a, units, j, u * Format::blocks + j, part, acc);
+    }
   }
 
   static void run(const TileArgs& args) noexcept {
     const TileArgs a = args;
-    F acc[S::parts][T];
-    unroll<0, S::parts * T>([&](auto i)
-                                __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
+    F acc[S::parts][G][T];
+    unroll<0, S::parts * G * T>([&](auto i) __attribute__((always_inline)) {
+      acc[i / (G * T)][i / T % G][i % T] = S::zero();
+    });
     const int64_t units = a.cols / (Format::blocks * 32);
     for (int64_t u = 0; u < units; ++u)
-      unroll<0, S::parts>([&](auto part) __attribute__((always_inline)) {
-        const Unit<S, scales> unit = Format::open(a.group, u, part);
-        for (int64_t j = 0; j < Format::blocks; ++j) {
-          constexpr int64_t block_bytes = Format::unit_bytes / Format::blocks;
-          if constexpr (part == 0) prefetch<block_bytes>(a, unit.codes + j * block_bytes);
-          add<0>(a, unit, j, u * Format::blocks + j, part, acc[part]);
-          if constexpr (halves) add<1>(a, unit, j, u * Format::blocks + j, part, acc[part]);
-        }
-      });
-    unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
-      constexpr int part = i / T, t = i % T;
-      F value = acc[part][t];
-      if constexpr (Format::row_scale) value = S::mul(value, Format::scale_of_row(a.group, part));
-      store_tile<S>(a, part, t, value);
+      unroll<0, S::parts>([&](auto part)
+                              __attribute__((always_inline)) { add_unit(a, u, part, acc[part]); });
+    unroll<0, S::parts * G * T>([&](auto i) __attribute__((always_inline)) {
+      constexpr int part = i / (G * T), g = i / T % G, t = i % T;
+      F value = acc[part][g][t];
+      if constexpr (Format::row_scale)
+        value = S::mul(value, Format::scale_of_row(a.group + g * a.group_bytes, part));
+      store_tile<S>(a, g * S::parts + part, t, value);
     });
   }
 };
@@ -158,44 +177,64 @@ struct IntegerTile {
   return a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[t] : t);
 }
 
+/// For rows [row, row + 16 * groups).
+[[gnu::always_inline]] inline TileArgs tile_args(const X16Args& a, int64_t row, int groups) {
+  const uint8_t* group = a.weights + row / 16 * a.group_bytes;
+  const uint8_t* after = group + groups * a.group_bytes;
+  if (row + 16 * groups >= a.rows && a.next != nullptr) after = a.next;
+  return {.group = group,
+          .group_bytes = a.group_bytes,
+          .x = {},
+          .cols = a.cols,
+          .scales = a.scales,
+          .sums = a.sums,
+          .half_sums = a.half_sums,
+          .y = a.y + row,
+          .y_stride = a.y_stride,
+          .rows = a.rows - row,
+          .ahead_jump = after - group - a.group_bytes};
+}
+
 template <template <int> class Tile, int T>
-void run_tiles(const X16Args& a, const uint8_t* group, int64_t row, int64_t& token) noexcept {
-  const uint8_t* end = a.weights + (a.rows + 15) / 16 * a.group_bytes;
+void run_tiles(const X16Args& a, int64_t row, int64_t& token) noexcept {
   for (; token + T <= a.tokens; token += T) {
-    TileArgs tile{.group = group,
-                  .x = {},
-                  .cols = a.cols,
-                  .scales = a.scales,
-                  .sums = a.sums,
-                  .half_sums = a.half_sums,
-                  .y = a.y + token * a.y_stride + row,
-                  .y_stride = a.y_stride,
-                  .rows = a.rows - row < 16 ? a.rows - row : 16,
-                  .ahead_end = end,
-                  .ahead_jump = a.next != nullptr ? a.next - end : 0};
+    TileArgs tile = tile_args(a, row, 1);
+    tile.y += token * a.y_stride;
     for (int t = 0; t < T; ++t) tile.x[t] = x_row(a, token + t);
     Tile<T>::run(tile);
   }
 }
 
-/// Group by group, so that a group's weights stay in the cache for all tiles of tokens.
+/// Rows [row, a.rows), group by group, so that a group's weights stay in the cache for all tiles of
+/// tokens.
 template <class S, template <int> class Tile>
-void run_groups(const X16Args& a) noexcept {
-  const uint8_t* group = a.weights;
-  for (int64_t row = 0; row < a.rows; row += 16, group += a.group_bytes) {
+void run_groups(const X16Args& a, int64_t row = 0) noexcept {
+  for (; row < a.rows; row += 16) {
     int64_t token = 0;
-    if constexpr (S::max_tokens == 8) run_tiles<Tile, 8>(a, group, row, token);
-    run_tiles<Tile, 4>(a, group, row, token);
-    run_tiles<Tile, 2>(a, group, row, token);
-    run_tiles<Tile, 1>(a, group, row, token);
+    if constexpr (S::max_tokens == 8) run_tiles<Tile, 8>(a, row, token);
+    run_tiles<Tile, 4>(a, row, token);
+    run_tiles<Tile, 2>(a, row, token);
+    run_tiles<Tile, 1>(a, row, token);
   }
 }
 
 template <class S, class Dot, class Format>
 struct Integer {
   template <int T>
-  using Tile = IntegerTile<S, Dot, Format, T>;
-  static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
+  using Tile = IntegerTile<S, Dot, Format, 1, T>;
+  using Pair = IntegerTile<S, Dot, Format, 2, 1>;
+
+  static void run(const X16Args& a) noexcept {
+    int64_t row = 0;
+    // A group alone is bound by instructions, not by memory: two share what they read of a token.
+    if (S::parts == 1 && a.tokens == 1)
+      for (; row + 16 < a.rows; row += 32) {
+        TileArgs pair = tile_args(a, row, 2);
+        pair.x[0] = x_row(a, 0);
+        Pair::run(pair);
+      }
+    run_groups<S, Tile>(a, row);
+  }
 };
 
 }  // namespace

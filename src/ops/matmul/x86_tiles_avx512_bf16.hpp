@@ -1,5 +1,5 @@
-// The tiles of x86_tiles_amx.hpp on AVX-512 BF16, bf16 products alone: what runs the panel kernel at
-// the speed of vdpbf16ps on CPUs without AMX (Zen 4 and 5).
+// The tiles of x86_tiles_amx.hpp on AVX-512 BF16, bf16 products alone: what runs the panel kernel
+// at the speed of vdpbf16ps on CPUs without AMX (Zen 4 and 5).
 //
 // Tiles 0..3, the sums, are kept here; operands stay where load() finds them. A product is 256
 // instructions on 16 registers of sums, which cost 32 more to fetch and to put back.
@@ -53,7 +53,8 @@ class Bf16Tiles {
       unroll<0, 16>([&](auto m) __attribute__((always_inline)) {
         int32_t left;
         __builtin_memcpy(&left, a + m * 64 + pair * 4, sizeof(left));
-        sum[m] = _mm512_dpbf16_ps(sum[m], reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)), right);
+        sum[m] =
+            _mm512_dpbf16_ps(sum[m], reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)), right);
       });
     }
     unroll<0, 16>([&](auto m) __attribute__((always_inline)) { c[m] = sum[m]; });
