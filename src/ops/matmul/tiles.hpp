@@ -1,5 +1,5 @@
-// What the tile kernels (AMX, AVX-512 BF16, or their emulation) are given and export: plain structs,
-// for the ISA units.
+// What the tile kernels (AMX, AVX-512 BF16, or their emulation) are given and export: plain
+// structs, for the ISA units.
 //
 // Activations come in blocks of 16 tokens and chunks of columns: chunk after chunk, all blocks of a
 // chunk after each other, so that a panel of weights meets them in one stream. A block of a chunk

@@ -1,5 +1,5 @@
 // The tiles of x86_tiles_amx.hpp on AVX-512 BF16, bf16 products alone: what runs the panel kernel
-// at the speed of vdpbf16ps on CPUs without AMX (Zen 4 and 5).
+// with vdpbf16ps, on CPUs without AMX (Zen 4 and 5).
 //
 // Tiles 0..3, the sums, are kept here; operands stay where load() finds them. A product is 256
 // instructions on 16 registers of sums, which cost 32 more to fetch and to put back.
