@@ -86,7 +86,13 @@ class Job {
     sources_[chunk.source].fill(bytes, chunk.seed);
     out_.write(chunk.offset, bytes);
     const std::lock_guard lock(mutex_);
-    if (options_.wrote && !stopped_) options_.wrote(chunk.bytes);
+    if (!options_.wrote || stopped_) return;
+    try {
+      options_.wrote(chunk.bytes);
+    } catch (...) {
+      stopped_ = true;  // before the lock goes to a thread that would report once more
+      throw;
+    }
   }
 
   base::PartialFile& out_;
