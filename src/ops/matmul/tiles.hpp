@@ -49,6 +49,9 @@ constexpr int tile_pair(int word) {
   return 4 * (word % 4) + order[word / 4];
 }
 
+/// When the data of a tile is loaded again. Late: other data should rather stay in the L1 cache.
+enum class Again : uint8_t { soon, late };
+
 /// y[t, r] = x[t] . w[r] for consecutive groups of 16 rows.
 struct TileArgs {
   const uint8_t* weights = nullptr;  // first group, in Layout::x16

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "ops/matmul/tiles.hpp"
+
 namespace ktx::ops {
 namespace {
 
@@ -13,7 +15,7 @@ class EmulatedTiles {
   void zero() noexcept {
     tiles_[T] = {};
   }
-  template <int T>
+  template <int T, Again = Again::soon>
   void load(const void* p, int64_t stride) noexcept {
     const auto* from = static_cast<const uint8_t*>(p);
     for (int r = 0; r < 16; ++r) __builtin_memcpy(tiles_[T].row[r], from + r * stride, 64);

@@ -50,14 +50,14 @@ template <class Tiles, int G, int T>
 }
 
 /// One step: w, x are its first tiles, the strides those of BlockArgs.
-template <class Tiles, int G, int T, bool Int8>
+template <class Tiles, int G, int T, bool Int8, Again weights_again>
 [[gnu::always_inline]] inline void multiply_step(Tiles& tiles, const uint8_t* w, int64_t w_stride,
                                                  const uint8_t* x, int64_t x_stride) {
   unroll<0, T>([&](auto t) __attribute__((always_inline)) {
     tiles.template load<6 + t>(x + t * x_stride, 64);
   });
   unroll<0, G>([&](auto g) __attribute__((always_inline)) {
-    tiles.template load<4 + g % 2>(w + g * w_stride, 64);
+    tiles.template load<4 + g % 2, weights_again>(w + g * w_stride, 64);
     unroll<0, T>([&](auto t) __attribute__((always_inline)) {
       if constexpr (Int8)
         tiles.template dot_int8<g * T + t, 6 + t, 4 + g % 2>();
@@ -74,7 +74,8 @@ void multiply_block(Tiles& tiles, const BlockArgs& a, Between& between) noexcept
   const uint8_t *w = a.w, *x = a.x;
   for (int64_t k = 0; k < a.steps; ++k, w += tile_bytes, x += tile_bytes) {
     between();
-    multiply_step<Tiles, G, T, Int8>(tiles, w, a.w_stride, x, a.x_stride);
+    // The tokens of a block meet all groups of a panel one after another.
+    multiply_step<Tiles, G, T, Int8, Again::late>(tiles, w, a.w_stride, x, a.x_stride);
   }
   store_sums<Tiles, G, T>(tiles, a);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/hw/x86_tile_config.hpp"
+#include "ops/matmul/tiles.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -28,9 +29,12 @@ class AmxTiles {
     asm volatile("tilezero %%tmm%c0" : : "i"(T));
   }
   /// stride: bytes between rows.
-  template <int T>
+  template <int T, Again again = Again::soon>
   [[gnu::always_inline]] void load(const void* p, int64_t stride) noexcept {
-    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
+    if constexpr (again == Again::soon)
+      asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
+    else
+      asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
   }
   template <int T>
   [[gnu::always_inline]] void store(void* p, int64_t stride) noexcept {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_unroll.hpp"
 
 namespace ktx::ops {
@@ -22,7 +23,7 @@ class Bf16Tiles {
     for (auto& row : sums_[T]) row = _mm512_setzero_ps();
   }
   /// stride: bytes between rows; 64 for operands.
-  template <int T>
+  template <int T, Again = Again::soon>
   [[gnu::always_inline]] void load(const void* p, int64_t stride) noexcept {
     const auto* from = static_cast<const uint8_t*>(p);
     if constexpr (T >= sums)
