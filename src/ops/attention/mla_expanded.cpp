@@ -5,6 +5,7 @@
 #include "ops/attention/attend.hpp"
 #include "ops/attention/mla_paths.hpp"
 #include "ops/attention/project.hpp"
+#include "ops/attention/unit_vectors.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
@@ -41,13 +42,13 @@ struct Task {
 };
 
 /// k_b transposed: what its kernel makes of the unit vectors, whatever its layout is.
-void transpose_k_b(const MlaArgs& args, const float* identity, int64_t head,
+void transpose_k_b(const MlaArgs& args, const UnitVectors& units, int64_t head,
                    const Work& work) noexcept {
   const graph::MlaParams& p = *args.params;
   project({.matrix = &args.k_b[head],
-           .x = identity,
-           .x_stride = p.nope,
-           .tokens = p.nope,
+           .x = units.first(),
+           .x_stride = UnitVectors::stride,
+           .tokens = units.size,
            .y = work.k_rows,
            .y_stride = p.kv_lora,
            .scratch = work.prepared,
@@ -112,12 +113,12 @@ void attend_block(const MlaArgs& args, const Task& task, int64_t row, int64_t be
   attend(a);
 }
 
-void run_task(const MlaArgs& args, const float* identity, const Task& task,
+void run_task(const MlaArgs& args, const UnitVectors& units, const Task& task,
               const Work& work) noexcept {
   const graph::MlaParams& p = *args.params;
   const int64_t last = args.past + task.first + task.tokens;
   clear(work.state, task.tokens, p.v);
-  transpose_k_b(args, identity, task.head, work);
+  transpose_k_b(args, units, task.head, work);
   for (int64_t begin = 0; begin < last; begin += key_tile) {
     const int64_t end = std::min(last, begin + key_tile);
     expand(args, task.head, begin, end, work);
@@ -134,17 +135,13 @@ void run_task(const MlaArgs& args, const float* identity, const Task& task,
   }
 }
 
-float* make_identity(Arena& arena, int64_t size) noexcept {
-  return arena.take<float>(size * size);
-}
-
 }  // namespace
 
 size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
                                   const PackedMatrix& v_b, int64_t max_tokens,
                                   int workers) noexcept {
   Arena arena;
-  make_identity(arena, params.nope);
+  UnitVectors(arena, params.nope);
   // A smaller step's segments are no longer than the longest step's.
   for (int w = 0; w < workers; ++w) {
     Work(arena, params, k_b, v_b, segment_tokens(params, max_tokens));
@@ -157,9 +154,8 @@ void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
   const int64_t segment = segment_tokens(p, args.tokens);
   const int64_t segments = (args.tokens + segment - 1) / segment;
   Arena arena(args.scratch), measure;
-  float* identity = make_identity(arena, p.nope);
-  std::fill_n(identity, int64_t(p.nope) * p.nope, 0.0f);
-  for (int64_t i = 0; i < p.nope; ++i) identity[i * p.nope + i] = 1;
+  UnitVectors units(arena, p.nope);
+  units.fill();
   Work(measure, p, *args.k_b, *args.v_b, segment);
   const int64_t pairs = args.tokens * (args.past + (args.tokens + 1) / 2);
   const int64_t cost = pairs / segments * (p.nope + p.rope + p.v) +
@@ -171,7 +167,7 @@ void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
     work.node = pool.node_of(worker);
     const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
     const int64_t first = number / p.heads * segment;
-    run_task(args, identity, {number % p.heads, first, std::min(segment, args.tokens - first)},
+    run_task(args, units, {number % p.heads, first, std::min(segment, args.tokens - first)},
              work);
   });
 }

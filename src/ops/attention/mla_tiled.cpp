@@ -5,6 +5,7 @@
 #include "ops/attention/mla_paths.hpp"
 #include "ops/attention/project.hpp"
 #include "ops/attention/tiled.hpp"
+#include "ops/attention/unit_vectors.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
@@ -22,21 +23,6 @@ struct Shape {
   TiledShape tiled;  // a key is its nope numbers, then its rope numbers
 };
 
-/// Unit vectors: row t is 1 in column t. Rows overlap: each is one number before the last.
-struct Identity {
-  Identity(Arena& arena, int64_t side) noexcept
-      : size(side), numbers(arena.take<float>(2 * side - 1)) {}
-  void fill() noexcept {
-    std::fill_n(numbers, 2 * size - 1, 0.0f);
-    numbers[size - 1] = 1;
-  }
-  const float* row() const noexcept { return numbers + size - 1; }
-  static constexpr int64_t stride = -1;
-
-  int64_t size;
-  float* numbers;
-};
-
 /// Shared by all workers: unit vectors as the kernels of k_b and v_b read them.
 struct Shared {
   Shared(Arena& arena, const graph::MlaParams& p, const PackedMatrix& k_b,
@@ -45,7 +31,7 @@ struct Shared {
         lora(arena, p.kv_lora),
         for_k_b(arena.take<std::byte>(project_scratch_bytes(k_b, p.nope))),
         for_v_b(arena.take<std::byte>(project_scratch_bytes(v_b, p.kv_lora))) {}
-  Identity nope, lora;
+  UnitVectors nope, lora;
   std::byte *for_k_b, *for_v_b;
 };
 
@@ -77,16 +63,16 @@ struct Task {
   const graph::MlaParams& params() const noexcept { return *args.params; }
 };
 
-ProjectArgs project_args(const PackedMatrix& matrix, const Identity& identity,
+ProjectArgs project_args(const PackedMatrix& matrix, const UnitVectors& vectors,
                          std::byte* scratch) noexcept {
   return {.matrix = &matrix,
-          .x = identity.row(),
-          .x_stride = Identity::stride,
-          .tokens = identity.size,
+          .x = vectors.first(),
+          .x_stride = UnitVectors::stride,
+          .tokens = vectors.size,
           .scratch = scratch};
 }
 
-void prepare_identities(const MlaArgs& args, Shared& shared, hw::WorkerPool& pool) noexcept {
+void prepare_unit_vectors(const MlaArgs& args, Shared& shared, hw::WorkerPool& pool) noexcept {
   shared.nope.fill();
   shared.lora.fill();
   const ProjectArgs k = project_args(*args.k_b, shared.nope, shared.for_k_b);
@@ -232,7 +218,7 @@ void mla_tiled(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
   const int64_t segments = (args.tokens + segment - 1) / segment;
   Arena arena(args.scratch), measure;
   Shared shared(arena, p, *args.k_b, *args.v_b);
-  prepare_identities(args, shared, pool);
+  prepare_unit_vectors(args, shared, pool);
   Work(measure, p, segment);
   const int64_t cost = (args.past + args.tokens) * p.kv_lora * (p.nope + p.v) / tile_speed;
   const int64_t tasks = p.heads * segments;

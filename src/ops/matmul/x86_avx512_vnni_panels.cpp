@@ -1,8 +1,8 @@
 // Panels (panels.hpp) in AVX-512: their decoding, the activations they meet, and their sums.
 #include "ops/matmul/panels.hpp"
 #include "ops/matmul/x86_float_kernel.hpp"
+#include "ops/matmul/x86_quantize_row.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
-#include "ops/matmul/x86_token_rows.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -97,18 +97,6 @@ void pack_f32(const TilePackArgs& a) noexcept {
                       t < a.tokens ? load_columns(row_of(a, t), c, a.cols) : _mm512_setzero_ps());
 }
 
-/// The largest magnitude, or NaN if there is one.
-float largest(const float* row, int64_t cols) {
-  __m512 most = _mm512_setzero_ps();
-  __mmask16 bad = 0;
-  for (int64_t c = 0; c < cols; c += 16) {
-    const __m512 magnitude = _mm512_abs_ps(load_columns(row, c, cols));
-    bad |= _mm512_cmp_ps_mask(magnitude, magnitude, _CMP_UNORD_Q);
-    most = _mm512_max_ps(most, magnitude);
-  }
-  return bad != 0 ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
-}
-
 void pack_u8(const TilePackArgs& a) noexcept {
   const int64_t width = panel_columns(a.cols), rows = a.blocks * tile_tokens;
   uint8_t* chunk = chunk_at(a, 1, 4);
@@ -118,14 +106,10 @@ void pack_u8(const TilePackArgs& a) noexcept {
   for (int64_t t = 0; t < tile_tokens; ++t, out += width) {
     const float* row = row_of(a, t < a.tokens ? t : 0);
     const int64_t cols = t < a.tokens ? a.cols : 0;  // zeros for tokens that are not there
-    const float most = largest(row, cols);
-    scales[t] = most / 127;
-    const __m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
-    for (int64_t c = 0; c < width; c += 16) {
-      const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(load_columns(row, c, cols), inverse));
+    scales[t] = quantize_row(row, cols, width, [&](int64_t c, __m512i q) {
       _mm_store_si128(reinterpret_cast<__m128i*>(out + c),
                       _mm_xor_si128(_mm512_cvtsepi32_epi8(q), zero_point));
-    }
+    });
   }
 }
 

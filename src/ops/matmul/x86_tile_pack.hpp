@@ -3,7 +3,7 @@
 
 #include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_bf16.hpp"
-#include "ops/matmul/x86_token_rows.hpp"
+#include "ops/matmul/x86_quantize_row.hpp"
 #include "ops/matmul/x86_transpose.hpp"
 
 namespace ktx::ops {
@@ -34,25 +34,14 @@ inline void pack_bf16(const TilePackArgs& a) noexcept {
 /// A chunk of columns of one token: quantizes them and returns the sum of the q.
 [[gnu::always_inline]] inline int quantize_columns(const float* row, int64_t cols, uint8_t* tile,
                                                    float& scale) {
-  __m512 most = _mm512_setzero_ps();
-  for (int64_t c = 0; c < cols; c += 16) {
-    const __m512 magnitude = _mm512_abs_ps(load_columns(row, c, cols));
-    // In this order a NaN of either is kept.
-    most = _mm512_mask_mov_ps(_mm512_max_ps(magnitude, most),
-                              _mm512_cmp_ps_mask(magnitude, magnitude, _CMP_UNORD_Q), magnitude);
-    most = _mm512_max_ps(most, most);
-  }
-  const bool bad = _mm512_cmp_ps_mask(most, most, _CMP_UNORD_Q) != 0;
-  const float largest = bad ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
-  scale = largest / 127;
-  const __m512 inverse = _mm512_set1_ps(largest > 0 ? 127 / largest : 0);
   __m512i sum = _mm512_setzero_si512();
-  for (int64_t c = 0; c < (cols + 63) / 64 * 64; c += 16) {
-    const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(load_columns(row, c, cols), inverse));
-    sum = _mm512_add_epi32(sum, q);
-    _mm_store_si128(reinterpret_cast<__m128i*>(tile + c / 64 * tile_bytes + c % 64),
-                    _mm512_cvtsepi32_epi8(q));
-  }
+  scale = quantize_row(
+      row, cols, parts_of(cols, int8_step) * int8_step,
+      [&](int64_t c, __m512i q) __attribute__((always_inline)) {
+        sum = _mm512_add_epi32(sum, q);
+        uint8_t* out = tile + c / int8_step * tile_bytes + c % int8_step;
+        _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtsepi32_epi8(q));
+      });
   return _mm512_reduce_add_epi32(sum);
 }
 

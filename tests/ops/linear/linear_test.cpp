@@ -17,22 +17,10 @@ const ops::MatmulKernel& best(Format format, int64_t rows, int64_t cols) {
   return ops::best_matmul_kernel(ktx::hw::usable_isa(), format, rows, cols);
 }
 
-/// A random matrix packed for the best kernel.
-struct Layer {
+/// Packed for the best kernel.
+struct Layer : PackedRandom {
   Layer(Format format, int64_t rows, int64_t cols, Random& random)
-      : matrix(format, rows, cols, random),
-        packed(matrix.pack(best(format, rows, cols).layout(format))) {
-    const auto& kernel = best(format, rows, cols);
-    w = {.data = packed.data(),
-         .format = format,
-         .rows = rows,
-         .cols = cols,
-         .decode = &kernel,
-         .prefill = &kernel};
-  }
-  Matrix matrix;
-  ktx::base::Buffer packed;
-  ops::PackedMatrix w;
+      : PackedRandom(best(format, rows, cols), format, rows, cols, random) {}
 };
 
 ktx::base::Buffer scratch_of(const std::vector<Layer>& layers, int64_t tokens) {

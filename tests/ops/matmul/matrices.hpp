@@ -118,6 +118,24 @@ struct Matrix {
   std::vector<float> values;  // [rows, cols]
 };
 
+/// A random matrix packed for one kernel, which runs it whatever the number of tokens.
+struct PackedRandom {
+  PackedRandom(const ops::MatmulKernel& kernel, Format format, int64_t rows, int64_t cols,
+               Random& random)
+      : matrix(format, rows, cols, random),
+        packed(matrix.pack(kernel.layout(format))),
+        w{.data = packed.data(),
+          .format = format,
+          .rows = rows,
+          .cols = cols,
+          .decode = &kernel,
+          .prefill = &kernel} {}
+
+  Matrix matrix;
+  ktx::base::Buffer packed;
+  ops::PackedMatrix w;
+};
+
 inline double dot(const float* a, const float* b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(a[i]) * b[i];

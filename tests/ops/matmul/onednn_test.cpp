@@ -32,22 +32,12 @@ bool runs_here() {
   return reason.empty() && cpu;
 }
 
-/// A random matrix for the kernel; decode by the same row, as bench runs it.
-struct Layer {
+/// Decode by the same kernel, as bench runs it.
+struct Layer : PackedRandom {
   Layer(Format format, int64_t rows, int64_t cols, Random& random)
-      : matrix(format, rows, cols, random), packed(matrix.pack(ops::Layout::x16)) {
-    const auto& kernel = ops::onednn_kernel();
-    REQUIRE(kernel.refusal(format, rows, cols).empty());
-    w = {.data = packed.data(),
-         .format = format,
-         .rows = rows,
-         .cols = cols,
-         .decode = &kernel,
-         .prefill = &kernel};
+      : PackedRandom(ops::onednn_kernel(), format, rows, cols, random) {
+    REQUIRE(ops::onednn_kernel().refusal(format, rows, cols).empty());
   }
-  Matrix matrix;
-  ktx::base::Buffer packed;
-  ops::PackedMatrix w;
 };
 
 constexpr float guard = 12345.0f;
