@@ -167,8 +167,7 @@ void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
     work.node = pool.node_of(worker);
     const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
     const int64_t first = number / p.heads * segment;
-    run_task(args, units, {number % p.heads, first, std::min(segment, args.tokens - first)},
-             work);
+    run_task(args, units, {number % p.heads, first, std::min(segment, args.tokens - first)}, work);
   });
 }
 

@@ -125,7 +125,8 @@ void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcep
   for (int64_t k = 0; k < steps; ++k) {
     decoded.decode();
     const uint8_t* x = panel.x(k / chunk_steps, 0, bf16_chunk_bytes) + k % chunk_steps * tile_bytes;
-    multiply_step<Tiles, G, T, false, Again::soon>(tiles, decoded.tiles(k), tile_bytes, x, bf16_chunk_bytes);
+    multiply_step<Tiles, G, T, false, Again::soon>(tiles, decoded.tiles(k), tile_bytes, x,
+                                                   bf16_chunk_bytes);
   }
   store_sums<Tiles, G, T>(tiles, block);
 }
