@@ -236,36 +236,88 @@ struct Bf16 {
   }
 };
 
-/// 16 e4m3 codes as value * 2^-8: through f16, which has the same shape and one exponent bit more.
-[[gnu::always_inline]] inline __m512 floats_of_e4m3(const uint8_t* codes) {
-  const __m256i code =
-      _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(codes)));
-  const __m256i half =
-      _mm256_and_si256(_mm256_slli_epi16(code, 7), _mm256_set1_epi16(static_cast<short>(0xbf80)));
-  return _mm512_cvtph_ps(half);
-}
+/// The bytes of an e4m3 code's bf16, by the lower 7 bits of the code.
+struct E4m3Bytes {
+  alignas(64) uint8_t high[128], low[128];
+};
+constexpr E4m3Bytes e4m3_bytes = [] {
+  E4m3Bytes bytes{};
+  for (unsigned code = 0; code < 128; ++code) {
+    const unsigned exponent = code >> 3, mantissa = code & 7;
+    float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) / 512;
+    for (unsigned e = 1; e < exponent; ++e) value *= 2;
+    const auto bits = __builtin_bit_cast(uint32_t, value);
+    bytes.high[code] = static_cast<uint8_t>(bits >> 24);
+    bytes.low[code] = static_cast<uint8_t>(bits >> 16);
+  }
+  return bytes;
+}();
 
+/// Codes are turned to rows as bytes, and become bf16 by looking up both of its bytes.
 struct Fp8 {
   static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
     const uint8_t* unit = group + step / 4 * (64 + 2048);  // 128 columns
-    const uint8_t* codes = unit + 64 + step % 4 * 512;
-    alignas(64) uint8_t gather[64];  // byte j of word r from byte r of column j
-    for (int i = 0; i < 64; ++i) gather[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
-    const __m512i order = _mm512_load_si512(gather);
-    __m512i v[8];
-    for (int k = 0; k < 8; ++k)
-      v[k] = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(codes + k * 64));
-    const ByteRows rows(v);
-    for (int r = 0; r < 16; ++r) {
-      float s;
-      __builtin_memcpy(&s, unit + r * 4, sizeof(s));
-      // 256: what floats_of_e4m3 leaves out.
-      const __m512 scale = _mm512_set1_ps(s * 256 * truncation_offset);
-      _mm512_store_si512(tile + r * 64,
-                         bf16_pairs(_mm512_mul_ps(floats_of_e4m3(rows.even_row(r)), scale),
-                                    _mm512_mul_ps(floats_of_e4m3(rows.odd_row(r)), scale)));
+    const uint8_t* codes = unit + 64 + step % 4 * 512;     // 8 vectors of 4 columns of 16 rows
+    const __m512i order = pairs_of_rows();
+    for (int half = 0; half < 2; ++half) {
+      const __m512i rows_order =
+          _mm512_add_epi8(order, _mm512_set1_epi8(static_cast<char>(half * 8)));
+      __m512i w[4];  // word r of 128-bit lane l: pair 4 q + l of row r, in the order of tile_pair
+      unroll<0, 4>([&](auto q) __attribute__((always_inline)) {
+        const __m512i even = _mm512_loadu_si512(codes + q * 128);
+        const __m512i odd = _mm512_loadu_si512(codes + q * 128 + 64);
+        w[q] = _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(rows_order, even),
+                                            0xffff0000ffff0000, rows_order, odd);
+      });
+      const __m512i a = _mm512_unpacklo_epi16(w[0], w[1]), b = _mm512_unpackhi_epi16(w[0], w[1]);
+      const __m512i c = _mm512_unpacklo_epi16(w[2], w[3]), d = _mm512_unpackhi_epi16(w[2], w[3]);
+      const Rows rows{unit + half * 32, tile + half * 512};
+      rows.put(0, _mm512_unpacklo_epi32(a, c));
+      rows.put(2, _mm512_unpackhi_epi32(a, c));
+      rows.put(4, _mm512_unpacklo_epi32(b, d));
+      rows.put(6, _mm512_unpackhi_epi32(b, d));
     }
   }
+
+ private:
+  /// Of 4 columns of 16 rows: columns 0, 1 of the first 8 rows, for 128-bit lanes 0 and 1, and
+  /// columns 2, 3, for lanes 2 and 3.
+  [[gnu::always_inline]] static __m512i pairs_of_rows() {
+    alignas(64) uint8_t from[64] = {};
+    for (int i = 0; i < 64; ++i)
+      from[i] = static_cast<uint8_t>((i / 32 * 2 + i % 2) * 16 + i % 16 / 2);
+    return _mm512_load_si512(from);
+  }
+
+  struct Rows {
+    const uint8_t* scales;
+    uint8_t* tile;
+
+    /// Rows r and r + 1, 8 codes of each in every 128-bit lane.
+    [[gnu::always_inline]] void put(int r, __m512i codes) const {
+      const auto look_up = [&](const uint8_t* bytes) __attribute__((always_inline)) {
+        return _mm512_permutex2var_epi8(_mm512_load_si512(bytes), codes,
+                                        _mm512_load_si512(bytes + 64));
+      };
+      // high | (codes & 0x80)
+      const __m512i high = _mm512_ternarylogic_epi32(
+          look_up(e4m3_bytes.high), codes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
+      const __m512i low = look_up(e4m3_bytes.low);
+      put_row(r, _mm512_unpacklo_epi8(low, high));
+      put_row(r + 1, _mm512_unpackhi_epi8(low, high));
+    }
+    /// values: bf16.
+    [[gnu::always_inline]] void put_row(int r, __m512i values) const {
+      float s;
+      __builtin_memcpy(&s, scales + r * 4, sizeof(s));
+      const __m512 scale = _mm512_set1_ps(s * truncation_offset);
+      const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+      const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(values, 16));
+      const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(values, upper));
+      _mm512_store_si512(tile + r * 64,
+                         bf16_pairs(_mm512_mul_ps(even, scale), _mm512_mul_ps(odd, scale)));
+    }
+  };
 };
 
 }  // namespace
