@@ -253,7 +253,8 @@ constexpr E4m3Bytes e4m3_bytes = [] {
   return bytes;
 }();
 
-/// Codes are turned to rows as bytes, and become bf16 by looking up both of its bytes.
+/// Codes are turned to rows as bytes, and become bf16 by looking up both of its bytes: shuffles,
+/// which have one port, go furthest on bytes.
 struct Fp8 {
   static void put(const uint8_t* group, int64_t step, uint8_t* tile) noexcept {
     const uint8_t* unit = group + step / 4 * (64 + 2048);  // 128 columns
@@ -262,7 +263,7 @@ struct Fp8 {
     for (int half = 0; half < 2; ++half) {
       const __m512i rows_order =
           _mm512_add_epi8(order, _mm512_set1_epi8(static_cast<char>(half * 8)));
-      __m512i w[4];  // word r of 128-bit lane l: pair 4 q + l of row r, in the order of tile_pair
+      __m512i w[4];  // w[q], word r of 128-bit lane l: the pair of columns in word 4 l + q of row r
       unroll<0, 4>([&](auto q) __attribute__((always_inline)) {
         const __m512i even = _mm512_loadu_si512(codes + q * 128);
         const __m512i odd = _mm512_loadu_si512(codes + q * 128 + 64);
