@@ -6,7 +6,7 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/panel_kernel.hpp"
+#include "ops/matmul/onednn_kernel.hpp"
 #include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 

@@ -38,7 +38,7 @@ enum class ActivationFormat : uint8_t {
         // of its halves (activation.hpp)
   bf16_tiles,  // blocks of 16 tokens, for kernels of many tokens (tiles.hpp)
   int8_tiles,
-  f32_chunks,  // chunks of columns, for products with panels of weights (panels.hpp)
+  f32_chunks,  // chunks of columns, for products with panels of weights (onednn_panels.hpp)
   u8_chunks,
 };
 constexpr int activation_formats = 6;

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/hw/isa.hpp"
-#include "ops/matmul/panels.hpp"
+#include "ops/matmul/onednn_panels.hpp"
 
 #if KTX_HAVE_ONEDNN
 #include <omp.h>

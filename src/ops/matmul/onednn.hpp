@@ -1,4 +1,4 @@
-// Products of a panel (panels.hpp) by oneDNN: the only file that includes it is onednn.cpp.
+// Products of a panel (onednn_panels.hpp) by oneDNN: the only file that includes it is onednn.cpp.
 //
 // oneDNN is optional (Debian: libdnnl-dev, 2.x or 3.x). It is asked for nothing but the innermost
 // product on the calling thread; rows are dealt out to threads by our own pool.

@@ -1,5 +1,5 @@
 // Kernels of the integer formats of Layout::x16 for AVX-512 VNNI.
-#include "ops/matmul/x86_integer_panel.hpp"
+#include "ops/matmul/x86_vnni_panel.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -25,8 +25,8 @@ struct VnniDot {
 template <class Format>
 struct Vnni {
   static void run(const X16Args& a) noexcept {
-    a.tokens < least_panel_tokens ? Integer<S, VnniDot, Format>::run(a)
-                                  : multiply_panels<Format>(a);
+    a.tokens < least_vnni_panel_tokens ? Integer<S, VnniDot, Format>::run(a)
+                                       : multiply_panels<Format>(a);
   }
 };
 

@@ -20,7 +20,7 @@ constexpr int64_t chunk_steps = bf16_chunk / bf16_step;
 template <class Decoder>
 class ChunkDecoder {
  public:
-  ChunkDecoder(const Panel& panel, int64_t step, int64_t steps, uint8_t* out, int64_t calls)
+  ChunkDecoder(const TilePanel& panel, int64_t step, int64_t steps, uint8_t* out, int64_t calls)
       : panel_(panel), step_(step), steps_(steps), out_(out), calls_(calls) {}
 
   [[gnu::always_inline]] void operator()() {
@@ -34,19 +34,20 @@ class ChunkDecoder {
     prefetch_part(panel_.args, weights, step_ + steps_ + next_,
                   parts_of(panel_.args.cols, bf16_step));
     if (next_ % decoder_steps == 0)
-      Decoder::open({weights, step_ + next_, smaller(decoder_steps, steps_ - next_)}, chunk_);
-    Decoder::put(chunk_, next_ % decoder_steps, out_ + (group_ * chunk_steps + next_) * tile_bytes);
+      Decoder::open({weights, step_ + next_, smaller(decoder_steps, steps_ - next_)}, opened_);
+    Decoder::put(opened_, next_ % decoder_steps,
+                 out_ + (group_ * chunk_steps + next_) * tile_bytes);
     if (++next_ < steps_) return;
     next_ = 0;
     ++group_;
   }
 
-  const Panel& panel_;
+  const TilePanel& panel_;
   int64_t step_, steps_;
   uint8_t* out_;
   int64_t calls_, due_ = 0;
   int64_t group_ = 0, next_ = 0;
-  typename Decoder::Chunk chunk_;
+  typename Decoder::Opened opened_;
 };
 
 struct PanelBuffers {
@@ -55,7 +56,7 @@ struct PanelBuffers {
 };
 
 template <class Tiles, class Decoder>
-void multiply_bf16_panel(Tiles& tiles, const Panel& panel, PanelBuffers& buffers) noexcept {
+void multiply_bf16_panel(Tiles& tiles, const TilePanel& panel, PanelBuffers& buffers) noexcept {
   const int64_t steps = parts_of(panel.args.cols, bf16_step);
   int64_t calls = 0;  // of multiply_block
   for_blocks(panel, [&](int64_t, int64_t, int64_t, int64_t) { ++calls; });
@@ -72,7 +73,7 @@ void multiply_bf16_panel(Tiles& tiles, const Panel& panel, PanelBuffers& buffers
                                     .x_stride = bf16_chunk_bytes,
                                     .steps = n,
                                     .start = step == 0 ? Sums::zero : Sums::load,
-                                    .sums = Panel::sums(buffers.sums, g, b),
+                                    .sums = TilePanel::sums(buffers.sums, g, b),
                                     .group_stride = most_blocks * sums_of_tile},
                                    groups, blocks, ahead);
     });
@@ -85,7 +86,7 @@ class DecodedSteps {
  public:
   static constexpr int64_t ahead = 2, kept = 4;
 
-  explicit DecodedSteps(const Panel& panel)
+  explicit DecodedSteps(const TilePanel& panel)
       : panel_(panel), steps_(parts_of(panel.args.cols, bf16_step)) {}
 
   /// Decodes the next step, if there is one.
@@ -96,8 +97,8 @@ class DecodedSteps {
       const uint8_t* weights = panel_.weights(g);
       prefetch_part(panel_.args, weights, next_ + steps_fetched, steps_);
       if (inside == 0)
-        Decoder::open({weights, next_, smaller(decoder_steps, steps_ - next_)}, chunks_[g]);
-      Decoder::put(chunks_[g], inside, tiles_[next_ % kept][g]);
+        Decoder::open({weights, next_, smaller(decoder_steps, steps_ - next_)}, opened_[g]);
+      Decoder::put(opened_[g], inside, tiles_[next_ % kept][g]);
     }
     ++next_;
   }
@@ -106,17 +107,17 @@ class DecodedSteps {
  private:
   static constexpr int64_t steps_fetched = 32;  // ahead of the one that is decoded
 
-  const Panel& panel_;
+  const TilePanel& panel_;
   int64_t steps_, next_ = 0;
   alignas(64) uint8_t tiles_[kept][G][tile_bytes];
-  typename Decoder::Chunk chunks_[G];
+  typename Decoder::Opened opened_[G];
 };
 
 /// All columns of a panel of G groups and T blocks, which fit the tile registers.
 template <class Tiles, class Decoder, int G, int T>
-void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcept {
+void multiply_bf16_stream(Tiles& tiles, const TilePanel& panel, float* sums) noexcept {
   const BlockArgs block{.start = Sums::zero,
-                        .sums = Panel::sums(sums, 0, 0),
+                        .sums = TilePanel::sums(sums, 0, 0),
                         .group_stride = most_blocks * sums_of_tile};
   load_sums<Tiles, G, T>(tiles, block);
   DecodedSteps<Decoder, G> decoded(panel);
@@ -133,7 +134,7 @@ void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcep
 
 /// The same for any number of groups and blocks of one call of multiply_block.
 template <class Tiles, class Decoder>
-void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcept {
+void multiply_bf16_stream(Tiles& tiles, const TilePanel& panel, float* sums) noexcept {
   if (panel.blocks == 2)
     panel.groups == 2 ? multiply_bf16_stream<Tiles, Decoder, 2, 2>(tiles, panel, sums)
                       : multiply_bf16_stream<Tiles, Decoder, 1, 2>(tiles, panel, sums);
@@ -145,11 +146,11 @@ void multiply_bf16_stream(Tiles& tiles, const Panel& panel, float* sums) noexcep
 }
 
 /// Sums, [row][token], to y.
-inline void put_sums(const Panel& panel, float* sums) noexcept {
+inline void put_sums(const TilePanel& panel, float* sums) noexcept {
   for (int64_t b = 0; b < panel.blocks; ++b)
     for (int64_t g = 0; g < panel.groups; ++g) {
       __m512i v[16];
-      for (int r = 0; r < 16; ++r) v[r] = _mm512_load_si512(Panel::sums(sums, g, b) + r * 16);
+      for (int r = 0; r < 16; ++r) v[r] = _mm512_load_si512(TilePanel::sums(sums, g, b) + r * 16);
       transpose_16x16(v);
       panel.put(v, g, b);
     }
@@ -159,7 +160,7 @@ template <class Tiles, class Decoder>
 void multiply_bf16(const TileArgs& a) noexcept {
   PanelBuffers buffers;
   Tiles tiles;
-  for_panels(a, [&](const Panel& panel) noexcept {
+  for_panels(a, [&](const TilePanel& panel) noexcept {
     panel.blocks <= 2 ? multiply_bf16_stream<Tiles, Decoder>(tiles, panel, buffers.sums)
                       : multiply_bf16_panel<Tiles, Decoder>(tiles, panel, buffers);
     put_sums(panel, buffers.sums);

@@ -14,13 +14,12 @@
 namespace ktx::ops {
 namespace {
 
-// A decoder has a Chunk, what the tiles of 256 columns have in common: open() makes it, put()
-// decodes one tile. Units of all formats divide a chunk.
+// A decoder opens 256 columns at a time: open() makes Opened, what their tiles have in common, and
+// put() decodes one tile. Units of all formats divide 256 columns.
 constexpr int64_t decoder_steps = 256 / bf16_step;
 
-/// `steps` tiles of a group of 16 rows, from column 32 * step on: a chunk, or what is left of the
-/// columns.
-struct ChunkArgs {
+/// `steps` tiles of a group of 16 rows, from column 32 * step on: 256 columns, or what is left.
+struct OpenArgs {
   const uint8_t* group;
   int64_t step, steps;
 };
@@ -139,30 +138,30 @@ struct IntegerTiles {
   // Of scales and minimums, where the halves of a step have their own.
   static constexpr int sets = Format::scales > Format::blocks ? 2 : 1;
 
-  struct Chunk {
+  struct Opened {
     const uint8_t* unit[decoder_steps];  // its codes; those of the step are block step % blocks
     alignas(64) float s[decoder_steps][sets][16], m[decoder_steps][sets][16];
   };
 
-  static void open(const ChunkArgs& a, Chunk& chunk) noexcept {
+  static void open(const OpenArgs& a, Opened& opened) noexcept {
     for (int64_t i = 0; i < a.steps; i += Format::blocks) {
       const auto unit = Format::open(a.group, (a.step + i) / Format::blocks, 0);
       unroll<0, Format::blocks * sets>([&](auto n) __attribute__((always_inline)) {
         constexpr int own = Format::scales == 1 ? 0 : n;
-        chunk.unit[i + n / sets] = unit.codes;
+        opened.unit[i + n / sets] = unit.codes;
         const __m512 offset = _mm512_set1_ps(truncation_offset);
-        _mm512_store_ps(chunk.s[i + n / sets][n % sets], _mm512_mul_ps(unit.s[own], offset));
-        _mm512_store_ps(chunk.m[i + n / sets][n % sets], _mm512_mul_ps(unit.m[own], offset));
+        _mm512_store_ps(opened.s[i + n / sets][n % sets], _mm512_mul_ps(unit.s[own], offset));
+        _mm512_store_ps(opened.m[i + n / sets][n % sets], _mm512_mul_ps(unit.m[own], offset));
       });
     }
   }
 
-  static void put(const Chunk& chunk, int64_t i, uint8_t* tile) noexcept {
+  static void put(const Opened& opened, int64_t i, uint8_t* tile) noexcept {
     if constexpr (Format::is_4bit)
-      put_nibbles({}, levels_of_codes(), chunk.unit[i] + i % Format::blocks * 256, chunk.s[i][0],
-                  chunk.m[i][0], tile);
+      put_nibbles({}, levels_of_codes(), opened.unit[i] + i % Format::blocks * 256, opened.s[i][0],
+                  opened.m[i][0], tile);
     else
-      put_bytes(chunk, i, tile);
+      put_bytes(opened, i, tile);
   }
 
  private:
@@ -173,14 +172,14 @@ struct IntegerTiles {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(levels));
   }
 
-  [[gnu::always_inline]] static void put_bytes(const Chunk& chunk, int64_t i, uint8_t* tile) {
+  [[gnu::always_inline]] static void put_bytes(const Opened& opened, int64_t i, uint8_t* tile) {
     __m512i v[8];
     unroll<0, 8>([&](auto k) __attribute__((always_inline)) {
-      v[k] = Format::template codes<k>(chunk.unit[i], i % Format::blocks, 0);
+      v[k] = Format::template codes<k>(opened.unit[i], i % Format::blocks, 0);
     });
     const ByteRows rows(v);
     for (int r = 0; r < 16; ++r) {
-      const __m512 s = row_value<sets>(chunk.s[i], r), m = row_value<sets>(chunk.m[i], r);
+      const __m512 s = row_value<sets>(opened.s[i], r), m = row_value<sets>(opened.m[i], r);
       const __m512 even = _mm512_fmsub_ps(floats_of(rows.even_row(r)), s, m);
       const __m512 odd = _mm512_fmsub_ps(floats_of(rows.odd_row(r)), s, m);
       _mm512_store_si512(tile + r * 64, bf16_pairs(even, odd));
@@ -199,18 +198,18 @@ template <class Pair>
   for (int r = 0; r < 16; ++r) _mm512_store_si512(tile + r * 64, v[r]);
 }
 
-/// For the formats of floats: where the chunk begins.
-struct FloatChunk {
+/// For the formats of floats: where the columns begin.
+struct OpenedFloats {
   const uint8_t* group;
   int64_t step;
 };
 
 template <class Pairs>
 struct FloatTiles {
-  using Chunk = FloatChunk;
-  static void open(const ChunkArgs& a, Chunk& chunk) noexcept { chunk = {a.group, a.step}; }
-  static void put(const Chunk& chunk, int64_t i, uint8_t* tile) noexcept {
-    Pairs::put(chunk.group, chunk.step + i, tile);
+  using Opened = OpenedFloats;
+  static void open(const OpenArgs& a, Opened& opened) noexcept { opened = {a.group, a.step}; }
+  static void put(const Opened& opened, int64_t i, uint8_t* tile) noexcept {
+    Pairs::put(opened.group, opened.step + i, tile);
   }
 };
 

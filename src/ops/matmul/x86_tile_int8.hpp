@@ -29,7 +29,7 @@ struct ScaleArgs {
 /// Asks for the next chunk's weights of a panel, a group's step every time it is called.
 class ChunkPrefetch {
  public:
-  ChunkPrefetch(const Panel& panel, int64_t step, int64_t steps)
+  ChunkPrefetch(const TilePanel& panel, int64_t step, int64_t steps)
       : panel_(panel), step_(step), steps_(steps) {}
   [[gnu::always_inline]] void operator()() {
     if (steps_ == 0 || group_ == panel_.groups) return;
@@ -42,12 +42,13 @@ class ChunkPrefetch {
   }
 
  private:
-  const Panel& panel_;
+  const TilePanel& panel_;
   int64_t step_, steps_, group_ = 0, next_ = 0;
 };
 
 template <class Tiles>
-void multiply_int8_panel(Tiles& tiles, const Panel& panel, float* products, float* sums) noexcept {
+void multiply_int8_panel(Tiles& tiles, const TilePanel& panel, float* products,
+                         float* sums) noexcept {
   const int64_t chunk = panel.args.int8_chunk, chunk_bytes = int8_chunk_bytes(chunk);
   for (int64_t col = 0; col < panel.args.cols; col += chunk) {
     const int64_t cols = smaller(chunk, panel.args.cols - col);
@@ -71,7 +72,7 @@ void multiply_int8_panel(Tiles& tiles, const Panel& panel, float* products, floa
                    {.tokens = reinterpret_cast<const float*>(scales),
                     .first = col == 0,
                     .rows = col + cols == panel.args.cols ? panel.weights(group) : nullptr},
-                   Panel::sums(sums, group, block));
+                   TilePanel::sums(sums, group, block));
       }
     });
   }
@@ -82,12 +83,12 @@ void multiply_int8(const TileArgs& a) noexcept {
   alignas(64) float products[4 * sums_of_tile];
   alignas(64) float sums[most_groups * most_blocks * sums_of_tile];
   Tiles tiles;
-  for_panels(a, [&](const Panel& panel) noexcept {
+  for_panels(a, [&](const TilePanel& panel) noexcept {
     multiply_int8_panel<Tiles>(tiles, panel, products, sums);
     for (int64_t b = 0; b < panel.blocks; ++b)
       for (int64_t g = 0; g < panel.groups; ++g) {
         __m512i v[16];  // [token][row]
-        for (int t = 0; t < 16; ++t) v[t] = _mm512_load_si512(Panel::sums(sums, g, b) + t * 16);
+        for (int t = 0; t < 16; ++t) v[t] = _mm512_load_si512(TilePanel::sums(sums, g, b) + t * 16);
         panel.put(v, g, b);
       }
   });

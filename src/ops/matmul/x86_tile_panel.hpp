@@ -102,7 +102,7 @@ template <class Tiles, bool Int8, class Between>
 }
 
 /// Some groups of rows with some blocks of tokens.
-struct Panel {
+struct TilePanel {
   const TileArgs& args;
   int64_t group, groups;  // rows 16 * group ..
   int64_t block, blocks;  // tokens 16 * block ..
@@ -135,7 +135,7 @@ struct Panel {
     _mm_prefetch(reinterpret_cast<const char*>(group + at), _MM_HINT_T1);
 }
 
-/// body(Panel) for all rows and tokens. Of few tokens, panels are what fits the tile registers.
+/// body(TilePanel) for all rows and tokens. Of few tokens, panels are what fits the tile registers.
 template <class Body>
 [[gnu::always_inline]] inline void for_panels(const TileArgs& a, const Body& body) {
   const int64_t all = parts_of(a.rows, 16), all_blocks = parts_of(a.tokens, tile_tokens);
@@ -143,14 +143,14 @@ template <class Body>
     blocks = smaller(most_blocks, all_blocks - b);
     for (int64_t g = 0, groups = 0; g < all; g += groups) {
       groups = blocks <= 2 ? groups_at_once(all - g, blocks) : smaller(most_groups, all - g);
-      body(Panel{a, g, groups, b, blocks});
+      body(TilePanel{a, g, groups, b, blocks});
     }
   }
 }
 
 /// body(group, groups, block, blocks) for what calls of multiply_block take at once.
 template <class Body>
-[[gnu::always_inline]] inline void for_blocks(const Panel& panel, const Body& body) {
+[[gnu::always_inline]] inline void for_blocks(const TilePanel& panel, const Body& body) {
   for (int64_t b = 0, blocks = 0; b < panel.blocks; b += blocks) {
     blocks = blocks_at_once(panel.blocks - b);
     for (int64_t g = 0, groups = 0; g < panel.groups; g += groups) {

@@ -1,5 +1,5 @@
 // Products over panels by oneDNN: every format that has them, against products in double.
-// covers: panel_kernel
+// covers: onednn_kernel
 #include "ops/matmul/onednn.hpp"
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 #include "matrices.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/panel_kernel.hpp"
-#include "ops/matmul/panels.hpp"
+#include "ops/matmul/onednn_kernel.hpp"
+#include "ops/matmul/onednn_panels.hpp"
 
 using namespace ktx_test;
 using ktx::hw::Isa;

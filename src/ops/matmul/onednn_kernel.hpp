@@ -1,4 +1,4 @@
-// The kernel over panels (panels.hpp): how "linear.onednn" multiplies many tokens.
+// The kernel over panels (onednn_panels.hpp): how "linear.onednn" multiplies many tokens.
 #pragma once
 
 #include <string>

@@ -1,16 +1,16 @@
 // Products over panels: each panel is decoded once and multiplied with all tokens by oneDNN.
-#include "ops/matmul/panel_kernel.hpp"
+#include "ops/matmul/onednn_kernel.hpp"
 
 #include <algorithm>
 
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/onednn.hpp"
-#include "ops/matmul/panels.hpp"
+#include "ops/matmul/onednn_panels.hpp"
 
 namespace ktx::ops {
 namespace {
 
-const PanelUnit& unit = x86_avx512_vnni_panels;
+const PanelUnit& unit = x86_avx512_vnni_onednn;
 
 PanelType type_of(quant::Format format) noexcept {
   return format == quant::Format::int8 ? PanelType::int8 : PanelType::f32;

@@ -14,12 +14,13 @@
 namespace ktx::ops {
 namespace {
 
-constexpr int64_t panel_rows = 32, panel_columns = 256;
-constexpr int64_t panel_tokens = 64;  // their activations and sums of a panel's columns: 24 KiB
+constexpr int64_t vnni_panel_rows = 32, vnni_panel_columns = 256;
+constexpr int64_t vnni_panel_tokens =
+    64;  // their activations and sums of a panel's columns: 24 KiB
 constexpr int64_t tile_of_tokens = 6;
 
 /// From so many tokens on, equal tiles have at least 4.
-constexpr int64_t least_panel_tokens = 9;
+constexpr int64_t least_vnni_panel_tokens = 9;
 
 /// 1.5 * 2^23: the bits of this float plus an integer of less than 2^22 are the float of their sum.
 /// Sums that start there need no conversion: s * sum = s * float - s * 1.5 * 2^23, where the last
@@ -40,14 +41,14 @@ template <class Format>
 using ScalingOf = Scaling<(Format::scales > Format::blocks), (Format::zero >= 0)>;
 
 template <class Scaling>
-struct Panel {
-  alignas(64) uint8_t codes[panel_columns / 4][2][64];
+struct VnniPanel {
+  alignas(64) uint8_t codes[vnni_panel_columns / 4][2][64];
   alignas(64) float scale[Scaling::scales][2][16];  // s
   alignas(64) float base[Scaling::scales][2][16];   // -s * sum_base
   alignas(64) float min[Scaling::scales][2][16];    // m; unused with a zero point
   // Where the sums of a token start: sum_base - zero * sum of q, as the bits of a float.
-  alignas(64) int32_t start[panel_tokens][16];
-  alignas(64) float sums[panel_tokens][2][16];
+  alignas(64) int32_t start[vnni_panel_tokens][16];
+  alignas(64) float sums[vnni_panel_tokens][2][16];
 };
 
 /// Columns [32 * block, 32 * (block + blocks)) of a panel.
@@ -58,7 +59,7 @@ struct Columns {
 /// vector: of the two of the panel.
 template <class Format, class Scaling>
 [[gnu::always_inline]] inline void decode_group(const uint8_t* group, const Columns& columns,
-                                                int vector, Panel<Scaling>& panel) {
+                                                int vector, VnniPanel<Scaling>& panel) {
   constexpr int blocks = Format::blocks, scales = blocks * Scaling::scales_of_block;
   const __m512 minus_base = _mm512_set1_ps(-sum_base);
   for (int64_t b = 0; b < columns.blocks; b += blocks) {
@@ -109,7 +110,7 @@ struct TokenTile {
 };
 
 template <class Scaling, int T>
-[[gnu::noinline]] void multiply_tile(Panel<Scaling>& panel, const TokenTile& a,
+[[gnu::noinline]] void multiply_tile(VnniPanel<Scaling>& panel, const TokenTile& a,
                                      int64_t blocks) noexcept {
   __m512 acc[T][2];
   const uint8_t* x[T];
@@ -164,7 +165,7 @@ struct PanelGroups {
 
 inline PanelGroups panel_at(const X16Args& a, int64_t row) {
   const uint8_t* first = a.weights + row / 16 * a.group_bytes;
-  const int64_t rows = a.rows - row < panel_rows ? a.rows - row : panel_rows;
+  const int64_t rows = a.rows - row < vnni_panel_rows ? a.rows - row : vnni_panel_rows;
   return {{first, rows > 16 ? first + a.group_bytes : first}, rows};
 }
 
@@ -191,20 +192,20 @@ inline Ahead ahead_of(const X16Args& a, int64_t row, int64_t col) {
   PanelGroups groups = panel_at(a, row);
   if (col >= a.cols) {
     col = 0;
-    if (row + panel_rows < a.rows)
-      groups = panel_at(a, row + panel_rows);
+    if (row + vnni_panel_rows < a.rows)
+      groups = panel_at(a, row + vnni_panel_rows);
     else if (a.next != nullptr)
-      groups = {{a.next, a.next + a.group_bytes}, panel_rows};
+      groups = {{a.next, a.next + a.group_bytes}, vnni_panel_rows};
     else
       return {{a.weights, a.weights}, 0, 0};
   }
-  return {{groups.group[0], groups.group[1]}, bytes(col), bytes(col + panel_columns)};
+  return {{groups.group[0], groups.group[1]}, bytes(col), bytes(col + vnni_panel_columns)};
 }
 
 /// Tokens [first, first + tokens) of one chunk of columns.
 template <class Format, class Scaling>
-void multiply_tokens(const X16Args& a, Panel<Scaling>& panel, const Columns& columns, int64_t first,
-                     int64_t tokens, const Ahead& ahead) noexcept {
+void multiply_tokens(const X16Args& a, VnniPanel<Scaling>& panel, const Columns& columns,
+                     int64_t first, int64_t tokens, const Ahead& ahead) noexcept {
   const int64_t tiles = (tokens + tile_of_tokens - 1) / tile_of_tokens;
   for (int64_t i = 0; i < tiles; ++i) {
     ahead.fetch(i, tiles);
@@ -227,7 +228,7 @@ void multiply_tokens(const X16Args& a, Panel<Scaling>& panel, const Columns& col
 }
 
 template <class Format, class Scaling>
-void store_panel(const X16Args& a, const Panel<Scaling>& panel, const PanelGroups& groups,
+void store_panel(const X16Args& a, const VnniPanel<Scaling>& panel, const PanelGroups& groups,
                  int64_t row, int64_t first, int64_t tokens) noexcept {
   for (int64_t t = 0; t < tokens; ++t)
     for (int v = 0; v < 2 && groups.rows > 16 * v; ++v) {
@@ -238,24 +239,25 @@ void store_panel(const X16Args& a, const Panel<Scaling>& panel, const PanelGroup
     }
 }
 
-/// a.tokens >= least_panel_tokens.
+/// a.tokens >= least_vnni_panel_tokens.
 template <class Format>
 void multiply_panels(const X16Args& a) noexcept {
-  Panel<ScalingOf<Format>> panel;
-  const int64_t parts = (a.tokens + panel_tokens - 1) / panel_tokens;
-  for (int64_t row = 0; row < a.rows; row += panel_rows) {
+  VnniPanel<ScalingOf<Format>> panel;
+  const int64_t parts = (a.tokens + vnni_panel_tokens - 1) / vnni_panel_tokens;
+  for (int64_t row = 0; row < a.rows; row += vnni_panel_rows) {
     const PanelGroups groups = panel_at(a, row);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = a.tokens * part / parts;
       const int64_t tokens = a.tokens * (part + 1) / parts - first;
       __builtin_memset(panel.sums, 0, static_cast<size_t>(tokens) * sizeof(panel.sums[0]));
-      for (int64_t col = 0; col < a.cols; col += panel_columns) {
+      for (int64_t col = 0; col < a.cols; col += vnni_panel_columns) {
         const int64_t left = a.cols - col;
-        const Columns columns{col / 32, (left < panel_columns ? left : panel_columns) / 32};
+        const Columns columns{col / 32,
+                              (left < vnni_panel_columns ? left : vnni_panel_columns) / 32};
         decode_group<Format>(groups.group[0], columns, 0, panel);
         decode_group<Format>(groups.group[1], columns, 1, panel);
         multiply_tokens<Format>(a, panel, columns, first, tokens,
-                                ahead_of(a, row, col + panel_columns));
+                                ahead_of(a, row, col + vnni_panel_columns));
       }
       store_panel<Format>(a, panel, groups, row, first, tokens);
     }

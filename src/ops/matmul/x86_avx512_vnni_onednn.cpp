@@ -1,5 +1,5 @@
-// Panels (panels.hpp) in AVX-512: their decoding, the activations they meet, and their sums.
-#include "ops/matmul/panels.hpp"
+// Panels (onednn_panels.hpp) in AVX-512: their decoding, the activations they meet, and their sums.
+#include "ops/matmul/onednn_panels.hpp"
 #include "ops/matmul/x86_float_kernel.hpp"
 #include "ops/matmul/x86_quantize_row.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
@@ -168,6 +168,6 @@ constexpr PanelUnit make_unit() {
 
 }  // namespace
 
-constexpr PanelUnit x86_avx512_vnni_panels = make_unit();
+constexpr PanelUnit x86_avx512_vnni_onednn = make_unit();
 
 }  // namespace ktx::ops

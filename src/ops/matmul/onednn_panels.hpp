@@ -60,6 +60,6 @@ struct PanelUnit {
   void (*add_int8)(const PanelSumArgs& args) noexcept;
 };
 
-extern const PanelUnit x86_avx512_vnni_panels;
+extern const PanelUnit x86_avx512_vnni_onednn;
 
 }  // namespace ktx::ops
