@@ -6,6 +6,7 @@
 // codes is one look-up in it: 5 instructions for 32 weights, where arithmetic takes 12.
 #pragma once
 
+#include "core/quant/fp8.hpp"
 #include "ops/matmul/tiles.hpp"
 #include "ops/matmul/x86_integer_formats.hpp"
 #include "ops/matmul/x86_simd_avx512.hpp"
@@ -242,10 +243,7 @@ struct E4m3Bytes {
 constexpr E4m3Bytes e4m3_bytes = [] {
   E4m3Bytes bytes{};
   for (unsigned code = 0; code < 128; ++code) {
-    const unsigned exponent = code >> 3, mantissa = code & 7;
-    float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) / 512;
-    for (unsigned e = 1; e < exponent; ++e) value *= 2;
-    const auto bits = __builtin_bit_cast(uint32_t, value);
+    const auto bits = __builtin_bit_cast(uint32_t, quant::e4m3_value(code));
     bytes.high[code] = static_cast<uint8_t>(bits >> 24);
     bytes.low[code] = static_cast<uint8_t>(bits >> 16);
   }

@@ -15,8 +15,8 @@ namespace ktx::ops {
 namespace {
 
 constexpr int64_t vnni_panel_rows = 32, vnni_panel_columns = 256;
-constexpr int64_t vnni_panel_tokens =
-    64;  // their activations and sums of a panel's columns: 24 KiB
+/// Their activations and sums of a panel's columns are 24 KiB.
+constexpr int64_t vnni_panel_tokens = 64;
 constexpr int64_t tile_of_tokens = 6;
 
 /// From so many tokens on, equal tiles have at least 4.

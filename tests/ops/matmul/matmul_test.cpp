@@ -139,6 +139,13 @@ void check(const ops::MatmulKernel& kernel, Format format, const Case& shape, Ra
   }
 }
 
+/// Whether a plan may choose the kernel for the format: that of floats runs the others too, but
+/// leaves them to the kernels after it.
+bool takes(const ops::MatmulKernel& kernel, Format format) {
+  return kernel.name != "avx512_bf16" || format == Format::f16 || format == Format::bf16 ||
+         format == Format::fp8;
+}
+
 }  // namespace
 
 TEST_CASE("every format runs on every kernel within the rounding of its operands") {
@@ -150,13 +157,17 @@ TEST_CASE("every format runs on every kernel within the rounding of its operands
         const int64_t rows = 1 + random.below(50);
         const int64_t cols =
             step * (1 + random.below(static_cast<int>(std::max<int64_t>(2, 768 / step))));
-        // That of floats leaves integers to the kernels after it, but can run them.
-        if (kernel->name != "avx512_bf16")
-          REQUIRE(kernel->refusal(info.format, rows, cols).empty());
+        REQUIRE(kernel->refusal(info.format, rows, cols).empty() == takes(*kernel, info.format));
         check(*kernel, info.format, {rows, cols, tokens}, random);
       }
     }
   }
+}
+
+TEST_CASE("every kernel takes the formats that it is for, whatever the machine") {
+  for (const auto& kernel : ops::matmul_kernels())
+    for (const auto& info : quant::formats())
+      REQUIRE(kernel.refusal(info.format, 64, 512).empty() == takes(kernel, info.format));
 }
 
 TEST_CASE("any number of tokens around those that kernels multiply at once") {
