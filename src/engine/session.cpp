@@ -7,8 +7,8 @@
 #include <string>
 
 #include "core/base/error.hpp"
-#include "engine/kv_cache.hpp"
-#include "engine/sampler.hpp"
+#include "engine/run/kv_cache.hpp"
+#include "engine/run/sampler.hpp"
 #include "engine/state.hpp"
 
 namespace ktx {

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "core/hw/worker_pool.hpp"
-#include "engine/executor.hpp"
-#include "engine/weights.hpp"
+#include "engine/load/weights.hpp"
+#include "engine/run/executor.hpp"
 #include "ktx/engine.hpp"
 #include "loader/checkpoint.hpp"
 #include "placement/plan.hpp"

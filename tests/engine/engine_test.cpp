@@ -1,5 +1,4 @@
 // Whole models against the logits, greedy texts and perplexities of Hugging Face transformers.
-// covers: commands, commands_attention
 #include <algorithm>
 
 #include "catch.hpp"

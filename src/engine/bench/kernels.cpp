@@ -1,0 +1,226 @@
+// bench_kernels: every format, kernel and number of tokens, timed between two looks at the memory's
+// speed.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/hw/affinity.hpp"
+#include "core/hw/free_memory.hpp"
+#include "core/hw/machine.hpp"
+#include "engine/bench/subjects.hpp"
+#include "ktx/bench.hpp"
+#include "ops/kernels.hpp"
+
+namespace ktx {
+
+namespace {
+
+using engine::BenchSetup;
+using engine::BenchSubject;
+using ops::MatmulKernel;
+using quant::Format;
+
+// What checkpoints of DeepSeek-V3's size come in, or are quantized to.
+const std::vector<std::string> usual_formats{"q4_k", "q5_k", "q6_k", "q8_0",   "iq4_xs",
+                                             "bf16", "fp8",  "int8", "int4/64"};
+
+constexpr uint64_t cold_bytes = uint64_t{2} << 30;
+constexpr int most_matrices = 1024;
+constexpr int64_t most_of_a_size = 1 << 20;  // of rows, columns, tokens: products fit 64 bits
+constexpr double probe_seconds = 0.1;
+constexpr double least_seconds = 0.05;  // of a repetition: short calls are repeated
+
+// ---- options ----
+
+std::vector<std::string> kernel_names(const std::string& op) {
+  std::vector<std::string> names{"auto"};
+  for (const auto& row : ops::kernels(op == "moe" ? graph::Op::moe : graph::Op::linear))
+    names.emplace_back(row.name);
+  return names;
+}
+
+Format format_named(const std::string& name) {
+  if (const auto format = quant::find_format(name)) return *format;
+  throw_input("no such format: '" + name + "'", {},
+              base::suggestions(name, quant::format_names(), "formats"));
+}
+
+void check_range(const char* what, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most)
+    throw_input("can't measure " + std::to_string(value) + " " + what + ": expected " +
+                std::to_string(least) + " to " + std::to_string(most));
+}
+
+void check(const KernelBenchOptions& o) {
+  if (o.op != "moe" && o.op != "linear")
+    throw_input("no such op to measure: '" + o.op + "'", {},
+                base::suggestions(o.op, {"moe", "linear"}, "ops"));
+  for (const auto& name : o.formats) format_named(name);
+  const auto names = kernel_names(o.op);
+  for (const auto& name : o.kernels)
+    if (std::ranges::find(names, name) == names.end())
+      throw_input("no such kernel: '" + name + "'", {}, base::suggestions(name, names, "kernels"));
+  for (const int64_t tokens : o.tokens) check_range("tokens", tokens, 1, most_of_a_size);
+  check_range("hidden numbers", o.hidden, 1, most_of_a_size);
+  check_range("intermediate numbers", o.intermediate, 1, most_of_a_size);
+  check_range("experts", o.experts, 0, most_matrices);
+  check_range("threads", o.threads, 0, 4096);
+  check_range("repetitions", o.repeat, 1, 1000);
+}
+
+const MatmulKernel& choose_kernel(const KernelBenchOptions& o, const std::string& name, hw::Isa isa,
+                                  Format format, int64_t rows, int64_t cols) {
+  if (!quant::fits(format, cols))
+    throw_input("format " + std::string(quant::name(format)) + " can't store rows of " +
+                std::to_string(cols) + " numbers, which are no multiple of " +
+                std::to_string(quant::info(format).block));
+  if (name == "auto")
+    return o.op == "moe" ? ops::best_matmul_kernel(isa, format, rows, cols)
+                         : ops::best_linear_kernel(isa, format, rows, cols);
+  const MatmulKernel& kernel = *ops::find_matmul_kernel(name);
+  if (kernel.isa > isa)
+    throw_environment("kernel " + name + " needs " + std::string(hw::name(kernel.isa)) +
+                      ", this machine has " + std::string(hw::name(isa)));
+  const auto reason = kernel.refusal(format, rows, cols);
+  if (!reason.empty()) throw_input("kernel " + name + " " + reason);
+  return kernel;
+}
+
+/// So many that the caches hold no part worth mentioning, in at most half of the free memory.
+int cold_count(const hw::Machine& machine, int64_t bytes_of_one) {
+  const uint64_t caches = machine.l3_bytes * machine.nodes.size();  // at most one package a node
+  const auto one = static_cast<uint64_t>(bytes_of_one);
+  const uint64_t wanted = (std::max(cold_bytes, 4 * caches) + one - 1) / one;
+  const uint64_t possible = std::max<uint64_t>(hw::free_memory() / 2 / one, 1);
+  return static_cast<int>(std::min<uint64_t>({wanted, possible, most_matrices}));
+}
+
+// ---- timing ----
+
+double seconds_of(BenchSubject& subject, int64_t calls) noexcept {
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < calls; ++i) subject.call();
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  return time.count() / static_cast<double>(calls);
+}
+
+struct Timing {
+  double median, spread;  // seconds of a call; spread relative to the median
+};
+
+Timing measure(BenchSubject& subject, int repeat) {
+  const double warm_up = seconds_of(subject, 1);
+  const auto calls = static_cast<int64_t>(std::max(1.0, least_seconds / warm_up));
+  std::vector<double> times;
+  for (int i = 0; i < repeat; ++i) times.push_back(seconds_of(subject, calls));
+  std::sort(times.begin(), times.end());
+  const double median = (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2;
+  return {median, (times.back() - times.front()) / median};
+}
+
+/// The type of the numbers that a kernel multiplies for so many tokens.
+std::string number_type(const ops::MatmulKernel& kernel, Format format, int64_t cols,
+                        int64_t tokens) {
+  switch (ops::activation_for(kernel, format, cols, tokens)) {
+    case ops::ActivationFormat::f32:
+    case ops::ActivationFormat::f32_chunks:
+      return "f32";
+    case ops::ActivationFormat::q8:
+    case ops::ActivationFormat::int8_tiles:
+    case ops::ActivationFormat::u8_chunks:
+      return "int8";
+    case ops::ActivationFormat::bf16_tiles:
+      return "bf16";
+  }
+  return {};
+}
+
+// ---- a run ----
+
+class Run {
+ public:
+  explicit Run(const KernelBenchOptions& options)
+      : o_(options),
+        machine_(hw::detect_machine()),
+        cpus_(hw::spread_cpus(machine_)),
+        threads_(o_.threads > 0 ? o_.threads : machine_.core_count()),
+        pool_(threads_, cpus_) {
+    result_.machine = measure_machine(threads_);
+    bandwidth_ = result_.machine.read_bandwidth;
+  }
+
+  void bench(const std::string& format_name, const std::string& kernel) {
+    const Format format = format_named(format_name);
+    const bool moe = o_.op == "moe";
+    BenchSetup setup{.format = format, .hidden = o_.hidden, .intermediate = o_.intermediate};
+    setup.gate = &choose_kernel(o_, kernel, machine_.isa, format, o_.intermediate, o_.hidden);
+    if (moe)
+      setup.down = &choose_kernel(o_, kernel, machine_.isa, format, o_.hidden, o_.intermediate);
+    const int count =
+        o_.experts > 0 ? o_.experts : cold_count(machine_, engine::bench_bytes(setup));
+    const auto subject = moe ? engine::make_moe_subject(setup, count, pool_)
+                             : engine::make_linear_subject(setup, count, pool_);
+    for (const int64_t tokens : o_.tokens) {
+      subject->set_tokens(tokens);
+      KernelRow row{.op = o_.op,
+                    .format = format_name,
+                    .kernel = std::string(setup.gate->name),
+                    .tokens = tokens,
+                    .active_experts = subject->active(),
+                    .experts = count,
+                    .type = number_type(*setup.gate, format, o_.hidden, tokens)};
+      time(*subject, row);
+      if (o_.on_row) o_.on_row(row);
+      result_.rows.push_back(std::move(row));
+    }
+  }
+
+  KernelBench result() { return std::move(result_); }
+
+ private:
+  void time(BenchSubject& subject, KernelRow& row) {
+    Timing timing{};
+    {
+      const hw::CpuGuard pinned{std::span<const int>(cpus_).first(1)};
+      timing = measure(subject, o_.repeat);
+    }
+    row.seconds = timing.median;
+    row.spread = timing.spread;
+    row.weight_bytes =
+        static_cast<uint64_t>(subject.bytes()) * static_cast<uint64_t>(row.active_experts);
+    row.bytes_per_second = static_cast<double>(row.weight_bytes) / row.seconds;
+    row.ops_per_second =
+        2 * subject.weights() * row.active_experts * static_cast<double>(row.tokens) / row.seconds;
+    const double before = bandwidth_;
+    bandwidth_ = hw::measure_read_bandwidth(threads_, probe_seconds);
+    row.read_bandwidth = std::max(before, bandwidth_);
+    auto& best = result_.machine.read_bandwidth;
+    best = std::max(best, bandwidth_);
+    if (const auto* peak = result_.machine.best_peak(row.type)) row.peak = peak->ops_per_second;
+  }
+
+  const KernelBenchOptions& o_;
+  hw::Machine machine_;
+  std::vector<int> cpus_;
+  int threads_;
+  hw::WorkerPool pool_;
+  double bandwidth_ = 0;  // as measured last
+  KernelBench result_;
+};
+
+}  // namespace
+
+KernelBench bench_kernels(const KernelBenchOptions& options) {
+  check(options);
+  Run run(options);
+  const std::vector<std::string> best{"auto"};
+  for (const auto& format : options.formats.empty() ? usual_formats : options.formats)
+    for (const auto& kernel : options.kernels.empty() ? best : options.kernels)
+      run.bench(format, kernel);
+  return run.result();
+}
+
+}  // namespace ktx

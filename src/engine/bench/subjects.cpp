@@ -1,0 +1,230 @@
+// Routed experts and linear layers that take other weights with every call.
+#include "engine/bench/subjects.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/base/buffer.hpp"
+#include "core/quant/random_rows.hpp"
+#include "ops/linear/linear.hpp"
+#include "ops/moe/moe.hpp"
+
+namespace ktx::engine {
+
+namespace {
+
+// Routed experts of a token: DeepSeek-V3's.
+constexpr int most_experts_of_token = 8;
+// With many tokens an expert more experts are active; a few, to keep calls short.
+constexpr int decode_experts = 8, prefill_experts = 16;
+constexpr int64_t prefill_tokens = 16;
+
+// ---- weights ----
+
+ops::PackedMatrix matrix_of(quant::Format format, const ops::MatmulKernel& kernel, int64_t rows,
+                            int64_t cols) noexcept {
+  return {.format = format, .rows = rows, .cols = cols, .decode = &kernel, .prefill = &kernel};
+}
+
+ops::PackedMatrix gate_matrix(const BenchSetup& s) noexcept {
+  return matrix_of(s.format, *s.gate, s.intermediate, s.hidden);
+}
+
+ops::PackedMatrix down_matrix(const BenchSetup& s) noexcept {
+  return matrix_of(s.format, *s.down, s.hidden, s.intermediate);
+}
+
+int64_t packed_bytes(const ops::PackedMatrix& m) noexcept {
+  return ops::packed_bytes(m.decode->layout(m.format), m.format, m.rows, m.cols);
+}
+
+// Packs one matrix. All groups of 16 rows get the same weights: kernels can't tell.
+void pack(const ops::PackedMatrix& m, std::byte* out, hw::WorkerPool& pool) {
+  std::vector<std::byte> rows(
+      static_cast<size_t>(ops::row_group * quant::row_bytes(m.format, m.cols)));
+  quant::fill_random_rows(m.format, ops::row_group, m.cols, 1, rows.data());
+  const int64_t groups = (m.rows + ops::row_group - 1) / ops::row_group;
+  pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end, int) noexcept {
+    for (int64_t group = begin; group < end; ++group)
+      ops::pack_matrix({.layout = m.decode->layout(m.format),
+                        .format = m.format,
+                        .rows = m.rows,
+                        .cols = m.cols,
+                        .row_begin = group * ops::row_group,
+                        .row_end = std::min(m.rows, (group + 1) * ops::row_group),
+                        .src = rows.data(),
+                        .dst = out});
+  });
+}
+
+/// `count` equal matrices one after the other on 2 MiB pages.
+class Stack {
+ public:
+  Stack(const ops::PackedMatrix& matrix, int count, hw::WorkerPool& pool)
+      : matrix_(matrix),
+        bytes_(packed_bytes(matrix)),
+        data_(static_cast<size_t>(count * bytes_), true) {
+    pack(matrix, data_.data(), pool);
+    pool.parallel_for(count - 1, 1, [&](int64_t begin, int64_t end, int) noexcept {
+      for (int64_t i = begin; i < end; ++i)
+        std::memcpy(data_.data() + (i + 1) * bytes_, data_.data(), static_cast<size_t>(bytes_));
+    });
+  }
+
+  ops::PackedMatrix at(int i) const noexcept {
+    ops::PackedMatrix matrix = matrix_;
+    matrix.data = data_.data() + i * bytes_;
+    return matrix;
+  }
+  ops::PackedMatrix experts() const noexcept {
+    ops::PackedMatrix matrix = at(0);
+    matrix.matrix_bytes = bytes_;
+    return matrix;
+  }
+
+ private:
+  ops::PackedMatrix matrix_;
+  int64_t bytes_;
+  base::Buffer data_;
+};
+
+std::vector<float> some_activations(int64_t count) {
+  std::vector<float> x(static_cast<size_t>(count));
+  uint32_t state = 1;
+  for (auto& value : x) {
+    state = state * 1664525u + 1013904223u;  // Numerical Recipes' generator
+    value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
+  }
+  return x;
+}
+
+// ---- ops ----
+
+class Moe : public BenchSubject {
+ public:
+  Moe(const BenchSetup& setup, int count, hw::WorkerPool& pool)
+      : setup_(setup),
+        count_(count),
+        pool_(pool),
+        gate_(gate_matrix(setup), count, pool),
+        up_(gate_matrix(setup), count, pool),
+        down_(down_matrix(setup), count, pool) {}
+
+  void set_tokens(int64_t of_expert) override {
+    active_ = std::min(count_, of_expert < prefill_tokens ? decode_experts : prefill_experts);
+    int top_k = std::min(active_, most_experts_of_token);
+    while (active_ % top_k != 0) --top_k;
+    const int64_t tokens = active_ / top_k * of_expert;
+    x_ = some_activations(tokens * setup_.hidden);
+    y_.resize(x_.size());
+    ids_.resize(static_cast<size_t>(tokens * top_k));
+    weights_.assign(ids_.size(), 1.0f / static_cast<float>(top_k));
+    args_ = {.x = x_.data(),
+             .x_stride = setup_.hidden,
+             .tokens = tokens,
+             .ids = ids_.data(),
+             .weights = weights_.data(),
+             .top_k = top_k,
+             .experts = count_,
+             .hidden = setup_.hidden,
+             .intermediate = setup_.intermediate,
+             .gate = gate_.experts(),
+             .up = up_.experts(),
+             .down = down_.experts(),
+             .y = y_.data(),
+             .y_stride = setup_.hidden};
+    scratch_ = base::Buffer(static_cast<size_t>(ops::moe_scratch_bytes({.gate = args_.gate,
+                                                                        .up = args_.up,
+                                                                        .down = args_.down,
+                                                                        .experts = count_,
+                                                                        .top_k = top_k,
+                                                                        .max_tokens = tokens})),
+                            true);
+    args_.scratch = scratch_.data();
+  }
+
+  // Token after token takes the next top_k of the active experts: each gets as many.
+  void call() noexcept override {
+    for (size_t i = 0; i < ids_.size(); ++i)
+      ids_[i] = (next_ + static_cast<int>(i % static_cast<size_t>(active_))) % count_;
+    next_ = (next_ + active_) % count_;
+    ops::moe(args_, pool_);
+  }
+
+  int active() const noexcept override { return active_; }
+  double weights() const noexcept override {
+    return 3.0 * static_cast<double>(setup_.hidden * setup_.intermediate);
+  }
+  int64_t bytes() const noexcept override { return bench_bytes(setup_); }
+
+ private:
+  BenchSetup setup_;
+  int count_, active_ = 1, next_ = 0;
+  hw::WorkerPool& pool_;
+  Stack gate_, up_, down_;
+  std::vector<float> x_, y_, weights_;
+  std::vector<int32_t> ids_;
+  base::Buffer scratch_;
+  ops::MoeArgs args_;
+};
+
+class Linear : public BenchSubject {
+ public:
+  Linear(const BenchSetup& setup, int count, hw::WorkerPool& pool)
+      : setup_(setup), count_(count), pool_(pool), matrices_(gate_matrix(setup), count, pool) {}
+
+  void set_tokens(int64_t tokens) override {
+    x_ = some_activations(tokens * setup_.hidden);
+    y_.resize(static_cast<size_t>(tokens * setup_.intermediate));
+    scratch_ =
+        base::Buffer(static_cast<size_t>(ops::linear_scratch_bytes(matrices_.at(0), tokens)), true);
+    args_ = {.x = x_.data(),
+             .x_stride = setup_.hidden,
+             .tokens = tokens,
+             .y = y_.data(),
+             .y_stride = setup_.intermediate,
+             .scratch = scratch_.data()};
+  }
+
+  void call() noexcept override {
+    const ops::PackedMatrix matrix = matrices_.at(next_);
+    next_ = (next_ + 1) % count_;
+    args_.w = &matrix;
+    ops::linear(args_, pool_);
+  }
+
+  int active() const noexcept override { return 1; }
+  double weights() const noexcept override {
+    return static_cast<double>(setup_.hidden * setup_.intermediate);
+  }
+  int64_t bytes() const noexcept override { return bench_bytes(setup_); }
+
+ private:
+  BenchSetup setup_;
+  int count_, next_ = 0;
+  hw::WorkerPool& pool_;
+  Stack matrices_;
+  std::vector<float> x_, y_;
+  base::Buffer scratch_;
+  ops::LinearArgs args_;
+};
+
+}  // namespace
+
+int64_t bench_bytes(const BenchSetup& setup) noexcept {
+  const int64_t gate = packed_bytes(gate_matrix(setup));
+  return setup.down == nullptr ? gate : 2 * gate + packed_bytes(down_matrix(setup));
+}
+
+std::unique_ptr<BenchSubject> make_moe_subject(const BenchSetup& setup, int count,
+                                               hw::WorkerPool& pool) {
+  return std::make_unique<Moe>(setup, count, pool);
+}
+
+std::unique_ptr<BenchSubject> make_linear_subject(const BenchSetup& setup, int count,
+                                                  hw::WorkerPool& pool) {
+  return std::make_unique<Linear>(setup, count, pool);
+}
+
+}  // namespace ktx::engine

@@ -1,0 +1,157 @@
+// Entries and links of the cache directory.
+#include "engine/load/weight_cache.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.hpp"
+#include "core/base/log.hpp"
+#include "core/base/text.hpp"
+
+namespace ktx::engine {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t page = 4096;
+
+// Ends an entry's file, at the first page boundary behind the data; little-endian, like the data.
+struct Trailer {
+  std::array<char, 8> magic{'k', 't', 'x', 'p', 'a', 'c', 'k', '1'};
+  uint64_t data_size = 0;
+  base::Digest content;
+  base::Digest check;  // of all before
+
+  std::string_view bytes() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
+  base::Digest expected_check() const {
+    return base::digest(bytes().substr(0, offsetof(Trailer, check)));
+  }
+};
+static_assert(sizeof(Trailer) == 48, "no padding");
+
+uint64_t trailer_offset(uint64_t data_size) {
+  return (data_size + page - 1) / page * page;
+}
+
+void warn(const fs::path& file, const std::string& message) {
+  base::log(LogLevel::warning, file.string() + ": " + message);
+}
+
+// What is wrong with an entry; empty when nothing is.
+std::string defect(const base::MappedFile& entry, uint64_t data_size, const std::string& name) {
+  const auto bytes = entry.bytes();
+  const uint64_t expected = trailer_offset(data_size) + sizeof(Trailer);
+  if (bytes.size() != expected)
+    return "expected " + std::to_string(expected) + " bytes, found " + std::to_string(bytes.size());
+  Trailer trailer;
+  std::memcpy(&trailer, bytes.data() + trailer_offset(data_size), sizeof trailer);
+  if (trailer.magic != Trailer{}.magic || trailer.check != trailer.expected_check())
+    return "its trailer is damaged";
+  if (trailer.data_size != data_size || trailer.content.hex() != name)
+    return "it holds something else than its name says";
+  return {};
+}
+
+}  // namespace
+
+WeightCache::WeightCache(fs::path directory) : directory_(std::move(directory)) {
+  std::error_code ec;
+  fs::create_directories(directory_, ec);
+  if (!fs::is_directory(directory_, ec))
+    throw_environment("can't be made: expected a directory for packed weights",
+                      directory_.string());
+  base::remove_partial_files(directory_);
+}
+
+fs::path WeightCache::entry_path(const base::Digest& content) const {
+  return directory_ / (content.hex() + ".packed");
+}
+
+fs::path WeightCache::link_path(const base::Digest& state) const {
+  return directory_ / (state.hex() + ".source");
+}
+
+std::optional<base::MappedFile> WeightCache::find(const base::Digest& state, uint64_t size) const {
+  const fs::path link = link_path(state);
+  std::error_code ec;
+  if (!fs::exists(link, ec)) return std::nullopt;
+  fs::path file = link;
+  try {
+    const std::string name = base::read_text(link);
+    const bool is_digest =
+        name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!is_digest) throw_input("expected the name of an entry", link.string());
+    file = directory_ / (name + ".packed");
+    base::MappedFile entry(file);
+    const std::string problem = defect(entry, size, name);
+    if (problem.empty()) return entry;
+    warn(file, problem + "; it is made anew");
+    fs::remove(file, ec);
+  } catch (const Error& e) {
+    warn(file, "can't be used, is made anew: " + e.message());
+  }
+  return std::nullopt;
+}
+
+void WeightCache::store(const Entry& entry) {
+  const fs::path file = entry_path(entry.content);
+  const std::string name = entry.content.hex();
+  std::error_code ec;
+  uint64_t size = 0;
+  for (const auto& piece : entry.data) size += piece.size();
+  const bool known = fs::exists(file, ec) && defect(base::MappedFile(file), size, name).empty();
+  if (!known) {
+    Trailer trailer{.data_size = size, .content = entry.content};
+    trailer.check = trailer.expected_check();
+    const std::string gap(trailer_offset(trailer.data_size) - trailer.data_size, '\0');
+    std::vector<std::string_view> pieces;
+    for (const auto& piece : entry.data)
+      pieces.emplace_back(reinterpret_cast<const char*>(piece.data()), piece.size());
+    pieces.insert(pieces.end(), {gap, trailer.bytes()});
+    base::write_file(file, pieces);
+  }
+  base::write_file(link_path(entry.state), name);
+}
+
+// The writer's thread: until finish() has been called and all is written, or something fails.
+void WeightCache::write_entries() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return finished_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    const Entry entry = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    try {
+      store(entry);
+    } catch (const std::exception& e) {
+      warn(directory_, std::string("packed weights are not kept: ") + e.what());
+      return;
+    }
+  }
+}
+
+void WeightCache::store_soon(const base::Digest& state, const base::Digest& content, Pieces data) {
+  const std::lock_guard lock(mutex_);
+  if (!writer_.joinable()) writer_ = std::thread([this] { write_entries(); });
+  waiting_.push_back({state, content, std::move(data)});
+  changed_.notify_one();
+}
+
+void WeightCache::finish() {
+  {
+    const std::lock_guard lock(mutex_);
+    finished_ = true;
+  }
+  changed_.notify_one();
+  if (writer_.joinable()) writer_.join();
+}
+
+WeightCache::~WeightCache() {
+  finish();
+}
+
+}  // namespace ktx::engine

@@ -1,0 +1,48 @@
+// From a block of stored rows to packed memory: decode, transpose, quantize, pack.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "core/graph/module.hpp"
+#include "engine/load/weight_blocks.hpp"
+#include "ops/matmul/matmul.hpp"
+
+namespace ktx::engine {
+
+/// Where rows [row_begin, row_end) of every matrix of a weight are packed to: matrix m at
+/// data + m * matrix_bytes. row_begin is a multiple of ops::row_group.
+struct Destination {
+  std::byte* data = nullptr;
+  int64_t row_begin = 0, row_end = 0;
+  int64_t matrix_bytes = 0;
+};
+
+/// What one worker needs to pack; grows to the largest it has seen.
+struct PackScratch {
+  std::vector<float> floats, turned;
+  std::vector<std::byte> encoded;
+};
+
+class WeightPacker {
+ public:
+  WeightPacker(const graph::Weight& weight, quant::Format format, ops::Layout layout)
+      : weight_(weight), format_(format), layout_(layout) {}
+
+  /// stored: the block's rows as the checkpoint stores them. Every destination gets its rows.
+  void pack(const WeightBlock& block, const std::byte* stored,
+            std::span<const Destination> destinations, PackScratch& scratch) const;
+
+  /// Bytes of scratch of one worker.
+  static uint64_t scratch_bytes(const graph::Weight& weight, quant::Format format);
+
+ private:
+  const std::byte* converted(const std::byte* stored, int64_t rows, PackScratch& scratch) const;
+
+  const graph::Weight& weight_;
+  quant::Format format_;
+  ops::Layout layout_;
+};
+
+}  // namespace ktx::engine

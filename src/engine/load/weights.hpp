@@ -1,0 +1,78 @@
+// The weights of a model in memory, packed as the plan says: loaded, or mapped from the cache.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "core/base/file.hpp"
+#include "core/hw/worker_pool.hpp"
+#include "engine/load/node_memory.hpp"
+#include "loader/checkpoint.hpp"
+#include "ops/matmul/matmul.hpp"
+#include "placement/plan.hpp"
+
+namespace ktx::engine {
+
+/// `count` matrices [rows, cols].
+struct LoadedWeight {
+  std::string_view role;
+  quant::Format format = quant::Format::f32;
+  ops::Layout layout = ops::Layout::rows;
+  int64_t count = 1, rows = 0, cols = 0;
+  /// The matrices, each matrix_bytes after the one before; null where no node holds all of them.
+  const std::byte* data = nullptr;
+  int64_t matrix_bytes = 0;
+  /// What each node of the plan's machine holds; empty where all share `data`.
+  std::vector<ops::NodeRows> nodes;
+
+  const float* floats() const noexcept { return reinterpret_cast<const float*>(data); }
+};
+
+struct WeightOptions {
+  /// Where packed weights are kept; empty: nowhere.
+  std::filesystem::path cache;
+  /// Called from the loading thread. done and total: bytes of the checkpoint that had to be read.
+  std::function<void(const std::string& module, uint64_t done, uint64_t total)> progress;
+};
+
+/// All weights. What is packed anew lies in a block of memory for each NUMA node, so that large
+/// pages serve even small models; what the cache holds is mapped, or copied to the nodes where
+/// there are several.
+class Weights {
+ public:
+  /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp),
+  /// but for those that the cache holds. Throws what the source throws, environment when memory
+  /// runs out.
+  Weights(const placement::Plan& plan, const loader::TensorSource& source, hw::WorkerPool& pool,
+          const WeightOptions& options);
+
+  /// Shapes and formats alone, without memory: enough to measure what kernels need besides.
+  explicit Weights(const placement::Plan& plan);
+
+  /// A module's weight by role, or nullptr. module: index into plan.model.modules.
+  const LoadedWeight* find(int module, std::string_view role) const noexcept;
+  /// The same, for weights the op cannot do without.
+  const LoadedWeight& get(int module, std::string_view role) const;
+
+  const NodeMemory& memory() const noexcept { return memory_; }
+  uint64_t bytes() const noexcept { return bytes_; }                // in memory, packed
+  uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }  // of these from the cache
+  uint64_t source_bytes() const noexcept { return source_bytes_; }  // read from the checkpoint
+
+ private:
+  void bring_into_memory();
+
+  std::vector<std::vector<LoadedWeight>> modules_;
+  NodeMemory memory_;
+  std::vector<base::MappedFile> mapped_;
+  uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
+  std::vector<std::jthread> populating_;  // end before the mappings do
+};
+
+}  // namespace ktx::engine

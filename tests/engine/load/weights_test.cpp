@@ -1,0 +1,251 @@
+// Loading: what is in memory is what the checkpoint holds, quantized and turned as the plan says.
+#include "engine/load/weights.hpp"
+
+#include <cstring>
+#include <fstream>
+#include <set>
+
+#include "catch.hpp"
+#include "engine/load/weight_blocks.hpp"
+#include "engine/load/weight_reader.hpp"
+#include "engine/source.hpp"
+#include "ktx/error.hpp"
+#include "ktx/plan.hpp"
+#include "support/ktx_isa.hpp"
+#include "support/own_file.hpp"
+#include "support/reference.hpp"
+#include "support/watched_source.hpp"
+
+using namespace ktx;
+
+namespace {
+
+placement::Plan plan_for(const std::filesystem::path& model, const std::string& rules) {
+  const auto file = test::own_file("weights_test.yaml");
+  std::ofstream(file) << rules;
+  const test::KtxIsa isa("scalar");  // reference kernels keep rows as they are: easy to compare
+  return make_plan({.model = model, .rules = file, .threads = 2}).details();
+}
+
+std::vector<float> decoded(const engine::LoadedWeight& weight, int64_t matrix) {
+  std::vector<float> out(static_cast<size_t>(weight.rows * weight.cols));
+  const auto bytes = quant::row_bytes(weight.format, weight.cols);
+  for (int64_t r = 0; r < weight.rows; ++r)
+    quant::info(weight.format)
+        .decode(weight.data + matrix * weight.matrix_bytes + r * bytes,
+                out.data() + r * weight.cols, weight.cols);
+  return out;
+}
+
+// The same matrix straight from the checkpoint, in f32.
+std::vector<float> stored(const loader::TensorSource& source, const graph::Weight& weight,
+                          int64_t matrix) {
+  const engine::WeightReader reader(source, weight);
+  const int64_t rows = weight.transposed ? weight.cols : weight.rows;
+  const int64_t cols = engine::stored_cols(weight);
+  std::vector<float> out(static_cast<size_t>(weight.rows * weight.cols)),
+      row(static_cast<size_t>(cols));
+  for (int64_t r = 0; r < rows; ++r) {
+    std::vector<std::byte> scratch(reader.scratch_bytes(matrix * rows + r, 1));
+    quant::info(weight.source).decode(reader.read(matrix * rows + r, 1, scratch), row.data(), cols);
+    for (int64_t c = 0; c < cols; ++c)
+      out[static_cast<size_t>(weight.transposed ? c * weight.cols + r : r * cols + c)] =
+          row[static_cast<size_t>(c)];
+  }
+  return out;
+}
+
+void compare(const char* model, const std::string& rules, double tolerance) {
+  const auto folder = test::data_dir / "arch" / model;
+  const auto plan = plan_for(folder, rules);
+  const auto source = loader::open_checkpoint(folder);
+  hw::WorkerPool pool(2);
+  uint64_t last = 0;
+  const engine::Weights weights(
+      plan, *source, pool,
+      {.cache = {}, .progress = [&](const std::string&, uint64_t done, uint64_t total) {
+         CHECK(done >= last);
+         CHECK(done <= total);
+         last = done;
+       }});
+  CHECK(last == weights.source_bytes());
+  int quantized = 0;
+  for (const auto& planned : plan.modules) {
+    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    for (const auto& weight : module.weights) {
+      INFO(module.path << " " << weight.role);
+      const auto& loaded = weights.get(planned.module, weight.role);
+      quantized += loaded.format != weight.source;
+      for (int64_t m = 0; m < weight.count; ++m) {
+        const double limit = loaded.format == weight.source || weight.is_vector() ? 0 : tolerance;
+        CHECK(test::relative_error(decoded(loaded, m), stored(*source, weight, m)) <= limit);
+      }
+    }
+  }
+  CHECK(quantized > 0);
+}
+
+const std::string keep =
+    "ktx: 1\nrules: [{name: all, match: {name: '.*'}, place: {device: cpu}}]\n";
+
+}  // namespace
+
+TEST_CASE("kept formats keep every value, also transposed and in FP8") {
+  // Vectors and routers become f32, a transposed FP8 half of kv_b too: exactly.
+  compare("deepseek-v3-fp8", keep, 0);
+  compare("kimi-k2", keep, 0);
+  compare("mixtral", keep, 0);
+}
+
+TEST_CASE("quantizing while loading stays within the format's step") {
+  // int8/32: half a step of 1/127 of the group's largest weight; for weights of any shape the
+  // largest is under sqrt(32) times the group's root mean square, so the relative error is under
+  // sqrt(32)/254.
+  compare(
+      "qwen2-moe",
+      "ktx: 1\nrules:\n"
+      "  - {name: matrices, match: {class: linear}, place: {device: cpu, format: int8/32}}\n"
+      "  - {name: experts, match: {class: moe.experts}, place: {device: cpu, format: int8/32}}\n"
+      "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n",
+      0.0223);
+}
+
+TEST_CASE("a module without a weight of that role is a bug, found or not") {
+  const auto folder = test::data_dir / "arch/llama";
+  const auto plan = plan_for(folder, keep);
+  const auto source = loader::open_checkpoint(folder);
+  hw::WorkerPool pool(1);
+  const engine::Weights weights(plan, *source, pool, {});
+  CHECK(weights.find(0, "no such role") == nullptr);
+  CHECK(weights.find(-1, "weight") == nullptr);
+  CHECK_THROWS_AS(weights.get(0, "no such role"), Error);
+}
+
+namespace {
+
+struct CacheFolder {
+  std::filesystem::path path;
+  explicit CacheFolder(const char* name = "weights_test_cache") : path(test::own_file(name)) {
+    std::filesystem::remove_all(path);
+  }
+  ~CacheFolder() { std::filesystem::remove_all(path); }
+
+  std::set<std::string> entries() const {
+    std::set<std::string> names;
+    for (const auto& file : std::filesystem::directory_iterator(path))
+      if (file.path().extension() == ".packed") names.insert(file.path().filename().string());
+    return names;
+  }
+};
+
+// What one start with a cache did.
+struct Start {
+  int64_t read = 0;  // bytes of the checkpoint
+  uint64_t mapped = 0, bytes = 0, last_done = 0, last_total = 0;
+  std::vector<std::byte> packed;  // all weights, one after the other
+};
+
+Start start(const std::filesystem::path& cache, const std::filesystem::path& model,
+            const std::string& rules, const std::string& stamp_suffix = {}) {
+  const auto plan = plan_for(model, rules);
+  test::WatchedSource source(loader::open_checkpoint(model));
+  source.stamp_suffix = stamp_suffix;
+  hw::WorkerPool pool(2);
+  Start s;
+  const engine::Weights weights(
+      plan, source, pool,
+      {.cache = cache, .progress = [&](const std::string&, uint64_t done, uint64_t total) {
+         s.last_done = done;
+         s.last_total = total;
+       }});
+  s.read = source.bytes_read;
+  s.mapped = weights.mapped_bytes();
+  s.bytes = weights.bytes();
+  CHECK(weights.source_bytes() == static_cast<uint64_t>(s.read));
+  for (const auto& planned : plan.modules)
+    for (const auto& weight : planned.weights) {
+      const auto& loaded = weights.get(planned.module, weight.role);
+      s.packed.insert(s.packed.end(), loaded.data,
+                      loaded.data + loaded.count * loaded.matrix_bytes);
+    }
+  return s;
+}
+
+std::string experts_in(const std::string& format) {
+  return "ktx: 1\nrules:\n"
+         "  - {name: experts, match: {class: moe.experts}, place: {device: cpu, format: " +
+         format +
+         "}}\n"
+         "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n";
+}
+
+}  // namespace
+
+TEST_CASE("a second start maps what the first one packed and reads no weight") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/deepseek-v3-fp8";
+  const auto none = start({}, model, experts_in("int8"));
+  const auto first = start(cache.path, model, experts_in("int8"));
+  CHECK(first.read > 0);
+  CHECK(first.mapped == 0);
+  CHECK(first.last_done == first.last_total);
+  CHECK(first.last_done == static_cast<uint64_t>(first.read));
+  CHECK(first.packed == none.packed);
+  const auto second = start(cache.path, model, experts_in("int8"));
+  CHECK(second.read == 0);
+  CHECK(second.mapped == second.bytes);
+  CHECK(second.packed == none.packed);
+}
+
+TEST_CASE("a changed rule packs anew what it places, and only that") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/qwen2-moe";
+  const auto all = start(cache.path, model, experts_in("int8/32"));
+  const auto other = start(cache.path, model, experts_in("int4/32"));
+  CHECK(other.read > 0);
+  CHECK(other.read < all.read);
+  CHECK(other.mapped > 0);
+  CHECK(other.packed == start({}, model, experts_in("int4/32")).packed);
+  CHECK(start(cache.path, model, experts_in("int8/32")).read == 0);
+}
+
+TEST_CASE(
+    "a changed checkpoint is read anew; the same content under other times is not kept twice") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/llama";
+  const auto first = start(cache.path, model, keep);
+  const auto entries = cache.entries();
+  // Touched, or copied: the state differs, the content does not.
+  const auto touched = start(cache.path, model, keep, "touched");
+  CHECK(touched.read == first.read);
+  CHECK(touched.packed == first.packed);
+  CHECK(cache.entries() == entries);
+  CHECK(start(cache.path, model, keep, "touched").read == 0);
+  // One number changed.
+  const CacheFolder copy("weights_test_model");
+  std::filesystem::copy(model, copy.path);
+  {
+    std::fstream file(copy.path / "model.safetensors",
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-2, std::ios::end);
+    file.write("\x12\x3f", 2);
+  }
+  const auto changed = start(cache.path, copy.path, keep);
+  CHECK(changed.read == first.read);
+  CHECK(changed.packed != first.packed);
+  CHECK(changed.packed == start({}, copy.path, keep).packed);
+  CHECK(cache.entries().size() == entries.size() + 1);
+}
+
+TEST_CASE("a cut off entry is made anew") {
+  const CacheFolder cache;
+  const auto model = test::data_dir / "arch/llama";
+  const auto first = start(cache.path, model, keep);
+  const auto entries = cache.entries();
+  for (const auto& name : entries) std::filesystem::resize_file(cache.path / name, 100);
+  const auto second = start(cache.path, model, keep);
+  CHECK(second.read == first.read);
+  CHECK(second.packed == first.packed);
+  CHECK(cache.entries() == entries);
+  CHECK(start(cache.path, model, keep).read == 0);
+}

@@ -1,0 +1,207 @@
+// Statistics, determinism, ranges of the sampler.
+#include "engine/run/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+
+using ktx::engine::Sampler;
+using ktx::engine::SamplerOptions;
+using ktx::test::failure;
+
+namespace {
+
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+constexpr float infinite = std::numeric_limits<float>::infinity();
+
+// How often each token comes in `draws` samples.
+std::vector<int> counts(const SamplerOptions& options, const std::vector<float>& logits, int draws,
+                        const std::vector<int32_t>& history = {}) {
+  Sampler sampler(options);
+  std::vector<int> n(logits.size());
+  for (int i = 0; i < draws; ++i) ++n[static_cast<size_t>(sampler.sample(logits, history))];
+  return n;
+}
+
+// Logits whose softmax is p.
+std::vector<float> logits_of(std::vector<float> p) {
+  for (auto& x : p) x = std::log(x) + 3;
+  return p;
+}
+
+// Pearson's statistic of the counts for the probabilities (of those above 0).
+double chi_squared(const std::vector<int>& n, const std::vector<double>& p) {
+  const double draws = std::accumulate(n.begin(), n.end(), 0);
+  double sum = 0;
+  for (size_t i = 0; i < n.size(); ++i) {
+    if (p[i] == 0) {
+      CHECK(n[i] == 0);
+      continue;
+    }
+    const double expected = p[i] * draws;
+    sum += (n[i] - expected) * (n[i] - expected) / expected;
+  }
+  return sum;
+}
+
+int32_t once(const SamplerOptions& options, const std::vector<float>& logits,
+             const std::vector<int32_t>& history = {}) {
+  return Sampler(options).sample(logits, history);
+}
+
+const std::vector<float> five = {0.4f, 0.05f, 0.25f, 0.2f, 0.1f};
+// 99.99 % of chi-squared with 4 degrees of freedom; the seeds are fixed, so a run is no gamble.
+constexpr double limit4 = 23.5;
+
+}  // namespace
+
+TEST_CASE("greedy takes the greatest logit, the lower id of equals") {
+  CHECK(once({}, {1, 3, 2}) == 1);
+  CHECK(once({}, {1, 3, 3}) == 1);
+  CHECK(once({}, {-5}) == 0);
+  CHECK(once({.top_k = 1, .top_p = 0.1f, .min_p = 1, .seed = 9}, {1, 3, 2}) == 1);
+}
+
+TEST_CASE("temperature 1 samples the softmax, others its power") {
+  const auto logits = logits_of(five);
+  CHECK(chi_squared(counts({.temperature = 1, .seed = 1}, logits, 20000),
+                    {0.4, 0.05, 0.25, 0.2, 0.1}) < limit4);
+  std::vector<double> squared{0.16, 0.0025, 0.0625, 0.04, 0.01};
+  for (auto& p : squared) p /= 0.275;
+  CHECK(chi_squared(counts({.temperature = 0.5f, .seed = 2}, logits, 20000), squared) < limit4);
+}
+
+TEST_CASE("top-k keeps the k most probable") {
+  const auto logits = logits_of(five);
+  CHECK(chi_squared(counts({.temperature = 1, .top_k = 2, .seed = 3}, logits, 20000),
+                    {0.4 / 0.65, 0, 0.25 / 0.65, 0, 0}) < limit4);
+  CHECK(chi_squared(counts({.temperature = 1, .top_k = 100, .seed = 3}, logits, 20000),
+                    {0.4, 0.05, 0.25, 0.2, 0.1}) < limit4);
+  // Of equals the lower ids stay.
+  const auto n = counts({.temperature = 1, .top_k = 2, .seed = 3}, {1, 1, 1, 1}, 500);
+  CHECK(n[0] + n[1] == 500);
+}
+
+TEST_CASE("top-p keeps the fewest that reach the probability") {
+  const auto logits = logits_of(five);
+  const auto kept = [&](float p) {
+    const auto n = counts({.temperature = 1, .top_p = p, .seed = 4}, logits, 3000);
+    std::string ids;
+    for (size_t i = 0; i < n.size(); ++i)
+      if (n[i] > 0) ids += std::to_string(i);
+    return ids;
+  };
+  CHECK(kept(0.01f) == "0");
+  CHECK(kept(0.39f) == "0");
+  CHECK(kept(0.41f) == "02");
+  CHECK(kept(0.8f) == "023");
+  CHECK(kept(0.9f) == "0234");
+  CHECK(kept(0.999f) == "01234");
+  CHECK(chi_squared(counts({.temperature = 1, .top_p = 0.8f, .seed = 5}, logits, 20000),
+                    {0.4 / 0.85, 0, 0.25 / 0.85, 0.2 / 0.85, 0}) < limit4);
+  // Top-p counts within what top-k kept: 0.4 of 0.65 is more than 0.6.
+  CHECK(counts({.temperature = 1, .top_k = 2, .top_p = 0.6f, .seed = 5}, logits, 500)[0] == 500);
+}
+
+TEST_CASE("min-p drops what is far below the best") {
+  CHECK(chi_squared(counts({.temperature = 1, .min_p = 0.4f, .seed = 6}, logits_of(five), 20000),
+                    {0.4 / 0.85, 0, 0.25 / 0.85, 0.2 / 0.85, 0}) < limit4);
+  CHECK(counts({.temperature = 1, .min_p = 1, .seed = 6}, logits_of(five), 500)[0] == 500);
+}
+
+TEST_CASE("top-p on a large vocabulary is what sorting all of it gives") {
+  std::vector<float> logits(20000);
+  std::mt19937 random(8);
+  for (auto& x : logits) x = static_cast<float>(random() % 8192) / 1024.f;
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  double total = 0, sum = 0;
+  for (const float x : logits) total += std::exp(double{x} - logits[order[0]]);
+  std::vector<bool> keep(logits.size());
+  for (const size_t i : order) {
+    keep[i] = true;
+    sum += std::exp(double{logits[i]} - logits[order[0]]);
+    if (sum >= 0.3 * total) break;
+  }
+  Sampler sampler({.temperature = 1, .top_p = 0.3f, .seed = 2});
+  for (int i = 0; i < 300; ++i) CHECK(keep[static_cast<size_t>(sampler.sample(logits, {}))]);
+}
+
+TEST_CASE("the repetition penalty divides positive and multiplies negative logits, once") {
+  const SamplerOptions options{.repetition_penalty = 2, .repetition_window = 0};
+  CHECK(once(options, {3, 2, 0}) == 0);
+  CHECK(once(options, {3, 2, 0}, {0, 0, 0}) == 1);
+  CHECK(once(options, {3, 1, 0}, {0, 0, 0}) == 0);  // 1.5, not 0.375
+  CHECK(once(options, {-1, -1.5f}, {0}) == 1);
+  CHECK(once(options, {3, 2}, {-1, 7, 0}) == 1);
+}
+
+TEST_CASE("the repetition window bounds how far back tokens count, call by call") {
+  SamplerOptions options{.repetition_penalty = 2, .repetition_window = 2};
+  CHECK(once(options, {3, 2, 0}, {0, 2, 2}) == 0);
+  CHECK(once(options, {3, 2, 0}, {2, 0, 2}) == 1);
+  Sampler sampler(options);
+  const std::vector<float> logits{3, 2, 0};
+  CHECK(sampler.sample(logits, std::vector<int32_t>{0}) == 1);
+  CHECK(sampler.sample(logits, std::vector<int32_t>{2}) == 0);
+}
+
+TEST_CASE("a seed fixes the sequence on every platform") {
+  const auto sequence = [](uint64_t seed) {
+    Sampler sampler({.temperature = 1, .seed = seed});
+    std::string ids;
+    for (int i = 0; i < 32; ++i) ids += std::to_string(sampler.sample(logits_of(five), {}));
+    return ids;
+  };
+  CHECK(sequence(42) == sequence(42));
+  CHECK(sequence(42) != sequence(43));
+  // The first draws of std::mt19937_64(42) over 2^64 are 0.7552, 0.6390, 0.7521, 0.1363; the
+  // cumulative probabilities 0.4, 0.45, 0.7, 0.9, 1.
+  CHECK(sequence(42).substr(0, 4) == "3230");
+}
+
+TEST_CASE("NaN and infinite logits") {
+  CHECK(once({}, {not_a_number, 1, not_a_number, 2}) == 3);
+  CHECK(once({}, {-infinite, -1e30f}) == 1);
+  CHECK(once({.temperature = 1}, {1, infinite, infinite}) == 1);
+  CHECK(counts({.temperature = 1, .seed = 1}, {not_a_number, 1, -infinite}, 200)[1] == 200);
+  CHECK(counts({.temperature = 1e-30f, .seed = 1}, {1, 2, 1.9999f}, 200)[1] == 200);
+  REQUIRE(failure([] {
+            once({}, {not_a_number, -infinite});
+          }) == "bug no token can be chosen: no logit of 2 is a number above -inf");
+  REQUIRE(failure([] { once({.temperature = 1}, {}); }) ==
+          "bug no token can be chosen: no logit of 0 is a number above -inf");
+}
+
+TEST_CASE("options out of range are input errors") {
+  const auto refused = [](const SamplerOptions& options) {
+    return failure([&] { Sampler{options}; });
+  };
+  REQUIRE(refused({.temperature = -1}) ==
+          "input sampling: temperature: expected 0 (greedy) or a positive number, found -1.000000");
+  CHECK(refused({.temperature = infinite}).starts_with("input sampling: temperature"));
+  CHECK(refused({.temperature = not_a_number}).starts_with("input sampling: temperature"));
+  REQUIRE(refused({.top_k = -1}) ==
+          "input sampling: top-k: expected 0 (all) or a positive count, found -1");
+  REQUIRE(refused({.top_p = 0}) ==
+          "input sampling: top-p: expected more than 0 and at most 1, found 0.000000");
+  CHECK(refused({.top_p = 1.1f}).starts_with("input sampling: top-p"));
+  CHECK(refused({.top_p = not_a_number}).starts_with("input sampling: top-p"));
+  CHECK(refused({.min_p = -0.1f}).starts_with("input sampling: min-p"));
+  CHECK(refused({.min_p = 2}).starts_with("input sampling: min-p"));
+  CHECK(refused({.repetition_penalty = 0}).starts_with("input sampling: repetition penalty"));
+  CHECK(refused({.repetition_penalty = not_a_number})
+            .starts_with("input sampling: repetition penalty"));
+  CHECK(refused({.repetition_window = -1}).starts_with("input sampling: repetition window"));
+  CHECK(refused({.temperature = 0.7f,
+                 .top_k = 40,
+                 .top_p = 0.95f,
+                 .min_p = 0.05f,
+                 .repetition_penalty = 1.1f}) == "nothing thrown");
+}
