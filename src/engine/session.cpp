@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 struct Session::State {
   explicit State(std::shared_ptr<engine::EngineState> shared)
       : engine(std::move(shared)),
-        cache(engine->plan.details().model.info.cache_width, engine->plan.details().cache_length,
+        cache(engine->plan.details().model.info.caches, engine->plan.details().cache_length,
               engine->plan.details().machine) {}
 
   std::shared_ptr<engine::EngineState> engine;

@@ -89,7 +89,7 @@ int gqa_attention(Net& net, const GqaShape& shape, int layer, int x, int window)
   params.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(shape.head)));
   params.rotary = shape.rotary;
   params.window = window;
-  params.cache = net.add_cache(2 * k_size);
+  params.cache = net.add_cache({.scaled = 2 * k_size, .group = params.head});
   const int module = net.graph().module({.path = layer_path(layer, "self_attn"),
                                          .op = "gqa",
                                          .classes = {"attention.gqa", "attention"},

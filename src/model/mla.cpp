@@ -101,7 +101,7 @@ int mla_attention(Net& net, const MlaShape& shape, int layer, int x) {
   const int latent = net.norm(layer, "self_attn.kv_a_layernorm",
                               net.graph().slice(kv, 0, p.kv_lora), p.kv_lora, inner_eps, norm);
   const int k_rope = net.graph().slice(kv, p.kv_lora, p.rope);
-  p.cache = net.add_cache(kv_size);
+  p.cache = net.add_cache({.scaled = p.kv_lora, .group = 128, .exact = p.rope});
   graph::Module module{.path = layer_path(layer, "self_attn.kv_b_proj"),
                        .op = "mla",
                        .classes = {"attention.mla", "attention"},

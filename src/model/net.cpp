@@ -137,9 +137,9 @@ int Net::routed_experts(int layer, int x, const MoeShape& shape) {
                      .intermediate = shape.intermediate});
 }
 
-int Net::add_cache(int64_t width) {
-  model_.info.cache_width.push_back(width);
-  return static_cast<int>(model_.info.cache_width.size()) - 1;
+int Net::add_cache(const graph::KvRow& row) {
+  model_.info.caches.push_back(row);
+  return static_cast<int>(model_.info.caches.size()) - 1;
 }
 
 int Net::embedding() {

@@ -61,8 +61,8 @@ class Net {
   /// Router and routed experts. An input error when top_k experts can't be chosen.
   int routed_experts(int layer, int x, const MoeShape& shape);
 
-  /// Adds a cache of `numbers` a token and returns its index.
-  int add_cache(int64_t numbers);
+  /// Adds a cache that keeps such a row of every token, and returns its index.
+  int add_cache(const graph::KvRow& row);
   /// A module that is in the checkpoint and not run.
   void add_unused(graph::Module module) { graph_.module(std::move(module)); }
 

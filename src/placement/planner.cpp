@@ -161,7 +161,8 @@ void sum_up_rules(const Rules& rules, Plan& plan) {
 uint64_t cache_bytes(const Plan& plan) {
   uint64_t sum = 0;
   const uint64_t token_bytes = sizeof(float) * static_cast<uint64_t>(plan.cache_length);
-  for (const int64_t width : plan.model.info.cache_width) {
+  for (const auto& row : plan.model.info.caches) {
+    const int64_t width = row.numbers();
     uint64_t bytes = 0;
     if (width < 0 || __builtin_mul_overflow(static_cast<uint64_t>(width), token_bytes, &bytes) ||
         __builtin_add_overflow(sum, bytes, &sum))

@@ -36,7 +36,7 @@ TEST_CASE("sizes and scale, from Hugging Face and from both GGUF layouts") {
     CHECK(p.kv_lora == 512);
     CHECK(p.rotary.interleaved);
     CHECK(p.scale == Approx(std::pow(1 + 0.1 * std::log(4.0), 2) / std::sqrt(192.0)));
-    CHECK(model.info.cache_width == std::vector<int64_t>{576, 576});
+    CHECK(model.info.caches == std::vector<graph::KvRow>(2, {512, 128, 64}));
   }
   const graph::Model lite = fixture("deepseek-v2-lite").build();
   CHECK(mla(lite).scale == Approx(std::pow(1 + 0.0707 * std::log(4.0), 2) / std::sqrt(64.0)));

@@ -32,7 +32,7 @@ TEST_CASE("what is known of a model") {
   CHECK(info.experts == 8);
   CHECK(info.experts_per_token == 2);
   CHECK(info.moe_layers == std::vector<int>{0, 1});
-  CHECK(info.cache_width == std::vector<int64_t>{128, 128});
+  CHECK(info.caches == std::vector<graph::KvRow>(2, {.scaled = 128, .group = 32}));
   CHECK(test::deepseek2(true).build().info.name == "Tiny");
 }
 

@@ -166,7 +166,7 @@ TEST_CASE("options that make no plan") {
 
 TEST_CASE("a cache of more bytes than can be counted") {
   auto model = sample::deepseek();
-  model.info.cache_width[1] = int64_t{1} << 40;
+  model.info.caches[1].scaled = int64_t{1} << 40;
   CHECK(error_of([&] {
           make_plan(sample::rule_list(rest), model, sample::machine(),
                     {.cache_length = int64_t{1} << 24});

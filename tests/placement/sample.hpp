@@ -101,8 +101,8 @@ class Builder {
                             .kv_lora = static_cast<int>(s_.kv_lora),
                             .scale = 0.1f};
     params.rotary.frequency.assign(static_cast<size_t>(s_.rope) / 2, 1.0f);
-    params.cache = static_cast<int>(model_.info.cache_width.size());
-    model_.info.cache_width.push_back(s_.kv_lora + s_.rope);
+    params.cache = static_cast<int>(model_.info.caches.size());
+    model_.info.caches.push_back({.scaled = s_.kv_lora, .group = 128, .exact = s_.rope});
     const int out = graph_.mla(module(path("self_attn.kv_b_proj"), "mla", in, {k_b, v_b}), q,
                                latent, graph_.slice(kv, s_.kv_lora, s_.rope), params);
     return linear("self_attn.o_proj", in, s_.hidden, s_.heads * s_.v, out);

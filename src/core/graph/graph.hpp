@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/graph/kv_row.hpp"
 #include "core/graph/module.hpp"
 #include "core/graph/op.hpp"
 
@@ -43,8 +44,7 @@ struct ModelInfo {
   int64_t context = 0;  // tokens the model was trained for
   int experts = 0, experts_per_token = 0;
   std::vector<int> moe_layers;
-  /// Numbers a token that each cache keeps: [caches]. MLA: kv_lora + rope; GQA: 2 kv_heads head.
-  std::vector<int64_t> cache_width;
+  std::vector<KvRow> caches;  // what each cache keeps of a token
 };
 
 /// A model: modules and the graph over them. Pure function of header, configuration and top_k.

@@ -40,7 +40,7 @@ class Validator {
       : model_(model),
         made_(model.graph.values.size(), false),
         runs_(model.modules.size(), 0),
-        cache_used_(model.info.cache_width.size(), false) {}
+        cache_used_(model.info.caches.size(), false) {}
 
   void run() {
     for (const Module& module : model_.modules) check_module(module);
@@ -171,11 +171,12 @@ class Validator {
     }
   }
 
-  void check_cache(int cache, int64_t numbers) {
+  void check_cache(int cache, int64_t scaled, int64_t exact) {
     expect(cache >= 0 && cache < static_cast<int>(cache_used_.size()), "no such cache");
     const auto i = static_cast<size_t>(cache);
     expect(!cache_used_[i], "cache is used twice");
-    expect(model_.info.cache_width[i] == numbers, "cache has another width");
+    const KvRow& row = model_.info.caches[i];
+    expect(row.scaled == scaled && row.exact == exact && row.group > 0, "cache has another width");
     cache_used_[i] = true;
   }
 
@@ -189,7 +190,7 @@ class Validator {
            "widths of attention");
     expect_weight(node, "k_b", p.heads, p.kv_lora, p.nope);
     expect_weight(node, "v_b", p.heads, p.v, p.kv_lora);
-    check_cache(p.cache, int64_t{p.kv_lora} + p.rope);
+    check_cache(p.cache, p.kv_lora, p.rope);
   }
 
   void check_gqa(const Node& node, const GqaParams& p) {
@@ -201,7 +202,7 @@ class Validator {
     expect(width(node.inputs[0]) == int64_t{p.heads} * p.head && width(node.inputs[1]) == keys &&
                width(node.inputs[2]) == keys && width(node.output) == width(node.inputs[0]),
            "widths of attention");
-    check_cache(p.cache, 2 * keys);
+    check_cache(p.cache, 2 * keys, 0);
   }
 
   void check_router(const Node& node, const RouterParams& p) const {

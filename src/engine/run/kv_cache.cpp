@@ -5,12 +5,12 @@
 
 namespace ktx::engine {
 
-KvCache::KvCache(std::span<const int64_t> widths, int64_t capacity, const hw::Machine& machine)
+KvCache::KvCache(std::span<const graph::KvRow> rows, int64_t capacity, const hw::Machine& machine)
     : capacity_(capacity) {
   int64_t size = 0;
-  for (const int64_t width : widths) {
+  for (const auto& row : rows) {
     begin_.push_back(size);
-    size += width * capacity;
+    size += row.numbers() * capacity;
   }
   numbers_ = base::Buffer(static_cast<size_t>(size) * sizeof(float), true);
   interleave(numbers_, machine);

@@ -6,15 +6,16 @@
 #include <vector>
 
 #include "core/base/buffer.hpp"
+#include "core/graph/kv_row.hpp"
 #include "core/hw/machine.hpp"
 
 namespace ktx::engine {
 
 class KvCache {
  public:
-  /// widths[i]: f32 numbers a token that cache i keeps. Memory is touched only as tokens come; on
+  /// rows[i]: what cache i keeps of a token. Memory is touched only as tokens come; on
   /// several NUMA nodes it is interleaved.
-  KvCache(std::span<const int64_t> widths, int64_t capacity, const hw::Machine& machine);
+  KvCache(std::span<const graph::KvRow> rows, int64_t capacity, const hw::Machine& machine);
 
   /// Cache i: capacity * width floats. An op lays them out as it likes.
   float* data(int cache) noexcept {

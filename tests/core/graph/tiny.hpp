@@ -41,8 +41,8 @@ inline int add_mla(Model& model, GraphBuilder& b, int x, const std::string& pref
                  b.slice(kv, 0, 5), 1e-6f);
   MlaParams p{.heads = 2, .nope = 4, .rope = 2, .v = 3, .kv_lora = 5, .scale = 0.5f};
   p.rotary = rope(2);
-  p.cache = static_cast<int>(model.info.cache_width.size());
-  model.info.cache_width.push_back(7);
+  p.cache = static_cast<int>(model.info.caches.size());
+  model.info.caches.push_back({.scaled = 5, .group = 5, .exact = 2});
   const int m =
       b.module(module(prefix + "kv_b", "mla", {weight("k_b", 2, 5, 4), weight("v_b", 2, 3, 5)}));
   const int out = b.mla(m, q, latent, b.slice(kv, 5, 2), p);
@@ -59,8 +59,8 @@ inline int add_gqa(Model& model, GraphBuilder& b, int x, const std::string& pref
       b.linear(b.module(module(prefix + "v_proj", "linear", {weight("weight", 1, 4, 8)})), x);
   GqaParams p{.heads = 2, .kv_heads = 1, .head = 4, .scale = 0.5f};
   p.rotary = rope(4);
-  p.cache = static_cast<int>(model.info.cache_width.size());
-  model.info.cache_width.push_back(8);
+  p.cache = static_cast<int>(model.info.caches.size());
+  model.info.caches.push_back({.scaled = 8, .group = 4});
   return b.gqa(b.module(module(prefix + "attn", "gqa", {})), q, k, v, p);
 }
 

@@ -133,9 +133,9 @@ TEST_CASE("attention: heads, weights and caches") {
   CHECK(test::part_of(
             broken([](Model& m) { module_of(m, "model.layers.0.mla.kv_b").weights[1].role = "v"; }),
             "weight 'v_b' is missing") == "weight 'v_b' is missing");
-  CHECK(test::part_of(broken([](Model& m) { m.info.cache_width[0] = 8; }), "another width") ==
+  CHECK(test::part_of(broken([](Model& m) { m.info.caches[0].scaled = 8; }), "another width") ==
         "another width");
-  CHECK(test::part_of(broken([](Model& m) { m.info.cache_width.push_back(8); }),
+  CHECK(test::part_of(broken([](Model& m) { m.info.caches.push_back({.scaled = 8}); }),
                       "no node uses cache 2") == "no node uses cache 2");
   const auto gqa = [](auto change) {
     return broken([&](Model& m) { change(std::get<GqaParams>(node_of(m, Op::gqa).params)); });
