@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/base/json.hpp"
-#include "core/device/devices.hpp"
+#include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/executor.hpp"

@@ -7,7 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "core/device/devices.hpp"
+#include "core/device/place.hpp"
 #include "core/graph/module.hpp"
 #include "ops/kernels.hpp"
 
