@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "ops/matmul/node_rows.hpp"
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

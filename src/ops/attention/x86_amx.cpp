@@ -1,6 +1,6 @@
 // Attention on AMX tiles.
 #include "ops/attention/x86_tile_attend.hpp"
-#include "ops/matmul/x86_tiles_amx.hpp"
+#include "ops/matmul/tiles/x86_tiles_amx.hpp"
 
 namespace ktx::ops {
 namespace {

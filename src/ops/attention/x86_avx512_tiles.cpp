@@ -1,7 +1,7 @@
 // The functions of x86_amx.cpp on emulated tiles.
 #include "ops/attention/x86_tile_attend.hpp"
+#include "ops/matmul/simd/x86_bf16.hpp"
 #include "ops/matmul/tiles_emulated.hpp"
-#include "ops/matmul/x86_bf16.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "ops/attention/x86_tile_panels.hpp"
-#include "ops/matmul/x86_unroll.hpp"
+#include "ops/matmul/simd/x86_unroll.hpp"
 
 namespace ktx::ops {
 namespace {

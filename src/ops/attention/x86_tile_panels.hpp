@@ -5,7 +5,7 @@
 #pragma once
 
 #include "ops/attention/attention_tiles.hpp"
-#include "ops/matmul/x86_transpose.hpp"
+#include "ops/matmul/simd/x86_transpose.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/node_rows.hpp"
-#include "ops/matmul/tiles.hpp"
-#include "ops/matmul/token_blocks.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
+#include "ops/matmul/tiles/token_blocks.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {

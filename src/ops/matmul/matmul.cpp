@@ -6,8 +6,8 @@
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/onednn_kernel.hpp"
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/onednn/onednn_kernel.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {

@@ -3,6 +3,20 @@
 //
 // A matrix is packed once, while loading, into a Layout; all fast kernels of a format share one
 // layout, so that decode and prefill can use different kernels on the same bytes.
+//
+// Where things are:
+//   matmul.*        this contract, the table of kernels and its look-ups
+//   x86_<isa>*.cpp  the kernels compiled for one ISA, made of the templates in the rooms below;
+//                   x16_args.hpp is what they are given and export
+//   layout_x16.*    the layout of the fast kernels, and packing into it
+//   activation.*    activations as the kernels read them
+//   decoded_rows.*  products with Layout::rows, for every format; ref.cpp is their loop in float32
+//   node_rows.hpp   which rows the workers of a NUMA node compute
+//   integer/        integer weights (Q4_K, int4, ...) with int8 activations
+//   float/          f32, f16, bf16 and fp8 weights with f32 activations
+//   tiles/          many tokens, in tiles of 16 rows of 64 bytes: AMX, AVX-512 BF16
+//   onednn/         many tokens of a linear layer, through oneDNN
+//   simd/           vectors of AVX2 and AVX-512 under one name, for those templates
 #pragma once
 
 #include <cstddef>

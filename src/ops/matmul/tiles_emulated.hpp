@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

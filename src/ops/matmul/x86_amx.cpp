@@ -1,6 +1,6 @@
 // Kernels of many tokens on AMX tiles.
-#include "ops/matmul/x86_tile_unit.hpp"
-#include "ops/matmul/x86_tiles_amx.hpp"
+#include "ops/matmul/tiles/x86_tile_unit.hpp"
+#include "ops/matmul/tiles/x86_tiles_amx.hpp"
 
 namespace ktx::ops {
 

@@ -1,7 +1,8 @@
 // Kernels of all formats of Layout::x16 for AVX2.
-#include "ops/matmul/x86_float_kernel.hpp"
-#include "ops/matmul/x86_quantize_avx2.hpp"
-#include "ops/matmul/x86_simd_avx2.hpp"
+#include "ops/matmul/float/x86_float_kernel.hpp"
+#include "ops/matmul/integer/x86_integer_kernel.hpp"
+#include "ops/matmul/integer/x86_quantize_avx2.hpp"
+#include "ops/matmul/simd/x86_simd_avx2.hpp"
 
 namespace ktx::ops {
 namespace {

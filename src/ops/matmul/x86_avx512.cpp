@@ -1,7 +1,8 @@
 // Kernels of all formats of Layout::x16 for AVX-512 (F, BW, VL, DQ).
-#include "ops/matmul/x86_float_kernel.hpp"
-#include "ops/matmul/x86_quantize_avx2.hpp"
-#include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/float/x86_float_kernel.hpp"
+#include "ops/matmul/integer/x86_integer_kernel.hpp"
+#include "ops/matmul/integer/x86_quantize_avx2.hpp"
+#include "ops/matmul/simd/x86_simd_avx512.hpp"
 
 namespace ktx::ops {
 namespace {

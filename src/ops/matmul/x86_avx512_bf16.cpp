@@ -1,8 +1,8 @@
 // Kernels of many tokens on AVX-512 BF16, for the formats of floats: integers are faster on VNNI.
 // They are for CPUs without AMX: those with it run vdpbf16ps at half the rate of f32 multiply-adds.
-#include "ops/matmul/x86_tile_bf16.hpp"
-#include "ops/matmul/x86_tile_pack.hpp"
-#include "ops/matmul/x86_tiles_avx512_bf16.hpp"
+#include "ops/matmul/tiles/x86_tile_bf16.hpp"
+#include "ops/matmul/tiles/x86_tile_pack.hpp"
+#include "ops/matmul/tiles/x86_tiles_avx512_bf16.hpp"
 
 namespace ktx::ops {
 

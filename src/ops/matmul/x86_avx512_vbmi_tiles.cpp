@@ -1,6 +1,6 @@
 // The kernels of x86_amx.cpp on emulated tiles.
+#include "ops/matmul/tiles/x86_tile_unit.hpp"
 #include "ops/matmul/tiles_emulated.hpp"
-#include "ops/matmul/x86_tile_unit.hpp"
 
 namespace ktx::ops {
 

@@ -1,5 +1,5 @@
 // Kernels of the integer formats of Layout::x16 for AVX-512 VNNI.
-#include "ops/matmul/x86_vnni_panel.hpp"
+#include "ops/matmul/integer/x86_vnni_panel.hpp"
 
 namespace ktx::ops {
 namespace {

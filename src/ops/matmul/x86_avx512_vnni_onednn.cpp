@@ -1,8 +1,8 @@
 // Panels (onednn_panels.hpp) in AVX-512: their decoding, the activations they meet, and their sums.
-#include "ops/matmul/onednn_panels.hpp"
-#include "ops/matmul/x86_float_kernel.hpp"
-#include "ops/matmul/x86_quantize_row.hpp"
-#include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/float/x86_float_kernel.hpp"
+#include "ops/matmul/onednn/onednn_panels.hpp"
+#include "ops/matmul/simd/x86_simd_avx512.hpp"
+#include "ops/matmul/tiles/x86_quantize_row.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "ops/f32/f32.hpp"
 #include "ops/matmul/activation.hpp"
-#include "ops/matmul/token_blocks.hpp"
+#include "ops/matmul/tiles/token_blocks.hpp"
 #include "ops/moe/moe_work.hpp"
 
 namespace ktx::ops {

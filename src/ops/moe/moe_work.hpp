@@ -9,7 +9,7 @@
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/node_rows.hpp"
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 #include "ops/moe/moe.hpp"
 
 namespace ktx::ops {

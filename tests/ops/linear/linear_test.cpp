@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include "../matmul/matrices.hpp"
-#include "../matmul/node_matrices.hpp"
 #include "catch.hpp"
 #include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "ops/matmul/node_matrices.hpp"
 
 using namespace ktx_test;
 using ktx::hw::WorkerPool;

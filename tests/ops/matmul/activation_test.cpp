@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "catch.hpp"
-#include "matrices.hpp"
+#include "ops/matmul/matrices.hpp"
 
 using namespace ktx_test;
 

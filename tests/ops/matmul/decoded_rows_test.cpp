@@ -2,7 +2,7 @@
 #include "ops/matmul/decoded_rows.hpp"
 
 #include "catch.hpp"
-#include "matrices.hpp"
+#include "ops/matmul/matrices.hpp"
 
 using namespace ktx_test;
 

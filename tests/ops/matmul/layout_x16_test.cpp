@@ -3,7 +3,7 @@
 
 #include "catch.hpp"
 #include "core/quant/blocks.hpp"
-#include "matrices.hpp"
+#include "ops/matmul/matrices.hpp"
 
 using namespace ktx_test;
 

@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include "catch.hpp"
-#include "matrices.hpp"
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/matrices.hpp"
 
 using namespace ktx_test;
 

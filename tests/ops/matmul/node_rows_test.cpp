@@ -2,8 +2,8 @@
 #include "ops/matmul/node_rows.hpp"
 
 #include "catch.hpp"
-#include "matrices.hpp"
-#include "node_matrices.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "ops/matmul/node_matrices.hpp"
 
 using namespace ktx_test;
 using ktx::hw::WorkerPool;

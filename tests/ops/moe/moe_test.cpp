@@ -2,11 +2,11 @@
 // covers: moe_tiles, moe_work
 #include "ops/moe/moe.hpp"
 
-#include "../matmul/matrices.hpp"
-#include "../matmul/node_matrices.hpp"
 #include "../ops_numbers.hpp"
 #include "catch.hpp"
 #include "ops/linear/linear.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "ops/matmul/node_matrices.hpp"
 
 using namespace ktx_test;
 using ktx::hw::WorkerPool;

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/hw/x86_tile_config.hpp"
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

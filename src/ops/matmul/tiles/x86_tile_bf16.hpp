@@ -7,8 +7,8 @@
 // between the products, in small enough pieces for the processor to overlap them.
 #pragma once
 
-#include "ops/matmul/x86_tile_decode.hpp"
-#include "ops/matmul/x86_tile_panel.hpp"
+#include "ops/matmul/tiles/x86_tile_decode.hpp"
+#include "ops/matmul/tiles/x86_tile_panel.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,10 +1,10 @@
 // oneDNN's matmul primitives, one for each shape that a panel's product takes.
-#include "ops/matmul/onednn.hpp"
+#include "ops/matmul/onednn/onednn.hpp"
 
 #include <algorithm>
 
 #include "core/hw/isa.hpp"
-#include "ops/matmul/onednn_panels.hpp"
+#include "ops/matmul/onednn/onednn_panels.hpp"
 
 #if KTX_HAVE_ONEDNN
 #include <omp.h>

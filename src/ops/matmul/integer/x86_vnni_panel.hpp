@@ -8,8 +8,8 @@
 // tokens load 8 operands for 12 products, and with their float sums fill 24 registers.
 #pragma once
 
-#include "ops/matmul/x86_integer_kernel.hpp"
-#include "ops/matmul/x86_simd_avx512.hpp"
+#include "ops/matmul/integer/x86_integer_kernel.hpp"
+#include "ops/matmul/simd/x86_simd_avx512.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -17,9 +17,9 @@ namespace {
 constexpr int64_t vnni_panel_rows = 32, vnni_panel_columns = 256;
 /// Their activations and sums of a panel's columns are 24 KiB.
 constexpr int64_t vnni_panel_tokens = 64;
-constexpr int64_t tile_of_tokens = 6;
+constexpr int64_t tokens_at_once = 6;  // whose sums are in registers
 
-/// From so many tokens on, equal tiles have at least 4.
+/// From so many tokens on, equal parts of at most tokens_at_once have at least 4.
 constexpr int64_t least_vnni_panel_tokens = 9;
 
 /// 1.5 * 2^23: the bits of this float plus an integer of less than 2^22 are the float of their sum.
@@ -103,15 +103,15 @@ template <class Format, class Scaling>
 }
 
 /// T tokens of a panel, from panel.sums[token] on.
-struct TokenTile {
-  const uint8_t* x[tile_of_tokens];  // at the first of the columns
+struct TokenArgs {
+  const uint8_t* x[tokens_at_once];  // at the first of the columns
   int64_t scales, mins;              // from there to the scale and the sum of the first block
   int64_t token;
 };
 
 template <class Scaling, int T>
-[[gnu::noinline]] void multiply_tile(VnniPanel<Scaling>& panel, const TokenTile& a,
-                                     int64_t blocks) noexcept {
+[[gnu::noinline]] void multiply_at_once(VnniPanel<Scaling>& panel, const TokenArgs& a,
+                                        int64_t blocks) noexcept {
   __m512 acc[T][2];
   const uint8_t* x[T];
   unroll<0, T>([&](auto t) __attribute__((always_inline)) {
@@ -169,7 +169,8 @@ inline PanelGroups panel_at(const X16Args& a, int64_t row) {
   return {{first, rows > 16 ? first + a.group_bytes : first}, rows};
 }
 
-/// The weights read next, fetched in equal parts between tiles: all at once would stall the loads.
+/// The weights read next, fetched in equal parts between products: all at once would stall the
+/// loads.
 struct Ahead {
   const uint8_t* group[2];
   int64_t begin, end;  // bytes of each
@@ -206,24 +207,24 @@ inline Ahead ahead_of(const X16Args& a, int64_t row, int64_t col) {
 template <class Format, class Scaling>
 void multiply_tokens(const X16Args& a, VnniPanel<Scaling>& panel, const Columns& columns,
                      int64_t first, int64_t tokens, const Ahead& ahead) noexcept {
-  const int64_t tiles = (tokens + tile_of_tokens - 1) / tile_of_tokens;
-  for (int64_t i = 0; i < tiles; ++i) {
-    ahead.fetch(i, tiles);
-    const int64_t begin = tokens * i / tiles, end = tokens * (i + 1) / tiles;
+  const int64_t parts = (tokens + tokens_at_once - 1) / tokens_at_once;
+  for (int64_t i = 0; i < parts; ++i) {
+    ahead.fetch(i, parts);
+    const int64_t begin = tokens * i / parts, end = tokens * (i + 1) / parts;
     const int64_t mins = (Scaling::halves ? a.half_sums : a.sums);
-    TokenTile tile{.x = {},
+    TokenArgs args{.x = {},
                    .scales = a.scales + columns.block * (4 - 32),
                    .mins = mins + columns.block * (4 * Scaling::scales_of_block - 32),
                    .token = begin};
     for (int64_t t = begin; t < end; ++t) {
       const uint8_t* x = x_row(a, first + t);
       if constexpr (Scaling::zero_point) set_start<Format, Scaling>(a, x, columns, panel.start[t]);
-      tile.x[t - begin] = x + columns.block * 32;
+      args.x[t - begin] = x + columns.block * 32;
     }
     const int64_t count = end - begin;
-    count == 6   ? multiply_tile<Scaling, 6>(panel, tile, columns.blocks)
-    : count == 5 ? multiply_tile<Scaling, 5>(panel, tile, columns.blocks)
-                 : multiply_tile<Scaling, 4>(panel, tile, columns.blocks);
+    count == 6   ? multiply_at_once<Scaling, 6>(panel, args, columns.blocks)
+    : count == 5 ? multiply_at_once<Scaling, 5>(panel, args, columns.blocks)
+                 : multiply_at_once<Scaling, 4>(panel, args, columns.blocks);
   }
 }
 

@@ -7,10 +7,10 @@
 #pragma once
 
 #include "core/quant/fp8.hpp"
-#include "ops/matmul/tiles.hpp"
-#include "ops/matmul/x86_integer_formats.hpp"
-#include "ops/matmul/x86_simd_avx512.hpp"
-#include "ops/matmul/x86_transpose.hpp"
+#include "ops/matmul/integer/x86_integer_formats.hpp"
+#include "ops/matmul/simd/x86_simd_avx512.hpp"
+#include "ops/matmul/simd/x86_transpose.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -2,7 +2,7 @@
 // rows.
 #pragma once
 
-#include "ops/matmul/x86_integer_kernel.hpp"
+#include "ops/matmul/simd/x86_groups.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -64,7 +64,7 @@ struct FloatSums {
   }
 
   /// Adds columns [first, first + cols); w: the first column's weights.
-  [[gnu::always_inline]] void add(const TileArgs& a, const uint8_t* w, int64_t first,
+  [[gnu::always_inline]] void add(const GroupArgs& a, const uint8_t* w, int64_t first,
                                   int64_t cols) {
     for (int64_t c = 0; c < cols; c += Format::columns, w += Format::step_bytes) {
       prefetch<Format::step_bytes>(a, w);
@@ -86,22 +86,22 @@ struct FloatSums {
 };
 
 template <class S, class Format, int T>
-struct FloatTile {
-  static void run(const TileArgs& a) noexcept {
+struct FloatGroup {
+  static void run(const GroupArgs& a) noexcept {
     FloatSums<S, Format, T> sums;
     sums.clear();
     sums.add(a, a.group, 0, a.cols);
     unroll<0, S::parts * T>([&](auto i) __attribute__((always_inline)) {
-      store_tile<S>(a, i / T, i % T, sums.total(i / T, i % T));
+      store_group<S>(a, i / T, i % T, sums.total(i / T, i % T));
     });
   }
 };
 
 /// fp8: the sum of every 128 columns has a scale of its own.
 template <class S, int T>
-struct Fp8Tile {
+struct Fp8Group {
   using F = typename S::F;
-  static void run(const TileArgs& a) noexcept {
+  static void run(const GroupArgs& a) noexcept {
     F acc[S::parts][T];
     unroll<0, S::parts * T>([&](auto i)
                                 __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
@@ -117,7 +117,7 @@ struct Fp8Tile {
     }
     unroll<0, S::parts * T>([&](
         auto i) __attribute__((always_inline)) {  // 256: what load_e4m3 leaves out
-      store_tile<S>(a, i / T, i % T, S::mul(acc[i / T][i % T], S::set(256)));
+      store_group<S>(a, i / T, i % T, S::mul(acc[i / T][i % T], S::set(256)));
     });
   }
 };
@@ -125,20 +125,20 @@ struct Fp8Tile {
 template <class S, class Format>
 struct Float {
   template <int T>
-  using Tile = FloatTile<S, Format, T>;
-  static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
+  using Group = FloatGroup<S, Format, T>;
+  static void run(const X16Args& a) noexcept { run_groups<S, Group>(a); }
 };
 
 template <class S>
 struct Fp8 {
   template <int T>
-  using Tile = Fp8Tile<S, T>;
-  static void run(const X16Args& a) noexcept { run_groups<S, Tile>(a); }
+  using Group = Fp8Group<S, T>;
+  static void run(const X16Args& a) noexcept { run_groups<S, Group>(a); }
 };
 
 /// Rows [row, row + R) of decoded weights with tokens [token, token + T).
 template <class S, int R, int T>
-[[gnu::always_inline]] inline void dot_tile(const DotArgs& a, int64_t row, int64_t token) {
+[[gnu::always_inline]] inline void dot_block(const DotArgs& a, int64_t row, int64_t token) {
   typename S::F acc[R][T];
   const uint8_t* x[T];
   unroll<0, R * T>([&](auto i) __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
@@ -165,8 +165,8 @@ template <class S, int R, int T>
 template <class S, int R>
 [[gnu::always_inline]] inline void dot_rows(const DotArgs& a, int64_t row) {
   int64_t token = 0;
-  for (; token + 2 <= a.tokens; token += 2) dot_tile<S, R, 2>(a, row, token);
-  if (token < a.tokens) dot_tile<S, R, 1>(a, row, token);
+  for (; token + 2 <= a.tokens; token += 2) dot_block<S, R, 2>(a, row, token);
+  if (token < a.tokens) dot_block<S, R, 1>(a, row, token);
 }
 
 template <class S>

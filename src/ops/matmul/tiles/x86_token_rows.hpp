@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,7 +1,7 @@
 // Products of many tokens in int8: the stored codes of int8 rows are tiles as they are.
 #pragma once
 
-#include "ops/matmul/x86_tile_panel.hpp"
+#include "ops/matmul/tiles/x86_tile_panel.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,10 +1,10 @@
 // Packing of activations into tiles (tiles.hpp).
 #pragma once
 
-#include "ops/matmul/tiles.hpp"
-#include "ops/matmul/x86_bf16.hpp"
-#include "ops/matmul/x86_quantize_row.hpp"
-#include "ops/matmul/x86_transpose.hpp"
+#include "ops/matmul/simd/x86_bf16.hpp"
+#include "ops/matmul/simd/x86_transpose.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
+#include "ops/matmul/tiles/x86_quantize_row.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,6 +1,6 @@
 // Products over panels by oneDNN: every format that has them, against products in double.
 // covers: onednn_kernel
-#include "ops/matmul/onednn.hpp"
+#include "ops/matmul/onednn/onednn.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,11 +9,11 @@
 #include "catch.hpp"
 #include "core/hw/isa.hpp"
 #include "core/hw/worker_pool.hpp"
-#include "matrices.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/onednn_kernel.hpp"
-#include "ops/matmul/onednn_panels.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "ops/matmul/onednn/onednn_kernel.hpp"
+#include "ops/matmul/onednn/onednn_panels.hpp"
 
 using namespace ktx_test;
 using ktx::hw::Isa;

@@ -6,7 +6,7 @@
 
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/matmul.hpp"
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {

@@ -1,11 +1,11 @@
 // Products over panels: each panel is decoded once and multiplied with all tokens by oneDNN.
-#include "ops/matmul/onednn_kernel.hpp"
+#include "ops/matmul/onednn/onednn_kernel.hpp"
 
 #include <algorithm>
 
 #include "ops/matmul/layout_x16.hpp"
-#include "ops/matmul/onednn.hpp"
-#include "ops/matmul/onednn_panels.hpp"
+#include "ops/matmul/onednn/onednn.hpp"
+#include "ops/matmul/onednn/onednn_panels.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "ops/matmul/x86_unroll.hpp"
+#include "ops/matmul/simd/x86_unroll.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,13 +1,13 @@
 // Kernels over tiles: every format on emulated tiles, and on those that this CPU has: AMX, and what
 // AVX-512 BF16 makes of them.
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 #include <algorithm>
 #include <limits>
 
 #include "catch.hpp"
-#include "matrices.hpp"
 #include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/matrices.hpp"
 
 using namespace ktx_test;
 using ops::ActivationFormat;

@@ -9,8 +9,8 @@
 
 #include <cstdint>
 
-#include "ops/matmul/tiles.hpp"
-#include "ops/matmul/x86_unroll.hpp"
+#include "ops/matmul/simd/x86_unroll.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -1,7 +1,7 @@
 // Rows of floats as int8 with one scale, in AVX-512: x about scale * q, |q| <= 127.
 #pragma once
 
-#include "ops/matmul/x86_token_rows.hpp"
+#include "ops/matmul/tiles/x86_token_rows.hpp"
 
 namespace ktx::ops {
 namespace {

@@ -3,8 +3,8 @@
 // together.
 #pragma once
 
-#include "ops/matmul/x16_args.hpp"
-#include "ops/matmul/x86_integer_formats.hpp"
+#include "ops/matmul/integer/x86_integer_formats.hpp"
+#include "ops/matmul/simd/x86_groups.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -49,55 +49,8 @@ struct PairDot {
   [[gnu::always_inline]] static I finish(const Sum& sum) { return sum.words; }
 };
 
-// ---- a group of 16 rows, or several, x T tokens ----
-
-struct TileArgs {
-  const uint8_t* group;
-  int64_t group_bytes;
-  const uint8_t* x[8];
-  int64_t cols;
-  int64_t scales, sums, half_sums;  // byte offsets in a row of x
-  float* y;
-  int64_t y_stride;
-  int64_t rows;  // that exist; the last group may have fewer than 16
-  // Bytes from the end of a group to what is read after it: what is fetched ahead of use.
-  int64_t ahead_jump;
-};
-
-[[gnu::always_inline]] inline float float_at(const uint8_t* p) {
-  float value;
-  __builtin_memcpy(&value, p, sizeof(value));
-  return value;
-}
-
-[[gnu::always_inline]] inline int int_at(const uint8_t* p) {
-  int value;
-  __builtin_memcpy(&value, p, sizeof(value));
-  return value;
-}
-
-// Weights stream from memory: the hardware prefetcher stops at every page and starts anew with
-// every matrix.
-constexpr int64_t prefetch_distance = 4096;
-
-/// p: in the g-th group.
-template <int64_t Bytes>
-[[gnu::always_inline]] inline void prefetch(const TileArgs& a, const uint8_t* p, int g = 0) {
-  const uint8_t* ahead = p + prefetch_distance;
-  if (ahead >= a.group + (g + 1) * a.group_bytes) ahead += a.ahead_jump;
-  unroll<0, static_cast<int>((Bytes + 63) / 64)>([&](auto i) __attribute__((always_inline)) {
-    __builtin_prefetch(ahead + i * 64, 0, 3);
-  });
-}
-
-template <class S>
-[[gnu::always_inline]] inline void store_tile(const TileArgs& a, int part, int t,
-                                              typename S::F value) {
-  S::store(a.y + t * a.y_stride + part * S::lanes, value, a.rows - part * S::lanes);
-}
-
 template <class S, class Dot, class Format, int G, int T>
-struct IntegerTile {
+struct IntegerGroup {
   using F = typename S::F;
   static constexpr int bits = Format::bits, scales = Format::scales;
   static constexpr bool halves = scales > Format::blocks;
@@ -106,7 +59,7 @@ struct IntegerTile {
 
   /// Adds block j of the units, or its half H when halves have scales of their own.
   template <int H>
-  [[gnu::always_inline]] static void add(const TileArgs& a, const Units& units, int64_t j,
+  [[gnu::always_inline]] static void add(const GroupArgs& a, const Units& units, int64_t j,
                                          int64_t block, int part, F (&acc)[G][T]) {
     constexpr int steps = halves ? 4 : 8;
     typename Dot::Sum sum[G][T];
@@ -134,7 +87,7 @@ struct IntegerTile {
     });
   }
 
-  [[gnu::always_inline]] static void add_unit(const TileArgs& a, int64_t u, int part,
+  [[gnu::always_inline]] static void add_unit(const GroupArgs& a, int64_t u, int part,
                                               F (&acc)[G][T]) {
     Units units;
     unroll<0, G>([&](auto g) __attribute__((always_inline)) {
@@ -151,8 +104,8 @@ struct IntegerTile {
     }
   }
 
-  static void run(const TileArgs& args) noexcept {
-    const TileArgs a = args;
+  static void run(const GroupArgs& args) noexcept {
+    const GroupArgs a = args;
     F acc[S::parts][G][T];
     unroll<0, S::parts * G * T>([&](auto i) __attribute__((always_inline)) {
       acc[i / (G * T)][i / T % G][i % T] = S::zero();
@@ -166,74 +119,27 @@ struct IntegerTile {
       F value = acc[part][g][t];
       if constexpr (Format::row_scale)
         value = S::mul(value, Format::scale_of_row(a.group + g * a.group_bytes, part));
-      store_tile<S>(a, g * S::parts + part, t, value);
+      store_group<S>(a, g * S::parts + part, t, value);
     });
   }
 };
 
-// ---- all groups and tokens ----
-
-[[gnu::always_inline]] inline const uint8_t* x_row(const X16Args& a, int64_t t) {
-  return a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[t] : t);
-}
-
-/// For rows [row, row + 16 * groups).
-[[gnu::always_inline]] inline TileArgs tile_args(const X16Args& a, int64_t row, int groups) {
-  const uint8_t* group = a.weights + row / 16 * a.group_bytes;
-  const uint8_t* after = group + groups * a.group_bytes;
-  if (row + 16 * groups >= a.rows && a.next != nullptr) after = a.next;
-  return {.group = group,
-          .group_bytes = a.group_bytes,
-          .x = {},
-          .cols = a.cols,
-          .scales = a.scales,
-          .sums = a.sums,
-          .half_sums = a.half_sums,
-          .y = a.y + row,
-          .y_stride = a.y_stride,
-          .rows = a.rows - row,
-          .ahead_jump = after - group - a.group_bytes};
-}
-
-template <template <int> class Tile, int T>
-void run_tiles(const X16Args& a, int64_t row, int64_t& token) noexcept {
-  for (; token + T <= a.tokens; token += T) {
-    TileArgs tile = tile_args(a, row, 1);
-    tile.y += token * a.y_stride;
-    for (int t = 0; t < T; ++t) tile.x[t] = x_row(a, token + t);
-    Tile<T>::run(tile);
-  }
-}
-
-/// Rows [row, a.rows), group by group, so that a group's weights stay in the cache for all tiles of
-/// tokens.
-template <class S, template <int> class Tile>
-void run_groups(const X16Args& a, int64_t row = 0) noexcept {
-  for (; row < a.rows; row += 16) {
-    int64_t token = 0;
-    if constexpr (S::max_tokens == 8) run_tiles<Tile, 8>(a, row, token);
-    run_tiles<Tile, 4>(a, row, token);
-    run_tiles<Tile, 2>(a, row, token);
-    run_tiles<Tile, 1>(a, row, token);
-  }
-}
-
 template <class S, class Dot, class Format>
 struct Integer {
   template <int T>
-  using Tile = IntegerTile<S, Dot, Format, 1, T>;
-  using Pair = IntegerTile<S, Dot, Format, 2, 1>;
+  using Group = IntegerGroup<S, Dot, Format, 1, T>;
+  using Pair = IntegerGroup<S, Dot, Format, 2, 1>;
 
   static void run(const X16Args& a) noexcept {
     int64_t row = 0;
     // A group alone is bound by instructions, not by memory: two share what they read of a token.
     if (S::parts == 1 && a.tokens == 1)
       for (; row + 16 < a.rows; row += 32) {
-        TileArgs pair = tile_args(a, row, 2);
+        GroupArgs pair = group_args(a, row, 2);
         pair.x[0] = x_row(a, 0);
         Pair::run(pair);
       }
-    run_groups<S, Tile>(a, row);
+    run_groups<S, Group>(a, row);
   }
 };
 

@@ -13,17 +13,12 @@
 //   codes<K>()  the K-th vector of block j: columns 4 K .. 4 K + 3
 #pragma once
 
-#include "ops/matmul/x86_unroll.hpp"
+#include "ops/matmul/simd/x86_groups.hpp"
 
 namespace ktx::ops {
 namespace {
 
 // ---- codes ----
-
-template <class S>
-[[gnu::always_inline]] inline const uint8_t* at(const uint8_t* base, int vector, int part) {
-  return base + vector * 64 + part * S::lanes * 4;
-}
 
 template <class S, int K>
 [[gnu::always_inline]] inline typename S::I nibbles(const uint8_t* block, int part) {

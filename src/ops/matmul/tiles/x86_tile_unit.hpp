@@ -1,9 +1,9 @@
 // The table of tile kernels over some tiles.
 #pragma once
 
-#include "ops/matmul/x86_tile_bf16.hpp"
-#include "ops/matmul/x86_tile_int8.hpp"
-#include "ops/matmul/x86_tile_pack.hpp"
+#include "ops/matmul/tiles/x86_tile_bf16.hpp"
+#include "ops/matmul/tiles/x86_tile_int8.hpp"
+#include "ops/matmul/tiles/x86_tile_pack.hpp"
 
 namespace ktx::ops {
 namespace {

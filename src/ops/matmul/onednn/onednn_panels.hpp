@@ -14,7 +14,7 @@
 
 #include <cstdint>
 
-#include "ops/matmul/tiles.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {
