@@ -18,7 +18,6 @@ using tools::Json;
 
 struct Arguments {
   PlanOptions plan;
-  LoadOptions load;
   std::vector<int64_t> prompts{512};
   int64_t decode = 128;
   int repeat = 5;
@@ -218,7 +217,7 @@ void bench_model(Arguments a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
   a.plan.cache_length = std::max({a.plan.cache_length, longest, a.decode + 1});
   const auto machine = measure_machine();
-  auto engine = tools::load_engine(make_plan(a.plan), a.load);
+  auto engine = tools::load_engine(make_plan(a.plan));
   Session session(engine);
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)
@@ -249,7 +248,6 @@ void add_output_options(CLI::App& app, bool& json) {
 
 void add_model_options(CLI::App& app, Arguments& a) {
   tools::add_plan_options(app, a.plan);
-  tools::add_load_options(app, a.load);
   app.add_option("-p,--prefill", a.prompts, "prompt lengths in tokens")
       ->delimiter(',')
       ->type_name("N,...")

@@ -28,7 +28,6 @@ double negative_log_likelihood(const float* logits, int vocab, int32_t id) {
 
 struct PerplexityOptions {
   PlanOptions plan;
-  LoadOptions load;
   std::filesystem::path text;
   int64_t window = 512, windows = 0;
   bool json = false;
@@ -72,8 +71,8 @@ std::vector<int32_t> read_windows(const PerplexityOptions& o, const Tokenizer& t
 void perplexity(PerplexityOptions o) {
   if (o.plan.cache_length == 0) o.plan.cache_length = o.window;
   const auto plan = make_plan(o.plan);
-  const auto ids = read_windows(o, Tokenizer::open(o.plan.model));  // before minutes of loading
-  auto engine = tools::load_engine(plan, o.load);
+  const auto ids = read_windows(o, plan.tokenizer());  // before minutes of loading
+  auto engine = tools::load_engine(plan);
   const auto size = static_cast<size_t>(o.window);
   double nll = 0;
   int64_t tokens = 0;
@@ -91,14 +90,13 @@ void perplexity(PerplexityOptions o) {
 
 struct LogitsOptions {
   PlanOptions plan;
-  LoadOptions load;
   std::vector<int32_t> ids;
   std::filesystem::path out;
 };
 
 void logits(const LogitsOptions& o) {
   tools::check_writable(o.out);  // before minutes of loading
-  auto engine = tools::load_engine(make_plan(o.plan), o.load);
+  auto engine = tools::load_engine(make_plan(o.plan));
   Session session(engine);
   std::vector<float> rows;
   session.evaluate(o.ids, [&](int64_t, int64_t count, const float* numbers) {
@@ -141,7 +139,6 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
       "\nThe text is encoded once and cut into windows; each is run on its own, after BOS. A rest\n"
       "shorter than a window is left out.\n");
   tools::add_plan_options(*sub, o.plan);
-  tools::add_load_options(*sub, o.load);
   sub->add_option("--text", o.text, "the text to score")->required()->type_name("FILE");
   sub->add_option("--window", o.window, "tokens a window")
       ->check(CLI::Range(2, 1 << 20))
@@ -155,7 +152,6 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
 void add_logits(CLI::App& app, LogitsOptions& o) {
   auto* sub = app.add_subcommand("logits", "the logits after each of some tokens");
   tools::add_plan_options(*sub, o.plan);
-  tools::add_load_options(*sub, o.load);
   sub->add_option("--ids", o.ids, "token ids, the first usually BOS")
       ->required()
       ->delimiter(',')

@@ -6,12 +6,12 @@
 namespace {
 
 constexpr const char* footer = R"(
-Prints, for every module of the model: op and kernel (prefill and decode), device, format, NUMA
-policy, bytes, and the rule that decided. Neither the weights nor the hardware are needed:
+Prints the settings and who gave each, and for every module of the model: op and kernel (prefill and
+decode), device, format, NUMA policy, bytes, and the rule that decided. Neither the weights nor the hardware are needed:
 
-  ktx-plan --model DeepSeek-V3-00001-of-00009.gguf --rules my-box.yaml
-  ktx-plan --model deepseek-v3/ --rules my-box.yaml --machine two-sockets.yaml --json
-  ktx-plan --keywords          every keyword of a rules file, with its meaning
+  ktx-plan --rules my-box.yaml                          the model that the file names, on this box
+  ktx-plan --rules my-box.yaml --model deepseek-v3/ --machine two-sockets.yaml --json
+  ktx-plan --keywords                                   every keyword of a rules file, with its meaning
 )";
 
 }  // namespace
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
       "--keywords",
       [&] {  // runs before CLI11 looks for what is required
         keywords = true;
-        for (const char* name : {"--model", "--rules"}) app.get_option(name)->required(false);
+        app.get_option("--rules")->required(false);
       },
       "print the keywords of a rules file and exit");
   return ktx::tools::run_tool(app, argc, argv, [&] {

@@ -21,7 +21,6 @@ using namespace ktx;  // the whole file is a client of the library
 
 struct Arguments {
   PlanOptions plan;
-  LoadOptions load;
   tools::GenerationOptions generation;
   std::string prompt, prompt_file, system;
   bool chat = false, json = false;
@@ -30,12 +29,14 @@ struct Arguments {
 constexpr const char* footer = R"(
 Text goes to stdout, everything else to stderr. Without a prompt, on a terminal, ktx-run chats.
 
-  ktx-run -m tiny-v3-Q4_K_M.gguf --rules optimize_rules/cpu.yaml --prompt "The whale"
-  ktx-run -m deepseek-v3/ --rules my-box.yaml                      chat
-  ktx-run -m deepseek-v3/ --rules my-box.yaml --prompt "Why?" --chat --temperature 0.6
-  ktx-run -m deepseek-v3/ --rules my-box.yaml --prompt-file - --json < prompt.txt
+  ktx-run --rules my-box.yaml                                 chat with the model that the file names
+  ktx-run --rules my-box.yaml --prompt "Why?" --chat --temperature 0.6
+  ktx-run --rules my-box.yaml --prompt-file - --json < prompt.txt
+  ktx-run --rules optimize_rules/cpu.yaml -m tiny-v3-Q4_K_M.gguf --prompt "The whale"
   ktx-run ... --experts-per-token 6                           6 experts instead of 8
 
+The model, the context's length, threads and more can stand in the rules file (ktx-plan --keywords);
+options stand above it.
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
 in the model's chat format, after what --system tells the model. Temperature 0, the default, takes the most probable token each time.
 The first Ctrl-C ends the generation, the second one the program.
@@ -44,7 +45,6 @@ The first Ctrl-C ends the generation, the second one the program.
 void add_options(CLI::App& app, Arguments& a) {
   app.footer(footer);
   tools::add_plan_options(app, a.plan);
-  tools::add_load_options(app, a.load);
   auto* prompt = app.add_option("--prompt,-p", a.prompt, "the prompt")->type_name("TEXT");
   app.add_option("--prompt-file,-f", a.prompt_file, "read the prompt from a file; - for stdin")
       ->type_name("FILE")
@@ -78,12 +78,12 @@ std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
 // What the session would say too, but only after the model has been loaded.
 void check_length(const std::vector<int32_t>& prompt, const Plan& plan) {
   if (prompt.empty()) throw Error(ErrorCategory::input, "the prompt is empty", "ktx-run");
-  const auto room = tools::Json::parse(plan.json())["totals"]["cache_length"].get<int64_t>();
+  const int64_t room = plan.cache_length();
   if (static_cast<int64_t>(prompt.size()) > room)
     throw Error(ErrorCategory::input,
                 "the prompt has " + std::to_string(prompt.size()) +
                     " tokens, but the cache holds " + std::to_string(room),
-                {}, {"give a larger cache length, or a shorter prompt"});
+                {}, {"give a longer context (--context), or a shorter prompt"});
 }
 
 tools::Json phase_json(int64_t tokens, double seconds) {
@@ -130,14 +130,14 @@ void run(const Arguments& a, bool interactive) {
   if (interactive && a.json) throw Error(ErrorCategory::input, "--json needs a prompt", "ktx-run");
   const std::string text = interactive ? std::string() : read_prompt(a);
   const auto plan = make_plan(a.plan);
-  const auto tokenizer = Tokenizer::open(a.plan.model);
+  const auto tokenizer = plan.tokenizer();
   if (interactive || a.chat) tools::require_chat_format(tokenizer);
   std::vector<int32_t> prompt;
   if (!interactive) {
     prompt = encode_prompt(a, text, tokenizer);
     check_length(prompt, plan);
   }
-  auto engine = tools::load_engine(plan, a.load);
+  auto engine = tools::load_engine(plan);
   if (interactive)
     tools::chat(engine, a.generation, a.system);
   else

@@ -6,7 +6,6 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
-#include "engine/source.hpp"
 #include "engine/state.hpp"
 #include "loader/checkpoint.hpp"
 
@@ -43,7 +42,7 @@ std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
     : plan(p), source(whole_source(p)), pool(pool_nodes(p)) {
   const auto start = std::chrono::steady_clock::now();
-  WeightOptions loading{.cache = options.cache, .progress = {}};
+  WeightOptions loading{.cache = p.weights_cache(), .progress = {}};
   if (options.progress)
     loading.progress = [&](const std::string& module, uint64_t done, uint64_t total) {
       options.progress({module, done, total});
@@ -69,7 +68,7 @@ const Plan& Engine::plan() const noexcept {
 }
 const Tokenizer& Engine::tokenizer() const {
   std::call_once(state_->tokenizer_opened,
-                 [this] { state_->tokenizer = engine::tokenizer_of(*state_->source); });
+                 [this] { state_->tokenizer = state_->plan.tokenizer(); });
   return *state_->tokenizer;
 }
 const LoadReport& Engine::load_report() const noexcept {

@@ -1,7 +1,6 @@
 // ktx::Plan: header, rules and machine brought together.
 #include "ktx/plan.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/base/json.hpp"
@@ -10,19 +9,18 @@
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/source.hpp"
+#include "ktx/tokenizer.hpp"
 #include "placement/explain.hpp"
 #include "placement/keywords.hpp"
 #include "placement/planner.hpp"
 #include "placement/rules.hpp"
+#include "placement/settings.hpp"
+#include "placement/values.hpp"
 #include "placement/weights.hpp"
 
 namespace ktx {
 
 namespace {
-
-// A session's length where neither user nor model ask for less: at this length the cache of a
-// 671 B model takes 0.6 GiB.
-constexpr int64_t default_cache_length = 4096;
 
 hw::Machine machine_for(const PlanOptions& options) {
   if (!options.machine.empty()) return hw::read_machine(options.machine);
@@ -46,13 +44,26 @@ std::string Plan::json() const {
   return base::dump_json(placement::to_json(*plan_), 2);
 }
 
+int64_t Plan::cache_length() const noexcept {
+  return plan_->cache_length;
+}
+
+Tokenizer Plan::tokenizer() const {
+  return plan_->tokenizer.empty() ? engine::tokenizer_of(*source_)
+                                  : Tokenizer::open(plan_->tokenizer);
+}
+
+std::filesystem::path Plan::weights_cache() const {
+  return plan_->weights_cache;
+}
+
 uint64_t Plan::bytes_per_token() const noexcept {
   return plan_->bytes_per_token();
 }
 
 double Plan::weights_per_token() const {
   const auto& model = plan_->model;
-  const auto share = placement::read_share(model);
+  const auto share = placement::read_share(*plan_);
   double sum = 0;
   for (const auto& planned : plan_->modules) {
     const auto index = static_cast<size_t>(planned.module);
@@ -69,22 +80,39 @@ double Plan::read_bandwidth() const noexcept {
   return plan_->machine.read_bandwidth;
 }
 
+namespace {
+
+template <class T>
+std::optional<T> given(T value) {
+  return value == T{} ? std::nullopt : std::optional<T>(std::move(value));
+}
+
+placement::PlanOptions placement_options(const PlanOptions& options) {
+  placement::PlanOptions out;
+  out.threads = given<int64_t>(options.threads);
+  out.cache_length = given(options.cache_length);
+  out.prefill_chunk = given(options.prefill_chunk);
+  out.experts_per_token = options.experts_per_token;
+  out.max_experts = options.max_experts;
+  out.sessions = given<int64_t>(options.sessions);
+  if (!options.cache_format.empty())
+    out.cache_format = placement::find_cache_format(options.cache_format);
+  out.deterministic = options.deterministic;
+  out.model = given(options.model.string());
+  out.tokenizer = given(options.tokenizer.string());
+  out.weights_cache = given(options.weights_cache.string());
+  return out;
+}
+
+}  // namespace
+
 Plan make_plan(const PlanOptions& options) {
   const auto rules = placement::read_rules(options.rules);
+  auto settings = placement_options(options);
+  PlanOptions opened = options;
+  opened.model = placement::model_path(rules, settings);
   std::shared_ptr<const loader::TensorSource> source =
-      loader::open_checkpoint(options.model, {.header_only = options.header_only});
-  auto model = engine::build_model(*source);
-  auto machine = machine_for(options);
-
-  placement::PlanOptions settings;
-  settings.threads = options.threads > 0 ? options.threads : machine.core_count();
-  settings.experts_per_token = options.experts_per_token;
-  if (options.prefill_chunk > 0) settings.prefill_chunk = options.prefill_chunk;
-  settings.cache_length = options.cache_length;
-  if (settings.cache_length == 0)
-    settings.cache_length = model.info.context > 0
-                                ? std::min(model.info.context, default_cache_length)
-                                : default_cache_length;
+      loader::open_checkpoint(opened.model, {.header_only = options.header_only});
   settings.run_memory = [&source](const placement::Plan& decided) {
     const auto step = engine::step_memory(decided);
     return placement::RunMemory{
@@ -92,8 +120,10 @@ Plan make_plan(const PlanOptions& options) {
         .rope_tables = step.rope_tables,
         .loading = engine::loading_bytes(decided.model, *source, decided.threads)};
   };
-  auto plan = placement::make_plan(rules, std::move(model), std::move(machine), settings);
-  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source), options);
+  auto plan =
+      placement::make_plan(rules, engine::build_model(*source), machine_for(options), settings);
+  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source),
+              std::move(opened));
 }
 
 std::string rules_reference() {

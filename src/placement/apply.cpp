@@ -6,7 +6,6 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "ops/kernels.hpp"
-#include "placement/totals.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
@@ -160,68 +159,6 @@ void check_isa(const MachineNeeds& needs, const hw::Machine& machine) {
   throw_environment("these rules need a CPU with " + std::string(hw::name(needs.isa->value)) +
                         ", this machine has " + std::string(hw::name(machine.isa)),
                     needs.isa->where);
-}
-
-namespace {
-
-const Given<LayerRange>* range_of(const ExpertsPerToken& experts, int layer, int& count) {
-  for (const auto& [range, number] : experts.layers)
-    if (range.value.contains(layer)) {
-      count = number;
-      return &range;
-    }
-  return nullptr;
-}
-
-void check_layers_have_experts(const ExpertsPerToken& experts, const graph::Model& model) {
-  for (const auto& [range, count] : experts.layers) {
-    bool any = false;
-    for (const int layer : model.info.moe_layers) any = any || range.value.contains(layer);
-    if (!any)
-      throw_input(
-          "experts_per_token: no layer of " + to_string({range.value}) + " has routed experts",
-          range.where,
-          {"layers with routed experts: " + to_string(ranges_of(model.info.moe_layers))});
-  }
-}
-
-void set_top_k(graph::Model& model, graph::Node& node, int count, const std::string& where) {
-  if (auto* router = std::get_if<graph::RouterParams>(&node.params)) {
-    const int most = std::min(router->experts / std::max(1, router->groups) * router->top_groups,
-                              graph::max_selected);
-    if (count > most)
-      throw_input(
-          "experts_per_token: expected 1 to " + std::to_string(most) + ", found " +
-              std::to_string(count),
-          where,
-          {"layer " + std::to_string(node.layer) + " has " + std::to_string(router->experts) +
-           " routed experts in " + std::to_string(router->groups) +
-           " groups, of which a token uses " + std::to_string(router->top_groups)});
-    router->top_k = count;
-    model.graph.values.at(static_cast<size_t>(node.output)).width = count;
-  }
-  if (auto* moe = std::get_if<graph::MoeParams>(&node.params)) moe->top_k = count;
-}
-
-}  // namespace
-
-void apply_experts_per_token(const ModelSettings& settings, graph::Model& model) {
-  const auto& experts = settings.experts_per_token;
-  if (!experts.everywhere && experts.layers.empty()) return;
-  const auto& first =
-      experts.everywhere ? experts.everywhere->where : experts.layers.front().first.where;
-  if (model.info.experts == 0)
-    throw_input(
-        "experts_per_token: the model (" + model.info.architecture + ") has no routed experts",
-        first);
-  check_layers_have_experts(experts, model);
-  for (auto& node : model.graph.nodes) {
-    int count = 0;
-    if (const auto* range = range_of(experts, node.layer, count))
-      set_top_k(model, node, count, range->where);
-    else if (experts.everywhere)
-      set_top_k(model, node, experts.everywhere->value, experts.everywhere->where);
-  }
 }
 
 }  // namespace ktx::placement

@@ -41,10 +41,6 @@ void check_ram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_vram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_isa(const MachineNeeds& needs, const hw::Machine& machine);
 
-/// Sets top_k of every router and moe node. Throws input error when the model has no experts, too
-/// few of them, or none in a range of layers that is named.
-void apply_experts_per_token(const ModelSettings& settings, graph::Model& model);
-
 /// The op that runs a module. Throws a `bug` error when the module names none.
 graph::Op op_of(const graph::Module& module);
 

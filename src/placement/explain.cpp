@@ -159,6 +159,13 @@ std::string modules_section(const Plan& plan) {
   return "\nmodules\n" + table(rows);
 }
 
+std::string settings_section(const Plan& plan) {
+  std::vector<Row> rows;
+  for (const auto& setting : plan.settings)
+    rows.push_back({setting.name, setting.value, file_name(setting.from)});
+  return "\nsettings\n" + table(rows);
+}
+
 std::string rules_section(const Plan& plan) {
   std::vector<Row> rows;
   for (const auto& rule : plan.rules)
@@ -232,10 +239,14 @@ std::string totals_section(const Plan& plan) {
   std::vector<Row> rows;
   for (const auto& [device, bytes] : sums.devices)
     rows.push_back({"weights on " + device, base::format_bytes(bytes)});
-  rows.push_back({"KV cache", base::format_bytes(plan.cache_bytes) + " for " +
+  const auto sessions = static_cast<size_t>(plan.sessions);
+  rows.push_back({"KV cache", base::format_bytes(plan.cache_bytes) + " in " +
+                                  std::string(graph::info(plan.cache_format).name) + " for " +
+                                  (sessions > 1 ? plural(sessions, "session") + " of " : "") +
                                   plural(static_cast<size_t>(plan.cache_length), "token")});
-  rows.push_back({"activations", base::format_bytes(plan.activation_bytes) + " for steps of " +
-                                     plural(static_cast<size_t>(plan.prefill_chunk), "token")});
+  rows.push_back({"activations", base::format_bytes(plan.activation_bytes) + " for " +
+                                     (plan.workspaces() > 1 ? "two " : "") + "steps of " +
+                                     plural(static_cast<size_t>(plan.step_rows()), "token")});
   if (plan.run_memory.scratch > 0)
     rows.push_back({"kernels' scratch", base::format_bytes(plan.run_memory.scratch)});
   if (plan.run_memory.rope_tables > 0)
@@ -262,7 +273,7 @@ std::string totals_section(const Plan& plan) {
 }  // namespace
 
 std::string explain(const Plan& plan) {
-  return heading(plan) + modules_section(plan) + rules_section(plan) +
+  return heading(plan) + settings_section(plan) + modules_section(plan) + rules_section(plan) +
          notes_section(plan, "formats that do not apply", &PlannedModule::note) +
          notes_section(plan, "NUMA policies that do not apply", &PlannedModule::numa_note) +
          skipped_section(plan) + unused_section(plan) + totals_section(plan);

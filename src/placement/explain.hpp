@@ -8,13 +8,13 @@
 
 namespace ktx::placement {
 
-/// Modules with equal places folded over their layers, then the rules, better kernels that were not
-/// taken and why, modules not run, and totals. Lines end with '\n'.
+/// Settings, modules with equal places folded over their layers, the rules, better kernels that
+/// were not taken and why, modules not run, and totals. Lines end with '\n'.
 std::string explain(const Plan& plan);
 
 /// The same tree, one entry a module:
-///   {"ktx", "rules_file", "machine", "model", "modules": [{"path", "classes", "layer", "op",
-///   "device",
+///   {"ktx", "rules_file", "machine", "model", "settings": [{"name", "value", "from"}], "modules":
+///   [{"path", "classes", "layer", "op", "device",
 ///    "decode": {"kernel", "skipped": [{"kernel", "reason"}]}, "prefill", "numa", "weights":
 ///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "numa_note",
 ///    "bytes", "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path",

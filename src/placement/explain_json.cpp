@@ -91,9 +91,15 @@ Json totals_json(const Plan& plan) {
                      {"bytes", node_bytes[n]},
                      {"threads", plan.node_threads[n]}});
   return {{"weight_bytes", plan.weight_bytes()},
+          {"sessions", plan.sessions},
           {"cache_length", plan.cache_length},
+          {"cache_format", graph::info(plan.cache_format).name},
+          {"cache_pages", plan.cache_pages},
           {"cache_bytes", plan.cache_bytes},
           {"prefill_chunk", plan.prefill_chunk},
+          {"step_rows", plan.step_rows()},
+          {"workspaces", plan.workspaces()},
+          {"max_experts_per_token", plan.max_experts_per_token},
           {"activation_bytes", plan.activation_bytes},
           {"scratch_bytes", plan.run_memory.scratch},
           {"rope_table_bytes", plan.run_memory.rope_tables},
@@ -111,6 +117,9 @@ Json totals_json(const Plan& plan) {
 
 Json to_json(const Plan& plan) {
   Json modules = Json::array(), rules = Json::array(), unused = Json::array();
+  Json settings = Json::array();
+  for (const auto& setting : plan.settings)
+    settings.push_back({{"name", setting.name}, {"value", setting.value}, {"from", setting.from}});
   for (const auto& planned : plan.modules) modules.push_back(module_json(plan, planned));
   for (const auto& rule : plan.rules)
     rules.push_back({{"name", rule.name},
@@ -125,6 +134,7 @@ Json to_json(const Plan& plan) {
           {"rules_file", plan.rules_file},
           {"machine", machine_json(plan.machine)},
           {"model", model_json(plan.model.info)},
+          {"settings", std::move(settings)},
           {"modules", std::move(modules)},
           {"rules", std::move(rules)},
           {"unused", std::move(unused)},

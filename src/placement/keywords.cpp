@@ -1,5 +1,5 @@
 // The tables of rule keywords. To add one: a row here, a field in rules.hpp, what it does in
-// apply.cpp.
+// apply.cpp (rules) or settings.cpp (the model as a whole).
 #include "placement/keywords.hpp"
 
 #include <array>
@@ -103,11 +103,29 @@ constexpr std::array machine_table{
 };
 
 constexpr std::array model_table{
+    ModelKeyword{"path", "path | synth:MODEL,...",
+                 "The model: a .gguf, the first file of a split, or a Hugging Face directory, "
+                 "relative to this file; or a synthetic one. --model stands above it.",
+                 [](const Yaml& v, ModelSettings& m) {
+                   m.path = {parse_path(v, "path"), v.where};
+                 },
+                 apply_model_path},
     ModelKeyword{
         "experts_per_token", "6 | {default: 8, layers: {3-20: 6}}",
-        "Routed experts that a token runs through. Default: the checkpoint's number.",
+        "Routed experts that a token runs through, unless its request says otherwise. Default: the "
+        "checkpoint's number. --experts-per-token stands above it.",
         [](const Yaml& v, ModelSettings& m) { m.experts_per_token = parse_experts_per_token(v); },
         apply_experts_per_token},
+};
+
+constexpr std::array cache_table{
+    CacheKeyword{"format", "f32 | bf16 | fp8",
+                 "How the KV cache stores its numbers. Default: bf16. --cache-format stands above "
+                 "it.",
+                 [](const Yaml& v, CacheSettings& c) {
+                   c.format = {parse_cache_format(v), v.where};
+                 },
+                 apply_cache_format},
 };
 
 constexpr std::array rule_table{
@@ -157,9 +175,63 @@ constexpr std::array file_table{
                 },
                 nullptr},
     FileKeyword{
-        "model", "map", "Changes to the model.",
+        "model", "map", "The model, and changes to it.",
         [](const Yaml& v, Rules& r) { parse_keywords(v, model_keywords(), "model", r.model); },
         nullptr},
+    FileKeyword{"context", "tokens",
+                "Tokens that a session can hold. Default: the model's context, at most 4096. "
+                "--context stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.context = {v.as_int("context"), v.where};
+                },
+                apply_context},
+    FileKeyword{"sessions", "N",
+                "Sessions that can run at once; memory is planned for all of them. Default: 1. "
+                "--sessions stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.sessions = {v.as_int("sessions"), v.where};
+                },
+                apply_sessions},
+    FileKeyword{
+        "cache", "map", "The KV cache.",
+        [](const Yaml& v, Rules& r) { parse_keywords(v, cache_keywords(), "cache", r.cache); },
+        nullptr},
+    FileKeyword{"threads", "N",
+                "CPU workers. Default: one a physical core. --threads stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.threads = {v.as_int("threads"), v.where};
+                },
+                apply_threads},
+    FileKeyword{"prefill_chunk", "tokens",
+                "Tokens of a prompt that run at once. With more, each expert gets more tokens for "
+                "the work of reading it, and activations take more memory. Default: 512. "
+                "--prefill-chunk stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.prefill_chunk = {v.as_int("prefill_chunk"), v.where};
+                },
+                apply_prefill_chunk},
+    FileKeyword{"weights_cache", "directory",
+                "Keeps packed weights there, relative to this file, and maps them on the next "
+                "start. Default: none. --cache stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.weights_cache = {parse_path(v, "weights_cache"), v.where};
+                },
+                apply_weights_cache},
+    FileKeyword{"tokenizer", "path",
+                "The tokenizer, where it is not the model's own: a .gguf or a directory with a "
+                "tokenizer.json, relative to this file. --tokenizer stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.tokenizer = {parse_path(v, "tokenizer"), v.where};
+                },
+                apply_tokenizer},
+    FileKeyword{"deterministic", "true | false",
+                "Whether the same request always gives the same text, whatever runs beside it: "
+                "kernels are then chosen for each sequence, not for a step of many. Default: "
+                "false. --deterministic stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.deterministic = {v.as_bool("deterministic"), v.where};
+                },
+                apply_deterministic},
     FileKeyword{"rules", "list", "The rules, first match wins.",
                 [](const Yaml& v, Rules& r) { parse_rule_list(v, r); }, nullptr},
 };
@@ -213,6 +285,9 @@ std::span<const MachineKeyword> machine_keywords() noexcept {
 std::span<const ModelKeyword> model_keywords() noexcept {
   return model_table;
 }
+std::span<const CacheKeyword> cache_keywords() noexcept {
+  return cache_table;
+}
 std::span<const RuleKeyword> rule_keywords() noexcept {
   return rule_table;
 }
@@ -227,6 +302,7 @@ std::string keyword_reference() {
   out += describe("Top level", file_keywords());
   out += describe("machine:", machine_keywords());
   out += describe("model:", model_keywords());
+  out += describe("cache:", cache_keywords());
   out += describe("Each of rules:", rule_keywords());
   out += describe("match:", match_keywords());
   out += describe("place:, decode:, prefill:", place_keywords());
@@ -240,6 +316,7 @@ std::string keyword_reference() {
     out += name + base::join(names) + "\n";
   }
   out += names_and_docs("Formats", quant::formats());
+  out += names_and_docs("Formats of the KV cache", graph::kv_formats());
   out += names_and_docs("Instruction-set levels", hw::isas());
   return out;
 }

@@ -11,10 +11,10 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/base/yaml.hpp"
-#include "core/graph/graph.hpp"
 #include "core/hw/machine.hpp"
 #include "placement/apply.hpp"
 #include "placement/rules.hpp"
+#include "placement/settings.hpp"
 
 namespace ktx::placement {
 
@@ -33,16 +33,19 @@ using MatchKeyword = Keyword<Match, bool (*)(const Match&, const graph::Module&)
 using PlaceKeyword = Keyword<Place, void (*)(const Place&, Decision&)>;
 /// apply: throws when the machine lacks it.
 using MachineKeyword = Keyword<MachineNeeds, void (*)(const MachineNeeds&, const hw::Machine&)>;
-/// apply: changes the model.
-using ModelKeyword = Keyword<ModelSettings, void (*)(const ModelSettings&, graph::Model&)>;
+/// apply: decides a setting of the plan.
+using ModelKeyword = Keyword<ModelSettings, void (*)(const Setup&)>;
+using CacheKeyword = Keyword<CacheSettings, void (*)(const Setup&)>;
+/// apply: the same, or null for a keyword that only holds others.
+using FileKeyword = Keyword<Rules, void (*)(const Setup&)>;
 /// Keywords that only hold others.
 using RuleKeyword = Keyword<Rule, std::nullptr_t>;
-using FileKeyword = Keyword<Rules, std::nullptr_t>;
 
 std::span<const MatchKeyword> match_keywords() noexcept;
 std::span<const PlaceKeyword> place_keywords() noexcept;
 std::span<const MachineKeyword> machine_keywords() noexcept;
 std::span<const ModelKeyword> model_keywords() noexcept;
+std::span<const CacheKeyword> cache_keywords() noexcept;
 std::span<const RuleKeyword> rule_keywords() noexcept;
 std::span<const FileKeyword> file_keywords() noexcept;
 

@@ -19,6 +19,10 @@ std::string to_string(const NumaPolicy& policy) {
   return "node:" + std::to_string(policy.node);
 }
 
+int64_t Plan::step_rows() const noexcept {
+  return std::max(prefill_chunk, max_decode_rows * sessions);
+}
+
 const PlannedModule* Plan::find(int module) const noexcept {
   for (const auto& planned : modules)
     if (planned.module == module) return &planned;

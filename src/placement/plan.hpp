@@ -75,13 +75,22 @@ struct PlannedRule {
   uint64_t bytes = 0;
 };
 
+/// How the model runs, and who said so: a rule's file:line, an option's flag, "checkpoint" or
+/// "default".
+struct PlannedSetting {
+  std::string name, value, from;
+};
+
 /// Bytes of memory that only the engine knows of; besides these it needs a few MB for the program
 /// itself, its threads and the tokenizer.
 struct RunMemory {
-  uint64_t scratch = 0;      // of the kernels
+  uint64_t scratch = 0;      // of the kernels, all workspaces
   uint64_t rope_tables = 0;  // for cache_length positions
   uint64_t loading = 0;      // buffers that are gone when loading is done
 };
+
+/// Rows of one decoding sequence in a step at most: its token and those guessed to follow it.
+constexpr int64_t max_decode_rows = 8;
 
 struct Plan {
   std::string rules_file;
@@ -89,20 +98,33 @@ struct Plan {
   graph::Model model;
   std::vector<PlannedModule> modules;  // one a used module of the model, in the model's order
   std::vector<PlannedRule> rules;      // in file order
-  int threads = 1;                     // CPU workers
-  std::vector<int> node_threads;       // of them on each node of the machine
-  int64_t cache_length = 0;            // tokens a session can hold
-  int64_t prefill_chunk = 0;           // tokens run at once at most
-  uint64_t cache_bytes = 0;            // KV cache of one session
-  uint64_t activation_bytes = 0;       // the values between the ops of one step
+  std::vector<PlannedSetting> settings;
+  std::string tokenizer;          // a path; empty: the model's own
+  std::string weights_cache;      // a folder of packed weights; empty: none
+  int threads = 1;                // CPU workers
+  std::vector<int> node_threads;  // of them on each node of the machine
+  int sessions = 1;               // that can run at once
+  bool deterministic = false;     // a sequence's numbers depend on no other one in its step
+  int64_t cache_length = 0;       // tokens a session can hold
+  graph::KvFormat cache_format = graph::KvFormat::bf16;
+  int64_t cache_pages = 0;             // KV cache of all sessions, in pages of graph::page_tokens
+  int64_t prefill_chunk = 0;           // tokens of one prompt in a step at most
+  int max_experts_per_token = 0;       // columns of a routing: no token uses more experts
+  std::vector<int> experts_per_token;  // [layers] unless a request says otherwise; -1: no experts
+  uint64_t cache_bytes = 0;            // KV cache of all sessions
+  uint64_t activation_bytes = 0;       // the values between the ops of a step, all workspaces
   RunMemory run_memory;
   double predicted_decode = 0;  // tokens/s by the machine's read bandwidth; 0: not known
 
+  /// Rows of a step at most: a slice of a prompt, or the decoding sequences'.
+  int64_t step_rows() const noexcept;
+  /// Steps in flight at once: decode steps run between the layers of another session's prompt.
+  int workspaces() const noexcept { return sessions > 1 ? 2 : 1; }
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
   uint64_t weight_bytes() const noexcept;     // in memory, all copies
   uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
-  /// The most that is in use at once: to load, or to run one session.
+  /// The most that is in use at once: to load, or to run all sessions.
   uint64_t memory_bytes() const noexcept;
 };
 

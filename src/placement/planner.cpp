@@ -18,31 +18,14 @@ namespace ktx::placement {
 
 namespace {
 
-// Far beyond any use, and small enough that no sum of sizes overflows.
-constexpr int64_t most_threads = 4096, most_cache_length = 1 << 24, most_prefill_chunk = 1 << 16;
-
-void check_option(const char* name, int64_t value, int64_t most) {
-  if (value < 1 || value > most)
-    throw_input(std::string(name) + ": expected 1 to " + std::to_string(most) + ", found " +
-                std::to_string(value));
-}
-
-void check_options(const PlanOptions& options) {
-  check_option("threads", options.threads, most_threads);
-  check_option("cache length", options.cache_length, most_cache_length);
-  check_option("prefill chunk", options.prefill_chunk, most_prefill_chunk);
-}
-
-void set_experts_per_token(const Rules& rules, const PlanOptions& options, graph::Model& model) {
-  ModelSettings settings = rules.model;
-  if (options.experts_per_token) {
-    settings.experts_per_token = {};
-    settings.experts_per_token.everywhere = {*options.experts_per_token, ""};
-    if (*options.experts_per_token < 1)
-      throw_input("experts_per_token: expected at least 1 expert, found " +
-                  std::to_string(*options.experts_per_token));
-  }
-  for (const auto& keyword : model_keywords()) keyword.apply(settings, model);
+// Settings of the plan as a whole; its machine and model are there.
+void apply_settings(const Rules& rules, const PlanOptions& options, Plan& plan) {
+  const Setup setup{rules, options, plan};
+  for (const auto& keyword : model_keywords()) keyword.apply(setup);
+  for (const auto& keyword : cache_keywords()) keyword.apply(setup);
+  for (const auto& keyword : file_keywords())
+    if (keyword.apply != nullptr) keyword.apply(setup);
+  plan.cache_pages = plan.sessions * graph::pages_of(plan.cache_length);
 }
 
 void decide(const Place& place, Decision& decision) {
@@ -160,33 +143,33 @@ void sum_up_rules(const Rules& rules, Plan& plan) {
 
 uint64_t cache_bytes(const Plan& plan) {
   uint64_t sum = 0;
-  const uint64_t token_bytes = sizeof(float) * static_cast<uint64_t>(plan.cache_length);
+  const auto tokens = static_cast<uint64_t>(plan.cache_pages * graph::page_tokens);
   for (const auto& row : plan.model.info.caches) {
-    const int64_t width = row.numbers();
+    constexpr int64_t most_numbers = int64_t{1} << 48;  // their bytes still fit 64 bits
     uint64_t bytes = 0;
-    if (width < 0 || __builtin_mul_overflow(static_cast<uint64_t>(width), token_bytes, &bytes) ||
+    if (row.scaled < 0 || row.scaled > most_numbers || row.exact < 0 || row.exact > most_numbers ||
+        __builtin_mul_overflow(static_cast<uint64_t>(graph::row_bytes(plan.cache_format, row)),
+                               tokens, &bytes) ||
         __builtin_add_overflow(sum, bytes, &sum))
-      throw_input("cache length: a KV cache of " + std::to_string(plan.cache_length) +
-                  " tokens has more bytes than 64 bits can count, at " + std::to_string(width) +
-                  " numbers a token in one layer");
+      throw_input("context: a KV cache of " + std::to_string(plan.cache_length) +
+                  " tokens has more bytes than 64 bits can count, at " +
+                  std::to_string(row.numbers()) + " numbers a token in one layer");
   }
   return sum;
 }
 
 void sum_up_memory(Plan& plan) {
-  constexpr uint64_t number = sizeof(float);
   plan.cache_bytes = cache_bytes(plan);
-  if (!plan.model.graph.nodes.empty())
-    plan.activation_bytes =
-        static_cast<uint64_t>(
-            graph::layout_values(plan.model.graph, plan.prefill_chunk, graph::max_logit_rows)
-                .size) *
-        number;
+  if (plan.model.graph.nodes.empty()) return;
+  const auto layout =
+      graph::layout_values(plan.model.graph, plan.step_rows(), graph::max_logit_rows);
+  plan.activation_bytes =
+      static_cast<uint64_t>(plan.workspaces()) * static_cast<uint64_t>(layout.size) * sizeof(float);
 }
 
 // A module whose weights all lie on one node is read at that node's bandwidth alone.
 void predict_decode(Plan& plan) {
-  const auto share = read_share(plan.model);
+  const auto share = read_share(plan);
   double bytes_read = 0;  // counted once for every node that has to wait
   for (auto& planned : plan.modules) {
     const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
@@ -226,12 +209,13 @@ void check_memory(const Plan& plan) {
           base::format_bytes(memory),
       plan.rules_file,
       {"weights " + base::format_bytes(plan.weight_bytes()) + ", KV cache of " +
+           (plan.sessions > 1 ? std::to_string(plan.sessions) + " sessions of " : "") +
            std::to_string(plan.cache_length) + " tokens " + base::format_bytes(plan.cache_bytes) +
            ", activations " +
            base::format_bytes(plan.activation_bytes + plan.run_memory.scratch +
                               plan.run_memory.rope_tables),
        plan.cache_bytes > plan.weight_bytes()
-           ? "a shorter cache (--cache-length) would help most"
+           ? "a shorter context (--context) or fewer sessions would help most"
            : "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
              "experts"});
 }
@@ -240,17 +224,12 @@ void check_memory(const Plan& plan) {
 
 Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
                const PlanOptions& options) {
-  check_options(options);
   for (const auto& keyword : machine_keywords()) keyword.apply(rules.machine, machine);
   Plan plan;
   plan.rules_file = rules.file;
   plan.machine = std::move(machine);
   plan.model = std::move(model);
-  plan.threads = options.threads;
-  plan.node_threads = hw::threads_of_nodes(plan.machine, plan.threads);
-  plan.cache_length = options.cache_length;
-  plan.prefill_chunk = options.prefill_chunk;
-  set_experts_per_token(rules, options, plan.model);
+  apply_settings(rules, options, plan);
 
   const auto assigned = assign_rules(rules, plan.model);
   for (size_t i = 0; i < assigned.size(); ++i) {
@@ -264,6 +243,7 @@ Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
   sum_up_memory(plan);
   predict_decode(plan);
   if (options.run_memory) plan.run_memory = options.run_memory(plan);
+  plan.run_memory.scratch *= static_cast<uint64_t>(plan.workspaces());
   check_memory(plan);
   check_memory_of_nodes(plan);
   return plan;

@@ -12,18 +12,24 @@
 
 namespace ktx::placement {
 
+/// What is given here stands above the rules file; what neither gives is as keywords.cpp documents.
 struct PlanOptions {
-  int threads = 1;              // CPU workers
-  int64_t cache_length = 4096;  // tokens a session can hold
-  int64_t prefill_chunk = 512;  // tokens run at once at most
-  /// Experts a token in every layer, in place of what the rules say.
-  std::optional<int> experts_per_token;
-  /// What the engine will need for a plan whose modules are decided; empty: not counted.
+  std::optional<int64_t> threads;        // CPU workers
+  std::optional<int64_t> cache_length;   // tokens a session can hold
+  std::optional<int64_t> prefill_chunk;  // tokens of a prompt run at once at most
+  std::optional<int> experts_per_token;  // in every layer
+  std::optional<int> max_experts;        // that a request may ask for, at least
+  std::optional<int64_t> sessions;       // that can run at once
+  std::optional<graph::KvFormat> cache_format;
+  std::optional<bool> deterministic;
+  std::optional<std::string> model, tokenizer, weights_cache;  // paths
+  /// What the engine will need for a plan whose modules are decided, scratch for one workspace;
+  /// empty: not counted.
   std::function<RunMemory(const Plan&)> run_memory;
 };
 
 /// A pure function: reads neither weights nor the hardware. `model` is as its checkpoint's header
-/// says; experts_per_token of the rules, or of the options, is set in the plan's copy. Throws input
+/// says; the graph of the plan's copy has routings for max_experts_per_token. Throws input
 /// error for rules that can't be carried out, environment when the machine lacks what they need.
 Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
                const PlanOptions& options);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/yaml.hpp"
+#include "core/graph/kv_row.hpp"
 #include "core/graph/op.hpp"
 #include "core/hw/isa.hpp"
 #include "core/quant/format.hpp"
@@ -97,7 +98,19 @@ struct ExpertsPerToken {
 };
 
 struct ModelSettings {
+  Maybe<std::string> path;  // as written
   ExpertsPerToken experts_per_token;
+};
+
+struct CacheSettings {
+  Maybe<graph::KvFormat> format;
+};
+
+/// How the model runs, whatever its modules. Paths are as written.
+struct RunSettings {
+  Maybe<int64_t> context, sessions, threads, prefill_chunk;
+  Maybe<std::string> tokenizer, weights_cache;
+  Maybe<bool> deterministic;
 };
 
 struct Rules {
@@ -105,6 +118,8 @@ struct Rules {
   int version = 0;
   MachineNeeds machine;
   ModelSettings model;
+  CacheSettings cache;
+  RunSettings run;
   std::vector<Rule> rules;
 };
 

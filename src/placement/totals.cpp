@@ -7,15 +7,16 @@ namespace ktx::placement {
 
 namespace {
 
-void add_expert_use(const graph::Node& node, std::vector<ExpertUse>& uses) {
+void add_expert_use(const Plan& plan, const graph::Node& node, std::vector<ExpertUse>& uses) {
   const auto* moe = std::get_if<graph::MoeParams>(&node.params);
   if (moe == nullptr) return;
+  const int per_token = plan.experts_per_token[static_cast<size_t>(node.layer)];
   for (auto& use : uses)
-    if (use.per_token == moe->top_k && use.experts == moe->experts) {
+    if (use.per_token == per_token && use.experts == moe->experts) {
       use.layers.push_back(node.layer);
       return;
     }
-  uses.push_back({moe->top_k, moe->experts, {node.layer}});
+  uses.push_back({per_token, moe->experts, {node.layer}});
 }
 
 }  // namespace
@@ -41,7 +42,7 @@ Totals totals(const Plan& plan) {
       found->second += planned.bytes;
   }
   sums.memory = plan.memory_bytes();
-  for (const auto& node : plan.model.graph.nodes) add_expert_use(node, sums.experts);
+  for (const auto& node : plan.model.graph.nodes) add_expert_use(plan, node, sums.experts);
   return sums;
 }
 

@@ -172,6 +172,25 @@ uint64_t parse_size(const Yaml& value, std::string_view what) {
               value.where);
 }
 
+std::string parse_path(const Yaml& value, std::string_view what) {
+  const std::string& text = value.as_string(what);
+  if (text.empty())
+    throw_input(std::string(what) + ": expected a path, found an empty text", value.where);
+  return text;
+}
+
+graph::KvFormat find_cache_format(const std::string& name, const std::string& where) {
+  if (const auto format = graph::find_kv_format(name)) return *format;
+  std::vector<std::string> names;
+  for (const auto& row : graph::kv_formats()) names.emplace_back(row.name);
+  throw_input("unknown cache format '" + name + "'", where,
+              base::suggestions(name, names, "formats"));
+}
+
+graph::KvFormat parse_cache_format(const Yaml& value) {
+  return find_cache_format(value.as_string("cache format"), value.where);
+}
+
 hw::Isa parse_isa(const Yaml& value) {
   const std::string& text = value.as_string("isa");
   if (const auto isa = hw::find_isa(text)) return *isa;

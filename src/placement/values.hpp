@@ -30,6 +30,13 @@ NumaPolicy parse_numa(const base::Yaml& value);
 /// "382GiB" -> bytes.
 uint64_t parse_size(const base::Yaml& value, std::string_view what);
 
+/// Any text but an empty one.
+std::string parse_path(const base::Yaml& value, std::string_view what);
+
+/// A row of graph::kv_formats().
+graph::KvFormat parse_cache_format(const base::Yaml& value);
+graph::KvFormat find_cache_format(const std::string& name, const std::string& where = {});
+
 hw::Isa parse_isa(const base::Yaml& value);
 std::string parse_class(const base::Yaml& value);
 std::string parse_spread(const base::Yaml& value);

@@ -86,13 +86,15 @@ uint64_t packed_bytes(const graph::Weight& weight, Format format, ops::Layout la
          static_cast<uint64_t>(ops::packed_bytes(layout, format, weight.rows, weight.cols));
 }
 
-std::vector<double> read_share(const graph::Model& model) {
+std::vector<double> read_share(const Plan& plan) {
+  const auto& model = plan.model;
   std::vector<double> share(model.modules.size(), 1.0);
   for (const auto& node : model.graph.nodes) {
     if (node.module < 0) continue;
     auto& of_module = share[static_cast<size_t>(node.module)];
     if (const auto* moe = std::get_if<graph::MoeParams>(&node.params))
-      of_module = static_cast<double>(moe->top_k) / moe->experts;
+      of_module = static_cast<double>(plan.experts_per_token[static_cast<size_t>(node.layer)]) /
+                  moe->experts;
     if (node.op == graph::Op::embedding) {
       const auto& weights = model.modules[static_cast<size_t>(node.module)].weights;
       of_module = weights.empty() ? 0 : 1.0 / static_cast<double>(weights.front().rows);

@@ -25,8 +25,8 @@ std::string format_text(const PlannedWeight& weight, bool transposed = false);
 /// Bytes of all `count` matrices as packed in memory.
 uint64_t packed_bytes(const graph::Weight& weight, quant::Format format, ops::Layout layout);
 
-/// [modules] the share of a module's weight bytes that decoding one token reads: top_k of the
-/// experts, one row of the embedding, 1 for all others.
-std::vector<double> read_share(const graph::Model& model);
+/// [modules] the share of a module's weight bytes that decoding one token reads: the experts that
+/// it uses, one row of the embedding, 1 for all others.
+std::vector<double> read_share(const Plan& plan);
 
 }  // namespace ktx::placement

@@ -183,10 +183,11 @@ TEST_CASE("the cache of packed weights serves several NUMA nodes") {
     const auto plan = make_plan({.model = test::shipped_model,
                                  .rules = numa_rules(policy),
                                  .machine = machine_file("{count: 2, cores: 2, memory: 8GiB}"),
-                                 .threads = 3});
+                                 .threads = 3,
+                                 .weights_cache = cache});
     for (const bool again : {false, true}) {
       INFO(policy << (again ? ", from the cache" : ""));
-      Engine engine(plan, {.cache = cache});
+      Engine engine(plan);
       CHECK(logits(engine, ids) == expected);
       // Copies are stored once, as what is interleaved: the two share their entries.
       CHECK((engine.load_report().cached_bytes > 0) == (again || policy == "replicate"));

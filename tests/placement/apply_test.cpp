@@ -34,12 +34,6 @@ std::string needs_error(const std::string& needs, const hw::Machine& machine) {
   return error_of([&] { make_plan(rules, sample::deepseek(), machine, {}); });
 }
 
-std::string experts_error(const std::string& value, const sample::DeepSeek& shape = {}) {
-  const auto rules = sample::rules("ktx: 1\nmodel: {experts_per_token: " + value +
-                                   "}\nrules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
-  return error_of([&] { make_plan(rules, sample::deepseek(shape), sample::machine(), {}); });
-}
-
 }  // namespace
 
 TEST_CASE("devices that can't be had") {
@@ -97,48 +91,6 @@ TEST_CASE("what the machine must have") {
   CHECK(needs_error("vram: 48GiB", with_gpus(2)).empty());
   CHECK(needs_error("vram: 49GiB", with_gpus(2)) ==
         "r.yaml:2:17: these rules need 49.0 GiB of GPU memory, this machine has 48.0 GiB");
-}
-
-TEST_CASE("experts a token are set in routers, moe nodes and routing values") {
-  const auto rules = sample::rules(
-      "ktx: 1\nmodel: {experts_per_token: {default: 4, layers: {2: 6}}}\n"
-      "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
-  auto model = sample::deepseek();
-  apply_experts_per_token(rules.model, model);
-  graph::validate(model);
-  int seen = 0;
-  for (const auto& node : model.graph.nodes) {
-    const int expected = node.layer == 2 ? 6 : 4;
-    if (const auto* router = std::get_if<graph::RouterParams>(&node.params)) {
-      CHECK(router->top_k == expected);
-      ++seen;
-    }
-    if (const auto* moe = std::get_if<graph::MoeParams>(&node.params)) {
-      CHECK(moe->top_k == expected);
-      ++seen;
-    }
-  }
-  CHECK(seen == 6);
-}
-
-TEST_CASE("experts a token that the model can't give") {
-  CHECK(experts_error("16").empty());
-  CHECK(experts_error("17") ==
-        "r.yaml:2:28: experts_per_token: expected 1 to 16, found 17\n"
-        "  note: layer 1 has 32 routed experts in 8 groups, of which a token uses 4");
-  sample::DeepSeek wide;
-  wide.experts = 2048;
-  wide.groups = wide.top_groups = 1;
-  CHECK(experts_error("1024", wide).empty());
-  CHECK(experts_error("1025", wide).find("expected 1 to 1024, found 1025") != std::string::npos);
-  CHECK(experts_error("{layers: {0: 4}}") ==
-        "r.yaml:2:38: experts_per_token: no layer of 0 has routed experts\n"
-        "  note: layers with routed experts: 1-3");
-  sample::DeepSeek dense;
-  dense.dense = dense.layers;
-  dense.experts = 0;
-  CHECK(experts_error("4", dense) ==
-        "r.yaml:2:28: experts_per_token: the model (deepseek_v3) has no routed experts");
 }
 
 TEST_CASE("each key of match by itself") {

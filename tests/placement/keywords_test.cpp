@@ -29,6 +29,7 @@ TEST_CASE("every keyword has a type, a doc, a parser and a line in the reference
   check_table(file_keywords(), reference);
   check_table(machine_keywords(), reference);
   check_table(model_keywords(), reference);
+  check_table(cache_keywords(), reference);
   check_table(rule_keywords(), reference);
   check_table(match_keywords(), reference);
   check_table(place_keywords(), reference);
@@ -36,6 +37,7 @@ TEST_CASE("every keyword has a type, a doc, a parser and a line in the reference
   for (const auto& row : place_keywords()) CHECK(row.apply != nullptr);
   for (const auto& row : machine_keywords()) CHECK(row.apply != nullptr);
   for (const auto& row : model_keywords()) CHECK(row.apply != nullptr);
+  for (const auto& row : cache_keywords()) CHECK(row.apply != nullptr);
 }
 
 TEST_CASE("the reference names classes, formats and levels, in at most 100 columns") {

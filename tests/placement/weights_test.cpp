@@ -2,6 +2,7 @@
 #include "placement/weights.hpp"
 
 #include "catch.hpp"
+#include "placement/planner.hpp"
 #include "sample.hpp"
 
 using namespace ktx;
@@ -89,11 +90,16 @@ TEST_CASE("texts and bytes") {
 }
 
 TEST_CASE("the share of a module that one token reads") {
-  const auto model = sample::deepseek();
-  const auto share = read_share(model);
+  const auto rules = sample::rules(
+      "ktx: 1\nmodel: {experts_per_token: {layers: {2: 4}}}\n"
+      "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
+  const auto plan = make_plan(rules, sample::deepseek(), sample::machine(), {});
+  const auto& model = plan.model;
+  const auto share = read_share(plan);
   for (size_t i = 0; i < share.size(); ++i) {
     const auto& op = model.modules[i].op;
     INFO(model.modules[i].path);
-    CHECK(share[i] == (op == "moe" ? 0.25 : op == "embedding" ? 1.0 / 1024 : 1.0));
+    const double experts = model.modules[i].layer == 2 ? 4.0 / 32 : 8.0 / 32;
+    CHECK(share[i] == (op == "moe" ? experts : op == "embedding" ? 1.0 / 1024 : 1.0));
   }
 }

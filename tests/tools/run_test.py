@@ -87,7 +87,7 @@ class Run(Case):
     def test_prompt_longer_than_the_cache(self):
         self.fails("ktx-run", *PLACE, "-p", "the " * 50, "--cache-length", "20",
                    message="ktx-run: the prompt has 52 tokens, but the cache holds 20\n"
-                           "  note: give a larger cache length, or a shorter prompt\n")
+                           "  note: give a longer context (--context), or a shorter prompt\n")
 
     def test_without_a_limit_the_cache_ends_it(self):
         done = run("ktx-run", *PLACE, "-p", "The history of", "-n", "-1", "--cache-length", "20")

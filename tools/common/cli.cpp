@@ -14,34 +14,61 @@
 
 namespace ktx::tools {
 
-void add_plan_options(CLI::App& app, PlanOptions& options) {
-  app.add_option("--model,-m", options.model,
-                 "a .gguf, the first file of a split, or a Hugging Face directory")
-      ->required()
-      ->type_name("PATH");
-  app.add_option("--rules", options.rules, "the rules file that places every module")
-      ->required()
-      ->type_name("FILE");
+namespace {
+
+void add_expert_options(CLI::App& app, PlanOptions& options) {
   app.add_option_function<int>(
          "--experts-per-token,-k",
          [&options](const int& count) { options.experts_per_token = count; },
          "routed experts a token runs through, instead of the rules file's and the model's")
       ->type_name("K");
-  app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
-  app.add_option("--cache-length,-c", options.cache_length,
+  app.add_option_function<int>(
+         "--max-experts", [&options](const int& count) { options.max_experts = count; },
+         "most experts a token that a request may ask for; default: the model's and the rules' "
+         "most")
+      ->type_name("K");
+}
+
+void add_session_options(CLI::App& app, PlanOptions& options) {
+  app.add_option("--context,--cache-length,-c", options.cache_length,
                  "tokens a session can hold; default: the model's context, at most 4096")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--sessions", options.sessions, "sessions that can run at once; default: 1")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--cache-format", options.cache_format,
+                 "how the KV cache stores its numbers; default: bf16")
+      ->type_name("f32|bf16|fp8");
   app.add_option("--prefill-chunk", options.prefill_chunk,
                  "tokens of a prompt that run at once; default: 512")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
+  app.add_flag_callback(
+      "--deterministic", [&options] { options.deterministic = true; },
+      "the same request gives the same text, whatever runs beside it");
 }
 
-void add_load_options(CLI::App& app, LoadOptions& options) {
-  app.add_option("--cache", options.cache,
+}  // namespace
+
+void add_plan_options(CLI::App& app, PlanOptions& options) {
+  app.add_option("--rules", options.rules,
+                 "the rules file that places every module; the options stand above its settings")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--model,-m", options.model,
+                 "a .gguf, the first file of a split, or a Hugging Face directory; default: the "
+                 "rules file's model")
+      ->type_name("PATH");
+  app.add_option("--tokenizer", options.tokenizer,
+                 "a .gguf or a directory with a tokenizer.json; default: the model's own")
+      ->type_name("PATH");
+  app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  add_expert_options(app, options);
+  add_session_options(app, options);
+  app.add_option("--cache", options.weights_cache,
                  "keep packed weights in this directory and map them on the next start")
       ->type_name("DIR");
 }

@@ -6,7 +6,6 @@
 #include <functional>
 #include <string>
 
-#include "ktx/engine.hpp"
 #include "ktx/plan.hpp"
 
 namespace ktx::tools {
@@ -14,12 +13,9 @@ namespace ktx::tools {
 /// 0: done; 1: it failed, the reason is on stderr; 2: the command line is wrong.
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 
-/// Options that name a model and how it is placed: --model, --rules, --experts-per-token,
-/// --threads, --cache-length.
+/// Options that name a rules file, and what stands above its settings: --model, --threads,
+/// --context, ...
 void add_plan_options(CLI::App& app, PlanOptions& options);
-
-/// --cache, for tools that load the model.
-void add_load_options(CLI::App& app, LoadOptions& options);
 
 /// A check for options: a finite number for which `holds` is true; `what`, e.g. "above 0",
 /// completes "expected a number".

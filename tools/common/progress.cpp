@@ -63,10 +63,9 @@ void report(const LoadReport& r) {
 
 }  // namespace
 
-Engine load_engine(const Plan& plan, LoadOptions options) {
+Engine load_engine(const Plan& plan) {
   std::optional<ProgressBar> bar("loading");
-  options.progress = [&bar](const LoadProgress& p) { bar->update(p); };
-  Engine engine(plan, options);
+  Engine engine(plan, {.progress = [&bar](const LoadProgress& p) { bar->update(p); }});
   bar.reset();
   report(engine.load_report());
   return engine;

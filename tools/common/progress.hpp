@@ -26,6 +26,6 @@ class ProgressBar {
 };
 
 /// Loads what was planned, with a bar while it does, and says on stderr how much it read how fast.
-Engine load_engine(const Plan& plan, LoadOptions options);
+Engine load_engine(const Plan& plan);
 
 }  // namespace ktx::tools

@@ -46,6 +46,21 @@ const graph::Rope* rope_of(const Node& node) {
   return nullptr;
 }
 
+// The graph of tokens that use as many experts as the plan says: of the whole width of a routing
+// nothing is left empty.
+Graph with_default_experts(const placement::Plan& plan) {
+  Graph graph = plan.model.graph;
+  for (auto& node : graph.nodes) {
+    auto* router = std::get_if<graph::RouterParams>(&node.params);
+    auto* moe = std::get_if<graph::MoeParams>(&node.params);
+    if (router == nullptr && moe == nullptr) continue;
+    const int count = plan.experts_per_token[static_cast<size_t>(node.layer)];
+    (router != nullptr ? router->top_k : moe->top_k) = count;
+    if (router != nullptr) graph.values[static_cast<size_t>(node.output)].width = count;
+  }
+  return graph;
+}
+
 }  // namespace
 
 StepMemory step_memory(const placement::Plan& plan) {
@@ -85,7 +100,9 @@ Graph group_linears(Graph graph) {
 }
 
 Executor::Executor(const placement::Plan& plan, const Weights& weights, hw::WorkerPool& pool)
-    : graph_(group_linears(plan.model.graph)), pool_(pool), max_tokens_(plan.prefill_chunk) {
+    : graph_(group_linears(with_default_experts(plan))),
+      pool_(pool),
+      max_tokens_(plan.prefill_chunk) {
   compile(plan, weights);
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,10 +22,6 @@ struct LoadProgress {
 };
 
 struct LoadOptions {
-  /// A directory that keeps packed weights: what another start packed in the same way from the same
-  /// content is mapped instead of read. Empty: none. ktx never deletes entries; you may at any
-  /// time.
-  std::filesystem::path cache;
   /// Called from the loading thread as modules are packed.
   std::function<void(const LoadProgress&)> progress;
 };
@@ -49,8 +44,7 @@ class Engine {
   explicit Engine(const Plan& plan, const LoadOptions& options = {});
 
   const Plan& plan() const noexcept;
-  /// Opened on first use. Throws input error when the checkpoint has no tokenizer that ktx can
-  /// read.
+  /// The plan's, opened on first use. Throws input error when there is none that ktx can read.
   const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
 

@@ -15,21 +15,40 @@ struct Plan;
 namespace loader {
 class TensorSource;
 }
+class Tokenizer;
 
+/// What is given here stands above the rules file; what neither gives is a default.
 struct PlanOptions {
-  std::filesystem::path model;  // a .gguf, the first file of a split, or a Hugging Face directory
+  /// A .gguf, the first file of a split, or a Hugging Face directory; empty: as the rules file
+  /// says.
+  std::filesystem::path model;
   std::filesystem::path rules;  // a rules file
   /// A machine description in YAML; empty: this box.
   std::filesystem::path machine;
-  /// Overrides the rules file's and the checkpoint's number of experts a token.
+  /// Experts a token in every layer, where its request does not say otherwise.
   std::optional<int> experts_per_token;
-  /// CPU workers; 0: one a physical core.
+  /// The most experts a token that a request may ask for, where it is more than the checkpoint and
+  /// the rules file have.
+  std::optional<int> max_experts;
+  /// CPU workers; 0: not given, by default one a physical core.
   int threads = 0;
-  /// Tokens that a session can hold; 0: the model's context, at most 4096.
+  /// Tokens that a session can hold; 0: not given, by default the model's context, at most 4096.
   int64_t cache_length = 0;
-  /// Tokens of a prompt that run at once; 0: at most 512. With more, each expert gets more tokens
-  /// for the work of reading it, and activations take more memory.
+  /// Tokens of a prompt that run at once; 0: not given, by default 512. With more, each expert gets
+  /// more tokens for the work of reading it, and activations take more memory.
   int64_t prefill_chunk = 0;
+  /// Sessions that can run at once; 0: not given, by default 1.
+  int sessions = 0;
+  /// How the KV cache stores its numbers: "f32", "bf16", "fp8"; empty: not given, by default bf16.
+  std::string cache_format;
+  /// Whether the same request always gives the same text, whatever runs beside it; by default not.
+  std::optional<bool> deterministic;
+  /// A .gguf or a directory with a tokenizer.json; empty: not given, by default the model's own.
+  std::filesystem::path tokenizer;
+  /// A directory that keeps packed weights: what another start packed in the same way from the same
+  /// content is mapped instead of read. Empty: not given, by default none. ktx never deletes
+  /// entries; you may at any time.
+  std::filesystem::path weights_cache;
   /// Only the header is there or wanted: weights may be missing.
   bool header_only = false;
   /// Measure the memory bandwidth of this box (0.2 s), so that the plan can predict tokens/s.
@@ -47,6 +66,14 @@ class Plan {
   /// The same as one JSON object.
   std::string json() const;
 
+  /// Tokens that a session can hold.
+  int64_t cache_length() const noexcept;
+  /// The tokenizer that the options or the rules file name, else the model's own. Throws input
+  /// error when there is none that ktx can read.
+  Tokenizer tokenizer() const;
+  /// A directory that keeps packed weights; empty: none.
+  std::filesystem::path weights_cache() const;
+
   /// Bytes of weights that decoding one token reads.
   uint64_t bytes_per_token() const noexcept;
   /// Weights that a token of a prompt is multiplied by: of the routed experts those it runs
@@ -55,6 +82,7 @@ class Plan {
   /// Bytes/s of the machine's memory, all CPUs together; 0: not measured, nor in its file.
   double read_bandwidth() const noexcept;
 
+  /// As given, but with the model that was opened.
   const PlanOptions& options() const noexcept { return options_; }
   const placement::Plan& details() const noexcept { return *plan_; }
   /// The opened checkpoint: loading goes on where planning stopped.
