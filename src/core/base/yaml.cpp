@@ -2,11 +2,14 @@
 #include "core/base/yaml.hpp"
 
 #include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <sstream>
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
@@ -83,6 +86,42 @@ class Converter {
   size_t budget_ = 1'000'000;
 };
 
+// Where a document begins; nothing else of it.
+class DocumentStart : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const noexcept { return mark_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  YAML::Mark mark_;
+};
+
+// What begins no document (a comma) yaml-cpp never gets past: it finds empty documents there
+// without end. So a second one is looked for, and no third.
+void check_one_document(const std::string& text, const std::string& file) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStart start;
+  if (!parser.HandleNextDocument(start) || !parser.HandleNextDocument(start)) return;
+  const size_t begin = std::min(static_cast<size_t>(std::max(0, start.mark().pos)), text.size());
+  const auto line = text.substr(begin, text.find('\n', begin) - begin);
+  throw_input("expected one YAML document and nothing after it, found '" +
+                  shortened(line, most_shown) + "'",
+              position(file, start.mark()));
+}
+
 [[noreturn]] void wrong(const Yaml& node, std::string_view what, const char* expected) {
   throw_input(std::string(what) + ": expected " + expected + ", found " + node.describe(),
               node.where);
@@ -151,11 +190,8 @@ const std::vector<std::pair<Yaml, Yaml>>& Yaml::as_map(std::string_view what) co
 
 Yaml parse_yaml(const std::string& text, const std::string& file) {
   try {
-    const auto documents = YAML::LoadAll(text);
-    if (documents.size() > 1)
-      throw_input("expected one YAML document, found " + std::to_string(documents.size()),
-                  position(file, documents[1].Mark()));
-    return Converter(file).convert(documents.empty() ? YAML::Node() : documents[0], 0);
+    check_one_document(text, file);
+    return Converter(file).convert(YAML::Load(text), 0);
   } catch (const YAML::DeepRecursion& e) {  // its text is "bad file"
     throw_input("YAML nested too deeply", position(file, e.mark));
   } catch (const YAML::Exception& e) {

@@ -117,9 +117,34 @@ TEST_CASE("what YAML allows and ktx does not") {
   REQUIRE(error_of("x:\n  a: 1\n  b: 2\n  a: 3\n") == "input r.yaml:4:3: key 'a' is given twice");
   REQUIRE(error_of("? [a]\n: b") == "input r.yaml:1:3: a key must be a plain word");
   REQUIRE(error_of("~: 3") == "input r.yaml:1:1: a key must be a plain word");
-  REQUIRE(error_of("a: 1\n---\nb: 2\n") == "input r.yaml:3:1: expected one YAML document, found 2");
+  REQUIRE(error_of("a: 1\n---\nb: 2\n") ==
+          "input r.yaml:2:1: expected one YAML document and nothing after it, found '---'");
   REQUIRE(error_of("a: !secret x") ==
           "input r.yaml:1:4: expected a plain YAML value, found the tag '!secret'");
+}
+
+TEST_CASE("what follows the document is an error, not a file without end") {
+  const auto found = [](const std::string& where, const std::string& what) {
+    return "input r.yaml:" + where + ": expected one YAML document and nothing after it, found '" +
+           what + "'";
+  };
+  REQUIRE(error_of("{ktx: 1, rules: []},") == found("1:20", ","));
+  REQUIRE(error_of("{ktx: 1, rules: []},\n") == found("1:20", ","));
+  REQUIRE(error_of(",") == found("1:1", ","));
+  REQUIRE(error_of("# box\n,\n") == found("2:1", ","));
+  REQUIRE(error_of("- a\n,") == found("2:1", ","));
+  REQUIRE(error_of("a: 1\n--- ,") == found("2:1", "--- ,"));
+  REQUIRE(error_of("[1],,") == found("1:4", ",,"));
+  REQUIRE(error_of("{a: 1}, {b: 2}") == found("1:7", ", {b: 2}"));
+  REQUIRE(error_of("[1] [2]") == found("1:5", "[2]"));
+  REQUIRE(error_of("'a' 'b'") == found("1:5", "'b'"));
+  REQUIRE(error_of("{a: 1}\n- b\n") == found("2:1", "- b"));
+  REQUIRE(error_of("{a: 1}\n&x") == found("2:1", "&x"));
+  REQUIRE(error_of("{a: 1}" + std::string(200, ',')) == found("1:7", std::string(80, ',') + "..."));
+  for (const char* text : {"]", "}", "{a: 1}]", "{a: 1}}", "a: ,", "a: [1],\nb: 2", "[,", "{,"}) {
+    INFO(text);
+    REQUIRE(error_of(text).rfind("input r.yaml:1:", 0) == 0);
+  }
 }
 
 TEST_CASE("aliases are expanded") {
