@@ -39,7 +39,7 @@ struct Machine {
 };
 
 /// This box through hwloc, restricted to the CPUs the calling thread may use; a NUMA node without
-/// one is left out. Memory is what its control group (cgroup v2) allows at most. GPUs are left
+/// one is left out. Memory is what its control group allows at most. GPUs are left
 /// empty. The ISA is usable_isa(). Throws environment error.
 Machine detect_machine();
 

@@ -43,6 +43,29 @@ TEST_CASE("the least limit of a group and those above it counts") {
   REQUIRE(groups.limit() == 3'000'000'000u);
 }
 
+TEST_CASE("limits of cgroup v1, alone and beside v2") {
+  const Groups groups;
+  fs::create_directories(groups.path / "memory/docker/box");
+  groups.put("membership", "12:cpuset:/other\n7:hugetlb,memory:/docker/box\n0::/a\n");
+  REQUIRE_FALSE(groups.limit().has_value());
+  groups.put("memory/memory.limit_in_bytes", "9223372036854771712\n");  // no limit
+  groups.put("memory/docker/box/memory.limit_in_bytes", "9223372036854771712\n");
+  REQUIRE_FALSE(groups.limit().has_value());
+  groups.put("memory/docker/box/memory.limit_in_bytes", "62914560\n");
+  REQUIRE(groups.limit() == 62'914'560u);
+  groups.put("memory/docker/memory.limit_in_bytes", "50000000\n");
+  REQUIRE(groups.limit() == 50'000'000u);
+  fs::create_directories(groups.path / "unified/a");
+  groups.put("unified/a/memory.max", "40000000\n");
+  REQUIRE(groups.limit() == 40'000'000u);
+  // A container sees its own group as the root, whatever the host calls it.
+  groups.put("membership", "7:memory:/docker/not-seen-here\n");
+  groups.put("memory/memory.limit_in_bytes", "30000000\n");
+  REQUIRE(groups.limit() == 30'000'000u);
+  groups.put("membership", "7:memory_of_another_kind:/docker/box\n");
+  REQUIRE_FALSE(groups.limit().has_value());
+}
+
 TEST_CASE("groups that say nothing of use give no limit") {
   const Groups groups;
   groups.put("memory.max", "7\n");
