@@ -3,7 +3,9 @@
 
 #include "catch.hpp"
 #include "ktx/error.hpp"
+#include "ktx/tokenizer.hpp"
 #include "placement/plan.hpp"
+#include "support/own_file.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -46,6 +48,45 @@ TEST_CASE("options override the defaults") {
   CHECK(plan.details().threads == 3);
   CHECK(plan.details().cache_length == 100);
   o.experts_per_token = 33;
+  CHECK_THROWS_AS(make_plan(o), Error);
+}
+
+TEST_CASE("a rules file that names the model is enough") {
+  const auto rules = test::own_file("plan_test_rules.yaml");
+  const auto head = "ktx: 1\nmodel: {path: '" + test::shipped_model.string() + "'}\ncontext: 77\n";
+  const std::string all = "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n";
+  std::ofstream(rules) << head << "weights_cache: packed\n" << all;
+  const auto plan = make_plan({.rules = rules});
+  CHECK(plan.options().model == test::shipped_model);
+  CHECK(plan.cache_length() == 77);
+  CHECK(plan.weights_cache() == rules.parent_path() / "packed");
+  CHECK(plan.tokenizer().encode("The history of").size() == 3);  // the model's own
+  CHECK(make_plan({.rules = rules, .weights_cache = "other"}).weights_cache() == "other");
+  const auto told = Json::parse(plan.json())["settings"];
+  CHECK(told[0]["name"] == "model");
+  CHECK(told[0]["from"] == rules.string() + ":2");
+  std::ofstream(rules) << "ktx: 1\n" << all;
+  CHECK_THROWS_AS(make_plan({.rules = rules}), Error);
+  std::ofstream(rules) << head << "tokenizer: none/at/all\n" << all;
+  CHECK_THROWS_AS(make_plan({.rules = rules}).tokenizer(), Error);
+}
+
+TEST_CASE("options for many sessions") {
+  auto o = options();
+  o.sessions = 4;
+  o.cache_format = "fp8";
+  o.deterministic = true;
+  o.max_experts = 12;
+  o.cache_length = 65;
+  const auto plan = make_plan(o);
+  const auto one = make_plan(options());
+  CHECK(plan.details().sessions == 4);
+  CHECK(plan.details().cache_pages == 8);
+  CHECK(plan.details().cache_format == graph::KvFormat::fp8);
+  CHECK(plan.details().deterministic);
+  CHECK(plan.details().max_experts_per_token == 12);
+  CHECK(plan.details().run_memory.scratch >= 2 * one.details().run_memory.scratch);
+  o.cache_format = "int8";
   CHECK_THROWS_AS(make_plan(o), Error);
 }
 

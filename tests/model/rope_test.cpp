@@ -92,6 +92,19 @@ TEST_CASE("yarn with other numbers") {
   CHECK(rope.magnitude == Approx(1.13862944));
 }
 
+TEST_CASE("yarn's ramp may end beyond the last pair") {
+  // From pair 22 to 35 of 32: the last pair is not stretched in full.
+  check(make_rope(read(R"({"rope_theta": 10000, "rope_scaling": {"type": "yarn", "factor": 40,
+      "original_max_position_embeddings": 131072}})"),
+                  64, true),
+        {{0, 1},
+         {22, 0.00177827941},
+         {23, 0.00123350732},
+         {28, 0.000173925271},
+         {30, 7.11311764e-05},
+         {31, 4.33394465e-05}});
+}
+
 TEST_CASE("yarn's magnitude and attention scale") {
   RopeScaling s = read(deepseek_v3);
   s.mscale = 0.707;
@@ -103,6 +116,18 @@ TEST_CASE("yarn's magnitude and attention scale") {
   CHECK(make_rope(s, 64, true).magnitude == 1.5f);
   s.mscale = s.mscale_all_dim = 0;
   CHECK(attention_factor(s) == 1);
+}
+
+TEST_CASE(
+    "mscale_all_dim without mscale scales attention, and cos and sin as if it were not given") {
+  const RopeScaling s = read(R"({"rope_scaling": {"type": "yarn", "factor": 40,
+      "original_max_position_embeddings": 4096, "mscale_all_dim": 1.0}})");
+  CHECK(make_rope(s, 64, true).magnitude == Approx(1.36888794));  // 1 + 0.1 ln 40
+  CHECK(attention_factor(s) == Approx(1.87385420));               // its square
+  const RopeScaling other = read(R"({"rope_scaling": {"type": "yarn", "factor": 40,
+      "original_max_position_embeddings": 4096, "mscale": 1.0}})");
+  CHECK(make_rope(other, 64, true).magnitude == Approx(1.36888794));
+  CHECK(attention_factor(other) == 1);
 }
 
 TEST_CASE("llama3 scaling") {

@@ -1,7 +1,6 @@
 // Whole plans: places, phases, bytes, memory, and the full-size model.
 #include "placement/planner.hpp"
 
-#include <chrono>
 #include <filesystem>
 
 #include "catch.hpp"
@@ -239,18 +238,15 @@ TEST_CASE("too little memory") {
         std::string::npos);
 }
 
-TEST_CASE("the full-size model is planned in less than a second") {
+TEST_CASE("the full-size model on two nodes") {
   const auto model = sample::deepseek(sample::full_size());
   const auto rules = sample::rule_list(
       "  - {name: experts, match: {class: moe.experts, layers: 3-60}, place: {format: int4/64}}\n"
       "  - {name: attention, match: {name: '\\.self_attn\\.'}, place: {format: int8}}\n"
       "  - {name: dense, match: {class: mlp.dense}, place: {format: int8/128}}\n" +
       rest);
-  const auto start = std::chrono::steady_clock::now();
   const auto plan = make_plan(rules, model, sample::machine(hw::Isa::avx512_vnni, 2, 384),
                               {.cache_length = 8192});
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  CHECK(taken.count() < 1.0);
   const auto& experts = at(plan, "model.layers.60.mlp.experts");
   const uint64_t expert_weights = uint64_t{256} * 3 * 2048 * 7168;
   CHECK(experts.bytes == expert_weights / 64 * 34);

@@ -44,6 +44,63 @@ class Plan(Case):
         self.assertEqual(json.loads(self.good("ktx-inspect", file, "--json")), whole)
 
 
+class OneFile(Case):
+    """What a rules file says of the model as a whole; options stand above it."""
+
+    HEAD = "ktx: 1\nmodel: {path: models/tiny.gguf}\ncontext: 100\nsessions: 2\nrules:\n"
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "models").mkdir()
+        (self.folder / "models/tiny.gguf").symlink_to(MODEL)
+
+    def plan(self, *options):
+        return json.loads(self.good("ktx-plan", "--rules", self.rules(self.HEAD + REST), "--json", *options))
+
+    def test_the_model_is_relative_to_the_file(self):
+        plan = self.plan()
+        self.assertEqual(plan["model"]["architecture"], "deepseek_v3")
+        self.assertEqual(plan["totals"]["cache_length"], 100)
+        self.assertEqual(plan["totals"]["cache_pages"], 4)
+        settings = {row["name"]: (row["value"], row["from"]) for row in plan["settings"]}
+        file = str(self.folder / "rules.yaml")
+        self.assertEqual(settings["model"], (str(self.folder / "models/tiny.gguf"), file + ":2"))
+        self.assertEqual(settings["context"], ("100", file + ":3"))
+        self.assertEqual(settings["sessions"], ("2", file + ":4"))
+        self.assertEqual(settings["prefill_chunk"], ("512", "default"))
+        self.assertEqual(settings["experts_per_token"], ("8", "checkpoint"))
+
+    def test_options_stand_above_the_file(self):
+        plan = self.plan("--model", MODEL, "--context", "200", "--sessions", "3", "--threads", "1",
+                         "--prefill-chunk", "64", "--cache", "packed", "--tokenizer", "tok", "--cache-format", "fp8",
+                         "--deterministic", "-k", "6", "--max-experts", "12")
+        settings = {row["name"]: (row["value"], row["from"]) for row in plan["settings"]}
+        self.assertEqual(settings, {
+            "model": (str(MODEL), "--model"), "experts_per_token": ("6", "--experts-per-token"),
+            "max_experts": ("12", "--max-experts"), "cache.format": ("fp8", "--cache-format"),
+            "context": ("200", "--context"), "sessions": ("3", "--sessions"), "threads": ("1", "--threads"),
+            "prefill_chunk": ("64", "--prefill-chunk"), "weights_cache": ("packed", "--cache"),
+            "tokenizer": ("tok", "--tokenizer"), "deterministic": ("true", "--deterministic")})
+        self.assertEqual(plan["totals"]["max_experts_per_token"], 12)
+        self.assertEqual(self.plan("--cache-length", "300")["totals"]["cache_length"], 300)
+
+    def test_no_model_at_all(self):
+        for tool in (["ktx-plan"], ["ktx-run", "-p", "x"], ["ktx-bench"], ["ktx-eval", "logits", "--ids", "1", "--out",
+                                                                           self.folder / "out"]):
+            self.fails(*tool, "--rules", self.rules("ktx: 1\nrules:\n" + REST),
+                       message=f"{tool[0]}: FOLDER/rules.yaml: no model is given\n"
+                               "  note: name it in the rules file, model: {path: model.gguf}, or with --model\n")
+
+    def test_an_unknown_cache_format(self):
+        self.fails("ktx-plan", "--rules", self.rules(self.HEAD + REST), "--cache-format", "int8",
+                   message="ktx-plan: unknown cache format 'int8'\n  note: valid formats: f32, bf16, fp8\n")
+
+    def test_a_comma_at_the_end(self):
+        self.fails("ktx-plan", "--rules", self.rules("{ktx: 1, rules: []},\n"),
+                   message="ktx-plan: FOLDER/rules.yaml:1:20: expected one YAML document and nothing after it, "
+                           "found ','\n")
+
+
 class Rules(Case):
     """Mistakes in a rules file. Each message names file:line:column and what would work."""
 

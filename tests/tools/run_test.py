@@ -32,6 +32,19 @@ class Run(Case):
         self.assertRegex(starts[0].stderr, r"^loaded in \S+ s: read \S+ MB")
         self.assertRegex(starts[1].stderr, r"^loaded in \S+ s: mapped \S+ MB of packed weights\n")
 
+    def test_one_file_is_enough(self):
+        head = f"ktx: 1\nmodel: {{path: {MODEL}}}\ncontext: 64\nthreads: 2\nweights_cache: packed\n"
+        rules = self.rules(head + "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n")
+        text = self.good("ktx-run", "--rules", rules, "-p", "The history of", "-n", "8")
+        self.assertEqual(text, self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "8"))
+        self.assertTrue(any((self.folder / "packed").iterdir()))
+        other = self.good("ktx-run", "--rules", rules, "--tokenizer", MODEL, "-p", "The history of", "-n", "8")
+        self.assertEqual(other, text)
+        self.fails("ktx-run", "--rules", rules, "--tokenizer", self.folder / "none", "-p", "x",
+                   message="ktx-run: FOLDER/none: no such file or directory\n"
+                           "  note: a model is a .gguf file, the first file of a split one, or a Hugging Face "
+                           "directory with config.json and safetensors files\n")
+
     def test_a_cache_that_can_not_be_written_is_a_warning(self):
         # A file that is no entry where entries must be renamed to: every write fails.
         cache = self.folder / "cache"
