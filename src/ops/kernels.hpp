@@ -25,7 +25,13 @@ struct KernelRow {
   /// Empty when it can run the module, else the reason.
   std::string (*refusal)(const KernelRow& row, const KernelQuery& query);
   bool for_prefill = false;  // alone: decode takes the best of the other rows
+  /// See slow_path(); null: it has none.
+  std::string (*slow_path)(const KernelRow& row, const KernelQuery& query) = nullptr;
 };
+
+/// Empty, or why the kernel runs the module far below the speed of its ISA, and by what factor. For
+/// modules that it does not refuse.
+std::string slow_path(const KernelRow& row, const KernelQuery& query);
 
 /// The kernels of an op, best first; "ref" last. Tests and benchmarks iterate it.
 std::span<const KernelRow> kernels(graph::Op op);

@@ -2,6 +2,8 @@
 #include "ops/kernels.hpp"
 
 #include "catch.hpp"
+#include "ops/f32/f32.hpp"
+#include "ops/matmul/matmul.hpp"
 
 using namespace ktx;
 using quant::Format;
@@ -63,4 +65,53 @@ TEST_CASE("a kernel refuses a module for any of its weights, and says which") {
   REQUIRE(refusal("avx2", narrow, {Format::q4_k, Format::q4_k, Format::int8}) ==
           "down: needs columns in multiples of 32 for int8, not 100");
   REQUIRE(refusal("ref", narrow, {Format::q4_k, Format::q4_k, Format::int8}).empty());
+}
+
+TEST_CASE(
+    "norm and router run the float loops of their row; ops without such loops have ref alone") {
+  for (const auto op : {graph::Op::rms_norm, graph::Op::router, graph::Op::silu_mul}) {
+    const auto rows = ops::kernels(op);
+    REQUIRE(rows.size() == ops::f32::kernels().size());
+    for (const auto& kernel : rows) {
+      const auto* loops = ops::f32::find_kernel(kernel.name);
+      REQUIRE(loops != nullptr);
+      REQUIRE(loops->isa == kernel.isa);
+    }
+    REQUIRE(rows.front().name == "avx512");
+  }
+  REQUIRE(ops::kernels(graph::Op::embedding).size() == 1);
+}
+
+TEST_CASE("a kernel without a loop for a format says so: it decodes row by row") {
+  const auto module = experts_module();
+  const auto slow = [&](std::string_view name, const std::vector<Format>& formats) {
+    return ops::slow_path(row(graph::Op::moe, name), {.module = &module, .formats = formats});
+  };
+  REQUIRE(slow("avx512_vnni", {Format::q4_k, Format::q4_k, Format::int8}).empty());
+  REQUIRE(slow("avx512_vnni", {Format::q4_k, Format::q4_1, Format::int8}) ==
+          "up: avx512_vnni has no kernel for q4_1 and decodes row by row: about 20 to 200 times "
+          "slower than q4_k");
+  for (const auto format :
+       {Format::q5_1, Format::q2_k, Format::q3_k, Format::iq1_s, Format::iq1_m, Format::iq2_xxs,
+        Format::iq2_xs, Format::iq2_s, Format::iq3_xxs, Format::iq3_s})
+    for (const char* name : {"amx", "avx512_vnni", "avx512", "avx2", "ref"}) {
+      INFO(name << " " << quant::name(format));
+      REQUIRE_FALSE(slow(name, {format, Format::q4_k, Format::int8}).empty());
+    }
+  REQUIRE_FALSE(slow("ref", {Format::q4_k, Format::q4_k, Format::int8}).empty());
+  REQUIRE(ops::slow_path(ops::kernels(graph::Op::rms_norm).back(), {}).empty());
+}
+
+TEST_CASE("mla is slow where the kernel that it leaves its matrices to is") {
+  graph::Module module;
+  module.path = "model.layers.0.self_attn";
+  module.op = "mla";
+  module.weights = {{.role = "k_b", .count = 4, .rows = 512, .cols = 256},
+                    {.role = "v_b", .count = 4, .rows = 256, .cols = 512}};
+  const auto slow = [&](std::string_view name, const std::vector<Format>& formats) {
+    return ops::slow_path(row(graph::Op::mla, name), {.module = &module, .formats = formats});
+  };
+  REQUIRE(slow("avx512", {Format::q4_k, Format::q8_0}).empty());
+  REQUIRE(
+      slow("avx2", {Format::q4_k, Format::iq3_s}).starts_with("v_b: avx2 has no kernel for iq3_s"));
 }

@@ -42,9 +42,23 @@ class EmbeddingCommand final : public Command {
   ops::EmbeddingArgs args_;
 };
 
+// The float loops that the plan named for a module, in each phase.
+struct Loops {
+  Loops(const CommandContext& c, const Node& node)
+      : decode(ops::f32::find_kernel(c.plan->find(node.module)->decode.name)),
+        prefill(ops::f32::find_kernel(c.plan->find(node.module)->prefill.name)) {
+    require(decode != nullptr && prefill != nullptr, "the plan names float loops that don't exist");
+  }
+  const ops::f32::Kernel* of(const Step& step) const noexcept {
+    return step.tokens == 1 ? decode : prefill;
+  }
+  const ops::f32::Kernel *decode, *prefill;
+};
+
 class NormCommand final : public Command {
  public:
-  NormCommand(const CommandContext& c, const Node& node) : tail_(in_tail(c, node)) {
+  NormCommand(const CommandContext& c, const Node& node)
+      : loops_(c, node), tail_(in_tail(c, node)) {
     const auto& weight = c.weights->get(node.module, "weight");
     const auto x = input(c, node, 0), y = output(c, node);
     args_ = {.x = x.data,
@@ -54,15 +68,16 @@ class NormCommand final : public Command {
              .weight = weight.floats(),
              .groups = x.width / weight.cols,
              .width = weight.cols,
-             .eps = std::get<graph::NormParams>(node.params).eps,
-             .kernel = &ops::f32::best_kernel(c.plan->machine.isa)};
+             .eps = std::get<graph::NormParams>(node.params).eps};
   }
   void run(const Step& step, hw::WorkerPool& pool) noexcept override {
     args_.tokens = tail_ ? step.tail_rows : step.tokens;
+    args_.kernel = loops_.of(step);
     ops::rms_norm(args_, pool);
   }
 
  private:
+  Loops loops_;
   ops::RmsNormArgs args_;
   bool tail_;
 };
@@ -96,7 +111,7 @@ class ElementwiseCommand final : public Command {
 class RouterCommand final : public Command {
  public:
   RouterCommand(const CommandContext& c, const Node& node)
-      : params_(std::get<graph::RouterParams>(node.params)) {
+      : loops_(c, node), params_(std::get<graph::RouterParams>(node.params)) {
     const auto& weight = c.weights->get(node.module, "weight");
     const auto* bias = c.weights->find(node.module, "bias");
     const auto x = input(c, node, 0);
@@ -109,15 +124,16 @@ class RouterCommand final : public Command {
              .bias = bias == nullptr ? nullptr : bias->floats(),
              .ids = chosen.ids,
              .weights = chosen.weights,
-             .kernel = &ops::f32::best_kernel(c.plan->machine.isa),
              .scratch = c.scratch};
   }
   void run(const Step& step, hw::WorkerPool& pool) noexcept override {
     args_.tokens = step.tokens;
+    args_.kernel = loops_.of(step);
     ops::router(args_, pool);
   }
 
  private:
+  Loops loops_;
   graph::RouterParams params_;
   ops::RouterArgs args_;
 };

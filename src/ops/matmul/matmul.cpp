@@ -200,6 +200,12 @@ const MatmulKernel& emulated_amx_kernel() noexcept {
   return emulated;
 }
 
+std::string slow_path(const MatmulKernel& kernel, quant::Format format) {
+  if (kernel.layout(format) != Layout::rows) return {};
+  return std::string(kernel.name) + " has no kernel for " + std::string(quant::name(format)) +
+         " and decodes row by row: about 20 to 200 times slower than q4_k";
+}
+
 ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
                                 int64_t tokens) noexcept {
   const bool tiles = kernel.tile_tokens > 0 && tokens >= kernel.tile_tokens;

@@ -102,6 +102,10 @@ struct MatmulKernel {
   int64_t groups = 2;
 };
 
+/// Empty, or why products with matrices of that format are slow: the kernel has no loop for it and
+/// decodes row after row (decoded_rows.hpp).
+std::string slow_path(const MatmulKernel& kernel, quant::Format format);
+
 /// Best first; "ref" last. ref takes every format in Layout::rows with f32 activations.
 std::span<const MatmulKernel> matmul_kernels() noexcept;
 
