@@ -44,6 +44,10 @@ std::string Plan::json() const {
   return base::dump_json(placement::to_json(*plan_), 2);
 }
 
+std::vector<std::string> Plan::warnings() const {
+  return placement::warnings(*plan_);
+}
+
 int64_t Plan::cache_length() const noexcept {
   return plan_->cache_length;
 }

@@ -159,6 +159,12 @@ std::string modules_section(const Plan& plan) {
   return "\nmodules\n" + table(rows);
 }
 
+std::string warnings_section(const Plan& plan) {
+  std::string out;
+  for (const auto& warning : warnings(plan)) out += "  " + warning + "\n";
+  return out.empty() ? out : "\nWARNINGS\n" + out;
+}
+
 std::string settings_section(const Plan& plan) {
   std::vector<Row> rows;
   for (const auto& setting : plan.settings)
@@ -272,8 +278,28 @@ std::string totals_section(const Plan& plan) {
 
 }  // namespace
 
+std::vector<std::string> warnings(const Plan& plan) {
+  std::vector<Folded<3>> folded;
+  for (const auto& planned : plan.modules) {
+    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    const auto count = [&](const char* phase, const KernelPick& pick) {
+      if (!pick.slow_path.empty())
+        ++fold<3>(folded, {module.op + "." + pick.name, phase, pick.slow_path}).count;
+    };
+    const bool alike = planned.decode.slow_path == planned.prefill.slow_path;
+    count(alike ? "" : ", decode", planned.decode);
+    if (!alike) count(", prefill", planned.prefill);
+  }
+  std::vector<std::string> lines;
+  for (const auto& row : folded)
+    lines.push_back("SLOW: " + row.cells[0] + " (" + plural(row.count, "module") + row.cells[1] +
+                    "): " + row.cells[2]);
+  return lines;
+}
+
 std::string explain(const Plan& plan) {
-  return heading(plan) + settings_section(plan) + modules_section(plan) + rules_section(plan) +
+  return heading(plan) + warnings_section(plan) + settings_section(plan) + modules_section(plan) +
+         rules_section(plan) +
          notes_section(plan, "formats that do not apply", &PlannedModule::note) +
          notes_section(plan, "NUMA policies that do not apply", &PlannedModule::numa_note) +
          skipped_section(plan) + unused_section(plan) + totals_section(plan);

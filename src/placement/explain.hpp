@@ -2,18 +2,24 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/base/json.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::placement {
 
-/// Settings, modules with equal places folded over their layers, the rules, better kernels that
-/// were not taken and why, modules not run, and totals. Lines end with '\n'.
+/// What whoever runs the plan should know first, one line each: "SLOW: ..." for kernels that run
+/// far below the speed of their ISA.
+std::vector<std::string> warnings(const Plan& plan);
+
+/// Warnings, settings, modules with equal places folded over their layers, the rules, better
+/// kernels that were not taken and why, modules not run, and totals. Lines end with '\n'.
 std::string explain(const Plan& plan);
 
 /// The same tree, one entry a module:
-///   {"ktx", "rules_file", "machine", "model", "settings": [{"name", "value", "from"}], "modules":
+///   {"ktx", "rules_file", "machine", "model", "warnings": ["..."], "settings": [{"name", "value",
+///   "from"}], "modules":
 ///   [{"path", "classes", "layer", "op", "device",
 ///    "decode": {"kernel", "skipped": [{"kernel", "reason"}]}, "prefill", "numa", "weights":
 ///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "numa_note",

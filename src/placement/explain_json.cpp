@@ -134,6 +134,7 @@ Json to_json(const Plan& plan) {
           {"rules_file", plan.rules_file},
           {"machine", machine_json(plan.machine)},
           {"model", model_json(plan.model.info)},
+          {"warnings", warnings(plan)},
           {"settings", std::move(settings)},
           {"modules", std::move(modules)},
           {"rules", std::move(rules)},

@@ -39,6 +39,10 @@ std::string reason_against(const KernelTask& task, const ops::KernelRow& row) {
   return row.refusal(row, {task.module, task.formats});
 }
 
+std::string slow_path_of(const KernelTask& task, const ops::KernelRow& row) {
+  return ops::slow_path(row, {task.module, task.formats});
+}
+
 std::string layout_reason(const KernelTask& task, const Layouts& own, const Layouts& other,
                           std::string_view other_kernel) {
   for (size_t i = 0; i < own.size(); ++i)
@@ -61,7 +65,7 @@ KernelPick pick_named(const KernelTask& task, std::span<const ops::KernelRow> ro
   for (const auto& row : rows) {
     if (row.name != choice.kernel || row.device != task.device_kind) continue;
     const auto reason = reason_against(task, row);
-    if (reason.empty()) return {choice.kernel, {}};
+    if (reason.empty()) return {choice.kernel, {}, slow_path_of(task, row)};
     const std::string message =
         "op " + full_name(task, choice.kernel) + " can't run " + task.module->path + ": " + reason;
     if (row.isa > task.isa) throw_environment(message, choice.where, {usable_kernels(task, rows)});
@@ -90,6 +94,7 @@ KernelPick pick_best(const KernelTask& task, std::span<const ops::KernelRow> row
                              other->name);
     if (reason.empty()) {
       pick.name = row.name;
+      pick.slow_path = slow_path_of(task, row);
       return pick;
     }
     pick.skipped.push_back({std::string(row.name), std::move(reason)});

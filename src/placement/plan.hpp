@@ -34,6 +34,7 @@ struct SkippedKernel {
 struct KernelPick {
   std::string name;  // row of ops::kernels(op)
   std::vector<SkippedKernel> skipped;
+  std::string slow_path;  // see ops::slow_path; mostly empty
 };
 
 /// Rows [row_begin, row_end) of each of a weight's matrices, packed as matrices of those rows

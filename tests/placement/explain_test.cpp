@@ -50,3 +50,24 @@ TEST_CASE("equal layers fold to one line, however many") {
   CHECK(text.substr(at, text.find('\n', at) - at).find("  3-60 ") != std::string::npos);
   CHECK(std::count(text.begin(), text.end(), '\n') < 70);
 }
+
+TEST_CASE("a slow path is a warning in capitals, once for all modules alike") {
+  sample::DeepSeek shape;
+  shape.hidden = shape.q_lora = shape.intermediate = 512;
+  shape.down = quant::Format::iq2_xs;
+  auto plan = make_plan(sample::rule_list("  - {name: all, match: {name: '.*'}, place: {}}\n"),
+                        sample::deepseek(shape), sample::machine(), {});
+  const auto lines = warnings(plan);
+  REQUIRE(lines.size() == 1);
+  const auto& line = lines.front();
+  CHECK(line.rfind("SLOW: moe.avx512_vnni (1 module): down: ", 0) == 0);
+  CHECK(line.find("iq2_xs") != std::string::npos);
+  CHECK(line.find("times slower") != std::string::npos);
+  CHECK(explain(plan).find("\nWARNINGS\n  " + line + "\n") != std::string::npos);
+  CHECK(to_json(plan)["warnings"][0] == line);
+  plan.modules.front().prefill.slow_path = "why";  // in one phase only
+  CHECK(warnings(plan).front() == "SLOW: embedding.ref (1 module, prefill): why");
+  const auto quick = sample::plain_plan();
+  CHECK(warnings(quick).empty());
+  CHECK(explain(quick).find("WARNINGS") == std::string::npos);
+}

@@ -45,6 +45,12 @@ class Run(Case):
                            "  note: a model is a .gguf file, the first file of a split one, or a Hugging Face "
                            "directory with config.json and safetensors files\n")
 
+    def test_slow_kernels_are_warned_of_at_the_start(self):
+        done = run("ktx-run", *PLACE, "-p", "The", "-n", "1", env={**os.environ, "KTX_ISA": "scalar"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^ktx-run: warning: SLOW: .* times slower")
+        self.assertIn("\nloaded in", done.stderr)
+
     def test_a_cache_that_can_not_be_written_is_a_warning(self):
         # A file that is no entry where entries must be renamed to: every write fails.
         cache = self.folder / "cache"

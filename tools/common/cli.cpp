@@ -16,6 +16,8 @@ namespace ktx::tools {
 
 namespace {
 
+std::string tool_name;  // for warnings, which may come at any time
+
 void add_expert_options(CLI::App& app, PlanOptions& options) {
   app.add_option_function<int>(
          "--experts-per-token,-k",
@@ -91,15 +93,15 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
       what);
 }
 
+void warn(std::string_view message) {
+  std::fprintf(stderr, "%s: warning: %.*s\n", tool_name.c_str(), static_cast<int>(message.size()),
+               message.data());
+}
+
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
-  static const std::string name = app.get_name();  // the log outlives this function
+  const std::string name = tool_name = app.get_name();
   app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
-  set_log_sink(
-      [](LogLevel, std::string_view message) {
-        std::fprintf(stderr, "%s: warning: %.*s\n", name.c_str(), static_cast<int>(message.size()),
-                     message.data());
-      },
-      LogLevel::warning);
+  set_log_sink([](LogLevel, std::string_view message) { warn(message); }, LogLevel::warning);
   try {
     try {
       app.parse(argc, argv);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "ktx/plan.hpp"
 
@@ -25,6 +26,9 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
 /// a message on stderr and an exit code. Output that stdout could not take (a full disk) is such an
 /// error. A CLI::ParseError of body's is a wrong command line, as one of parsing is.
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
+
+/// "<tool>: warning: <message>" on stderr.
+void warn(std::string_view message);
 
 /// Writes text to stdout at once. Throws ktx::Error when it can't.
 void print(const std::string& text);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "tools/common/cli.hpp"
 #include "tools/common/text.hpp"
 
 namespace ktx::tools {
@@ -64,6 +65,7 @@ void report(const LoadReport& r) {
 }  // namespace
 
 Engine load_engine(const Plan& plan) {
+  for (const auto& warning : plan.warnings()) warn(warning);
   std::optional<ProgressBar> bar("loading");
   Engine engine(plan, {.progress = [&bar](const LoadProgress& p) { bar->update(p); }});
   bar.reset();

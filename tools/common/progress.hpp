@@ -25,7 +25,8 @@ class ProgressBar {
   std::chrono::steady_clock::time_point start_, last_;
 };
 
-/// Loads what was planned, with a bar while it does, and says on stderr how much it read how fast.
+/// Prints the plan's warnings, then loads what was planned, with a bar while it does, and says on
+/// stderr how much it read how fast.
 Engine load_engine(const Plan& plan);
 
 }  // namespace ktx::tools

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ktx {
 
@@ -65,6 +66,9 @@ class Plan {
   std::string text() const;
   /// The same as one JSON object.
   std::string json() const;
+
+  /// What whoever runs the plan should know first, one line each: "SLOW: ..." and by what factor.
+  std::vector<std::string> warnings() const;
 
   /// Tokens that a session can hold.
   int64_t cache_length() const noexcept;
