@@ -1,22 +1,24 @@
 // A cursor over the bytes of an untrusted header: every read is checked against the file's end.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/file_reader.hpp"
 
 namespace ktx::loader {
 
 /// Reads little-endian values. `subject` says in errors what is being read: "metadata 'key'".
 class ByteReader {
  public:
-  ByteReader(std::span<const std::byte> bytes, std::string file)
-      : subject("the header"), bytes_(bytes), file_(std::move(file)) {}
+  /// The file must outlive the reader.
+  explicit ByteReader(const base::FileReader& file) : subject("the header"), source_(file) {}
 
   template <class T>
   T read() {
@@ -25,34 +27,42 @@ class ByteReader {
     return value;
   }
 
+  /// Valid until the next read.
   std::string_view read_text(uint64_t size) {
     return {reinterpret_cast<const char*>(take(size)), static_cast<size_t>(size)};
   }
 
   uint64_t position() const noexcept { return position_; }
-  uint64_t remaining() const noexcept { return bytes_.size() - position_; }
-  const std::string& file() const noexcept { return file_; }
+  uint64_t remaining() const noexcept { return source_.size() - position_; }
+  std::string file() const { return source_.path().string(); }
 
   /// Throws input error "<subject>: <message>" at the file.
   [[noreturn]] void fail(const std::string& message) const {
-    throw_input(subject + ": " + message, file_);
+    throw_input(subject + ": " + message, file());
   }
 
   std::string subject;
 
  private:
+  static constexpr uint64_t window = 1 << 20;  // bytes read at once
+
   const std::byte* take(uint64_t size) {
     if (size > remaining())
       fail("the file ends inside it: expected " + std::to_string(size) + " bytes at byte " +
            std::to_string(position_) + ", found " + std::to_string(remaining()));
-    const std::byte* at = bytes_.data() + position_;
+    if (position_ + size > first_ + bytes_.size()) {
+      bytes_.resize(static_cast<size_t>(std::min(std::max(size, window), remaining())));
+      source_.copy(position_, bytes_);
+      first_ = position_;
+    }
+    const std::byte* at = bytes_.data() + (position_ - first_);
     position_ += size;
     return at;
   }
 
-  std::span<const std::byte> bytes_;
-  std::string file_;
-  uint64_t position_ = 0;
+  const base::FileReader& source_;
+  std::vector<std::byte> bytes_;  // of the file, from first_ on
+  uint64_t first_ = 0, position_ = 0;
 };
 
 }  // namespace ktx::loader

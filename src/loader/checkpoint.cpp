@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
-#include "core/base/file.hpp"
+#include "core/base/file_reader.hpp"
 #include "loader/file_source.hpp"
 #include "loader/gguf.hpp"
 #include "loader/gguf_header.hpp"
@@ -79,7 +79,7 @@ std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOp
 TokenizerFiles read_tokenizer_files(const fs::path& path) {
   TokenizerFiles files;
   if (!names_directory(path)) {
-    files.gguf = read_gguf_metadata(base::MappedFile(path));
+    files.gguf = read_gguf_metadata(base::FileReader(path));
     return files;
   }
   if (!is_there(path / "tokenizer.json"))

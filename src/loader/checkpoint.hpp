@@ -58,15 +58,15 @@ class TensorSource {
 
   /// Reads rows [first_row, first_row + rows) of the tensor seen as a matrix [matrix_rows,
   /// matrix_cols], in the row layout of its format: rows * quant::row_bytes(format, cols) bytes
-  /// somewhere inside scratch, which must have scratch_bytes(). The pointer is aligned to 4 bytes
-  /// for f32 and 2 for f16 and bf16; rows of blocks may start at any address. Throws input error
-  /// when the file no longer holds them, or can't be read; rows outside of the tensor, or too small
-  /// a scratch, are a `bug` error.
+  /// somewhere inside scratch, which must have scratch_bytes(), or in memory of the source's own.
+  /// The pointer is aligned to 4 bytes for f32 and 2 for f16 and bf16; rows of blocks may start at
+  /// any address. Throws input error when the file no longer holds them, or can't be read; rows
+  /// outside of the tensor, or too small a scratch, are a `bug` error.
   virtual const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const = 0;
 
   /// Text that tells the tensor's bytes from all others without reading them: where they lie in
-  /// which state of a file (base::FileReader::stamp).
+  /// which state of a file (base::ByteSource::stamp).
   virtual std::string stamp(const graph::TensorMeta& meta) const = 0;
 };
 

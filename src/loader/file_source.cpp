@@ -43,10 +43,6 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
   c_.tensors.clear();
   c_.tensors.shrink_to_fit();
   for (size_t i = 0; i < metas_.size(); ++i) by_name_.emplace(metas_[i].name, i);
-  for (const auto& file : c_.files) {
-    readers_.emplace_back(file);
-    file.release();  // the header has been read
-  }
 }
 
 const graph::TensorMeta* FileSource::find(std::string_view name) const noexcept {
@@ -66,7 +62,7 @@ const FileSource::Place& FileSource::place(const graph::TensorMeta& meta) const 
 }
 
 bool FileSource::is_there(const FileRange& range) const noexcept {
-  const uint64_t size = c_.files[range.file].bytes().size();
+  const uint64_t size = c_.files[range.file]->size();
   return range.offset <= size && range.size <= size - range.offset;
 }
 
@@ -96,16 +92,20 @@ FileRange FileSource::scale_part(const graph::TensorMeta& meta, int64_t first_ro
 }
 
 const std::byte* FileSource::read(const FileRange& range, std::span<std::byte> scratch) const {
-  return readers_[range.file].read(range.offset, static_cast<size_t>(range.size), scratch);
+  return c_.files[range.file]->read(range.offset, static_cast<size_t>(range.size), scratch);
+}
+
+size_t FileSource::scratch_bytes(const FileRange& range) const {
+  return c_.files[range.file]->scratch_bytes(range.offset, static_cast<size_t>(range.size));
 }
 
 size_t FileSource::scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,
                                  int64_t rows) const {
-  const auto codes = base::FileReader::scratch_bytes(part(meta, first_row, rows).size);
+  const auto codes = scratch_bytes(part(meta, first_row, rows));
   if (meta.format != quant::Format::fp8) return codes;
   const int64_t row_bytes = quant::row_bytes(meta.format, matrix_cols(meta));
   return static_cast<size_t>(rows * row_bytes) + codes +
-         base::FileReader::scratch_bytes(scale_part(meta, first_row, rows).size);
+         scratch_bytes(scale_part(meta, first_row, rows));
 }
 
 const std::byte* FileSource::rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
@@ -134,7 +134,7 @@ const std::byte* FileSource::assemble_fp8(const graph::TensorMeta& meta, int64_t
   scratch = scratch.subspan(static_cast<size_t>(rows * quant::row_bytes(meta.format, cols)));
   const FileRange range = part(meta, first_row, rows);
   const std::byte* codes = read(range, scratch);
-  scratch = scratch.subspan(base::FileReader::scratch_bytes(range.size));
+  scratch = scratch.subspan(scratch_bytes(range));
   const std::byte* scales = read(scale_part(meta, first_row, rows), scratch);
   std::byte* out = assembled;
   for (int64_t row = first_row; row < first_row + rows; ++row) {
@@ -156,7 +156,7 @@ std::string FileSource::stamp(const graph::TensorMeta& meta) const {
   std::string text;
   for (const FileRange& range : {place(meta).data, place(meta).scales})
     if (range.size != 0)
-      text += readers_[range.file].stamp() + " " + std::to_string(range.offset) + " " +
+      text += c_.files[range.file]->stamp() + " " + std::to_string(range.offset) + " " +
               std::to_string(range.size) + "\n";
   return text;
 }

@@ -1,4 +1,4 @@
-// The TensorSource over files that both checkpoint kinds share.
+// The TensorSource over files, or what stands for them, that all kinds of checkpoints share.
 #pragma once
 
 #include <string>
@@ -6,8 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/base/file.hpp"
-#include "core/base/file_reader.hpp"
+#include "core/base/byte_source.hpp"
 #include "loader/checkpoint.hpp"
 
 namespace ktx::loader {
@@ -32,7 +31,7 @@ struct CheckpointContents {
   std::filesystem::path path;
   bool header_only = false;
   Json config, generation_config, tokenizer, tokenizer_config;
-  std::vector<base::MappedFile> files;
+  std::vector<std::unique_ptr<const base::ByteSource>> files;
   std::vector<FileTensor> tensors;                        // names are unique
   std::unordered_map<std::string, std::string> unlisted;  // name -> why ktx does not read it
 };
@@ -64,13 +63,13 @@ class FileSource final : public TensorSource {
   const Place& place(const graph::TensorMeta& meta) const;
   FileRange part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
   FileRange scale_part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
+  size_t scratch_bytes(const FileRange& range) const;
   bool is_there(const FileRange& range) const noexcept;
   const std::byte* read(const FileRange& range, std::span<std::byte> scratch) const;
   const std::byte* assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const;
 
-  CheckpointContents c_;                   // its tensors are moved into the two vectors below
-  std::vector<base::FileReader> readers_;  // one a file
+  CheckpointContents c_;  // its tensors are moved into the two vectors below
   std::vector<graph::TensorMeta> metas_;
   std::vector<Place> places_;
   std::unordered_map<std::string_view, size_t> by_name_;  // keys point into metas_

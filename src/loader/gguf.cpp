@@ -2,6 +2,7 @@
 #include "loader/gguf.hpp"
 
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,10 +58,18 @@ std::string split_stem(const fs::path& first, uint64_t parts, uint64_t number) {
   return stem;
 }
 
-// Adds the file's tensors to the contents.
-void add_tensors(CheckpointContents& contents, std::vector<GgufTensor>&& tensors) {
+// Opens a file of the checkpoint and reads its header.
+GgufHeader open_file(CheckpointContents& contents, const fs::path& file) {
+  auto reader = std::make_unique<base::FileReader>(file);
+  GgufHeader header = read_gguf_header(*reader, contents.header_only);
+  contents.files.push_back(std::move(reader));
+  return header;
+}
+
+// Adds the tensors of the file that was opened last.
+void add_tensors(CheckpointContents& contents, const std::string& where,
+                 std::vector<GgufTensor>&& tensors) {
   const size_t file = contents.files.size() - 1;
-  const std::string where = contents.files.back().path().string();
   for (auto& tensor : tensors) {
     FileTensor added;
     added.meta.name = std::move(tensor.name);
@@ -88,8 +97,7 @@ void open_part(CheckpointContents& contents, const fs::path& file, uint64_t part
     throw_input("file " + std::to_string(part + 1) + " of a split into " + std::to_string(parts) +
                     " is missing",
                 file.string());
-  contents.files.emplace_back(file);
-  GgufHeader header = read_gguf_header(contents.files.back(), contents.header_only);
+  GgufHeader header = open_file(contents, file);
   const uint64_t number = count_of(header.metadata, "split.no", 0, file);
   const uint64_t count = count_of(header.metadata, "split.count", 1, file);
   if (number != part || count != parts)
@@ -97,7 +105,7 @@ void open_part(CheckpointContents& contents, const fs::path& file, uint64_t part
                     std::to_string(parts) + ", found " + std::to_string(number) + " of " +
                     std::to_string(count),
                 file.string());
-  add_tensors(contents, std::move(header.tensors));
+  add_tensors(contents, file.string(), std::move(header.tensors));
 }
 
 }  // namespace
@@ -107,8 +115,7 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
   contents.kind = CheckpointKind::gguf;
   contents.path = file;
   contents.header_only = options.header_only;
-  contents.files.emplace_back(file);
-  GgufHeader header = read_gguf_header(contents.files.back(), options.header_only);
+  GgufHeader header = open_file(contents, file);
   const uint64_t parts = count_of(header.metadata, "split.count", 1, file);
   const uint64_t number = count_of(header.metadata, "split.no", 0, file);
   const uint64_t all_tensors =
@@ -116,7 +123,7 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
   contents.config = Json::object();
   for (auto& [key, value] : header.metadata.items())
     if (!std::string_view(key).starts_with(split_prefix)) contents.config[key] = std::move(value);
-  add_tensors(contents, std::move(header.tensors));
+  add_tensors(contents, file.string(), std::move(header.tensors));
   if (parts <= 1) return contents;
 
   const std::string stem = split_stem(file, parts, number);

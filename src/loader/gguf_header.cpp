@@ -37,7 +37,7 @@ struct Counts {
 
 class HeaderParser {
  public:
-  explicit HeaderParser(const base::MappedFile& file) : in_(file.bytes(), file.path().string()) {}
+  explicit HeaderParser(const base::FileReader& file) : in_(file) {}
 
   Counts read_counts();
   Json read_metadata(uint64_t keys);
@@ -267,7 +267,7 @@ void HeaderParser::place_tensors(std::vector<GgufTensor>& tensors, uint64_t alig
 
 }  // namespace
 
-GgufHeader read_gguf_header(const base::MappedFile& file, bool header_only) {
+GgufHeader read_gguf_header(const base::FileReader& file, bool header_only) {
   HeaderParser parser(file);
   const Counts counts = parser.read_counts();
   GgufHeader header;
@@ -278,7 +278,7 @@ GgufHeader read_gguf_header(const base::MappedFile& file, bool header_only) {
   return header;
 }
 
-Json read_gguf_metadata(const base::MappedFile& file) {
+Json read_gguf_metadata(const base::FileReader& file) {
   HeaderParser parser(file);
   return parser.read_metadata(parser.read_counts().keys);
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/file.hpp"
+#include "core/base/file_reader.hpp"
 #include "core/base/json.hpp"
 #include "core/quant/format.hpp"
 
@@ -26,9 +26,9 @@ struct GgufHeader {
 
 /// Layout: github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3. Throws input error
 /// on anything malformed, and, unless header_only, when the file ends before its tensors do.
-GgufHeader read_gguf_header(const base::MappedFile& file, bool header_only);
+GgufHeader read_gguf_header(const base::FileReader& file, bool header_only);
 
 /// The metadata alone; what follows it is not looked at.
-Json read_gguf_metadata(const base::MappedFile& file);
+Json read_gguf_metadata(const base::FileReader& file);
 
 }  // namespace ktx::loader

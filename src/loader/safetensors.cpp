@@ -75,6 +75,10 @@ class DirectoryReader {
  private:
   void read_configs();
   void read_indexed(const fs::path& index_file);
+  void add_file(SafetensorsFile& file) {
+    paths_.push_back(file.path());
+    contents_.files.push_back(file.take_file());
+  }
   void read_single(const fs::path& file);
   [[noreturn]] void fail_absent(const Index& index) const;
   void sort_out(const Index& index, size_t shard, std::vector<SafetensorsEntry>&& entries);
@@ -82,11 +86,10 @@ class DirectoryReader {
   FileRange scales_of(const Found& found) const;
   void check_block_size() const;
   bool is_scale(const std::string& name) const;
-  std::string where(const Found& found) const {
-    return contents_.files[found.file].path().string();
-  }
+  std::string where(const Found& found) const { return paths_[found.file].string(); }
 
   CheckpointContents contents_;
+  std::vector<fs::path> paths_;  // of the files
   std::vector<Found> found_;
   std::unordered_map<std::string, size_t> by_name_;  // positions in found_
 };
@@ -120,7 +123,7 @@ void DirectoryReader::read_configs() {
 void DirectoryReader::read_single(const fs::path& file) {
   SafetensorsFile shard(file, contents_.header_only);
   for (const auto& entry : shard.entries()) found_.push_back({0, entry});
-  contents_.files.push_back(shard.take_mapping());
+  add_file(shard);
 }
 
 void DirectoryReader::read_indexed(const fs::path& index_file) {
@@ -136,7 +139,7 @@ void DirectoryReader::read_indexed(const fs::path& index_file) {
                   file.string());
     SafetensorsFile opened(file, contents_.header_only);
     std::vector<SafetensorsEntry> entries = opened.entries();
-    contents_.files.push_back(opened.take_mapping());
+    add_file(opened);
     sort_out(index, i, std::move(entries));
   }
   if (found_.size() != index.shard_of.size()) fail_absent(index);

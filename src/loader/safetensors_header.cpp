@@ -246,8 +246,8 @@ std::optional<quant::Format> format_of_dtype(std::string_view dtype) noexcept {
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file, bool header_only)
-    : file_(file) {
-  ByteReader in(file_.bytes(), file.string());
+    : file_(std::make_unique<base::FileReader>(file)) {
+  ByteReader in(*file_);
   const auto size = in.read<uint64_t>();
   if (size > max_header)
     in.fail("expected at most " + std::to_string(max_header) + " bytes, found a size of " +
@@ -267,11 +267,12 @@ const SafetensorsEntry* SafetensorsFile::find(std::string_view name) const noexc
   return found == entries_.end() ? nullptr : &*found;
 }
 
-std::span<const std::byte> SafetensorsFile::bytes(const SafetensorsEntry& entry) const {
-  const auto all = file_.bytes();
-  if (entry.offset > all.size() || entry.size > all.size() - entry.offset)
+std::vector<std::byte> SafetensorsFile::bytes(const SafetensorsEntry& entry) const {
+  if (entry.offset > file_->size() || entry.size > file_->size() - entry.offset)
     throw_bug("bytes() beyond the file's end", entry.name);
-  return all.subspan(entry.offset, entry.size);
+  std::vector<std::byte> out(entry.size);
+  file_->copy(entry.offset, out);
+  return out;
 }
 
 }  // namespace ktx::loader

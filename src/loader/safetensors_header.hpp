@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/base/file.hpp"
+#include "core/base/file_reader.hpp"
 #include "core/quant/format.hpp"
 
 namespace ktx::loader {
@@ -22,7 +22,7 @@ struct SafetensorsEntry {
   uint64_t size = 0;           // bytes
 };
 
-/// A mapped safetensors file (huggingface.co/docs/safetensors: 8 bytes of header size, a JSON
+/// A safetensors file (huggingface.co/docs/safetensors: 8 bytes of header size, a JSON
 /// header, the data without overlaps or holes).
 class SafetensorsFile {
  public:
@@ -30,19 +30,19 @@ class SafetensorsFile {
   /// its tensors do.
   explicit SafetensorsFile(const std::filesystem::path& file, bool header_only = false);
 
-  const std::filesystem::path& path() const noexcept { return file_.path(); }
+  const std::filesystem::path& path() const noexcept { return file_->path(); }
   /// In the order of their data.
   const std::vector<SafetensorsEntry>& entries() const noexcept { return entries_; }
   /// The entry of that name, or nullptr.
   const SafetensorsEntry* find(std::string_view name) const noexcept;
-  /// Its bytes; they may start at any address. Not for a file opened with header_only.
-  std::span<const std::byte> bytes(const SafetensorsEntry& entry) const;
+  /// A copy of its bytes. Not for a file opened with header_only.
+  std::vector<std::byte> bytes(const SafetensorsEntry& entry) const;
 
-  /// The mapping, for who keeps it longer than this object, which must not be used afterwards.
-  base::MappedFile take_mapping() noexcept { return std::move(file_); }
+  /// The opened file, for who keeps it longer than this object, which must not be used afterwards.
+  std::unique_ptr<base::FileReader> take_file() noexcept { return std::move(file_); }
 
  private:
-  base::MappedFile file_;
+  std::unique_ptr<base::FileReader> file_;
   std::vector<SafetensorsEntry> entries_;
 };
 

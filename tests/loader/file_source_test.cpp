@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "catch.hpp"
+#include "core/base/file_reader.hpp"
+#include "core/base/mapped_file.hpp"
 #include "core/quant/blocks.hpp"
 #include "files.hpp"
 #include "loader/safetensors_header.hpp"
@@ -17,7 +19,7 @@ FileSource source_over(const TempDir& dir, const std::string& bytes,
   CheckpointContents contents;
   contents.path = dir.path();
   contents.header_only = header_only;
-  contents.files.emplace_back(dir.write("data", bytes));
+  contents.files.push_back(std::make_unique<base::FileReader>(dir.write("data", bytes)));
   contents.tensors = std::move(tensors);
   contents.unlisted.emplace("odd", "has dtype I64");
   return FileSource(std::move(contents));
@@ -90,8 +92,9 @@ TEST_CASE("a tensor's stamp tells where its bytes lie in which state of the file
   const FileSource same({.path = dir.path(),
                          .files =
                              [&] {
-                               std::vector<base::MappedFile> files;
-                               files.emplace_back(dir.path() / "data");
+                               std::vector<std::unique_ptr<const base::ByteSource>> files;
+                               files.push_back(
+                                   std::make_unique<base::FileReader>(dir.path() / "data"));
                                return files;
                              }(),
                          .tensors = {tensor("a", quant::Format::f32, {4}, {0, 0, 16})}});
@@ -196,12 +199,13 @@ TEST_CASE("neither the header nor rows that were read stay in this process's mem
   const TempDir dir;
   const std::string bytes = random_bytes(4 << 20);
   dir.write("data", bytes);
-  CheckpointContents contents;
-  contents.files.emplace_back(dir.path() / "data");
-  contents.tensors = {tensor("a", quant::Format::f32, {1024, 1024}, {0, 0, 4u << 20})};
-  CHECK(contents.files[0].bytes()[12345] == static_cast<std::byte>(bytes[12345]));
-  CHECK(resident_kib(dir.path() / "data") > 0);
-  const FileSource source(std::move(contents));
+  {
+    const base::MappedFile touched(dir.path() / "data");
+    CHECK(touched.bytes()[12345] == static_cast<std::byte>(bytes[12345]));
+    CHECK(resident_kib(dir.path() / "data") > 0);
+  }
+  const FileSource source =
+      source_over(dir, bytes, {tensor("a", quant::Format::f32, {1024, 1024}, {0, 0, 4u << 20})});
   const auto rows = read_rows(source, source.tensors()[0], 0, 1024);
   CHECK(std::memcmp(rows.data(), bytes.data(), bytes.size()) == 0);
   CHECK(resident_kib(dir.path() / "data") == 0);

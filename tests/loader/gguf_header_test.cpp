@@ -18,7 +18,7 @@ constexpr uint32_t f32_type = 0, q4_0_type = 2, q8_0_type = 8;
 std::string read_error(const std::string& bytes, bool header_only = false) {
   const TempDir dir;
   const auto file = dir.write("m.gguf", bytes);
-  const auto error = error_of([&] { read_gguf_header(base::MappedFile(file), header_only); });
+  const auto error = error_of([&] { read_gguf_header(base::FileReader(file), header_only); });
   if (!error) return "no error";
   CHECK(error->where() == file.string());
   CHECK(error->category() == ErrorCategory::input);
@@ -27,7 +27,7 @@ std::string read_error(const std::string& bytes, bool header_only = false) {
 
 GgufHeader read(const RawGguf& writer, bool header_only = false) {
   const TempDir dir;
-  return read_gguf_header(base::MappedFile(dir.write("m.gguf", writer.bytes())), header_only);
+  return read_gguf_header(base::FileReader(dir.write("m.gguf", writer.bytes())), header_only);
 }
 
 std::string floats(size_t n) {
@@ -112,8 +112,8 @@ TEST_CASE("a file without tensors may end after its metadata") {
   const std::string bytes = w.bytes();
   const TempDir dir;
   const auto file = dir.write("m.gguf", bytes.substr(0, 24 + 9 + 4 + 1));
-  CHECK(read_gguf_header(base::MappedFile(file), false).tensors.empty());
-  CHECK(base::dump_json(read_gguf_metadata(base::MappedFile(file))) == R"({"a":1})");
+  CHECK(read_gguf_header(base::FileReader(file), false).tensors.empty());
+  CHECK(base::dump_json(read_gguf_metadata(base::FileReader(file))) == R"({"a":1})");
 }
 
 TEST_CASE("GGUF: what is wrong at the file's start") {
@@ -202,12 +202,23 @@ TEST_CASE("GGUF: broken tensors") {
         "entry 1 of 1 of the tensor table: expected a name of 1 to 65535 bytes, found 0");
 }
 
+TEST_CASE("GGUF: tensors may touch, but not share a byte") {
+  const auto second_at = [](uint64_t offset) {
+    RawGguf w;
+    w.key("general.alignment", gguf_u32, raw(uint32_t{1}));
+    w.tensor_at("a", {8}, f32_type, 0).tensor_at("b", {8}, f32_type, offset);
+    return read_error(w.bytes() + std::string(4096, '\0'));
+  };
+  CHECK(second_at(32) == "no error");
+  CHECK(second_at(31) == "tensor 'b': its data overlap those of tensor 'a'");
+}
+
 TEST_CASE("an unknown ggml type's error lists those that ktx reads") {
   RawGguf w;
   w.tensor_at("t", {8}, 4, 0);
   const TempDir dir;
   const auto file = dir.write("m.gguf", w.bytes());
-  const auto error = error_of([&] { read_gguf_header(base::MappedFile(file), false); });
+  const auto error = error_of([&] { read_gguf_header(base::FileReader(file), false); });
   REQUIRE(error);
   REQUIRE(error->notes().size() == 1);
   CHECK(error->notes()[0].find("12 (q4_k)") != std::string::npos);

@@ -148,7 +148,7 @@ TEST_CASE("cut off at 200 places: one input error that names the file and the te
   const fs::path file = dir.path() / "cut.gguf";
   fs::copy_file(shipped, file);
   fs::permissions(file, fs::perms::owner_all);
-  std::vector<GgufTensor> tensors = read_gguf_header(base::MappedFile(file), false).tensors;
+  std::vector<GgufTensor> tensors = read_gguf_header(base::FileReader(file), false).tensors;
   std::sort(tensors.begin(), tensors.end(),
             [](const auto& a, const auto& b) { return a.offset < b.offset; });
   Random random(1);
@@ -182,7 +182,7 @@ TEST_CASE("2000 flipped bytes in the header: opens, or one input error") {
   const fs::path file = dir.path() / "flipped.gguf";
   fs::copy_file(shipped, file);
   fs::permissions(file, fs::perms::owner_all);
-  const uint64_t header = read_gguf_header(base::MappedFile(file), false).tensors[0].offset;
+  const uint64_t header = read_gguf_header(base::FileReader(file), false).tensors[0].offset;
   const std::string bytes = read_bytes(file).substr(0, header);
   std::fstream edit(file, std::ios::binary | std::ios::in | std::ios::out);
   const auto put = [&](uint64_t at, char value) {

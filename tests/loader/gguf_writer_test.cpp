@@ -15,7 +15,7 @@ GgufHeader read_back(const FileLayout& layout) {
   const TempDir dir;
   std::string bytes = layout.header;
   bytes.resize(layout.size);
-  return read_gguf_header(base::MappedFile(dir.write("m.gguf", bytes)), false);
+  return read_gguf_header(base::FileReader(dir.write("m.gguf", bytes)), false);
 }
 
 TEST_CASE("metadata come back with their types") {

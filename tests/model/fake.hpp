@@ -59,8 +59,8 @@ struct Fake {
 };
 
 inline void add_safetensors(Fake& fake, const std::filesystem::path& file) {
-  const base::MappedFile mapped(file);
-  const auto* bytes = reinterpret_cast<const char*>(mapped.bytes().data());
+  const std::string text = base::read_text(file);
+  const char* const bytes = text.data();
   uint64_t size = 0;
   std::memcpy(&size, bytes, sizeof size);
   const Json header = base::parse_json({bytes + sizeof size, size}, file.string());

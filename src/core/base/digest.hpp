@@ -1,6 +1,8 @@
-// A fast 128-bit digest, to address data by its content. Not for use against forgers.
+// A cryptographic digest, to address data by its content: nobody can make other data of the same
+// name. The door to OpenSSL.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,14 +12,16 @@
 namespace ktx::base {
 
 struct Digest {
-  uint64_t high = 0, low = 0;
+  std::array<uint8_t, 32> bytes{};
 
   bool operator==(const Digest&) const = default;
-  std::string hex() const;  // 32 digits
+  std::string hex() const;  // 64 digits
 };
 
-/// The same on every machine of the same byte order; about as fast as memory is read.
-Digest digest(std::span<const std::byte> bytes) noexcept;
-Digest digest(std::string_view text) noexcept;
+/// SHA-256. Of large data better a digest of the digests of blocks, by several threads: a core
+/// hashes 1.5 to 2 GB/s with the SHA instructions that CPUs have since Ice Lake and Zen, without
+/// them 0.4 GB/s. Throws environment error when OpenSSL refuses.
+Digest digest(std::span<const std::byte> bytes);
+Digest digest(std::string_view text);
 
 }  // namespace ktx::base

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,8 +55,16 @@ std::string write_special(const fs::path& file, Pieces pieces) {
 
 constexpr std::string_view partial_start = ".ktx-", partial_end = ".partial";
 
+// Takes the lock that lasts as long as the file's writer lives. False when remove_partial_files
+// took the file, still without a lock, for one that a killed writer left.
+bool lock_for_writing(int fd) {
+  while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+  }
+  struct stat status {};
+  return ::fstat(fd, &status) != 0 || status.st_nlink > 0;
+}
+
 // A file that did not exist before, open for writing, in the folder of `file`; fd < 0 on failure.
-// Its lock lasts as long as its writer lives.
 // mkstemp would do, but for the umask, which only open applies.
 int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
   static std::atomic<unsigned> next{0};
@@ -65,8 +72,9 @@ int create_beside(const fs::path& file, mode_t mode, fs::path& created) {
     created = file.parent_path() / (std::string(partial_start) + std::to_string(::getpid()) + "-" +
                                     std::to_string(next++) + std::string(partial_end));
     const int fd = ::open(created.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);
-    if (fd >= 0 || errno != EEXIST) return fd;
+    if (fd < 0 && errno != EEXIST) return fd;
+    if (fd >= 0 && lock_for_writing(fd)) return fd;
+    if (fd >= 0) ::close(fd);
   }
   return -1;
 }
@@ -163,63 +171,13 @@ void remove_partial_files(const fs::path& folder) noexcept {
   }
 }
 
-MappedFile::MappedFile(const fs::path& file) : path_(file) {
+int open_regular_file(const fs::path& file, struct stat& status) {
   // Opening a named pipe would wait for its writer.
   Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (in.fd < 0) throw_input("can't be opened: " + why(), file.string());
-  struct stat status {};
   if (::fstat(in.fd, &status) != 0) throw_input("can't be read: " + why(), file.string());
   if (!S_ISREG(status.st_mode)) throw_input("expected a regular file", file.string());
-  size_ = static_cast<size_t>(status.st_size);
-  if (size_ != 0) {
-    void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, in.fd, 0);
-    if (at == MAP_FAILED) throw_environment("can't be mapped: " + why(), file.string());
-    data_ = static_cast<const std::byte*>(at);
-  }
-  fd_ = std::exchange(in.fd, -1);
-}
-
-MappedFile::~MappedFile() {
-  close();
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  if (this != &other) {
-    close();
-    path_ = std::move(other.path_);
-    fd_ = std::exchange(other.fd_, -1);
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-  }
-  return *this;
-}
-
-void MappedFile::close() noexcept {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
-  if (fd_ >= 0) ::close(fd_);
-}
-
-void MappedFile::release() const noexcept {
-  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
-}
-
-void MappedFile::prefer_huge_pages() const noexcept {
-  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_HUGEPAGE);
-}
-
-void MappedFile::populate(size_t offset, size_t size) const noexcept {
-  constexpr size_t page = 4096;
-  if (offset >= size_) return;
-  const size_t end = offset + std::min(size, size_ - offset);
-  auto* const begin = const_cast<std::byte*>(data_) + offset / page * page;
-  const auto length = static_cast<size_t>(data_ + end - begin);
-  ::madvise(begin, length, MADV_POPULATE_READ);
+  return std::exchange(in.fd, -1);
 }
 
 }  // namespace ktx::base

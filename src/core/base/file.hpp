@@ -1,6 +1,7 @@
-// Files: read whole, map read-only, write so that a failure leaves no half file.
+// Files: read whole, write so that a failure leaves no half file.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -52,35 +53,7 @@ class PartialFile {
   bool replaces_ = false;
 };
 
-/// A read-only mapping of a whole file.
-class MappedFile {
- public:
-  MappedFile() = default;
-  /// Throws input error when the file can't be opened or is not a regular file.
-  explicit MappedFile(const std::filesystem::path& file);
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-
-  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
-  const std::filesystem::path& path() const noexcept { return path_; }
-  int descriptor() const noexcept { return fd_; }  // open for reading as long as the mapping is
-
-  /// Hints to the kernel. Drops the mapping's pages from this process's memory; the next access
-  /// brings them back.
-  void release() const noexcept;
-  /// Asks for 2 MiB pages, where the file system has them, for what is not in memory yet.
-  void prefer_huge_pages() const noexcept;
-  /// Brings the range into memory. Returns when it is there, or the kernel can't do it.
-  void populate(size_t offset, size_t size) const noexcept;
-
- private:
-  void close() noexcept;
-
-  std::filesystem::path path_;
-  int fd_ = -1;
-  const std::byte* data_ = nullptr;
-  size_t size_ = 0;
-};
+/// Opens a file for reading. Throws input error when it can't be opened or is not a regular file.
+int open_regular_file(const std::filesystem::path& file, struct stat& status);
 
 }  // namespace ktx::base

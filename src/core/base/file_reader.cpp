@@ -9,10 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/file.hpp"
 
 namespace ktx::base {
 
@@ -31,44 +31,47 @@ bool may_see_cached_pages(int fd, const struct stat& status) {
 
 }  // namespace
 
-FileReader::FileReader(const MappedFile& file)
-    : path_(file.path().string()), fd_(file.descriptor()) {
+FileReader::FileReader(const std::filesystem::path& file) : path_(file) {
   struct stat status {};
-  if (::fstat(fd_, &status) != 0)
-    throw_input("can't be read: " + std::string(std::strerror(errno)), path_);
-  stamp_ = std::to_string(status.st_size) + " " + time_text(status.st_mtim) + " " +
-           time_text(status.st_ctim);
+  fd_ = open_regular_file(file, status);
+  size_ = static_cast<uint64_t>(status.st_size);
+  stamp_ =
+      std::to_string(size_) + " " + time_text(status.st_mtim) + " " + time_text(status.st_ctim);
   direct_fd_ =
       ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
-  if (may_see_cached_pages(fd_, status)) {
-    map_ = file.bytes().data();
-    map_size_ = file.bytes().size();
-  }
+  if (size_ == 0 || !may_see_cached_pages(fd_, status)) return;
+  void* const at = ::mmap(nullptr, size_, PROT_NONE, MAP_SHARED, fd_, 0);
+  if (at != MAP_FAILED) map_ = at;
 }
 
 FileReader::~FileReader() {
+  if (map_ != nullptr) ::munmap(map_, size_);
   if (direct_fd_ >= 0) ::close(direct_fd_);
+  ::close(fd_);
 }
 
-FileReader::FileReader(FileReader&& other) noexcept
-    : path_(std::move(other.path_)),
-      stamp_(std::move(other.stamp_)),
-      fd_(other.fd_),
-      direct_fd_(std::exchange(other.direct_fd_, -1)),
-      map_(other.map_),
-      map_size_(other.map_size_) {}
-
 bool FileReader::is_cached(uint64_t offset, size_t size) const {
-  if (map_ == nullptr || offset >= map_size_) return false;
-  size = std::min<size_t>(size, map_size_ - offset);
+  if (map_ == nullptr || offset >= size_) return false;
+  size = std::min<size_t>(size, size_ - offset);
   std::vector<unsigned char> resident((size + page - 1) / page);
-  if (::mincore(const_cast<std::byte*>(map_) + offset, size, resident.data()) != 0) return false;
+  if (::mincore(static_cast<std::byte*>(map_) + offset, size, resident.data()) != 0) return false;
   return std::ranges::all_of(resident, [](unsigned char p) { return (p & 1) != 0; });
+}
+
+void FileReader::fail_read() const {
+  throw_input("can't be read: " + std::string(std::strerror(errno)), path_.string());
+}
+
+void FileReader::fail_end(uint64_t found, uint64_t expected) const {
+  throw_input("the file ends after " + std::to_string(found) + " bytes: expected at least " +
+                  std::to_string(expected) + ", as when it was opened",
+              path_.string());
 }
 
 const std::byte* FileReader::read(uint64_t offset, size_t size,
                                   std::span<std::byte> scratch) const {
-  require(scratch.size() >= scratch_bytes(size), "scratch too small for what is read from a file");
+  require(scratch.size() >= scratch_bytes(offset, size),
+          "scratch too small for what is read from a file");
   // Direct reads want the address, the offset and the size in multiples of a page.
   const auto address = reinterpret_cast<uintptr_t>(scratch.data());
   std::byte* const to = scratch.data() + (page - address % page) % page;
@@ -82,19 +85,28 @@ const std::byte* FileReader::read(uint64_t offset, size_t size,
     if (n > 0) {
       done += static_cast<size_t>(n);
     } else if (n == 0) {
-      throw_input("the file ends after " + std::to_string(first + done) +
-                      " bytes: expected at least " + std::to_string(offset + size) +
-                      ", as when it was opened",
-                  path_);
+      fail_end(first + done, offset + size);
     } else if (errno == EINVAL && fd == direct_fd_) {
       fd = fd_;  // a file system that refuses direct reads only now, or the rest after a short one
     } else if (errno != EINTR) {
-      throw_input("can't be read: " + std::string(std::strerror(errno)), path_);
+      fail_read();
     }
   }
   if (fd == fd_ && !cached)
     ::posix_fadvise(fd_, static_cast<off_t>(first), static_cast<off_t>(whole), POSIX_FADV_DONTNEED);
   return to + offset % page;
+}
+
+void FileReader::copy(uint64_t offset, std::span<std::byte> out) const {
+  const uint64_t end = offset + out.size();
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_read();
+    if (n == 0) fail_end(offset, end);
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
 }
 
 }  // namespace ktx::base

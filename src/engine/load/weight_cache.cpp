@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
+#include "core/base/file.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
 
@@ -20,7 +21,7 @@ constexpr size_t page = 4096;
 
 // Ends an entry's file, at the first page boundary behind the data; little-endian, like the data.
 struct Trailer {
-  std::array<char, 8> magic{'k', 't', 'x', 'p', 'a', 'c', 'k', '1'};
+  std::array<char, 8> magic{'k', 't', 'x', 'p', 'a', 'c', 'k', '2'};
   uint64_t data_size = 0;
   base::Digest content;
   base::Digest check;  // of all before
@@ -30,7 +31,7 @@ struct Trailer {
     return base::digest(bytes().substr(0, offsetof(Trailer, check)));
   }
 };
-static_assert(sizeof(Trailer) == 48, "no padding");
+static_assert(sizeof(Trailer) == 80, "no padding");
 
 uint64_t trailer_offset(uint64_t data_size) {
   return (data_size + page - 1) / page * page;
@@ -82,7 +83,7 @@ std::optional<base::MappedFile> WeightCache::find(const base::Digest& state, uin
   try {
     const std::string name = base::read_text(link);
     const bool is_digest =
-        name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+        name.size() == base::Digest{}.hex().size() && name.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (!is_digest) throw_input("expected the name of an entry", link.string());
     file = directory_ / (name + ".packed");
     base::MappedFile entry(file);

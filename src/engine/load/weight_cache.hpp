@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "core/base/digest.hpp"
-#include "core/base/file.hpp"
+#include "core/base/mapped_file.hpp"
 
 namespace ktx::engine {
 

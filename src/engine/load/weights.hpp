@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/base/file.hpp"
+#include "core/base/mapped_file.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/node_memory.hpp"
 #include "loader/checkpoint.hpp"

@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "core/base/file.hpp"
 
 using namespace ktx;
 using namespace ktx::base;
@@ -42,7 +43,7 @@ struct File {
 void check_pieces(const File& file, const FileReader& reader) {
   for (const size_t offset : {size_t{0}, size_t{1}, size_t{4095}, size_t{4096}, file_size - 5000})
     for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{5000}}) {
-      std::vector<std::byte> scratch(FileReader::scratch_bytes(size));
+      std::vector<std::byte> scratch(reader.scratch_bytes(offset, size));
       const std::byte* got = reader.read(offset, size, scratch);
       INFO(offset << " " << size);
       CHECK(std::memcmp(got, file.bytes.data() + offset, size) == 0);
@@ -56,8 +57,7 @@ void check_pieces(const File& file, const FileReader& reader) {
 
 TEST_CASE("any piece, out of the page cache and past it, from any thread's scratch") {
   const File file;
-  const MappedFile mapped(file.path);
-  const FileReader reader(mapped);
+  const FileReader reader(file.path);
   file.drop_from_cache();
   check_pieces(file, reader);
   REQUIRE(read_text(file.path) == file.bytes);  // now it is cached
@@ -66,9 +66,8 @@ TEST_CASE("any piece, out of the page cache and past it, from any thread's scrat
 
 TEST_CASE("past the end is an input error; a file that grew is read as far as asked") {
   const File file;
-  const MappedFile mapped(file.path);
-  const FileReader reader(mapped);
-  std::vector<std::byte> scratch(FileReader::scratch_bytes(10));
+  const FileReader reader(file.path);
+  std::vector<std::byte> scratch(reader.scratch_bytes(0, 10));
   CHECK(failure([&] { reader.read(file_size - 9, 10, scratch); }) ==
         "input " + file.path.string() +
             ": the file ends after 100001 bytes: expected at least 100002, as when "
@@ -77,13 +76,28 @@ TEST_CASE("past the end is an input error; a file that grew is read as far as as
   CHECK(failure([&] { reader.read(45, 10, scratch); }) ==
         "input " + file.path.string() +
             ": the file ends after 50 bytes: expected at least 55, as when it was opened");
+  std::vector<std::byte> copied(10);
+  CHECK(failure([&] { reader.copy(45, copied); }) ==
+        "input " + file.path.string() +
+            ": the file ends after 50 bytes: expected at least 55, as when it was opened");
   scratch.pop_back();
   CHECK_THROWS_AS(reader.read(0, 10, scratch), Error);
 }
 
+TEST_CASE("a header is copied") {
+  const File file;
+  const FileReader reader(file.path);
+  CHECK(reader.size() == file_size);
+  CHECK(reader.path() == file.path);
+  std::vector<std::byte> copied(5000);
+  reader.copy(file_size - 5000, copied);
+  CHECK(std::memcmp(copied.data(), file.bytes.data() + file_size - 5000, 5000) == 0);
+  CHECK(failure([] { FileReader("/dev/null"); }) == "input /dev/null: expected a regular file");
+}
+
 TEST_CASE("the stamp changes with the file") {
   const File file;
-  const auto stamp = [&] { return FileReader(MappedFile(file.path)).stamp(); };
+  const auto stamp = [&] { return FileReader(file.path).stamp(); };
   const std::string before = stamp();
   CHECK(before == stamp());
   const auto time = fs::last_write_time(file.path);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "core/base/file.hpp"
 #include "ktx/error.hpp"
 #include "ktx/log.hpp"
 
@@ -58,7 +59,8 @@ bool finds(const fs::path& folder, Digest state, const std::vector<std::byte>& d
   return entry && std::memcmp(entry->bytes().data(), data.data(), data.size()) == 0;
 }
 
-const Digest state{1, 2}, content{3, 4};
+const Digest state = base::digest("state"), content = base::digest("content"),
+             other = base::digest("other state");
 
 }  // namespace
 
@@ -66,10 +68,10 @@ TEST_CASE("what was stored is found again, by the state it was stored for") {
   Folder folder;
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{10'000}}) {
     const auto data = pattern(size);
-    const Digest of_size{size, 1};
-    store(folder.path, of_size, {size, 2}, data);
+    const Digest of_size = base::digest("state " + std::to_string(size));
+    store(folder.path, of_size, base::digest(std::to_string(size)), data);
     CHECK(finds(folder.path, of_size, data));
-    CHECK_FALSE(WeightCache(folder.path).find({size, 3}, size));
+    CHECK_FALSE(WeightCache(folder.path).find(other, size));
   }
   CHECK(folder.warnings.empty());
 }
@@ -80,10 +82,10 @@ TEST_CASE("equal content is stored once, for as many states as lead to it") {
   store(folder.path, state, content, data);
   const auto entry = folder.files(".packed").at(0);
   const auto written = fs::last_write_time(entry);
-  store(folder.path, {9, 9}, content, data);
+  store(folder.path, other, content, data);
   CHECK(folder.files(".packed").size() == 1);
   CHECK(fs::last_write_time(entry) == written);
-  CHECK(finds(folder.path, {9, 9}, data));
+  CHECK(finds(folder.path, other, data));
   CHECK(finds(folder.path, state, data));
 }
 
@@ -108,16 +110,17 @@ TEST_CASE("damaged entries are refused with a warning, and made anew") {
   damage("emptied", [](const auto& entry, const auto&) { fs::resize_file(entry, 0); });
   damage("longer",
          [](const auto& entry, const auto&) { fs::resize_file(entry, fs::file_size(entry) + 1); });
-  for (size_t byte = 1; byte <= 48; ++byte)
+  for (size_t byte = 1; byte <= 80; ++byte)
     damage("bit of the trailer", [&](const auto& entry, const auto&) { flip(entry, byte); });
   damage("gone", [](const auto& entry, const auto&) { fs::remove(entry); });
-  damage("link cut off", [](const auto&, const auto& link) { fs::resize_file(link, 31); });
+  damage("link cut off", [](const auto&, const auto& link) { fs::resize_file(link, 63); });
   damage("link to nothing", [&](const auto&, const auto& link) { flip(link, 1); });
   damage("link out of the directory",
          [](const auto&, const auto& link) { base::write_file(link, "../../../etc/passwd"); });
   damage("another entry under its name", [&](const auto& entry, const auto&) {
-    store(folder.path, {7, 7}, {8, 8}, data);
-    fs::rename(folder.path / (Digest{8, 8}.hex() + ".packed"), entry);
+    const Digest other_content = base::digest("other content");
+    store(folder.path, other, other_content, data);
+    fs::rename(folder.path / (other_content.hex() + ".packed"), entry);
   });
   store(folder.path, state, content, data);
   CHECK(finds(folder.path, state, data));
