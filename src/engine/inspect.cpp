@@ -29,7 +29,7 @@ ModuleSummary summarize(const graph::Module& module) {
 }  // namespace
 
 CheckpointSummary inspect(const std::filesystem::path& path, bool header_only) {
-  const auto source = loader::open_checkpoint(path, {.header_only = header_only});
+  const auto source = engine::open_source(path, {.header_only = header_only});
   const auto model = engine::build_model(*source);
   CheckpointSummary out{.architecture = model.info.architecture,
                         .name = model.info.name,

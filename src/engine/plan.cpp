@@ -116,7 +116,7 @@ Plan make_plan(const PlanOptions& options) {
   PlanOptions opened = options;
   opened.model = placement::model_path(rules, settings);
   std::shared_ptr<const loader::TensorSource> source =
-      loader::open_checkpoint(opened.model, {.header_only = options.header_only});
+      engine::open_source(opened.model, {.header_only = options.header_only});
   settings.run_memory = [&source](const placement::Plan& decided) {
     const auto step = engine::step_memory(decided);
     return placement::RunMemory{

@@ -1,7 +1,9 @@
-// The architecture of a checkpoint.
+// Opening models, and the architecture of a checkpoint.
 #include "engine/source.hpp"
 
 #include <vector>
+
+#include "engine/synth/source.hpp"
 
 namespace ktx::engine {
 
@@ -20,6 +22,12 @@ std::vector<float> values(const loader::TensorSource& source, const graph::Tenso
 }
 
 }  // namespace
+
+std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& model,
+                                                  const loader::OpenOptions& options) {
+  if (is_synthetic(model)) return open_synthetic(model.string());
+  return loader::open_checkpoint(model, options);
+}
 
 graph::Model build_model(const loader::TensorSource& source) {
   const bool gguf = source.kind() == loader::CheckpointKind::gguf;

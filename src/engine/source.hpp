@@ -2,12 +2,20 @@
 // which do not know each other.
 #pragma once
 
+#include <filesystem>
+#include <memory>
+
 #include "core/graph/graph.hpp"
 #include "ktx/tokenizer.hpp"
 #include "loader/checkpoint.hpp"
 #include "model/model.hpp"
 
 namespace ktx::engine {
+
+/// The one way to a model's weights: `model` is a path, as loader::open_checkpoint takes it, or a
+/// spec of a synthetic model ("synth:deepseek-v3,mix=q4_k_m"). Throws input error.
+std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& model,
+                                                  const loader::OpenOptions& options = {});
 
 /// Throws input error for an unknown architecture, a missing tensor or a wrong shape.
 graph::Model build_model(const loader::TensorSource& source);

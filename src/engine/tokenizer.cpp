@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "engine/source.hpp"
+#include "engine/synth/source.hpp"
 #include "loader/checkpoint.hpp"
 #include "text/chat.hpp"
 #include "text/detokenizer.hpp"
@@ -53,6 +54,7 @@ text::Tokenizer from_json(const Json& tokenizer, const Json& config,
 }  // namespace
 
 Tokenizer Tokenizer::open(const std::filesystem::path& path) {
+  if (engine::is_synthetic(path)) return engine::tokenizer_of(*engine::open_source(path));
   const auto files = loader::read_tokenizer_files(path);
   return make_tokenizer(files.gguf.is_null()
                             ? from_json(files.tokenizer, files.tokenizer_config, path)

@@ -16,9 +16,12 @@ size_t whole_pages(size_t bytes) noexcept {
 
 }  // namespace
 
+int64_t ReadAhead::buffers(int64_t blocks, int consumers) noexcept {
+  return std::min<int64_t>(blocks, readers + consumers);
+}
+
 uint64_t ReadAhead::memory_bytes(int64_t blocks, size_t buffer_bytes, int consumers) noexcept {
-  return whole_pages(buffer_bytes) *
-         static_cast<uint64_t>(std::min<int64_t>(blocks, readers + consumers));
+  return whole_pages(buffer_bytes) * static_cast<uint64_t>(buffers(blocks, consumers));
 }
 
 ReadAhead::ReadAhead(int64_t blocks, size_t buffer_bytes, int consumers, Read read)
@@ -26,8 +29,9 @@ ReadAhead::ReadAhead(int64_t blocks, size_t buffer_bytes, int consumers, Read re
       blocks_(blocks),
       buffer_bytes_(whole_pages(buffer_bytes)),
       memory_(memory_bytes(blocks, buffer_bytes, consumers), true) {
-  for (size_t at = 0; at < memory_.size(); at += buffer_bytes_)
-    free_.push_back(memory_.data() + at);
+  // A source that needs no scratch gets buffers of no bytes, as many as of any other size.
+  for (int64_t i = 0; i < buffers(blocks, consumers); ++i)
+    free_.push_back(memory_.data() + static_cast<size_t>(i) * buffer_bytes_);
   const auto count = std::min<int64_t>(readers, blocks);
   try {
     for (int64_t i = 0; i < count; ++i) threads_.emplace_back([this] { read_blocks(); });

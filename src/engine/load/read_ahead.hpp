@@ -50,6 +50,7 @@ class ReadAhead {
   void rethrow() const;
 
  private:
+  static int64_t buffers(int64_t blocks, int consumers) noexcept;
   void read_blocks();
 
   Read read_;

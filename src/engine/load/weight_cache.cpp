@@ -82,8 +82,8 @@ std::optional<base::MappedFile> WeightCache::find(const base::Digest& state, uin
   fs::path file = link;
   try {
     const std::string name = base::read_text(link);
-    const bool is_digest =
-        name.size() == base::Digest{}.hex().size() && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+    const bool is_digest = name.size() == base::Digest{}.hex().size() &&
+                           name.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (!is_digest) throw_input("expected the name of an entry", link.string());
     file = directory_ / (name + ".packed");
     base::MappedFile entry(file);

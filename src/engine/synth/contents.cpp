@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/base/error.hpp"
+#include "engine/synth/vocabulary.hpp"
 
 namespace ktx::engine {
 namespace {
@@ -114,34 +115,60 @@ std::string_view SynthTensor::dtype() const {
   }
 }
 
+Recipe recipe_of(const SynthOptions& options, model::Naming naming) {
+  Recipe recipe{.model = &published_model(options.model), .mix = &find_mix(options.mix)};
+  recipe.naming = naming;
+  recipe.config = changed_config(*recipe.model, {.dense_layers = options.dense_layers,
+                                                 .moe_layers = options.moe_layers,
+                                                 .experts = options.experts,
+                                                 .sizes = options.sizes});
+  if (naming == model::Naming::gguf) recipe.metadata = gguf_metadata(*recipe.model, recipe.config);
+  return recipe;
+}
+
+Json full_config(const Recipe& recipe) {
+  if (recipe.naming == model::Naming::gguf) {
+    Json metadata = recipe.metadata;
+    metadata["general.file_type"] = static_cast<uint64_t>(recipe.mix->file_type);
+    metadata.update(gguf_vocabulary(*recipe.model, recipe.config));
+    return metadata;
+  }
+  Json config = recipe.config;
+  config["torch_dtype"] = "bfloat16";
+  if (recipe.mix->matrices == quant::Format::fp8)
+    config["quantization_config"] = {{"activation_scheme", "dynamic"},
+                                     {"fmt", "e4m3"},
+                                     {"quant_method", "fp8"},
+                                     {"weight_block_size", {128, 128}}};
+  return config;
+}
+
 std::vector<SynthTensor> contents(const Recipe& recipe) {
   const bool gguf = recipe.naming == model::Naming::gguf;
   const auto size = [&](const char* key) { return recipe.config.at(key).get<int>(); };
   const int layers = size("num_hidden_layers");
   Collector collector({size("vocab_size"), size("hidden_size")});
+  const auto declare = [&](const std::string& name, const std::vector<int64_t>& shape) -> auto& {
+    const Format format = gguf ? gguf_format(*recipe.mix, name, shape, layers)
+                               : hugging_face_format(*recipe.mix, name, shape);
+    return collector.declare(name, shape, format);
+  };
   (void)model::build_model(
       {.naming = recipe.naming,
        .config = gguf ? &recipe.metadata : &recipe.config,
-       .tensors = [&](std::string_view name) {
-    return collector.look_up(name); },
+       .tensors = [&](std::string_view name) { return collector.look_up(name); },
        .where = std::string(recipe.model->name),
-       .declare = [&](const std::string& name, const std::vector<int64_t>& shape) -> const auto& {
-         const Format format = gguf ? gguf_format(*recipe.mix, name, shape, layers)
-                                    : hugging_face_format(*recipe.mix, name, shape);
-         return collector.declare(name, shape, format);
-}
-}  // namespace ktx::engine
-);
-std::vector<SynthTensor> out;
-for (const TensorMeta& tensor : collector.tensors()) {
-  const Numbers numbers = numbers_of(tensor);
-  if (tensor.format == Format::fp8) {
-    add_fp8(out, tensor, numbers.parameter);
-  } else {
-    out.push_back({tensor.name, tensor.shape, numbers});
+       .declare = declare});
+  std::vector<SynthTensor> out;
+  for (const TensorMeta& tensor : collector.tensors()) {
+    const Numbers numbers = numbers_of(tensor);
+    if (tensor.format == Format::fp8) {
+      add_fp8(out, tensor, numbers.parameter);
+    } else {
+      out.push_back({tensor.name, tensor.shape, numbers});
+    }
   }
-}
-return out;
+  return out;
 }
 
 }  // namespace ktx::engine

@@ -10,6 +10,7 @@
 #include "core/quant/format.hpp"
 #include "engine/synth/mix.hpp"
 #include "engine/synth/published.hpp"
+#include "ktx/synth.hpp"
 #include "model/model.hpp"
 
 namespace ktx::engine {
@@ -42,6 +43,13 @@ struct Recipe {
   Json config;    // config.json
   Json metadata;  // of a GGUF file, without the tokenizer; null for Hugging Face
 };
+
+/// Throws input error for a model or a mix that there is not, and for changes that don't go
+/// together.
+Recipe recipe_of(const SynthOptions& options, model::Naming naming);
+
+/// config.json in full: with how the weights are stored. Of a GGUF file all metadata.
+Json full_config(const Recipe& recipe);
 
 /// Every tensor of the model, in the order of its modules: what model::build_model asks a
 /// checkpoint for. Scales are such that activations keep their size from layer to layer and routers

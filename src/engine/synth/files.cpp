@@ -13,13 +13,10 @@ namespace ktx::engine {
 namespace {
 
 TensorFile gguf_file(const Recipe& recipe, std::vector<SynthTensor> tensors) {
-  Json metadata = recipe.metadata;
-  metadata["general.file_type"] = static_cast<uint64_t>(recipe.mix->file_type);
-  metadata.update(gguf_vocabulary(*recipe.model, recipe.config));
   std::vector<graph::TensorMeta> metas;
   for (const SynthTensor& tensor : tensors)
     metas.push_back({.name = tensor.name, .format = tensor.numbers.format, .shape = tensor.shape});
-  return {.layout = loader::gguf_layout(metadata, metas), .tensors = std::move(tensors)};
+  return {.layout = loader::gguf_layout(full_config(recipe), metas), .tensors = std::move(tensors)};
 }
 
 std::vector<std::vector<SynthTensor>> shards(std::vector<SynthTensor> tensors,
@@ -60,17 +57,6 @@ Json index_of(const std::vector<TensorFile>& files) {
       bytes += tensor.bytes();
     }
   return {{"metadata", {{"total_size", bytes}}}, {"weight_map", std::move(names)}};
-}
-
-Json full_config(const Recipe& recipe) {
-  Json config = recipe.config;
-  config["torch_dtype"] = "bfloat16";
-  if (recipe.mix->matrices == quant::Format::fp8)
-    config["quantization_config"] = {{"activation_scheme", "dynamic"},
-                                     {"fmt", "e4m3"},
-                                     {"quant_method", "fp8"},
-                                     {"weight_block_size", {128, 128}}};
-  return config;
 }
 
 CheckpointFiles::Text text_file(std::string name, const Json& json) {

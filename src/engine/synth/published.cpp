@@ -89,6 +89,11 @@ constexpr KeyPair key_pairs[] = {
     {"qk_rope_head_dim", "rope.dimension_count"},
 };
 
+/// GGUF's numbers are f32: what is written is what is read.
+double as_f32(double number) {
+  return static_cast<float>(number);
+}
+
 /// Multi-head latent attention as llama.cpp has it since its cache holds the latent: to the cache
 /// it is attention with one head of keys and values.
 void add_mla(Json& metadata, const std::string& prefix, const Json& config) {
@@ -105,7 +110,7 @@ void add_mla(Json& metadata, const std::string& prefix, const Json& config) {
 }
 
 void add_yarn(Json& metadata, const std::string& prefix, const Json& scaling) {
-  const auto number = [&](const char* key) { return scaling.at(key).get<double>(); };
+  const auto number = [&](const char* key) { return as_f32(scaling.at(key).get<double>()); };
   const std::string rope = prefix + "rope.scaling.";
   metadata[rope + "type"] = "yarn";
   metadata[rope + "factor"] = number("factor");
@@ -113,17 +118,14 @@ void add_yarn(Json& metadata, const std::string& prefix, const Json& scaling) {
       scaling.at("original_max_position_embeddings").get<uint64_t>();
   metadata[rope + "yarn_beta_fast"] = number("beta_fast");
   metadata[rope + "yarn_beta_slow"] = number("beta_slow");
-  metadata[rope + "yarn_log_multiplier"] = 0.1 * number("mscale_all_dim");
+  metadata[rope + "yarn_log_multiplier"] = as_f32(0.1 * scaling.at("mscale_all_dim").get<double>());
 }
 
 void set_size(Json& config, const PublishedModel& model, const std::string& name, int64_t value) {
   const auto found = config.find(name);
   if (found == config.end() || !found->is_number_integer()) {
-    std::vector<std::string> sizes;
-    for (const auto& [key, old] : config.items())
-      if (old.is_number_integer()) sizes.push_back(key);
     throw_input("'" + name + "' is no size of " + std::string(model.name), {},
-                base::suggestions(name, sizes, "sizes"));
+                base::suggestions(name, size_names(model), "sizes"));
   }
   if (value < 0 || value > std::numeric_limits<int32_t>::max())
     throw_input("'" + name + "' must be from 0 to 2147483647, found " + std::to_string(value));
@@ -173,6 +175,14 @@ const PublishedModel& published_model(std::string_view name) {
               base::suggestions(name, names, "models"));
 }
 
+std::vector<std::string> size_names(const PublishedModel& model) {
+  std::vector<std::string> names;
+  const Json config = base::parse_json(model.config, std::string(model.name));
+  for (const auto& [key, value] : config.items())
+    if (value.is_number_integer()) names.push_back(key);
+  return names;
+}
+
 Json changed_config(const PublishedModel& model, const ShapeChanges& changes) {
   Json config = base::parse_json(model.config, std::string(model.name));
   if (changes.experts) {
@@ -199,7 +209,7 @@ Json gguf_metadata(const PublishedModel& model, const Json& config) {
     if (value == config.end()) continue;
     Json& out = metadata[prefix + std::string(pair.gguf)];
     out = *value;
-    if (pair.real) out = value->get<double>();
+    if (pair.real) out = as_f32(value->get<double>());
   }
   if (config.contains("kv_lora_rank")) add_mla(metadata, prefix, config);
   const auto scaling = config.find("rope_scaling");

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/json.hpp"
 
@@ -26,6 +27,9 @@ std::span<const PublishedModel> published_models();
 
 /// Throws input error for an unknown name, with those there are.
 const PublishedModel& published_model(std::string_view name);
+
+/// The names in config.json of the sizes that can be changed.
+std::vector<std::string> size_names(const PublishedModel& model);
 
 /// What a synthetic model has other than the published one.
 struct ShapeChanges {

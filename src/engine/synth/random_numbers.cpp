@@ -174,6 +174,11 @@ RandomNumbers RandomNumbers::make(const BlockKind& kind, double parameter) {
   return numbers;
 }
 
+size_t RandomNumbers::unit_bytes(Format format) {
+  const size_t block = kind_of(spread_kinds, format).block_bytes;
+  return blocks_a_unit(block) * block;
+}
+
 RandomNumbers RandomNumbers::spread(Format format, double deviation) {
   return make(kind_of(spread_kinds, format), deviation);
 }

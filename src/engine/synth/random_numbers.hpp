@@ -1,4 +1,4 @@
-// Random content of tensors, made at memory speed: valid blocks of every format that is written.
+// Random content of tensors: valid blocks of every format that is written.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,7 @@ class RandomNumbers {
 
   /// Bytes after which a new unit begins.
   size_t unit_bytes() const noexcept { return free_bits_.size() * sizeof(uint64_t); }
+  static size_t unit_bytes(quant::Format format);
 
   /// Whole units, the last one cut off where `out` ends. The same seed gives the same bytes.
   void fill(std::span<std::byte> out, uint64_t seed) const noexcept;

@@ -30,30 +30,20 @@ SynthOptions tidied(SynthOptions options) {
   return options;
 }
 
-Recipe recipe_of(const SynthOptions& options) {
-  Recipe recipe;
-  recipe.model = &published_model(options.model);
-  recipe.mix = &find_mix(options.mix);
+/// What kind of checkpoint `out` names.
+model::Naming naming_of(const SynthOptions& options) {
   const bool gguf = options.out.extension() == ".gguf";
-  if (!(gguf ? recipe.mix->gguf : recipe.mix->hugging_face))
-    throw_input(gguf ? "the mix " + options.mix +
-                           " is one of Hugging Face directories: expected a "
-                           "name without .gguf"
-                     : "the mix " + options.mix +
-                           " is one of GGUF files: expected a name that ends "
-                           "in .gguf",
+  const Mix& mix = find_mix(options.mix);
+  if (!(gguf ? mix.gguf : mix.hugging_face))
+    throw_input("the mix " + options.mix +
+                    (gguf ? " is one of Hugging Face directories: expected a name without .gguf"
+                          : " is one of GGUF files: expected a name that ends in .gguf"),
                 options.out.string());
-  recipe.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face;
-  recipe.config = changed_config(*recipe.model, {.dense_layers = options.dense_layers,
-                                                 .moe_layers = options.moe_layers,
-                                                 .experts = options.experts,
-                                                 .sizes = options.sizes});
-  if (gguf) recipe.metadata = gguf_metadata(*recipe.model, recipe.config);
-  return recipe;
+  return gguf ? model::Naming::gguf : model::Naming::hugging_face;
 }
 
 CheckpointFiles files_of(const SynthOptions& options) {
-  const Recipe recipe = recipe_of(options);
+  const Recipe recipe = recipe_of(options, naming_of(options));
   return checkpoint_files(recipe, contents(recipe), shard_bytes);
 }
 
