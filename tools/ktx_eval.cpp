@@ -86,6 +86,7 @@ void perplexity(PerplexityOptions o) {
   else
     tools::print("perplexity " + std::to_string(std::exp(nll)) + ", nll " + std::to_string(nll) +
                  " over " + std::to_string(tokens) + " tokens\n");
+  tools::finish_cache(engine);
 }
 
 struct LogitsOptions {
@@ -104,6 +105,7 @@ void logits(const LogitsOptions& o) {
   });
   write_safetensors(o.out,
                     {{"logits", {static_cast<int64_t>(o.ids.size()), engine.vocab_size()}, rows}});
+  tools::finish_cache(engine);
 }
 
 struct TokenizeOptions {

@@ -142,6 +142,7 @@ void run(const Arguments& a, bool interactive) {
     tools::chat(engine, a.generation, a.system);
   else
     run_once(a, engine, prompt);
+  tools::finish_cache(engine);
 }
 
 }  // namespace

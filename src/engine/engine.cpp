@@ -74,6 +74,11 @@ const Tokenizer& Engine::tokenizer() const {
 const LoadReport& Engine::load_report() const noexcept {
   return state_->report;
 }
+void Engine::finish_cache(const std::function<void(const LoadProgress&)>& progress) const {
+  state_->weights->finish_cache([&](uint64_t done, uint64_t total) {
+    if (progress) progress({"packed weights", done, total});
+  });
+}
 int Engine::vocab_size() const noexcept {
   return static_cast<int>(state_->executor->vocab());
 }

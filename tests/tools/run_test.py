@@ -51,6 +51,34 @@ class Run(Case):
         self.assertRegex(done.stderr, r"^ktx-run: warning: SLOW: .* times slower")
         self.assertIn("\nloaded in", done.stderr)
 
+    def test_an_entry_that_is_cut_off_while_it_runs_is_an_error(self):
+        cache = self.folder / "cache"
+        args = [*PLACE, "--cache", cache, "-p", "The history of"]
+        self.good("ktx-run", *args, "-n", "1")
+        entries = sorted(cache.glob("*.packed"))
+        command = [str(BUILD / "tools/ktx-run"), *map(str, args), "-n", "-1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.read(1)  # it runs
+            for entry in entries:
+                os.truncate(entry, 0)
+            stderr = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 1, stderr)
+        self.assertRegex(stderr, r"ktx-run: \S+/cache/[0-9a-f]{64}\.packed: was cut off while it was in use\n"
+                                 r"  note: the next start makes it anew\n$")
+        done = run("ktx-run", *args, "-n", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"expected \d+ bytes, found 0; it is made anew\n")
+
+    def test_a_synthetic_model_runs_without_a_file(self):
+        small = "hidden_size=256,intermediate_size=512,moe_intermediate_size=256,vocab_size=600"
+        spec = f"synth:qwen3-235b,mix=q4_k_m,moe=2,experts=32,{small}"
+        out = self.good("ktx-run", "--model", spec, "--rules", CPU, "-p", "Any text", "-n", "4", "--json")
+        self.assertEqual(len(json.loads(out)["prompt_ids"]), 8)  # byte by byte
+        self.fails("ktx-run", "--model", "synth:qwen3-235b,mix=q4_km", "--rules", CPU, "-p", "x",
+                   message="ktx-run: synth:qwen3-235b,mix=q4_km: no mix 'q4_km'\n"
+                           "  note: did you mean 'q4_k_m' or 'q4_k'?\n"
+                           "  note: valid mixes: q4_k_m, q4_k, q8_0, bf16, fp8\n")
+
     def test_a_cache_that_can_not_be_written_is_a_warning(self):
         # A file that is no entry where entries must be renamed to: every write fails.
         cache = self.folder / "cache"

@@ -11,6 +11,7 @@
 
 #include "ktx/error.hpp"
 #include "ktx/log.hpp"
+#include "tools/common/fault.hpp"
 
 namespace ktx::tools {
 
@@ -102,6 +103,7 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& 
   const std::string name = tool_name = app.get_name();
   app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
   set_log_sink([](LogLevel, std::string_view message) { warn(message); }, LogLevel::warning);
+  install_fault_handler(name);
   try {
     try {
       app.parse(argc, argv);

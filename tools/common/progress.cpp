@@ -73,4 +73,9 @@ Engine load_engine(const Plan& plan) {
   return engine;
 }
 
+void finish_cache(const Engine& engine) {
+  ProgressBar bar("keeping");
+  engine.finish_cache([&bar](const LoadProgress& p) { bar.update(p); });
+}
+
 }  // namespace ktx::tools

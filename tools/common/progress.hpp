@@ -29,4 +29,7 @@ class ProgressBar {
 /// stderr how much it read how fast.
 Engine load_engine(const Plan& plan);
 
+/// Waits until the cache is written, with a bar while it does.
+void finish_cache(const Engine& engine);
+
 }  // namespace ktx::tools

@@ -14,8 +14,9 @@
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "ktx/mapped_file.hpp"
 
-namespace ktx::base {
+namespace ktx {
 
 namespace {
 
@@ -60,6 +61,8 @@ const char* mapped_file_at(const void* address) noexcept {
   }
   return nullptr;
 }
+
+namespace base {
 
 MappedFile::MappedFile(const std::filesystem::path& file) : path_(file) {
   struct stat status {};
@@ -112,4 +115,6 @@ void MappedFile::populate(size_t offset, size_t size) const noexcept {
   ::madvise(begin, length, MADV_POPULATE_READ);
 }
 
-}  // namespace ktx::base
+}  // namespace base
+
+}  // namespace ktx

@@ -10,7 +10,7 @@ namespace ktx::base {
 /// A read-only mapping of a whole file.
 ///
 /// Touching a page that the file no longer has is SIGBUS. No library should handle that signal for
-/// the whole process, so the program may: mapped_file_at() tells it which file it was.
+/// the whole process, so the program may: ktx::mapped_file_at() tells it which file it was.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -36,9 +36,5 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
-
-/// The name of the file that is mapped at an address, or nullptr. For signal handlers: it takes no
-/// lock and no memory. The text lasts as long as the mapping.
-const char* mapped_file_at(const void* address) noexcept;
 
 }  // namespace ktx::base

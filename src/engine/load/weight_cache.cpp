@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
@@ -97,62 +99,92 @@ std::optional<base::MappedFile> WeightCache::find(const base::Digest& state, uin
   return std::nullopt;
 }
 
-void WeightCache::store(const Entry& entry) {
+uint64_t WeightCache::Entry::size() const noexcept {
+  uint64_t size = 0;
+  for (const auto& piece : data) size += piece.size();
+  return size;
+}
+
+// False when the cache ends meanwhile.
+bool WeightCache::write(const Entry& entry, const fs::path& file) {
+  constexpr size_t step = size_t{8} << 20;
+  base::PartialFile out(file);
+  uint64_t at = 0;
+  for (auto piece : entry.data)
+    while (!piece.empty()) {
+      if (stopped_) return false;
+      const auto part = piece.first(std::min(step, piece.size()));
+      out.write(at, part);
+      piece = piece.subspan(part.size());
+      at += part.size();
+      done_ += part.size();
+    }
+  Trailer trailer{.data_size = at, .content = entry.content};
+  trailer.check = trailer.expected_check();
+  out.write(trailer_offset(at), std::as_bytes(std::span(trailer.bytes())));
+  out.commit();
+  return true;
+}
+
+bool WeightCache::store(const Entry& entry) {
   const fs::path file = entry_path(entry.content);
   const std::string name = entry.content.hex();
   std::error_code ec;
-  uint64_t size = 0;
-  for (const auto& piece : entry.data) size += piece.size();
-  const bool known = fs::exists(file, ec) && defect(base::MappedFile(file), size, name).empty();
-  if (!known) {
-    Trailer trailer{.data_size = size, .content = entry.content};
-    trailer.check = trailer.expected_check();
-    const std::string gap(trailer_offset(trailer.data_size) - trailer.data_size, '\0');
-    std::vector<std::string_view> pieces;
-    for (const auto& piece : entry.data)
-      pieces.emplace_back(reinterpret_cast<const char*>(piece.data()), piece.size());
-    pieces.insert(pieces.end(), {gap, trailer.bytes()});
-    base::write_file(file, pieces);
-  }
+  if (fs::exists(file, ec) && defect(base::MappedFile(file), entry.size(), name).empty())
+    done_ += entry.size();
+  else if (!write(entry, file))
+    return false;
   base::write_file(link_path(entry.state), name);
+  return true;
 }
 
-// The writer's thread: until finish() has been called and all is written, or something fails.
+// The writer's thread: until the cache ends or something fails.
 void WeightCache::write_entries() {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return finished_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
-    const Entry entry = std::move(waiting_.front());
-    waiting_.pop_front();
+    changed_.wait(lock, [this] { return stopped_ || !waiting_.empty(); });
+    if (stopped_) return;
+    const Entry& entry = waiting_.front();  // others are only added behind it
     lock.unlock();
     try {
-      store(entry);
+      if (!store(entry)) return;
     } catch (const std::exception& e) {
       warn(directory_, std::string("packed weights are not kept: ") + e.what());
+      lock.lock();
+      failed_ = true;
+      waiting_.clear();
+      changed_.notify_all();
       return;
     }
+    lock.lock();
+    waiting_.pop_front();
+    changed_.notify_all();
   }
 }
 
 void WeightCache::store_soon(const base::Digest& state, const base::Digest& content, Pieces data) {
   const std::lock_guard lock(mutex_);
+  if (failed_) return;
   if (!writer_.joinable()) writer_ = std::thread([this] { write_entries(); });
   waiting_.push_back({state, content, std::move(data)});
-  changed_.notify_one();
+  total_ += waiting_.back().size();
+  changed_.notify_all();
 }
 
-void WeightCache::finish() {
-  {
-    const std::lock_guard lock(mutex_);
-    finished_ = true;
-  }
-  changed_.notify_one();
-  if (writer_.joinable()) writer_.join();
+void WeightCache::finish(const Progress& progress) {
+  std::unique_lock lock(mutex_);
+  while (
+      !changed_.wait_for(lock, std::chrono::milliseconds(100), [this] { return waiting_.empty(); }))
+    if (progress) progress(done_, total_);
 }
 
 WeightCache::~WeightCache() {
-  finish();
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  if (writer_.joinable()) writer_.join();
 }
 
 }  // namespace ktx::engine

@@ -188,16 +188,15 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
                  hw::WorkerPool& pool, const WeightOptions& options) {
   modules_.resize(plan.model.modules.size());
   auto parts = parts_of(plan, modules_);
-  std::optional<WeightCache> cache;
-  if (!options.cache.empty()) cache.emplace(options.cache);
+  if (!options.cache.empty()) cache_.emplace(options.cache);
 
   const size_t nodes = plan.machine.nodes.size();
   std::vector<Part*> missing;
   std::vector<std::pair<Part*, base::MappedFile>> found;  // on several nodes, to be copied
   std::vector<uint64_t> blocks(nodes + 1);
   for (auto& part : parts) {
-    if (cache) part.state = state_key(pointers(part), source);
-    auto entry = cache ? cache->find(part.state, part.bytes) : std::nullopt;
+    if (cache_) part.state = state_key(pointers(part), source);
+    auto entry = cache_ ? cache_->find(part.state, part.bytes) : std::nullopt;
     if (entry) mapped_bytes_ += part.bytes;
     if (entry && nodes == 1) {
       point_to_entry(part, entry->bytes().data());
@@ -230,12 +229,11 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
       options.progress(module.path, done, source_bytes_);
     };
   std::optional<PartWriter> writer;
-  if (cache) {
-    writer.emplace(*cache, missing);
+  if (cache_) {
+    writer.emplace(*cache_, missing);
     hooks.packed = [&](size_t job, const base::Digest& content) { writer->packed(job, content); };
   }
   load_weights(jobs, source, pool, hooks);
-  if (cache) cache->finish();
   bring_into_memory();
 }
 

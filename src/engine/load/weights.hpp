@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "core/base/mapped_file.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/node_memory.hpp"
+#include "engine/load/weight_cache.hpp"
 #include "loader/checkpoint.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "placement/plan.hpp"
@@ -65,6 +67,12 @@ class Weights {
   uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }  // of these from the cache
   uint64_t source_bytes() const noexcept { return source_bytes_; }  // read from the checkpoint
 
+  /// The cache is written behind: waits until it holds what was packed (WeightCache::finish). What
+  /// is not written when the weights go away is left for another start.
+  void finish_cache(const WeightCache::Progress& progress = {}) {
+    if (cache_) cache_->finish(progress);
+  }
+
  private:
   void bring_into_memory();
 
@@ -73,6 +81,7 @@ class Weights {
   std::vector<base::MappedFile> mapped_;
   uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
   std::vector<std::jthread> populating_;  // end before the mappings do
+  std::optional<WeightCache> cache_;      // ends before the memory that it writes from does
 };
 
 }  // namespace ktx::engine

@@ -82,13 +82,7 @@ void add_tensors(loader::CheckpointContents& out, std::vector<SynthTensor> tenso
   }
 }
 
-}  // namespace
-
-bool is_synthetic(const std::filesystem::path& model) {
-  return model.native().starts_with(prefix);
-}
-
-SynthOptions parse_spec(const std::string& spec) {
+SynthOptions read_spec(const std::string& spec) {
   const auto words = split(std::string_view(spec).substr(prefix.size()));
   SynthOptions options;
   options.model = published_model(words.front()).name;
@@ -104,8 +98,8 @@ SynthOptions parse_spec(const std::string& spec) {
   return options;
 }
 
-std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec) {
-  const SynthOptions options = parse_spec(spec);
+std::unique_ptr<loader::TensorSource> source_of(const std::string& spec) {
+  const SynthOptions options = read_spec(spec);
   const bool gguf = find_mix(options.mix).gguf;
   const auto recipe = recipe_of(options, gguf ? model::Naming::gguf : model::Naming::hugging_face);
   loader::CheckpointContents out;
@@ -118,6 +112,30 @@ std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec) {
   }
   add_tensors(out, contents(recipe), options.seed);
   return std::make_unique<loader::FileSource>(std::move(out));
+}
+
+/// Errors of what a spec asks for name the spec.
+template <class Call>
+auto at_spec(const std::string& spec, const Call& call) {
+  try {
+    return call();
+  } catch (const Error& e) {
+    throw Error(e.category(), e.message(), spec, e.notes());
+  }
+}
+
+}  // namespace
+
+bool is_synthetic(const std::filesystem::path& model) {
+  return model.native().starts_with(prefix);
+}
+
+SynthOptions parse_spec(const std::string& spec) {
+  return at_spec(spec, [&] { return read_spec(spec); });
+}
+
+std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec) {
+  return at_spec(spec, [&] { return source_of(spec); });
 }
 
 }  // namespace ktx::engine

@@ -15,7 +15,8 @@ namespace engine {
 struct EngineState;
 }
 
-/// Where loading is: bytes of the checkpoint consumed, of those that have to be read.
+/// Where loading is: bytes of the checkpoint consumed, of those that have to be read. Of
+/// Engine::finish_cache: bytes written.
 struct LoadProgress {
   std::string module;  // being loaded
   uint64_t done = 0, total = 0;
@@ -47,6 +48,11 @@ class Engine {
   /// The plan's, opened on first use. Throws input error when there is none that ktx can read.
   const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
+
+  /// Packed weights are written to LoadOptions::cache behind the run: waits until all are, calling
+  /// progress from time to time. Returns at once without a cache. What is not written when the
+  /// engine goes away is left for another start.
+  void finish_cache(const std::function<void(const LoadProgress&)>& progress = {}) const;
 
   int vocab_size() const noexcept;        // numbers in a logits row
   int64_t cache_length() const noexcept;  // tokens that a session can hold

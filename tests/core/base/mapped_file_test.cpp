@@ -11,6 +11,7 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/file.hpp"
+#include "ktx/mapped_file.hpp"
 
 using namespace ktx;
 using namespace ktx::base;

@@ -55,6 +55,19 @@ TEST_CASE("no blocks, and fewer blocks than buffers") {
   CHECK(ReadAhead::memory_bytes(1, 100, 2) == 4096);
 }
 
+TEST_CASE("a source that needs no scratch is read without memory") {
+  const std::byte own[2] = {};
+  ReadAhead ahead(100, 0, 2, [&own](int64_t, std::span<std::byte>) { return own; });
+  CHECK(ReadAhead::memory_bytes(100, 0, 2) == 0);
+  int taken = 0;
+  while (const auto block = ahead.take()) {
+    CHECK(block->bytes == own);
+    ++taken;
+    ahead.give_back(*block);
+  }
+  CHECK(taken == 100);
+}
+
 TEST_CASE("a reader's failure ends the consumers and is thrown on") {
   ReadAhead ahead(100, 100, 1, [](int64_t block, std::span<std::byte> buffer) {
     if (block == 50) throw std::runtime_error("the disk is gone");

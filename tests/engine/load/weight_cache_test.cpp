@@ -141,6 +141,34 @@ TEST_CASE("what a killed writer left is neither believed nor kept") {
   CHECK_FALSE(cache.find(state, 13));
 }
 
+TEST_CASE("a cache that ends gives up what it has not written") {
+  Folder folder;
+  const auto data = pattern(size_t{1} << 20);
+  const std::vector<std::byte> small(100);
+  {
+    WeightCache cache(folder.path);
+    cache.store_soon(state, content, WeightCache::Pieces(10'000, data));  // 10 GB
+    cache.store_soon(other, base::digest("small"), {small});
+  }
+  CHECK(fs::is_empty(folder.path));
+  CHECK(folder.warnings.empty());
+}
+
+TEST_CASE("waiting tells how far writing is") {
+  Folder folder;
+  const auto data = pattern(size_t{1} << 20);
+  uint64_t last = 0;
+  WeightCache cache(folder.path);
+  cache.store_soon(state, content, WeightCache::Pieces(300, data));
+  cache.finish([&](uint64_t done, uint64_t total) {
+    CHECK(total == 300 * data.size());
+    CHECK(done >= last);
+    CHECK(done <= total);
+    last = done;
+  });
+  CHECK(cache.find(state, 300 * data.size()));
+}
+
 TEST_CASE("two writers of one entry do not disturb each other") {
   Folder folder;
   const auto data = pattern(3'000'000);

@@ -25,18 +25,19 @@ TEST_CASE("content keys: shape, formats, layout, content") {
   other_source.source = Format::f32;
   transposed.transposed = true;
   std::set<std::string> keys;
-  const auto add = [&](const graph::Weight& w, Format format, ops::Layout layout, uint64_t digest) {
+  const auto add = [&](const graph::Weight& w, Format format, ops::Layout layout,
+                       const char* bytes) {
     const engine::LoadJob job{.weight = &w, .format = format, .layout = layout, .destinations = {}};
-    keys.insert(content(job, {digest, 0}).hex());
+    keys.insert(content(job, base::digest(bytes)).hex());
   };
   for (int twice = 0; twice < 2; ++twice) {
-    add(weight, Format::int8, ops::Layout::x16, 1);
-    add(weight, Format::int8, ops::Layout::x16, 2);
-    add(weight, Format::int8, ops::Layout::rows, 1);
-    add(weight, Format::int4_32, ops::Layout::x16, 1);
-    add(other_shape, Format::int8, ops::Layout::x16, 1);
-    add(other_source, Format::int8, ops::Layout::x16, 1);
-    add(transposed, Format::int8, ops::Layout::x16, 1);
+    add(weight, Format::int8, ops::Layout::x16, "1");
+    add(weight, Format::int8, ops::Layout::x16, "2");
+    add(weight, Format::int8, ops::Layout::rows, "1");
+    add(weight, Format::int4_32, ops::Layout::x16, "1");
+    add(other_shape, Format::int8, ops::Layout::x16, "1");
+    add(other_source, Format::int8, ops::Layout::x16, "1");
+    add(transposed, Format::int8, ops::Layout::x16, "1");
   }
   CHECK(keys.size() == 7);
 }

@@ -152,12 +152,13 @@ Start start(const std::filesystem::path& cache, const std::filesystem::path& mod
   source.stamp_suffix = stamp_suffix;
   hw::WorkerPool pool(2);
   Start s;
-  const engine::Weights weights(
+  engine::Weights weights(
       plan, source, pool,
       {.cache = cache, .progress = [&](const std::string&, uint64_t done, uint64_t total) {
          s.last_done = done;
          s.last_total = total;
        }});
+  weights.finish_cache();
   s.read = source.bytes_read;
   s.mapped = weights.mapped_bytes();
   s.bytes = weights.bytes();

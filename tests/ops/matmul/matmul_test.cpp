@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "catch.hpp"
+#include "core/quant/blocks.hpp"
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
@@ -248,6 +249,31 @@ TEST_CASE("a NaN or infinity among the activations is not lost, nor passed to ot
                        .y_stride = 16});
           for (size_t i = 0; i < y.size(); ++i) REQUIRE(std::isfinite(y[i]) == (i >= 16));
         }
+}
+
+TEST_CASE("one fp8 code of NaN makes its row's products NaN, and no other's") {
+  Random random(5);
+  constexpr size_t rows = 20, cols = 256, bad_row = 7;
+  for (const auto* kernel : usable_kernels())
+    for (const auto code : {std::byte{0x7f}, std::byte{0xff}})
+      for (const int64_t tokens : {1, 12}) {
+        INFO(kernel->name << " tokens " << tokens);
+        Matrix w(Format::fp8, rows, cols, random);
+        w.bytes[bad_row * 2 * sizeof(quant::BlockFp8) + sizeof(float) + 100] = code;
+        const auto packed = w.pack(kernel->layout(Format::fp8));
+        const Inputs x(*kernel, Format::fp8, random.normals(tokens * cols), cols);
+        std::vector<float> y(rows * static_cast<size_t>(tokens));
+        kernel->run({.weights = packed.data(),
+                     .format = Format::fp8,
+                     .rows = rows,
+                     .cols = cols,
+                     .row_begin = 0,
+                     .row_end = rows,
+                     .x = {.data = x.data.data(), .row_bytes = x.row_bytes, .tokens = tokens},
+                     .y = y.data(),
+                     .y_stride = rows});
+        for (size_t i = 0; i < y.size(); ++i) REQUIRE(std::isnan(y[i]) == (i % rows == bad_row));
+      }
 }
 
 TEST_CASE("tokens of zeros, whole or in part, have no scale to divide by") {
