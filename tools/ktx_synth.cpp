@@ -23,7 +23,8 @@ constexpr const char* footer = R"(
   ktx-synth --arch qwen3-235b --moe-layers 2 --set vocab_size=32000 --dry-run --out qwen.gguf
 
 Speed depends on shapes and formats, not on what the numbers are: such a file measures a model
-without its weights. Its tokenizer reads text byte by byte; what it writes means nothing. The same
+without its weights. Without a file the other commands take the same as a model:
+--model synth:deepseek-v3,mix=q4_k_m,dense=1,moe=4,experts=64. Its tokenizer reads text byte by byte; what it writes means nothing. The same
 options and seed give the same bytes.
 )";
 
