@@ -192,6 +192,7 @@ TEST_CASE("the cache of packed weights serves several NUMA nodes") {
       // Copies are stored once, as what is interleaved: the two share their entries.
       CHECK((engine.load_report().cached_bytes > 0) == (again || policy == "replicate"));
       CHECK((engine.load_report().source_bytes == 0) == (again || policy == "replicate"));
+      engine.finish_cache();
     }
   }
 }

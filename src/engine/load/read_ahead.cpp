@@ -48,10 +48,11 @@ ReadAhead::~ReadAhead() {
 void ReadAhead::read_blocks() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return stopped_ || next_ == blocks_ || !free_.empty(); });
+    freed_.wait(lock, [&] { return stopped_ || next_ == blocks_ || !free_.empty(); });
     if (stopped_ || next_ == blocks_) return;
     Block block{.index = next_++, .buffer = free_.back()};
     free_.pop_back();
+    if (next_ == blocks_) freed_.notify_all();
     lock.unlock();
     try {
       block.bytes = read_(block.index, {block.buffer, buffer_bytes_});
@@ -61,17 +62,17 @@ void ReadAhead::read_blocks() {
     }
     lock.lock();
     ready_.push_back(block);
-    changed_.notify_all();
+    block_ready_.notify_one();
   }
 }
 
 std::optional<ReadAhead::Block> ReadAhead::take() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stopped_ || taken_ == blocks_ || !ready_.empty(); });
+  block_ready_.wait(lock, [&] { return stopped_ || taken_ == blocks_ || !ready_.empty(); });
   if (stopped_ || taken_ == blocks_) return std::nullopt;
   const Block block = ready_.front();
   ready_.pop_front();
-  if (++taken_ == blocks_) changed_.notify_all();
+  if (++taken_ == blocks_) block_ready_.notify_all();
   return block;
 }
 
@@ -80,7 +81,7 @@ void ReadAhead::give_back(const Block& block) {
     const std::lock_guard lock(mutex_);
     free_.push_back(block.buffer);
   }
-  changed_.notify_all();
+  freed_.notify_one();
 }
 
 void ReadAhead::fail(std::exception_ptr failure) noexcept {
@@ -89,7 +90,8 @@ void ReadAhead::fail(std::exception_ptr failure) noexcept {
     stopped_ = true;
     if (!failure_) failure_ = std::move(failure);
   }
-  changed_.notify_all();
+  freed_.notify_all();
+  block_ready_.notify_all();
 }
 
 void ReadAhead::rethrow() const {

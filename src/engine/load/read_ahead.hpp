@@ -58,7 +58,8 @@ class ReadAhead {
   size_t buffer_bytes_;
   base::Buffer memory_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable freed_;        // for readers: a buffer, or no more to read
+  std::condition_variable block_ready_;  // for consumers: a block, or no more to come
   std::vector<std::byte*> free_;
   std::deque<Block> ready_;
   std::exception_ptr failure_;

@@ -64,7 +64,7 @@ TEST_CASE("GGUF metadata are those of the published files") {
                          {"deepseek2.attention.head_count", 128},
                          {"deepseek2.attention.head_count_kv", 1},
                          {"deepseek2.rope.freq_base", 10000.0},
-                         {"deepseek2.attention.layer_norm_rms_epsilon", 1e-6},
+                         {"deepseek2.attention.layer_norm_rms_epsilon", 1e-6f},
                          {"deepseek2.expert_used_count", 8},
                          {"deepseek2.leading_dense_block_count", 3},
                          {"deepseek2.vocab_size", 129280},
@@ -84,7 +84,7 @@ TEST_CASE("GGUF metadata are those of the published files") {
                          {"deepseek2.rope.scaling.type", "yarn"},
                          {"deepseek2.rope.scaling.factor", 40.0},
                          {"deepseek2.rope.scaling.original_context_length", 4096},
-                         {"deepseek2.rope.scaling.yarn_log_multiplier", 0.1}};
+                         {"deepseek2.rope.scaling.yarn_log_multiplier", 0.1f}};
   for (const auto& [key, value] : expected.items()) {
     INFO(key);
     REQUIRE(metadata.contains(key));
