@@ -54,7 +54,8 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   for (const auto& [byte, node] : nodes_[0].next) first_[byte] = node;
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text, bool special) const {
+const AddedToken* AddedTokens::longest_at(std::string_view text, bool special,
+                                          StepBudget& budget) const {
   const AddedToken* longest = nullptr;
   uint32_t node = first_[static_cast<unsigned char>(text[0])];
   for (size_t at = 1; node != 0; ++at) {
@@ -65,6 +66,7 @@ const AddedToken* AddedTokens::longest_at(std::string_view text, bool special) c
     if (at == text.size()) break;
     const auto byte = static_cast<unsigned char>(text[at]);
     const auto& next = nodes_[node].next;
+    budget.pay(1 + next.size() / 8, "looking for added tokens");
     const auto found =
         std::find_if(next.begin(), next.end(), [&](const auto& e) { return e.first == byte; });
     node = found == next.end() ? 0 : found->second;
@@ -72,11 +74,12 @@ const AddedToken* AddedTokens::longest_at(std::string_view text, bool special) c
   return longest;
 }
 
-void AddedTokens::find(std::string_view text, bool special, std::vector<Match>& matches) const {
+void AddedTokens::find(std::string_view text, bool special, std::vector<Match>& matches,
+                       StepBudget& budget) const {
   if (tokens_.empty()) return;
   size_t free = 0;  // from here on no match has taken the text
   for (size_t at = 0; at < text.size();) {
-    const AddedToken* token = longest_at(text.substr(at), special);
+    const AddedToken* token = longest_at(text.substr(at), special, budget);
     if (token == nullptr) {
       ++at;
       continue;

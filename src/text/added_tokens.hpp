@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "text/step_budget.hpp"
+
 namespace ktx::text {
 
 /// One of tokenizer.json's added_tokens, or a control or user-defined token of a GGUF file.
@@ -33,8 +35,10 @@ class AddedTokens {
   explicit AddedTokens(std::vector<AddedToken> tokens);
 
   /// Appends the matches in `text`, none overlapping. Without `special` those tokens are passed
-  /// over.
-  void find(std::string_view text, bool special, std::vector<Match>& matches) const;
+  /// over. Throws input error when long tokens that begin everywhere and end nowhere spend the
+  /// budget.
+  void find(std::string_view text, bool special, std::vector<Match>& matches,
+            StepBudget& budget) const;
 
   bool empty() const noexcept { return tokens_.empty(); }
 
@@ -43,7 +47,7 @@ class AddedTokens {
     int32_t token = -1;  // index of the token that ends here
     std::vector<std::pair<unsigned char, uint32_t>> next;
   };
-  const AddedToken* longest_at(std::string_view text, bool special) const;
+  const AddedToken* longest_at(std::string_view text, bool special, StepBudget& budget) const;
 
   std::vector<AddedToken> tokens_;
   std::vector<Node> nodes_;

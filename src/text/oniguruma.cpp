@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -31,6 +32,9 @@ constexpr std::array<std::string_view, 28> scripts{
     "Myanmar", "Oriya",    "Sinhala",  "Tamil",    "Telugu",     "Thai",      "Tibetan"};
 
 constexpr size_t longest = 65536;
+// What a repeat passes before it fails is no step of the budget (step_budget.hpp), so that its
+// count is bounded; published patterns have at most 3.
+constexpr size_t most_repeats = 64;
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -226,6 +230,9 @@ class Translator {
       high = digits();
     }
     if (end == in_.size() || in_[end] != '}' || (low.empty() && high.empty())) return false;
+    for (const auto& count : {low, high})
+      if (count.size() > 2 || (!count.empty() && std::stoul(count) > most_repeats))
+        refuse("a count above " + std::to_string(most_repeats));
     at_ = end + 1;
     out_ += "{" + (low.empty() ? "0" : low) + (fixed ? "" : "," + high) + "}";
     while (next_is("(?#")) skip_comment();

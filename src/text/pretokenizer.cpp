@@ -157,7 +157,7 @@ void PreTokenizer::add_split(const Json& step, const std::string& where) {
 }
 
 std::string_view PreTokenizer::split(std::string_view text, std::string& buffer,
-                                     std::vector<Span>& pieces) const {
+                                     std::vector<Span>& pieces, StepBudget& budget) const {
   for (size_t at = 0; at < text.size();) {
     const size_t valid = valid_prefix(text.substr(at));
     if (valid > 0) pieces.emplace_back(at, at + valid);
@@ -167,22 +167,25 @@ std::string_view PreTokenizer::split(std::string_view text, std::string& buffer,
     at += invalid;
   }
   for (const auto& step : steps_) {
+    budget.pay(text.size(), "cutting the text into pieces");
     if (const auto* s = std::get_if<Split>(&step))
-      apply(*s, text, pieces);
+      apply(*s, text, pieces, budget);
     else
       text = apply(PrefixSpace{}, text, buffer, pieces);
   }
   return text;
 }
 
-void PreTokenizer::apply(const Split& split, std::string_view text, std::vector<Span>& pieces) {
+void PreTokenizer::apply(const Split& split, std::string_view text, std::vector<Span>& pieces,
+                         StepBudget& budget) {
   std::vector<Span> cut, matches;
   std::vector<Part> parts;
   cut.reserve(pieces.size());
+  Regex::Matcher matcher(split.regex, budget);
   for (const auto& [begin, end] : pieces) {
     matches.clear();
     parts.clear();
-    split.regex.find_all(text.substr(begin, end - begin), matches);
+    matcher.find_all(text.substr(begin, end - begin), matches);
     size_t at = begin;
     for (const auto& m : matches) {
       if (begin + m.first > at) parts.push_back({{at, begin + m.first}, split.invert});

@@ -27,10 +27,10 @@ class PreTokenizer {
                                     const std::string& where);
 
   /// Appends the pieces as spans, from left to right. Returns the text that the spans refer to:
-  /// `text`, or `buffer` when a step inserts spaces. Throws input error when a pattern of the file
-  /// takes too many steps on this text.
-  std::string_view split(std::string_view text, std::string& buffer,
-                         std::vector<Span>& pieces) const;
+  /// `text`, or `buffer` when a step inserts spaces. Throws input error when the patterns of the
+  /// file take more steps than the budget has.
+  std::string_view split(std::string_view text, std::string& buffer, std::vector<Span>& pieces,
+                         StepBudget& budget) const;
 
  private:
   struct Split {
@@ -44,7 +44,8 @@ class PreTokenizer {
 
   void add_json(const Json& step, const std::string& where);
   void add_split(const Json& step, const std::string& where);
-  static void apply(const Split& split, std::string_view text, std::vector<Span>& pieces);
+  static void apply(const Split& split, std::string_view text, std::vector<Span>& pieces,
+                    StepBudget& budget);
   static std::string_view apply(PrefixSpace, std::string_view text, std::string& buffer,
                                 std::vector<Span>& pieces);
 

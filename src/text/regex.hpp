@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "text/step_budget.hpp"
+
 namespace ktx::text {
 
 /// Byte offsets [first, second) of a match.
@@ -19,10 +21,11 @@ struct RegexOptions {
 };
 
 /// A compiled pattern: UTF mode, Unicode properties for \w \d \s, JIT where the machine allows it.
-/// Patterns and texts may both be hostile. A match that needs more than a fixed number of steps (a
-/// second or so of work) is an input error, never a hang. Bytes that are not valid UTF-8 match
-/// nothing and bound the text on either side of them like its begin and end. Const use is
-/// thread-safe; copies share the compiled pattern.
+/// Patterns and texts may both be hostile. PCRE2's own limits count the backtracking of one match
+/// from one begin; here every item of the pattern that is tried and every character passed over is
+/// a step, summed over a call. Beyond the budget it is an input error, never a hang. Bytes that are
+/// not valid UTF-8 match nothing and bound the text on either side of them like its begin and end.
+/// Const use is thread-safe; copies share the compiled pattern.
 class Regex {
  public:
   /// Throws input error "regular expression '...' does not compile: <reason> at offset N" at
@@ -31,16 +34,30 @@ class Regex {
 
   const std::string& pattern() const noexcept;
 
-  /// Does the pattern match anywhere? Throws input error when the step limit is hit.
+  /// Does the pattern match anywhere? Throws input error beyond twenty million steps.
   bool search(std::string_view text) const { return find(text).has_value(); }
 
   /// The first match that begins at byte `start` or later; lookbehind sees what is before `start`.
   /// Throws as search().
   std::optional<Span> find(std::string_view text, size_t start = 0) const;
 
-  /// Appends all matches from left to right, none overlapping; no empty match right after another
-  /// match. Validates the text once, so that it is linear where find() in a loop is not.
-  void find_all(std::string_view text, std::vector<Span>& matches) const;
+  /// Finds all matches in the texts of one call, within the call's budget. The regex and the budget
+  /// must outlive it; for one thread.
+  class Matcher {
+   public:
+    Matcher(const Regex& regex, StepBudget& budget);
+    ~Matcher();
+
+    /// Appends all matches from left to right, none overlapping; no empty match right after another
+    /// match. Validates the text once, so that it is linear where find() in a loop is not. Throws
+    /// input error when the budget is spent.
+    void find_all(std::string_view text, std::vector<Span>& matches);
+
+   private:
+    friend class Regex;
+    struct State;
+    std::unique_ptr<State> state_;
+  };
 
  private:
   struct Compiled;

@@ -37,6 +37,7 @@ std::string in_quotes(std::string_view text) {
 
 // What encode() carries from stretch to stretch.
 struct Tokenizer::Work {
+  StepBudget budget;
   std::vector<int32_t> ids;
   std::string pending;  // text that no added token has cut yet
   std::unordered_map<std::string, std::pair<size_t, size_t>> seen;  // piece -> where in `ids`
@@ -70,17 +71,14 @@ Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
   if (add_bos_ && !bos_) throw_input("the tokenizer adds a bos token but names none", where);
   take_stops(parts);
 
+  size_t bytes = 0;
+  for (const auto& token : parts.added) bytes += token.content.size();
+  auto budget = StepBudget::for_text(bytes);
   std::vector<AddedToken> raw, normalized;
   for (auto& token : parts.added) {
     token.special = is_special(token.id);
-    if (token.normalized && !normalizers_.empty()) {
-      for (const auto form : normalizers_) token.content = normalize(token.content, form);
-      normalized.push_back(std::move(token));
-    } else if (token.normalized) {
-      normalized.push_back(std::move(token));
-    } else {
-      raw.push_back(std::move(token));
-    }
+    if (token.normalized) token.content = normal_form(token.content, budget);
+    (token.normalized ? normalized : raw).push_back(std::move(token));
   }
   raw_added_ = AddedTokens(std::move(raw));
   normalized_added_ = AddedTokens(std::move(normalized));
@@ -156,7 +154,9 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
 }
 
 std::vector<int32_t> Tokenizer::encode(std::span<const TextPart> parts) const {
-  Work work;
+  size_t bytes = 0;
+  for (const auto& part : parts) bytes += part.text.size();
+  Work work{StepBudget::for_text(bytes)};
   for (const auto& part : parts) cut_added(part, work);
   encode_pending(work);
   return std::move(work.ids);
@@ -164,7 +164,7 @@ std::vector<int32_t> Tokenizer::encode(std::span<const TextPart> parts) const {
 
 void Tokenizer::cut_added(const TextPart& part, Work& work) const {
   std::vector<AddedTokens::Match> matches;
-  raw_added_.find(part.text, part.parse_special, matches);
+  raw_added_.find(part.text, part.parse_special, matches, work.budget);
   size_t at = 0;
   for (const auto& m : matches) {
     cut_normalized(part.text.substr(at, m.begin - at), part.parse_special, work);
@@ -175,14 +175,21 @@ void Tokenizer::cut_added(const TextPart& part, Work& work) const {
   cut_normalized(part.text.substr(at), part.parse_special, work);
 }
 
+std::string Tokenizer::normal_form(std::string_view text, StepBudget& budget) const {
+  constexpr uint64_t steps_per_byte = 3;
+  std::string normal(text);
+  for (const auto form : normalizers_) {
+    budget.pay(steps_per_byte * normal.size(), "normalising the text");
+    normal = normalize(normal, form);
+  }
+  return normal;
+}
+
 void Tokenizer::cut_normalized(std::string_view text, bool parse_special, Work& work) const {
   std::string normal;
-  for (const auto form : normalizers_) {
-    normal = normalize(text, form);
-    text = normal;
-  }
+  if (!normalizers_.empty()) text = normal = normal_form(text, work.budget);
   std::vector<AddedTokens::Match> matches;
-  normalized_added_.find(text, parse_special, matches);
+  normalized_added_.find(text, parse_special, matches, work.budget);
   size_t at = 0;
   for (const auto& m : matches) {
     work.pending += text.substr(at, m.begin - at);
@@ -196,7 +203,8 @@ void Tokenizer::cut_normalized(std::string_view text, bool parse_special, Work& 
 void Tokenizer::encode_pending(Work& work) const {
   if (work.pending.empty()) return;
   work.pieces.clear();
-  const std::string_view text = pre_tokenizer_.split(work.pending, work.buffer, work.pieces);
+  const std::string_view text =
+      pre_tokenizer_.split(work.pending, work.buffer, work.pieces, work.budget);
   auto& ids = work.ids;
   for (const auto& [begin, end] : work.pieces) {
     const std::string_view piece = text.substr(begin, end - begin);

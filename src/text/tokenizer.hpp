@@ -61,7 +61,8 @@ class Tokenizer {
 
   /// Adds no bos or eos. Without parse_special, special tokens in the text are plain text (other
   /// added tokens are still recognised). Throws input error when the text has a byte that the
-  /// vocabulary has no token for and there is no unknown token.
+  /// vocabulary has no token for and there is no unknown token, and when the tokenizer's patterns
+  /// take more steps on this text than StepBudget allows.
   std::vector<int32_t> encode(std::string_view text, bool parse_special = true) const;
 
   /// The parts as one text: pieces go across their bounds where no special token stands between.
@@ -95,6 +96,7 @@ class Tokenizer {
   void take_merges(const TokenizerParts& parts, const std::string& where);
   void take_stops(const TokenizerParts& parts);
   void cut_added(const TextPart& part, Work& work) const;
+  std::string normal_form(std::string_view text, StepBudget& budget) const;
   void cut_normalized(std::string_view text, bool parse_special, Work& work) const;
   void encode_pending(Work& work) const;
   void encode_piece(std::string_view piece, std::vector<int32_t>& ids) const;

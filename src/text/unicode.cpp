@@ -4,8 +4,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
+#include <vector>
 
 #include "core/base/error.hpp"
 
@@ -40,20 +39,57 @@ utf8proc_option_t options_of(Normalization form) noexcept {
   return static_cast<utf8proc_option_t>(options);
 }
 
+using Codepoints = std::vector<utf8proc_int32_t>;
+
+Codepoints decomposed(std::string_view valid, utf8proc_option_t options) {
+  constexpr size_t most = 32;  // that one becomes; 18 in Unicode 15
+  Codepoints out;
+  out.reserve(valid.size() + most);
+  while (!valid.empty()) {
+    const auto step = utf8_step(valid);
+    valid.remove_prefix(step.size);
+    const size_t at = out.size();
+    out.resize(at + most);
+    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(step.codepoint),
+                                               out.data() + at, most, options, nullptr);
+    require(count >= 0 && static_cast<size_t>(count) <= most, "a character can't be decomposed");
+    out.resize(at + static_cast<size_t>(count));
+  }
+  return out;
+}
+
+// The canonical order: runs of marks by their combining class. utf8proc's own is an insertion sort,
+// quadratic in a run.
+void order_marks(Codepoints& text) {
+  const auto combining_class = [](utf8proc_int32_t c) {
+    return utf8proc_get_property(c)->combining_class;
+  };
+  const auto is_mark = [&](utf8proc_int32_t c) { return combining_class(c) != 0; };
+  for (auto at = text.begin();;) {
+    const auto begin = std::find_if(at, text.end(), is_mark);
+    if (begin == text.end()) return;
+    at = std::find_if_not(begin, text.end(), is_mark);
+    if (at - begin > 1)
+      std::stable_sort(begin, at, [&](utf8proc_int32_t a, utf8proc_int32_t b) {
+        return combining_class(a) < combining_class(b);
+      });
+  }
+}
+
 void append_normalized(std::string& out, std::string_view valid, Normalization form) {
   const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   if (std::all_of(valid.begin(), valid.end(), ascii)) {
     out += valid;
     return;
   }
-  utf8proc_uint8_t* raw = nullptr;
-  const auto size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()),
-                   static_cast<utf8proc_ssize_t>(valid.size()), &raw, options_of(form));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(raw, &std::free);
-  if (size < 0)
-    throw_environment("text can't be normalised: " + std::string(utf8proc_errmsg(size)));
-  out.append(reinterpret_cast<const char*>(raw), static_cast<size_t>(size));
+  const auto options = options_of(form);
+  Codepoints text = decomposed(valid, options);
+  order_marks(text);
+  const auto size = utf8proc_normalize_utf32(
+      text.data(), static_cast<utf8proc_ssize_t>(text.size()), options);  // composes
+  require(size >= 0, "text can't be normalised");
+  text.resize(static_cast<size_t>(size));
+  for (const auto c : text) append_utf8(out, static_cast<char32_t>(c));
 }
 
 utf8proc_category_t category(char32_t c) noexcept {

@@ -2,16 +2,19 @@
 #include "text/added_tokens.hpp"
 
 #include "catch.hpp"
+#include "core/base/failure.hpp"
 
 using ktx::text::AddedToken;
 using ktx::text::AddedTokens;
+using ktx::text::StepBudget;
 
 namespace {
 
 // "begin-end:id" of each match.
 std::string found(const AddedTokens& tokens, std::string_view text, bool special = true) {
   std::vector<AddedTokens::Match> matches;
-  tokens.find(text, special, matches);
+  auto budget = StepBudget::for_text(text.size());
+  tokens.find(text, special, matches, budget);
   std::string out;
   for (const auto& m : matches)
     out += std::to_string(m.begin) + "-" + std::to_string(m.end) + ":" + std::to_string(m.id) + " ";
@@ -46,6 +49,22 @@ TEST_CASE("single words have no word characters beside them") {
   CHECK(found(tokens, "-the.") == "1-4:1 ");
   CHECK(found(tokens, "then the athe éthe theé the_") == "5-8:1 ");
   CHECK(found(tokens, "\xFFthe\xFF") == "1-4:1 ");
+}
+
+TEST_CASE("a word that is no single word is passed over whole, tokens within it too") {
+  const AddedTokens tokens(
+      {{.id = 1, .content = "ab", .single_word = true}, {.id = 2, .content = "b"}});
+  CHECK(found(tokens, "xab") == "");
+  CHECK(found(tokens, "xabb") == "3-4:2 ");
+  CHECK(found(tokens, "-ab xb") == "1-3:1 5-6:2 ");
+}
+
+TEST_CASE("a long token that begins everywhere and ends nowhere spends the budget") {
+  const std::string text(100'000, 'a');
+  REQUIRE(ktx::test::failure([&] {
+            found(AddedTokens({{.id = 1, .content = text.substr(1) + "b"}}), text);
+          }) == "input looking for added tokens takes more than 11000000 steps");
+  CHECK(found(AddedTokens({{.id = 1, .content = std::string(20, 'a') + "b"}}), text) == "");
 }
 
 TEST_CASE("white space is taken along, but none that a match before has taken") {

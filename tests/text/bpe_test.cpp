@@ -1,7 +1,6 @@
-// Merging against its plain definition, and its time.
+// Merging against its plain definition.
 #include "text/bpe.hpp"
 
-#include <chrono>
 #include <map>
 #include <random>
 
@@ -87,13 +86,11 @@ TEST_CASE("short and long pieces merge as the definition says") {
   }
 }
 
-TEST_CASE("a long piece takes no quadratic time") {
+TEST_CASE("a piece of millions of symbols is merged") {
+  // Quadratic merging would take 10^13 steps and ctest's time limit end it.
   Bpe bpe;
   for (int32_t i = 0; i < 12; ++i) bpe.add(i, i, i + 1);
-  Symbols s(400'000, 0);
-  const auto begin = std::chrono::steady_clock::now();
+  Symbols s(4'000'000, 0);
   bpe.merge(s);
-  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-  CHECK(time.count() < 20);   // 0.1 s; quadratic would be minutes
-  CHECK(s.size() == 97 + 3);  // 97 times 4096, then 2688 = 2048 + 512 + 128
+  CHECK(s.size() == 976 + 2);  // 976 times 4096, then 2304 = 2048 + 256
 }

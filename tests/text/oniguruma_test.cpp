@@ -49,6 +49,16 @@ TEST_CASE("a plus after a counted repeat repeats it again") {
   CHECK(matches_whole("\\p{N}{1,3}+", "1234567"));
 }
 
+TEST_CASE("counts of repeats are bounded") {
+  CHECK(from_oniguruma("a{64}b{0,64}c{64,}", "") == "a{64}b{0,64}c{64,}");
+  REQUIRE(
+      failure([] { from_oniguruma("a{65}", "t.json"); }) ==
+      "input t.json: regular expression 'a{65}': a count above 64 at offset 1 is not supported");
+  for (const char* pattern : {"a{1,65}", "a{65,}", "a{100}", "a{99999999999999999999}"})
+    CHECK(failure([&] { from_oniguruma(pattern, ""); }).find("a count above 64") !=
+          std::string::npos);
+}
+
 TEST_CASE("intersections of sets become lookaheads") {
   CHECK(from_oniguruma("[\\p{Lu}\\p{M}&&[^\\p{Han}]]+", "") ==
         "(?:(?![\\p{sc:Han}])[\\p{Lu}\\p{M}])+");

@@ -16,7 +16,8 @@ using Pieces = std::vector<std::string>;
 Pieces pieces_of(const PreTokenizer& pre, std::string_view text) {
   std::string buffer;
   std::vector<Span> spans;
-  const auto cut = pre.split(text, buffer, spans);
+  auto budget = ktx::text::StepBudget::for_text(text.size());
+  const auto cut = pre.split(text, buffer, spans, budget);
   Pieces pieces;
   for (const auto& [begin, end] : spans) pieces.emplace_back(cut.substr(begin, end - begin));
   return pieces;
@@ -114,6 +115,22 @@ TEST_CASE("steps that are not supported are named") {
   REQUIRE(failure([] { with(split("Regex", "(", "Isolated")); }) ==
           "input t.json: regular expression '(' does not compile: missing closing parenthesis at "
           "offset 1");
+}
+
+TEST_CASE("the steps share one budget") {
+  const std::string text(100'000, 'a');
+  Json sequence{{"type", "Sequence"}, {"pretokenizers", Json::array()}};
+  for (int i = 0; i < 200; ++i)
+    sequence["pretokenizers"].push_back(split("Regex", "b", "Isolated"));
+  sequence["pretokenizers"].push_back(byte_level());
+  const auto pre = PreTokenizer::from_json(sequence, "t.json");
+  CHECK(pieces_of(pre, "abc") == Pieces{"a", "b", "c"});
+  REQUIRE(failure([&] { pieces_of(pre, text); }) ==
+          "input cutting the text into pieces takes more than 11000000 steps");
+  CHECK(failure([&] { pieces_of(with(split("Regex", "a*+[bc]", "Isolated")), text); })
+            .starts_with(
+                "input t.json: regular expression 'a*+[bc]' takes too many steps on a text of "
+                "100000 bytes"));
 }
 
 TEST_CASE("malformed steps are input errors") {
