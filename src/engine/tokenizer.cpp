@@ -11,6 +11,7 @@
 #include "loader/checkpoint.hpp"
 #include "text/chat.hpp"
 #include "text/detokenizer.hpp"
+#include "text/fields.hpp"
 #include "text/tokenizer.hpp"
 
 namespace ktx {
@@ -29,18 +30,25 @@ struct TextStream::State {
 namespace {
 
 // generation_config.json may name further tokens that end a generation: one id or a list.
-void add_stop_ids(const Json& generation_config, std::vector<int32_t>& ids) {
-  if (!generation_config.is_object() || !generation_config.contains("eos_token_id")) return;
-  const auto& eos = generation_config.at("eos_token_id");
-  for (const auto& id : eos.is_array() ? eos : Json::array({eos}))
-    if (id.is_number_integer() && std::find(ids.begin(), ids.end(), id) == ids.end())
-      ids.push_back(id.get<int32_t>());
+void add_stop_ids(const Json& generation_config, const std::filesystem::path& folder,
+                  int32_t vocabulary, std::vector<int32_t>& ids) {
+  if (generation_config.is_null()) return;
+  const auto where = (folder / "generation_config.json").string();
+  constexpr const char* key = "eos_token_id";
+  const Json* eos =
+      text::member(text::expect_object(generation_config, "generation_config.json", where), key);
+  if (eos == nullptr) return;
+  for (const auto& value : eos->is_array() ? *eos : Json::array({*eos})) {
+    const int32_t id = text::expect_id(value, key, where, vocabulary);
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  }
 }
 
-Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_config) {
+Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_config,
+                         const std::filesystem::path& folder) {
   auto chat = text::detect_chat_format(tokenizer);
   auto stop_ids = tokenizer.stop_ids();
-  add_stop_ids(generation_config, stop_ids);
+  add_stop_ids(generation_config, folder, tokenizer.vocab_size(), stop_ids);
   return Tokenizer(std::make_shared<const Tokenizer::State>(
       Tokenizer::State{std::move(tokenizer), std::move(chat), std::move(stop_ids)}));
 }
@@ -59,17 +67,18 @@ Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   return make_tokenizer(files.gguf.is_null()
                             ? from_json(files.tokenizer, files.tokenizer_config, path)
                             : text::Tokenizer::from_gguf(files.gguf, path.string()),
-                        files.generation_config);
+                        files.generation_config, path);
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
   if (source.kind() == loader::CheckpointKind::gguf)
-    return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {});
+    return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {},
+                          {});
   if (source.tokenizer().is_null())
     throw_input("expected a directory with a tokenizer.json, found none in it",
                 source.path().string());
   return make_tokenizer(from_json(source.tokenizer(), source.tokenizer_config(), source.path()),
-                        source.generation_config());
+                        source.generation_config(), source.path());
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {

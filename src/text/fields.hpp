@@ -60,14 +60,14 @@ inline bool flag(const Json& object, std::string_view name, bool otherwise,
 /// Token ids are at most this: far above any vocabulary, and a table of them still fits.
 constexpr int32_t most_tokens = 1 << 23;
 
-inline int32_t expect_id(const Json& value, std::string_view name, const std::string& where) {
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<uint64_t>() < static_cast<uint64_t>(most_tokens)
-                        : value.is_number_integer() && value.get<int64_t>() >= 0 &&
-                              value.get<int64_t>() < most_tokens;
-  if (!fits)
+/// A token id below `vocabulary`. Checked in 64 bits: 2^32 + 1 is not id 1.
+inline int32_t expect_id(const Json& value, std::string_view name, const std::string& where,
+                         int32_t vocabulary = most_tokens) {
+  const auto below = static_cast<uint64_t>(vocabulary);
+  // What is negative and stored as signed is far above as unsigned.
+  if (!value.is_number_integer() || value.get<uint64_t>() >= below)
     throw_input("'" + std::string(name) + "': expected a token id from 0 to " +
-                    std::to_string(most_tokens - 1) + ", found " + base::dump_json(value),
+                    std::to_string(vocabulary - 1) + ", found " + base::dump_json(value),
                 where);
   return value.get<int32_t>();
 }

@@ -58,16 +58,12 @@ Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
       chat_template_(std::move(parts.chat_template)) {
   take_tokens(parts, where);
   take_merges(parts, where);
-  const auto check = [&](std::optional<int32_t> id, const char* name) {
-    if (id && (*id < 0 || *id >= vocab_size()))
-      throw_input(std::string(name) + " token: id " + std::to_string(*id) +
-                      " is not in the vocabulary of " + std::to_string(vocab_size()),
-                  where);
+  const auto is_known = [&](std::optional<int32_t> id) {
+    return !id || (*id >= 0 && *id < vocab_size());
   };
-  check(unknown_, "unknown");
-  check(bos_, "bos");
-  check(eos_, "eos");
-  for (const int32_t id : parts.further_stops) check(id, "stop");
+  require(is_known(unknown_) && is_known(bos_) && is_known(eos_) &&
+              std::all_of(parts.further_stops.begin(), parts.further_stops.end(), is_known),
+          "a reader of tokenizers must check ids against the vocabulary");
   if (add_bos_ && !bos_) throw_input("the tokenizer adds a bos token but names none", where);
   take_stops(parts);
 

@@ -31,6 +31,7 @@ void read_tokens(const Json& metadata, TokenizerParts& parts, const std::string&
     throw_input("tokenizer.ggml.token_type has " + std::to_string(types->size()) +
                     " entries, tokenizer.ggml.tokens " + std::to_string(tokens.size()),
                 where);
+  if (tokens.empty()) throw_input("'tokenizer.ggml.tokens' is empty", where);
   parts.tokens.resize(tokens.size());
   for (size_t id = 0; id < tokens.size(); ++id) {
     const auto& text = tokens[id].get_ref<const std::string&>();
@@ -65,10 +66,18 @@ void read_merges(const Json& metadata, TokenizerParts& parts, const std::string&
   }
 }
 
-std::optional<int32_t> id_at(const Json& metadata, const char* key, const std::string& where) {
-  const Json* value = member(metadata, key);
-  if (value == nullptr) return std::nullopt;
-  return expect_id(*value, key, where);
+void read_ids(const Json& metadata, TokenizerParts& parts, const std::string& where) {
+  const auto vocabulary = static_cast<int32_t>(parts.tokens.size());
+  const auto id_at = [&](const char* key) -> std::optional<int32_t> {
+    const Json* value = member(metadata, key);
+    if (value == nullptr) return std::nullopt;
+    return expect_id(*value, key, where, vocabulary);
+  };
+  parts.unknown = id_at("tokenizer.ggml.unknown_token_id");
+  parts.bos = id_at("tokenizer.ggml.bos_token_id");
+  parts.eos = id_at("tokenizer.ggml.eos_token_id");
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+    if (const auto id = id_at(key)) parts.further_stops.push_back(*id);
 }
 
 }  // namespace
@@ -88,11 +97,7 @@ Tokenizer Tokenizer::from_gguf(const Json& metadata, const std::string& where) {
   parts.ignore_merges = pre.ignore_merges;
   read_tokens(metadata, parts, where);
   read_merges(metadata, parts, where);
-  parts.unknown = id_at(metadata, "tokenizer.ggml.unknown_token_id", where);
-  parts.bos = id_at(metadata, "tokenizer.ggml.bos_token_id", where);
-  parts.eos = id_at(metadata, "tokenizer.ggml.eos_token_id", where);
-  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
-    if (const auto id = id_at(metadata, key, where)) parts.further_stops.push_back(*id);
+  read_ids(metadata, parts, where);
   const bool adds = pre.add_bos && parts.bos.has_value();
   parts.add_bos = flag(metadata, "tokenizer.ggml.add_bos_token", adds, where);
   if (const Json* text = member(metadata, "tokenizer.chat_template"))

@@ -1,6 +1,7 @@
 // Reads Hugging Face's tokenizer.json and tokenizer_config.json.
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <limits>
 
 #include "core/base/error.hpp"
@@ -122,9 +123,7 @@ std::optional<int32_t> config_token(const Json& config, const char* name,
     if (token.content == text) return token.id;
   for (size_t id = 0; id < parts.tokens.size(); ++id)
     if (parts.tokens[id] == text) return static_cast<int32_t>(id);
-  throw_input(
-      "tokenizer_config.json: " + std::string(name) + " '" + text + "' is not in the vocabulary",
-      where);
+  throw_input(std::string(name) + " '" + text + "' is not in the vocabulary", where);
 }
 
 // The template's text, or of several the one named "default".
@@ -200,7 +199,9 @@ Tokenizer Tokenizer::from_tokenizer_json(const Json& tokenizer_json, const Json*
     read_normalizer(*normalizer, parts.normalizers, where);
   parts.pre_tokenizer =
       PreTokenizer::from_json(tokenizer_json.value("pre_tokenizer", Json()), where);
-  if (tokenizer_config != nullptr) read_config(*tokenizer_config, tokenizer_json, parts, where);
+  if (tokenizer_config != nullptr)
+    read_config(*tokenizer_config, tokenizer_json, parts,
+                std::filesystem::path(where).replace_filename("tokenizer_config.json").string());
   return Tokenizer(std::move(parts), where);
 }
 

@@ -2,7 +2,10 @@
 #include "ktx/tokenizer.hpp"
 
 #include "catch.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/file.hpp"
 #include "ktx/error.hpp"
+#include "support/own_file.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -42,6 +45,35 @@ TEST_CASE("a stream gives the text of the whole, never part of a character") {
     out += piece;
   }
   CHECK(out + stream.finish() == text);
+}
+
+TEST_CASE("ids of generation_config.json stop too, and are checked against the vocabulary") {
+  const auto folder = test::own_file("tokenizer_test_ids");
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(test::data_dir / "tokenizer/tiny-v3-tokenizer.json",
+                             folder / "tokenizer.json");
+  const auto stops_with = [&](const std::string& eos) {
+    base::write_file(folder / "generation_config.json", "{\"eos_token_id\": " + eos + "}");
+    return Tokenizer::open(folder).stop_ids();
+  };
+  const auto own = stops_with("null");
+  auto further = own;
+  for (const int32_t id : {7, 4095}) further.push_back(id);
+  CHECK(stops_with("[7, 4095, 7]") == further);
+  further.pop_back();
+  CHECK(stops_with("7") == further);
+  for (const std::string wrong :
+       {"4294967297", "4096", "-1", "1.5", "\"1\"", "18446744073709551615", "true", "{}"}) {
+    const auto message = "input " + (folder / "generation_config.json").string() +
+                         ": 'eos_token_id': expected a token id from 0 to 4095, found " + wrong;
+    CHECK(test::failure([&] { stops_with(wrong); }) == message);
+    CHECK(test::failure([&] { stops_with("[1, " + wrong + "]"); }) == message);
+  }
+  base::write_file(folder / "generation_config.json", "[]");
+  CHECK(test::failure([&] { Tokenizer::open(folder); }) ==
+        "input " + (folder / "generation_config.json").string() +
+            ": 'generation_config.json': expected an object, found array");
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a folder without a tokenizer is refused") {

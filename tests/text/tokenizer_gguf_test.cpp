@@ -97,18 +97,27 @@ TEST_CASE("GGUF: contradictions are named") {
           "'ab'");
   REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.merges"].push_back("a zz"); }) ==
           "input m.gguf: merge 1 ('a' + 'zz'): 'zz' is not in the vocabulary");
-  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.eos_token_id"] = 260; }) ==
-          "input m.gguf: eos token: id 260 is not in the vocabulary of 260");
   REQUIRE(
-      failure_after([](Json& m) { m["tokenizer.ggml.eot_token_id"] = 4294967295u; }) ==
-      "input m.gguf: 'tokenizer.ggml.eot_token_id': expected a token id from 0 to 8388607, found "
-      "4294967295");
+      failure_after([](Json& m) { m["tokenizer.ggml.eos_token_id"] = 260; }) ==
+      "input m.gguf: 'tokenizer.ggml.eos_token_id': expected a token id from 0 to 259, found 260");
   REQUIRE(failure_after([](Json& m) {
             m["tokenizer.ggml.tokens"] = m["tokenizer.ggml.token_type"] =
                 m["tokenizer.ggml.merges"] = Json::array();
-          }) == "input m.gguf: the vocabulary is empty");
+          }) == "input m.gguf: 'tokenizer.ggml.tokens' is empty");
   REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.token_type"][7] = "x"; }) ==
           "input m.gguf: tokenizer.ggml.token_type[7]: expected an integer, found \"x\"");
+}
+
+TEST_CASE("GGUF: ids are checked against the vocabulary, in 64 bits") {
+  for (const std::string name : {"unknown", "bos", "eos", "eot", "eom"})
+    for (const Json& wrong : {Json(4294967295u), Json(4294967296 + 1), Json(-1), Json(1.0),
+                              Json(18446744073709551615u), Json("1")}) {
+      const std::string key = "tokenizer.ggml." + name + "_token_id";
+      REQUIRE(failure_after([&](Json& m) { m[key] = wrong; }) ==
+              "input m.gguf: '" + key + "': expected a token id from 0 to 259, found " +
+                  wrong.dump());
+    }
+  CHECK(failure_after([](Json& m) { m["tokenizer.ggml.eom_token_id"] = 259; }) == "nothing thrown");
 }
 
 TEST_CASE("keys that are missing or of another type are input errors") {

@@ -138,7 +138,7 @@ TEST_CASE("tokenizer.json: contradictions are named") {
           "input t.json: added token 300 is empty");
   const Json config{{"eos_token", "</x>"}};
   REQUIRE(failure([&] { made(with_markers(), &config); }) ==
-          "input t.json: tokenizer_config.json: eos_token '</x>' is not in the vocabulary");
+          "input tokenizer_config.json: eos_token '</x>' is not in the vocabulary");
   const Json adds{{"add_bos_token", true}};
   REQUIRE(failure([&] { made(with_markers(), &adds); }) ==
           "input t.json: the tokenizer adds a bos token but names none");
@@ -168,6 +168,8 @@ TEST_CASE("members that are missing or of another type are input errors") {
   for (const char* name : {"bos_token", "eos_token", "add_bos_token", "chat_template"}) {
     INFO(name);
     const Json config{{name, 7}};
-    CHECK(failure([&] { made(with_markers(), &config); }).starts_with("input t.json: "));
+    CHECK(failure([&] {
+            made(with_markers(), &config);
+          }).starts_with("input tokenizer_config.json: "));
   }
 }
