@@ -82,10 +82,7 @@ TEST_CASE("every architecture's logits match transformers") {
 
 TEST_CASE("deepseek-v2 with groups and q_lora matches transformers") {
   const auto shared = test::shared_dir();
-  if (!shared) {
-    WARN("skipped: reference/arch/deepseek-v2 (7 MB) is not in the repository; set KTX_SHARED");
-    return;
-  }
+  if (!shared) SKIP("reference/arch/deepseek-v2 (7 MB) is not in the repository; set KTX_SHARED");
   check_architecture(*shared / "reference/arch/deepseek-v2");
 }
 
@@ -107,10 +104,7 @@ TEST_CASE("a step in chunks and token by token gives the logits of one step") {
 
 TEST_CASE("tiny-v3 in BF16 gives transformers' logits and greedy text") {
   const auto shared = test::shared_dir();
-  if (!shared) {
-    WARN("skipped: models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED");
-    return;
-  }
+  if (!shared) SKIP("models/tiny-v3 in BF16 (69 MB) is not in the repository; set KTX_SHARED");
   const test::KtxIsa isa(without_tiles());
   Engine engine(make_plan(options(*shared / "models/tiny-v3")));
   const auto json = base::read_json(*shared / "reference/tiny-v3/reference.json");
@@ -199,10 +193,8 @@ TEST_CASE("the cache of packed weights serves several NUMA nodes") {
 
 TEST_CASE("prompts through oneDNN give the logits of our own kernels") {
   const auto reason = ops::onednn_kernel().refusal(quant::Format::f32, 64, 64);
-  if (!reason.empty() || hw::usable_isa() < hw::Isa::avx512_vnni) {
-    WARN("skipped: " << (reason.empty() ? "linear.onednn needs AVX-512 VNNI" : reason));
-    return;
-  }
+  if (!reason.empty() || hw::usable_isa() < hw::Isa::avx512_vnni)
+    SKIP((reason.empty() ? "linear.onednn needs AVX-512 VNNI" : reason));
   const auto plan = [](const std::string& kernel, const std::string& format) {
     const auto file = test::own_file("engine_test_onednn.yaml");
     base::write_file(file,

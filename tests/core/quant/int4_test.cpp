@@ -134,10 +134,7 @@ TEST_CASE("int4: a decoded row is stored exactly again") {
 }
 
 TEST_CASE("int4: every ISA stores the same bytes") {
-  if (!__builtin_cpu_supports("avx2")) {
-    WARN("skipped: this CPU has no AVX2");
-    return;
-  }
+  if (!__builtin_cpu_supports("avx2")) SKIP("this CPU has no AVX2");
   const test::Floats weights = test::gaussian(128 * 500, 7);
   const auto count = static_cast<int64_t>(weights.size());
   const auto pairs = {std::pair{int4::baseline.g32, int4::avx2.g32},

@@ -23,13 +23,11 @@ namespace {
 
 constexpr Format formats[] = {Format::f32, Format::f16, Format::bf16, Format::fp8, Format::int8};
 
-/// Says so when nothing here can be tested.
-bool runs_here() {
+/// Why nothing here can be tested; empty: it can.
+std::string refusal_here() {
   const auto reason = ops::onednn_refusal(PanelType::f32, 64);
-  if (!reason.empty()) WARN("skipped: " << reason);
-  const bool cpu = ktx::hw::detect_isa() >= Isa::avx512_vnni;
-  if (!cpu) WARN("skipped: this CPU has no AVX-512 VNNI");
-  return reason.empty() && cpu;
+  if (!reason.empty()) return reason;
+  return ktx::hw::detect_isa() >= Isa::avx512_vnni ? "" : "this CPU has no AVX-512 VNNI";
 }
 
 /// Decode by the same kernel, as bench runs it.
@@ -105,7 +103,7 @@ size_t threads_of_process() {
 }  // namespace
 
 TEST_CASE("linear.onednn equals x W^T for every format, shape and number of tokens") {
-  if (!runs_here()) return;
+  if (const auto reason = refusal_here(); !reason.empty()) SKIP(reason);
   Random random(1);
   for (const Format format : formats) {
     const int64_t step = ops::x16_columns(*ops::x16_format(format));
@@ -124,7 +122,7 @@ TEST_CASE("linear.onednn equals x W^T for every format, shape and number of toke
 }
 
 TEST_CASE("linear.onednn runs on the pool's threads alone") {
-  if (!runs_here()) return;
+  if (const auto reason = refusal_here(); !reason.empty()) SKIP(reason);
   Random random(2);
   const Layer layer(Format::int8, 512, 1024, random);
   const auto x = random.normals(64 * 1024);
@@ -147,7 +145,7 @@ TEST_CASE("linear.onednn runs on the pool's threads alone") {
 }
 
 TEST_CASE("a NaN or infinity in a prompt is not lost") {
-  if (!runs_here()) return;
+  if (const auto reason = refusal_here(); !reason.empty()) SKIP(reason);
   Random random(3);
   for (const Format format : formats)
     for (const float bad : {NAN, INFINITY}) {
@@ -164,7 +162,7 @@ TEST_CASE("a NaN or infinity in a prompt is not lost") {
 }
 
 TEST_CASE("oneDNN and plain loops give the same products of a panel") {
-  if (!runs_here()) return;
+  if (const auto reason = refusal_here(); !reason.empty()) SKIP(reason);
   Random random(4);
   for (const PanelType type : {PanelType::f32, PanelType::int8}) {
     const int64_t tokens = 48, cols = 192;
