@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/base/error.hpp"
+#include "core/hw/sleeper.hpp"
 #include "core/hw/thread_stack.hpp"
 
 namespace ktx::hw {
@@ -48,13 +49,12 @@ bool spin_until(const Done& done, const std::atomic<int>& other) noexcept {
 }
 
 using Epoch = uint32_t;  // sizes that std::atomic::wait hands to the futex as they are
-using Flag = uint32_t;
 
 // On a cache line of its own: the caller polls these one after the other.
 struct alignas(64) Worker {
-  std::atomic<Epoch> done{0};   // the last epoch this worker has finished
-  std::atomic<Flag> asleep{0};  // what it sleeps on; whoever wakes it writes 0
-  std::atomic<int> cpu{-1};     // where it finished
+  std::atomic<Epoch> done{0};  // the last epoch this worker has finished
+  Sleeper sleeper;
+  std::atomic<int> cpu{-1};  // where it finished
   std::thread thread;
 };
 
@@ -81,7 +81,7 @@ struct alignas(64) Group {
 
 // A run is: the caller writes the job, then the epoch; every worker sees the new epoch, does the
 // job and writes the epoch to its `done`; the caller waits for each of these. Sequential
-// consistency of `epoch` and `done` against `sleepers`, `asleep` and `caller_sleeps` is what makes
+// consistency of `epoch` and `done` against `sleepers`, Sleeper and `caller_sleeps` is what makes
 // a lost wake-up impossible: whoever goes to sleep announces it first and then looks again.
 struct WorkerPool::State {
   // What the workers read at the start of a run lies on one line.
@@ -162,12 +162,8 @@ struct WorkerPool::State {
   // microseconds, which one thread after the other would add up.
   void wake_workers() noexcept {
     const int count = static_cast<int>(workers.size());
-    for (int i; (i = next_to_wake.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      auto& asleep = workers[static_cast<size_t>(i)].asleep;
-      if (asleep.load(std::memory_order_seq_cst) == 0) continue;
-      asleep.store(0, std::memory_order_seq_cst);
-      asleep.notify_one();
-    }
+    for (int i; (i = next_to_wake.fetch_add(1, std::memory_order_relaxed)) < count;)
+      workers[static_cast<size_t>(i)].sleeper.wake();
   }
 
   void wait_for(Worker& worker, Epoch now) noexcept {
@@ -187,12 +183,7 @@ struct WorkerPool::State {
     if (started() || (spins && spin_until(started, caller_cpu)))
       return epoch.load(std::memory_order_acquire);
     sleepers.fetch_add(1, std::memory_order_seq_cst);
-    while (epoch.load(std::memory_order_seq_cst) == seen) {
-      self.asleep.store(1, std::memory_order_seq_cst);
-      if (epoch.load(std::memory_order_seq_cst) != seen) break;
-      self.asleep.wait(1, std::memory_order_seq_cst);
-    }
-    self.asleep.store(0, std::memory_order_relaxed);
+    self.sleeper.sleep_until([&] { return epoch.load(std::memory_order_seq_cst) != seen; });
     sleepers.fetch_sub(1, std::memory_order_relaxed);
     wake_workers();
     return epoch.load(std::memory_order_acquire);

@@ -1,7 +1,6 @@
-// JSON: order, positions of errors, hostile input, and the speed of large objects.
+// JSON: order, positions of errors, hostile input, large objects.
 #include "core/base/json.hpp"
 
-#include <chrono>
 #include <fstream>
 
 #include "catch.hpp"
@@ -75,20 +74,18 @@ TEST_CASE("every cut and every flipped byte of a document gives a value or an in
   }
 }
 
-TEST_CASE("an object as large as a tokenizer's vocabulary takes no quadratic time") {
-  constexpr int count = 130'000;
+TEST_CASE("an object of a million keys takes no quadratic time") {
+  // A linear search would take 10^12 comparisons and ctest's time limit end it.
+  constexpr int count = 1'000'000;
   std::string text = "{";
   for (int i = 0; i < count; ++i)
     text += (i > 0 ? ",\"token" : "\"token") + std::to_string(i) + "\":" + std::to_string(i);
   text += "}";
-  const auto start = std::chrono::steady_clock::now();
   const auto json = parse_json(text, "f");
   int64_t sum = 0;
   for (int i = 0; i < count; ++i) sum += json.at("token" + std::to_string(i)).get<int64_t>();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   REQUIRE(sum == int64_t{count} * (count - 1) / 2);
   REQUIRE(json.size() == count);
-  REQUIRE(took.count() < 10);  // 0.1 s in a release build; a linear search takes minutes
 }
 
 TEST_CASE("read_json reads a file and names it in errors") {

@@ -103,6 +103,8 @@ TEST_CASE("top-p keeps the fewest that reach the probability") {
   CHECK(kept(0.999f) == "01234");
   CHECK(chi_squared(counts({.temperature = 1, .top_p = 0.8f, .seed = 5}, logits, 20000),
                     {0.4 / 0.85, 0, 0.25 / 0.85, 0.2 / 0.85, 0}) < limit4);
+  // One of two equals is half: the first is enough.
+  CHECK(counts({.temperature = 1, .top_p = 0.5f, .seed = 4}, {1, 1}, 500)[0] == 500);
   // Top-p counts within what top-k kept: 0.4 of 0.65 is more than 0.6.
   CHECK(counts({.temperature = 1, .top_k = 2, .top_p = 0.6f, .seed = 5}, logits, 500)[0] == 500);
 }
@@ -111,6 +113,7 @@ TEST_CASE("min-p drops what is far below the best") {
   CHECK(chi_squared(counts({.temperature = 1, .min_p = 0.4f, .seed = 6}, logits_of(five), 20000),
                     {0.4 / 0.85, 0, 0.25 / 0.85, 0.2 / 0.85, 0}) < limit4);
   CHECK(counts({.temperature = 1, .min_p = 1, .seed = 6}, logits_of(five), 500)[0] == 500);
+  CHECK(counts({.temperature = 1, .min_p = 1, .seed = 6}, {0, 2, 1}, 500)[1] == 500);
 }
 
 TEST_CASE("top-p on a large vocabulary is what sorting all of it gives") {
