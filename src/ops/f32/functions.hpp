@@ -1,11 +1,12 @@
 // Inner loops over f32 rows that attention, router, norm and elementwise are made of, one set per
-// ISA.
+// ISA; and what makes such rows of 16-bit and 8-bit floats.
 //
 // Plain structs only: the ISA units include this file. Any stride and any size is allowed, no
 // pointer needs alignment, and a row's result does not depend on the other rows of the call (so
 // that blocking and thread counts change nothing).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace ktx::ops::f32 {
@@ -46,6 +47,10 @@ struct Functions {
   float (*sum_squares)(const float* x, int64_t n) noexcept;
   /// y[i] = gate[i] / (1 + exp(-gate[i])) * up[i]. y may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, float* y, int64_t n) noexcept;
+  /// y[i] = the i-th bf16 of x.
+  void (*from_bf16)(const std::byte* x, float* y, int64_t n) noexcept;
+  /// y[i] = scale times the value of the i-th e4m3 code of x.
+  void (*from_e4m3)(const std::byte* x, float scale, float* y, int64_t n) noexcept;
 };
 
 extern const Functions ref_functions;

@@ -223,9 +223,33 @@ inline __attribute__((always_inline)) typename V::Reg exp_polynomial(typename V:
   return V::times_power_of_two(p, exponent);
 }
 
+/// y[i] = scale * convert(number i of x), width numbers of Bytes bytes at a time.
+template <class V, int Bytes, class Convert>
+inline __attribute__((always_inline)) void widen(const std::byte* x, float scale, float* y,
+                                                 int64_t n, const Convert& convert) noexcept {
+  const auto factor = V::broadcast(scale);
+  int64_t i = 0;
+  for (; i + V::width <= n; i += V::width) V::store(y + i, V::mul(factor, convert(x + i * Bytes)));
+  if (i == n) return;
+  std::byte rest[V::width * Bytes] = {};
+  __builtin_memcpy(rest, x + i * Bytes, static_cast<size_t>((n - i) * Bytes));
+  V::store(V::first(n - i), y + i, V::mul(factor, convert(rest)));
+}
+
+template <class V>
+void from_bf16(const std::byte* x, float* y, int64_t n) noexcept {
+  widen<V, 2>(x, 1, y, n, [](const std::byte* p) noexcept { return V::from_bf16(p); });
+}
+
+template <class V>
+void from_e4m3(const std::byte* x, float scale, float* y, int64_t n) noexcept {
+  widen<V, 1>(x, 256 * scale, y, n, [](const std::byte* p) noexcept { return V::from_e4m3(p); });
+}
+
 template <class V>
 constexpr Functions functions_of() noexcept {
-  return {dots<V>, accumulate<V>, max<V>, exp_sum<V>, sum_squares<V>, silu_mul<V>};
+  return {dots<V>,        accumulate<V>, max<V>,       exp_sum<V>,
+          sum_squares<V>, silu_mul<V>,   from_bf16<V>, from_e4m3<V>};
 }
 
 }  // namespace ktx::ops::f32

@@ -1,8 +1,11 @@
 // The f32 functions as obvious loops: the oracle of the others' tests and the fallback of any CPU.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "core/quant/fp8.hpp"
+#include "core/quant/half.hpp"
 #include "ops/f32/functions.hpp"
 
 namespace ktx::ops::f32 {
@@ -61,8 +64,21 @@ void silu_mul(const float* gate, const float* up, float* y, int64_t n) noexcept 
   for (int64_t i = 0; i < n; ++i) y[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
 }
 
+void from_bf16(const std::byte* x, float* y, int64_t n) noexcept {
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, x + 2 * i, 2);
+    y[i] = quant::bf16_to_f32(bits);
+  }
+}
+
+void from_e4m3(const std::byte* x, float scale, float* y, int64_t n) noexcept {
+  for (int64_t i = 0; i < n; ++i) y[i] = scale * quant::e4m3_values[static_cast<size_t>(x[i])];
+}
+
 }  // namespace
 
-const Functions ref_functions{dots, accumulate, max, exp_sum, sum_squares, silu_mul};
+const Functions ref_functions{dots,        accumulate, max,       exp_sum,
+                              sum_squares, silu_mul,   from_bf16, from_e4m3};
 
 }  // namespace ktx::ops::f32

@@ -60,6 +60,20 @@ struct Avx2 {
     return _mm256_and_ps(nonzero, exp_polynomial<Avx2>(bounded));
   }
 
+  static Reg from_bf16(const std::byte* p) noexcept {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  // A code's exponent and mantissa are those of an f16 whose exponent counts from 8 less.
+  static Reg from_e4m3(const std::byte* p) noexcept {
+    const __m128i codes = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m128i magnitude = _mm_and_si128(codes, _mm_set1_epi16(0x7f));
+    const __m128i sign = _mm_slli_epi16(_mm_sub_epi16(codes, magnitude), 8);
+    const __m128i nan = _mm_cmpeq_epi16(magnitude, _mm_set1_epi16(0x7f));
+    const __m128i f16 = _mm_or_si128(_mm_slli_epi16(magnitude, 7), sign);
+    return _mm256_cvtph_ps(_mm_or_si128(f16, _mm_and_si128(nan, _mm_set1_epi16(0x7e00))));
+  }
+
   /// out[j]: the sum of row[j]'s lanes.
   static void store_sums(const Reg (&row)[4], float* out) noexcept {
     const Reg ab = add(_mm256_unpacklo_ps(row[0], row[1]), _mm256_unpackhi_ps(row[0], row[1]));

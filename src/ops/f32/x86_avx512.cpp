@@ -46,6 +46,21 @@ struct Avx512 {
     return _mm512_maskz_mov_ps(nonzero, exp_polynomial<Avx512>(bounded));
   }
 
+  static Reg from_bf16(const std::byte* p) noexcept {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  // A code's exponent and mantissa are those of an f16 whose exponent counts from 8 less.
+  static Reg from_e4m3(const std::byte* p) noexcept {
+    const __m256i codes =
+        _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i magnitude = _mm256_and_si256(codes, _mm256_set1_epi16(0x7f));
+    const __m256i sign = _mm256_slli_epi16(_mm256_sub_epi16(codes, magnitude), 8);
+    const __m256i nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
+    const __m256i f16 = _mm256_or_si256(_mm256_slli_epi16(magnitude, 7), sign);
+    return _mm512_cvtph_ps(_mm256_or_si256(f16, _mm256_and_si256(nan, _mm256_set1_epi16(0x7e00))));
+  }
+
   /// out[j]: the sum of row[j]'s lanes.
   static void store_sums(const Reg (&row)[4], float* out) noexcept {
     const Reg ab = add(_mm512_unpacklo_ps(row[0], row[1]), _mm512_unpackhi_ps(row[0], row[1]));

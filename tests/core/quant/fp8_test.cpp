@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "catch.hpp"
 #include "codec.hpp"
@@ -35,6 +36,26 @@ TEST_CASE("fp8: all 256 codes") {
   }
   CHECK(e4m3_values[0x7e] == 448.0f);
   CHECK(e4m3_values[0x01] == 0x1p-9f);
+}
+
+TEST_CASE("fp8: e4m3_code finds the nearest value, of two the even code") {
+  for (unsigned code = 0; code < 0x7f; ++code) {
+    const float value = e4m3_values[code];
+    REQUIRE(e4m3_code(value) == code);
+    REQUIRE(e4m3_code(-value) == (code | 0x80u));
+    if (code == 0x7e) continue;
+    const float next = e4m3_values[code + 1], middle = (value + next) / 2;  // exact
+    REQUIRE(e4m3_code(middle) == code + code % 2);
+    REQUIRE(e4m3_code(std::nextafter(middle, 0.0f)) == code);
+    REQUIRE(e4m3_code(std::nextafter(middle, next)) == code + 1);
+  }
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float large : {448.0f, 465.0f, 1e30f, infinity}) {
+    CHECK(e4m3_code(large) == 0x7e);
+    CHECK(e4m3_code(-large) == 0xfe);
+  }
+  CHECK((e4m3_code(std::nanf("")) & 0x7f) == 0x7f);
+  CHECK(e4m3_code(1e-30f) == 0);
 }
 
 TEST_CASE("fp8: each block of 128 has its scale, and the last may be cut short") {

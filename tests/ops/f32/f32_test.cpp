@@ -2,11 +2,14 @@
 #include "ops/f32/f32.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "catch.hpp"
+#include "core/quant/fp8.hpp"
+#include "core/quant/half.hpp"
 #include "ops/ops_numbers.hpp"
 
 using namespace ktx;
@@ -206,5 +209,37 @@ TEST_CASE("f32 silu_mul: within 2e-6, in place, and the ends of the range") {
     CHECK(out[1] == 1000);
     CHECK(std::isnan(out[2]));
     CHECK(out[3] == 0);
+  }
+}
+
+TEST_CASE("f32 from_bf16, from_e4m3: the value of every code, in rows of any length") {
+  std::vector<std::byte> bf16(2 * 65536), e4m3(256);
+  for (size_t i = 0; i < 65536; ++i) {
+    const auto bits = uint16_t(i);
+    std::memcpy(bf16.data() + 2 * i, &bits, 2);
+  }
+  for (size_t i = 0; i < 256; ++i) e4m3[i] = std::byte(i);
+  const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+  for (const Kernel* kernel : usable_kernels()) {
+    INFO(kernel->name);
+    std::vector<float> y(65536);
+    kernel->functions->from_bf16(bf16.data(), y.data(), 65536);
+    for (size_t i = 0; i < 65536; ++i) REQUIRE(same(y[i], quant::bf16_to_f32(uint16_t(i))));
+    kernel->functions->from_e4m3(e4m3.data(), -0.3f, y.data(), 256);
+    for (size_t i = 0; i < 256; ++i) REQUIRE(same(y[i], -0.3f * quant::e4m3_values[i]));
+    for (int64_t n = 0; n < 40; ++n) {
+      y.assign(41, 7);
+      kernel->functions->from_bf16(bf16.data() + 2 * 16000 + 1, y.data(), n);  // at an odd address
+      for (int64_t i = 0; i < n; ++i) {
+        uint16_t bits;
+        std::memcpy(&bits, bf16.data() + 2 * 16000 + 1 + 2 * i, 2);
+        REQUIRE(same(y[size_t(i)], quant::bf16_to_f32(bits)));
+      }
+      REQUIRE(y[size_t(n)] == 7);
+      kernel->functions->from_e4m3(e4m3.data() + 3, 2, y.data(), n);
+      for (int64_t i = 0; i < n; ++i)
+        REQUIRE(y[size_t(i)] == 2 * quant::e4m3_values[size_t(i + 3)]);
+      REQUIRE(y[size_t(n)] == 7);
+    }
   }
 }
