@@ -34,6 +34,17 @@ float soften(const AttendArgs& args, int64_t row, float* scores, int64_t begin,
   return factor;
 }
 
+/// Whether rows [row, end) have values; where only some have, the others get zeros. Mostly all have
+/// or none has: then nothing is to be read, or to be cleared first.
+bool define_values(const AttendArgs& args, int64_t row, int64_t end) noexcept {
+  const AttendState& state = args.state;
+  if (std::all_of(state.sum + row, state.sum + end, [](float sum) { return sum == 0; }))
+    return false;
+  for (int64_t r = row; r < end; ++r)
+    if (state.sum[r] == 0) std::fill_n(state.values + r * state.stride, args.value_dim, 0.0f);
+  return true;
+}
+
 /// Rows [row, end) all see some of the block at [begin, begin + keys), or nearly all of them.
 void attend_block(const AttendArgs& args, int64_t row, int64_t end, int64_t begin,
                   int64_t keys) noexcept {
@@ -49,6 +60,7 @@ void attend_block(const AttendArgs& args, int64_t row, int64_t end, int64_t begi
   dots.k = args.key_dim;
   dots.scale = args.scale;
   args.functions->dots(dots);
+  const bool have_values = define_values(args, row, end);
   float factors[query_block];
   for (int64_t r = row; r < end; ++r) {
     factors[r - row] = soften(args, r, args.scores + (r - row) * key_block, begin, keys);
@@ -60,7 +72,7 @@ void attend_block(const AttendArgs& args, int64_t row, int64_t end, int64_t begi
   sums.b_stride = args.value_stride;
   sums.c = args.state.values + row * args.state.stride;
   sums.c_stride = args.state.stride;
-  sums.c_scale = factors;
+  sums.c_scale = have_values ? factors : nullptr;
   sums.m = end - row;
   sums.n = args.value_dim;
   sums.k = keys;
@@ -69,12 +81,9 @@ void attend_block(const AttendArgs& args, int64_t row, int64_t end, int64_t begi
 
 }  // namespace
 
-void clear(const AttendState& state, int64_t rows, int64_t value_dim) noexcept {
-  for (int64_t r = 0; r < rows; ++r) {
-    state.max[r] = minus_infinity;
-    state.sum[r] = 0;
-    std::fill_n(state.values + r * state.stride, value_dim, 0.0f);
-  }
+void clear(const AttendState& state, int64_t rows) noexcept {
+  std::fill_n(state.max, rows, minus_infinity);
+  std::fill_n(state.sum, rows, 0.0f);
 }
 
 void attend(const AttendArgs& args) noexcept {
@@ -97,18 +106,22 @@ void merge(const MergeArgs& args) noexcept {
   for (int64_t part = 0; part < args.parts; ++part) {
     max = std::max(max, state.max[args.row + part * args.part_stride]);
   }
+  float factors[most_split_blocks];
   float sum = 0;
-  std::fill_n(args.out, args.value_dim, 0.0f);
   for (int64_t part = 0; part < args.parts; ++part) {
     const int64_t row = args.row + part * args.part_stride;
-    if (state.sum[row] == 0) continue;
-    const float factor = std::exp(state.max[row] - max);
-    const float* values = state.values + row * state.stride;
-    sum += factor * state.sum[row];
-    for (int64_t i = 0; i < args.value_dim; ++i) args.out[i] += factor * values[i];
+    if (state.sum[row] == 0) std::fill_n(state.values + row * state.stride, args.value_dim, 0.0f);
+    factors[part] = std::exp(state.max[row] - max);
+    sum += factors[part] * state.sum[row];
   }
-  const float inverse = 1 / sum;
-  for (int64_t i = 0; i < args.value_dim; ++i) args.out[i] *= inverse;
+  for (int64_t part = 0; part < args.parts; ++part) factors[part] /= sum;
+  args.functions->accumulate({.a = factors,
+                              .b = state.values + args.row * state.stride,
+                              .b_stride = args.part_stride * state.stride,
+                              .c = args.out,
+                              .m = 1,
+                              .n = args.value_dim,
+                              .k = args.parts});
 }
 
 int64_t key_splits(int64_t row_blocks, int64_t keys) noexcept {

@@ -7,12 +7,13 @@
 
 #include <cstdint>
 
+#include "core/graph/kv_row.hpp"
 #include "ops/f32/functions.hpp"
 
 namespace ktx::ops {
 
-constexpr int64_t key_block = 64;    // keys scored at a time
-constexpr int64_t query_block = 48;  // most rows of one call
+constexpr int64_t key_block = graph::page_tokens;  // keys scored at a time
+constexpr int64_t query_block = 64;                // most rows of one call
 
 /// Positions [begin, end).
 struct KeyRange {
@@ -26,7 +27,7 @@ constexpr KeyRange seen_from(int64_t position, int64_t window) noexcept {
   return {window > 0 && window < end ? end - window : 0, end};
 }
 
-/// State of rows. sum == 0: has seen no key.
+/// State of rows. sum == 0: has seen no key, and its values are undefined.
 struct AttendState {
   float* max = nullptr;     // [rows]
   float* sum = nullptr;     // [rows]
@@ -55,22 +56,10 @@ struct AttendArgs {
 };
 
 /// Makes the state that of no key seen.
-void clear(const AttendState& state, int64_t rows, int64_t value_dim) noexcept;
+void clear(const AttendState& state, int64_t rows) noexcept;
 
 /// Adds to the state what the rows see in [key_begin, key_end).
 void attend(const AttendArgs& args) noexcept;
-
-/// Writes the attention of one row, from its `parts` states apart at part_stride rows from each
-/// other.
-struct MergeArgs {
-  AttendState state;
-  int64_t row = 0;
-  int64_t parts = 1;
-  int64_t part_stride = 0;  // rows
-  int64_t value_dim = 0;
-  float* out = nullptr;  // [value_dim]
-};
-void merge(const MergeArgs& args) noexcept;
 
 /// Into how many key ranges a step's attention is split, so that few rows over many keys still make
 /// work for many threads. A function of the shapes alone: results do not depend on the thread
@@ -79,5 +68,18 @@ int64_t key_splits(int64_t row_blocks, int64_t keys) noexcept;
 
 /// The most row blocks times splits that key_splits makes when it splits at all.
 constexpr int64_t most_split_blocks = 64;
+
+/// Writes the attention of one row, from its `parts` states apart at part_stride rows from each
+/// other.
+struct MergeArgs {
+  const f32::Functions* functions = nullptr;
+  AttendState state;
+  int64_t row = 0;
+  int64_t parts = 1;        // at most most_split_blocks
+  int64_t part_stride = 0;  // rows
+  int64_t value_dim = 0;
+  float* out = nullptr;  // [value_dim]
+};
+void merge(const MergeArgs& args) noexcept;
 
 }  // namespace ktx::ops

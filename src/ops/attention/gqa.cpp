@@ -3,40 +3,64 @@
 
 #include <algorithm>
 
+#include "ops/arena.hpp"
+#include "ops/attention/batch_rows.hpp"
 #include "ops/attention/gqa_paths.hpp"
-#include "ops/parallel.hpp"
 
 namespace ktx::ops {
 namespace {
 
-void append(const GqaArgs& args, int64_t token) noexcept {
+using Way = void (*)(const GqaArgs& args, hw::WorkerPool& pool) noexcept;
+
+Way way_of(const graph::GqaParams& p, const SequenceRows& sequence) noexcept {
+  const bool tiles = sequence.kernel->tiles != nullptr && tiles_are_faster(p, sequence.rows);
+  return tiles ? gqa_tiled : gqa_split;
+}
+
+/// Room for each worker to rotate a token's keys, at the start of the scratch: what attends writes
+/// over it.
+size_t append_scratch_bytes(const graph::GqaParams& params, int workers) noexcept {
+  Arena arena;
+  for (int w = 0; w < workers; ++w) arena.take<float>(int64_t(params.kv_heads) * params.head);
+  return arena.used();
+}
+
+void append(const GqaArgs& args, hw::WorkerPool& pool) noexcept {
   const graph::GqaParams& p = *args.params;
   const int64_t width = int64_t(p.kv_heads) * p.head;
-  const int64_t position = args.past + token;
-  float* k = args.k_cache + position * width;
-  std::copy_n(args.k + token * args.k_stride, width, k);
-  std::copy_n(args.v + token * args.v_stride, width, args.v_cache + position * width);
-  for (int h = 0; h < p.kv_heads; ++h) args.rope->rotate(k + h * p.head, position);
+  const size_t own = append_scratch_bytes(p, 1);
+  for_each_row(pool, args.sequences, 4 * width,
+               [&](const SequenceRows& sequence, int64_t i, int worker) noexcept {
+                 const int64_t row = sequence.first_row + i, position = sequence.past + i;
+                 auto* k = reinterpret_cast<float*>(args.scratch + size_t(worker) * own);
+                 std::copy_n(args.k + row * args.k_stride, width, k);
+                 for (int h = 0; h < p.kv_heads; ++h) args.rope->rotate(k + h * p.head, position);
+                 std::byte* to = args.cache.row_of(sequence, position);
+                 write_numbers({.cache = &args.cache, .row = to, .numbers = width, .from = k});
+                 write_numbers({.cache = &args.cache,
+                                .row = to,
+                                .number = width,
+                                .numbers = width,
+                                .from = args.v + row * args.v_stride});
+               });
 }
 
 }  // namespace
 
-size_t gqa_scratch_bytes(const AttentionKernel& kernel, const graph::GqaParams& params,
-                         int64_t max_tokens, int workers) noexcept {
-  const size_t split = gqa_split_scratch_bytes(params, workers);
-  if (kernel.tiles == nullptr) return split;
-  return std::max(split, gqa_tiled_scratch_bytes(params, max_tokens, workers));
+size_t gqa_scratch_bytes(std::initializer_list<const AttentionKernel*> kernels,
+                         const graph::GqaParams& params, const BatchShape& most,
+                         int workers) noexcept {
+  size_t bytes = std::max(append_scratch_bytes(params, workers),
+                          gqa_split_scratch_bytes(params, most, workers));
+  for (const AttentionKernel* kernel : kernels)
+    if (kernel->tiles != nullptr)
+      bytes = std::max(bytes, gqa_tiled_scratch_bytes(params, most, workers));
+  return bytes;
 }
 
 void gqa(const GqaArgs& args, hw::WorkerPool& pool) noexcept {
-  const graph::GqaParams& p = *args.params;
-  for_each(pool, args.tokens, 4 * p.kv_heads * p.head,
-           [&](int64_t t, int) noexcept { append(args, t); });
-  if (args.kernel->tiles != nullptr && tiles_are_faster(p, args.tokens)) {
-    gqa_tiled(args, pool);
-  } else {
-    gqa_split(args, pool);
-  }
+  append(args, pool);
+  for_each_way(args, way_of, pool);
 }
 
 }  // namespace ktx::ops

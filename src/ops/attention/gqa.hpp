@@ -2,40 +2,43 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
+#include <span>
 
 #include "core/graph/op.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "ops/attention/attention.hpp"
+#include "ops/attention/kv_pages.hpp"
 #include "ops/attention/rope.hpp"
 
 namespace ktx::ops {
 
-/// Tokens at positions [past, past + tokens) of one sequence. Strides in floats.
+/// The rows of a batch: of several sequences. Strides in floats.
 struct GqaArgs {
   const graph::GqaParams* params = nullptr;
-  const RopeTable* rope = nullptr;  // of params->rotary, for at least past + tokens positions
-  const float* q = nullptr;         // [tokens, heads * head], not yet rotated
+  const RopeTable* rope = nullptr;  // of params->rotary, for the positions of all sequences
+  const float* q = nullptr;         // [rows, heads * head], not yet rotated
   int64_t q_stride = 0;
-  const float* k = nullptr;  // [tokens, kv_heads * head], not yet rotated
+  const float* k = nullptr;  // [rows, kv_heads * head], not yet rotated
   int64_t k_stride = 0;
-  const float* v = nullptr;  // [tokens, kv_heads * head]
+  const float* v = nullptr;  // [rows, kv_heads * head]
   int64_t v_stride = 0;
-  float* out = nullptr;  // [tokens, heads * head]
+  float* out = nullptr;  // [rows, heads * head]
   int64_t out_stride = 0;
-  float* k_cache = nullptr;  // [capacity, kv_heads * head], rotated; rows [past, past + tokens) are
-  float* v_cache = nullptr;  // written; v_cache: the same shape
-  int64_t past = 0;
-  int64_t tokens = 0;
-  const AttentionKernel* kernel = nullptr;
+  KvPages cache;  // a row: the rotated keys of all kv_heads, then their values
+  std::span<const SequenceRows> sequences;
   std::byte* scratch = nullptr;  // gqa_scratch_bytes() bytes, 64-byte aligned
 };
 
-/// Bytes of scratch for steps of up to max_tokens tokens on a pool of `workers`.
-size_t gqa_scratch_bytes(const AttentionKernel& kernel, const graph::GqaParams& params,
-                         int64_t max_tokens, int workers) noexcept;
+/// Bytes of scratch for any batch within `most`, on a pool of `workers`; kernels: those that
+/// sequences may name.
+size_t gqa_scratch_bytes(std::initializer_list<const AttentionKernel*> kernels,
+                         const graph::GqaParams& params, const BatchShape& most,
+                         int workers) noexcept;
 
-/// Appends the tokens to the caches and attends causally; with a window, a token sees itself and
-/// the window - 1 positions before it.
+/// Appends the tokens of all sequences to the cache; then each attends causally to its sequence:
+/// with a window, to itself and the window - 1 positions before it. What comes of a sequence
+/// depends neither on the others nor on the pool.
 void gqa(const GqaArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in double. Slow.

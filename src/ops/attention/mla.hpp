@@ -2,33 +2,34 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
+#include <span>
 
 #include "core/graph/op.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "ops/attention/attention.hpp"
+#include "ops/attention/kv_pages.hpp"
 #include "ops/attention/rope.hpp"
 #include "ops/matmul/matmul.hpp"
 
 namespace ktx::ops {
 
-/// Tokens at positions [past, past + tokens) of one sequence. Strides in floats.
+/// The rows of a batch: of several sequences. Strides in floats.
 struct MlaArgs {
   const graph::MlaParams* params = nullptr;
   const PackedMatrix* k_b = nullptr;  // [heads], each rows kv_lora, cols nope
   const PackedMatrix* v_b = nullptr;  // [heads], each rows v, cols kv_lora
-  const RopeTable* rope = nullptr;    // of params->rotary, for at least past + tokens positions
-  const float* q = nullptr;           // [tokens, heads * (nope + rope)], not yet rotated
+  const RopeTable* rope = nullptr;    // of params->rotary, for the positions of all sequences
+  const float* q = nullptr;           // [rows, heads * (nope + rope)], not yet rotated
   int64_t q_stride = 0;
-  const float* latent = nullptr;  // [tokens, kv_lora], already normed
+  const float* latent = nullptr;  // [rows, kv_lora], already normed
   int64_t latent_stride = 0;
-  const float* k_rope = nullptr;  // [tokens, rope], not yet rotated
+  const float* k_rope = nullptr;  // [rows, rope], not yet rotated
   int64_t k_rope_stride = 0;
-  float* out = nullptr;  // [tokens, heads * v]
+  float* out = nullptr;  // [rows, heads * v]
   int64_t out_stride = 0;
-  float* cache = nullptr;  // [capacity, kv_lora + rope]; rows [past, past + tokens) are written
-  int64_t past = 0;
-  int64_t tokens = 0;
-  const AttentionKernel* kernel = nullptr;
+  KvPages cache;  // the sequences' new tokens are written
+  std::span<const SequenceRows> sequences;
   std::byte* scratch = nullptr;  // mla_scratch_bytes() bytes, 64-byte aligned
 };
 
@@ -36,13 +37,15 @@ struct MlaArgs {
 const MatmulKernel& mla_matmul_kernel(const AttentionKernel& kernel, hw::Isa machine,
                                       quant::Format format, int64_t rows, int64_t cols);
 
-/// Bytes of scratch for steps of up to max_tokens tokens on a pool of `workers`; k_b and v_b: the
-/// matrices of one head (those of the others have the same shape, format and kernels).
-size_t mla_scratch_bytes(const AttentionKernel& kernel, const graph::MlaParams& params,
-                         const PackedMatrix& k_b, const PackedMatrix& v_b, int64_t max_tokens,
-                         int workers) noexcept;
+/// Bytes of scratch for any batch within `most`, on a pool of `workers`; kernels: those that
+/// sequences may name; k_b and v_b: the matrices of one head (those of the others have the same
+/// shape, format and kernels).
+size_t mla_scratch_bytes(std::initializer_list<const AttentionKernel*> kernels,
+                         const graph::MlaParams& params, const PackedMatrix& k_b,
+                         const PackedMatrix& v_b, const BatchShape& most, int workers) noexcept;
 
-/// Appends the tokens to the cache and attends causally over all past + tokens positions.
+/// Appends the tokens of all sequences to the cache; then each attends causally to all of its
+/// sequence. What comes of a sequence depends neither on the others nor on the pool.
 void mla(const MlaArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in double, keys and values expanded; k_b and v_b in Layout::rows. Slow.

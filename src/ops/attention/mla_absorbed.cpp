@@ -1,4 +1,7 @@
 // mla with k_b and v_b absorbed: all heads share the cache's rows as keys and values.
+//
+// Sequences come in pieces of a few tokens, and pieces in passes over the pool. How a piece is cut
+// into tasks depends on its own shape alone.
 #include <algorithm>
 
 #include "ops/arena.hpp"
@@ -10,164 +13,242 @@
 namespace ktx::ops {
 namespace {
 
-constexpr int64_t tile_tokens = 32;  // tokens taken at a time, which bounds the scratch
+// What a pass takes, which bounds the scratch.
+constexpr int64_t pass_tokens = 32;  // and at most as many pieces
+constexpr int64_t most_split_rows = most_split_blocks * query_block;
+constexpr int64_t pass_split_pieces = 4;  // that are cut into most_split_rows rows
 
-/// Shared by all workers. A row is (token, head) of the tile: token * heads + head.
-struct Shared {
-  Shared(Arena& arena, const graph::MlaParams& p, int64_t tile) noexcept {
-    const int64_t rows = tile * p.heads;
-    const int64_t state_rows = std::max(rows + query_block, most_split_blocks * query_block);
-    q = arena.take<float>(rows * (p.kv_lora + p.rope));
-    state = {arena.take<float>(state_rows), arena.take<float>(state_rows),
-             arena.take<float>(state_rows * p.kv_lora), p.kv_lora};
+/// Fewer tasks are made smaller, at the cost of reading pages more often.
+constexpr int64_t enough_tasks = 32;
+
+/// Up to pass_tokens tokens of a sequence. Tasks are (range of pages, block of rows). A row is
+/// (token, head): token * heads + head.
+struct Piece {
+  Piece() = default;
+  Piece(const SequenceRows& of, int64_t begin, int64_t heads) noexcept
+      : sequence(&of),
+        first_row(of.first_row + begin),
+        tokens(std::min(pass_tokens, of.rows - begin)),
+        past(of.past + begin),
+        rows(tokens * heads) {
+    const int64_t row_blocks = (rows + query_block - 1) / query_block;
+    splits = key_splits(row_blocks, past + tokens);
+    const int64_t pages = graph::pages_of(past + tokens);
+    pages_each = (pages + splits - 1) / splits;
+    rows_each = row_blocks * splits < enough_tasks ? query_block / 2 : query_block;
+    blocks = (rows + rows_each - 1) / rows_each;
   }
-  float* q;           // [rows, kv_lora + rope]
-  AttendState state;  // [splits, rows in whole blocks]
+  int64_t tasks() const noexcept { return blocks * splits; }
+  int64_t state_rows() const noexcept { return rows * splits; }
+  int64_t pairs() const noexcept { return rows * (past + tokens); }  // (row, key)
+
+  const SequenceRows* sequence = nullptr;
+  int64_t first_row = 0, tokens = 0;  // of the batch
+  int64_t past = 0;                   // position of the first token
+  int64_t rows = 0, rows_each = 0, blocks = 0;
+  int64_t splits = 0, pages_each = 0;
+  // Where the pass has its first row, state and task.
+  int64_t row = 0, state_row = 0, task = 0;
+};
+
+struct Pass {
+  bool takes(const Piece& piece, int64_t most_states) const noexcept {
+    return count == 0 ||
+           (tokens + piece.tokens <= pass_tokens && state_rows + piece.state_rows() <= most_states);
+  }
+  void add(Piece piece) noexcept {
+    piece.row = rows;
+    piece.state_row = state_rows;
+    piece.task = tasks;
+    tokens += piece.tokens;
+    rows += piece.rows;
+    state_rows += piece.state_rows();
+    tasks += piece.tasks();
+    pairs += piece.pairs();
+    pieces[count++] = piece;
+  }
+  const Piece& piece_of(int64_t number) const noexcept {
+    int64_t i = count - 1;
+    while (pieces[i].task > number) --i;
+    return pieces[i];
+  }
+
+  Piece pieces[pass_tokens];
+  int64_t count = 0, tokens = 0, rows = 0, state_rows = 0, tasks = 0, pairs = 0;
+};
+
+/// The most states of one piece, and of a pass.
+int64_t most_piece_states(const graph::MlaParams& p, int64_t tokens) noexcept {
+  return std::max(tokens * p.heads, most_split_rows);
+}
+int64_t most_pass_states(const graph::MlaParams& p) noexcept {
+  return std::max(pass_tokens * p.heads, pass_split_pieces * most_split_rows);
+}
+
+/// Shared by all workers.
+struct Shared {
+  Shared(Arena& arena, const graph::MlaParams& p, int64_t rows, int64_t state_rows) noexcept
+      : q(arena.take<float>(rows * (p.kv_lora + p.rope))),
+        state{arena.take<float>(state_rows), arena.take<float>(state_rows),
+              arena.take<float>(state_rows * p.kv_lora), p.kv_lora} {}
+  float* q;           // [rows of all pieces, kv_lora + rope]
+  AttendState state;  // of each piece [splits, rows]
 };
 
 struct Work {
   Work(Arena& arena, const graph::MlaParams& p, const PackedMatrix& k_b, const PackedMatrix& v_b,
-       int64_t tile) noexcept
+       int64_t tokens) noexcept
       : scores(arena.take<float>(query_block * key_block)),
-        latents(arena.take<float>(tile * p.kv_lora)),
+        page(arena.take<float>(graph::page_tokens * (p.kv_lora + p.rope))),
+        latents(arena.take<float>(tokens * p.kv_lora)),
         prepared(arena.take<std::byte>(
-            std::max(project_scratch_bytes(k_b, tile), project_scratch_bytes(v_b, tile)))) {}
+            std::max(project_scratch_bytes(k_b, tokens), project_scratch_bytes(v_b, tokens)))) {}
   float* scores;
-  float* latents;  // [tile, kv_lora]
+  float* page;     // [page_tokens, kv_lora + rope]
+  float* latents;  // [tokens, kv_lora]
   std::byte* prepared;
   int node = 0;  // of the worker
 };
 
-/// One tile of tokens and how it is cut.
-struct Tile {
-  Tile(const MlaArgs& args, int64_t begin) noexcept : first(begin) {
-    tokens = std::min(tile_tokens, args.tokens - begin);
-    past = args.past + begin;
-    rows = tokens * args.params->heads;
-    blocks = (rows + query_block - 1) / query_block;
-    splits = key_splits(blocks, past + tokens);
-    const int64_t share = (past + tokens + splits - 1) / splits;
-    keys_each = (share + key_block - 1) / key_block * key_block;
-  }
-  int64_t first, tokens, past;  // past: position of the tile's first token
-  int64_t rows, blocks;
-  int64_t splits, keys_each;
-};
-
 /// Queries of one head into the latents' space.
-void absorb_queries(const MlaArgs& args, const Tile& tile, const Shared& shared, const Work& work,
+void absorb_queries(const MlaArgs& args, const Piece& piece, const Shared& shared, const Work& work,
                     int64_t head) noexcept {
   const graph::MlaParams& p = *args.params;
   const int64_t width = p.kv_lora + p.rope;
-  const float* q = args.q + tile.first * args.q_stride + head * (p.nope + p.rope);
-  float* out = shared.q + head * width;
+  const float* q = args.q + piece.first_row * args.q_stride + head * (p.nope + p.rope);
+  float* out = shared.q + (piece.row + head) * width;
   project({.matrix = &args.k_b[head],
            .x = q,
            .x_stride = args.q_stride,
-           .tokens = tile.tokens,
+           .tokens = piece.tokens,
            .y = out,
            .y_stride = p.heads * width,
            .scratch = work.prepared,
            .node = work.node});
-  for (int64_t t = 0; t < tile.tokens; ++t) {
+  for (int64_t t = 0; t < piece.tokens; ++t) {
     float* rotated = out + t * p.heads * width + p.kv_lora;
     std::copy_n(q + t * args.q_stride + p.nope, p.rope, rotated);
-    args.rope->rotate(rotated, tile.past + t);
+    args.rope->rotate(rotated, piece.past + t);
   }
 }
 
-void attend_task(const MlaArgs& args, const Tile& tile, const Shared& shared, const Work& work,
+/// A block of rows over a range of pages.
+void attend_task(const MlaArgs& args, const Piece& piece, const Shared& shared, const Work& work,
                  int64_t task) noexcept {
   const graph::MlaParams& p = *args.params;
-  const int64_t split = task / tile.blocks, row = task % tile.blocks * query_block;
-  const int64_t state_row = split * tile.blocks * query_block + row;
+  const int64_t split = task / piece.blocks, row = task % piece.blocks * piece.rows_each;
+  const int64_t state_row = piece.state_row + split * piece.rows + row;
   AttendArgs a;
-  a.functions = args.kernel->functions;
-  a.key_stride = a.value_stride = a.key_dim = a.q_stride = p.kv_lora + p.rope;
-  a.value_dim = p.kv_lora;
-  a.q = shared.q + row * a.q_stride;
-  a.rows = std::min(query_block, tile.rows - row);
+  a.functions = piece.sequence->kernel->functions;
+  a.q_stride = a.key_dim = p.kv_lora + p.rope;
+  a.q = shared.q + (piece.row + row) * a.q_stride;
+  a.rows = std::min(piece.rows_each, piece.rows - row);
   a.first_row = row;
   a.rows_per_token = p.heads;
-  a.past = tile.past;
-  a.key_begin = split * tile.keys_each;
-  a.key_end = std::min(tile.past + tile.tokens, a.key_begin + tile.keys_each);
-  a.keys = a.values = args.cache + a.key_begin * a.key_stride;
+  a.past = piece.past;
+  a.value_dim = p.kv_lora;
   a.scale = p.scale;
   a.scores = work.scores;
   a.state = {shared.state.max + state_row, shared.state.sum + state_row,
              shared.state.values + state_row * p.kv_lora, p.kv_lora};
-  clear(a.state, a.rows, a.value_dim);
-  attend(a);
+  clear(a.state, a.rows);
+  const int64_t begin = split * piece.pages_each * key_block;
+  const int64_t end = std::min(piece.past + piece.tokens, begin + piece.pages_each * key_block);
+  for (a.key_begin = begin; a.key_begin < end; a.key_begin += key_block) {
+    a.key_end = std::min(end, a.key_begin + key_block);
+    const FloatRows rows = read_rows({.cache = &args.cache,
+                                      .functions = a.functions,
+                                      .page = piece.sequence->pages[a.key_begin / key_block],
+                                      .tokens = a.key_end - a.key_begin,
+                                      .numbers = a.key_dim,
+                                      .scratch = work.page});
+    a.keys = a.values = rows.data;
+    a.key_stride = a.value_stride = rows.stride;
+    attend(a);
+  }
 }
 
 /// Weighted latents of one head into its values.
-void absorb_values(const MlaArgs& args, const Tile& tile, const Shared& shared, const Work& work,
+void absorb_values(const MlaArgs& args, const Piece& piece, const Shared& shared, const Work& work,
                    int64_t head) noexcept {
   const graph::MlaParams& p = *args.params;
-  for (int64_t t = 0; t < tile.tokens; ++t) {
-    merge({.state = shared.state,
-           .row = t * p.heads + head,
-           .parts = tile.splits,
-           .part_stride = tile.blocks * query_block,
+  for (int64_t t = 0; t < piece.tokens; ++t) {
+    merge({.functions = piece.sequence->kernel->functions,
+           .state = shared.state,
+           .row = piece.state_row + t * p.heads + head,
+           .parts = piece.splits,
+           .part_stride = piece.rows,
            .value_dim = p.kv_lora,
            .out = work.latents + t * p.kv_lora});
   }
   project({.matrix = &args.v_b[head],
            .x = work.latents,
            .x_stride = p.kv_lora,
-           .tokens = tile.tokens,
-           .y = args.out + tile.first * args.out_stride + head * p.v,
+           .tokens = piece.tokens,
+           .y = args.out + piece.first_row * args.out_stride + head * p.v,
            .y_stride = args.out_stride,
            .scratch = work.prepared,
            .node = work.node});
 }
 
-void run_tile(const MlaArgs& args, const Tile& tile, std::byte* scratch,
-              hw::WorkerPool& pool) noexcept {
+void run_pass(const MlaArgs& args, const Pass& pass, hw::WorkerPool& pool) noexcept {
   const graph::MlaParams& p = *args.params;
-  Arena arena(scratch);
-  const Shared shared(arena, p, tile.tokens);
+  Arena arena(args.scratch);
+  const Shared shared(arena, p, pass.rows, pass.state_rows);
   Arena measure;
-  Work(measure, p, *args.k_b, *args.v_b, tile.tokens);
-  auto work_of = [&](int worker) noexcept {
-    Arena own(scratch + arena.used() + size_t(worker) * measure.used());
-    Work work(own, p, *args.k_b, *args.v_b, tile.tokens);
+  Work(measure, p, *args.k_b, *args.v_b, pass.tokens);
+  const auto work_of = [&](int worker) noexcept {
+    Arena own(args.scratch + arena.used() + size_t(worker) * measure.used());
+    Work work(own, p, *args.k_b, *args.v_b, pass.tokens);
     work.node = pool.node_of(worker);
     return work;
   };
-  const int64_t row_cost = int64_t(p.kv_lora) * (2 * p.kv_lora + p.rope);
-  for_each(pool, p.heads, tile.tokens * p.kv_lora * p.nope, [&](int64_t head, int worker) noexcept {
-    absorb_queries(args, tile, shared, work_of(worker), head);
+  // All pieces meet a head's matrices while these are near.
+  const auto for_each_head = [&](int64_t cost, const auto& body) noexcept {
+    for_each(pool, p.heads * pass.count, cost, [&](int64_t i, int worker) noexcept {
+      body(args, pass.pieces[i % pass.count], shared, work_of(worker), i / pass.count);
+    });
+  };
+  const int64_t tokens = std::max<int64_t>(1, pass.tokens / pass.count);
+  for_each_head(tokens * p.kv_lora * p.nope, absorb_queries);
+  const int64_t cost = pass.pairs / pass.tasks * (2 * p.kv_lora + p.rope);
+  for_each(pool, pass.tasks, cost, [&](int64_t i, int worker) noexcept {
+    const int64_t number = pass.tasks - 1 - i;  // the last rows see most: they go first
+    const Piece& piece = pass.piece_of(number);
+    attend_task(args, piece, shared, work_of(worker), number - piece.task);
   });
-  const int64_t block_cost =
-      std::min(tile.rows, query_block) * tile.keys_each * (row_cost / p.kv_lora);
-  const int64_t tasks = tile.blocks * tile.splits;
-  for_each(pool, tasks, block_cost, [&](int64_t i, int worker) noexcept {
-    attend_task(args, tile, shared, work_of(worker), tasks - 1 - i);
-  });
-  for_each(pool, p.heads, tile.tokens * p.kv_lora * (p.v + tile.splits),
-           [&](int64_t head, int worker) noexcept {
-             absorb_values(args, tile, shared, work_of(worker), head);
-           });
+  for_each_head(tokens * p.kv_lora * p.v, absorb_values);
 }
 
 }  // namespace
 
 size_t mla_absorbed_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
-                                  const PackedMatrix& v_b, int64_t max_tokens,
+                                  const PackedMatrix& v_b, const BatchShape& most,
                                   int workers) noexcept {
   Arena arena;
-  const int64_t tile = std::min(tile_tokens, max_tokens);
-  Shared(arena, params, tile);
-  for (int w = 0; w < workers; ++w) Work(arena, params, k_b, v_b, tile);
+  const int64_t tokens = std::min(pass_tokens, most.rows);
+  // A pass has no two pieces of one sequence: all but the last piece fill a pass.
+  const int64_t states =
+      std::min(most_pass_states(params), most.sequences * most_piece_states(params, tokens));
+  Shared(arena, params, tokens * params.heads, states);
+  for (int w = 0; w < workers; ++w) Work(arena, params, k_b, v_b, tokens);
   return arena.used();
 }
 
 void mla_absorbed(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
-  for (int64_t begin = 0; begin < args.tokens; begin += tile_tokens) {
-    run_tile(args, Tile(args, begin), args.scratch, pool);
+  const int64_t most_states = most_pass_states(*args.params);
+  Pass pass;
+  for (const SequenceRows& sequence : args.sequences) {
+    for (int64_t begin = 0; begin < sequence.rows; begin += pass_tokens) {
+      const Piece piece(sequence, begin, args.params->heads);
+      if (!pass.takes(piece, most_states)) {
+        run_pass(args, pass, pool);
+        pass = {};
+      }
+      pass.add(piece);
+    }
   }
+  if (pass.count > 0) run_pass(args, pass, pool);
 }
 
 }  // namespace ktx::ops

@@ -5,7 +5,7 @@
 #include "ops/attention/attend.hpp"
 #include "ops/attention/mla_paths.hpp"
 #include "ops/attention/project.hpp"
-#include "ops/attention/unit_vectors.hpp"
+#include "ops/matmul/unpack.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
@@ -15,18 +15,18 @@ constexpr int64_t key_tile = 512;  // keys expanded at a time: they stay in the 
 
 /// What one worker needs for one task.
 struct Work {
-  Work(Arena& arena, const graph::MlaParams& p, const PackedMatrix& k_b, const PackedMatrix& v_b,
-       int64_t segment) noexcept
-      : k_rows(arena.take<float>(int64_t(p.nope) * p.kv_lora)),
+  Work(Arena& arena, const graph::MlaParams& p, const PackedMatrix& v_b, int64_t segment) noexcept
+      : k_b(arena.take<float>(int64_t(p.kv_lora) * p.nope)),
+        page(arena.take<float>(key_block * (p.kv_lora + p.rope))),
         keys(arena.take<float>(key_tile * (p.nope + p.rope))),
         values(arena.take<float>(key_tile * p.v)),
         q(arena.take<float>(query_block * (p.nope + p.rope))),
         scores(arena.take<float>(query_block * key_block)),
         state{arena.take<float>(segment), arena.take<float>(segment),
               arena.take<float>(segment * p.v), p.v},
-        prepared(arena.take<std::byte>(
-            std::max(project_scratch_bytes(k_b, p.nope), project_scratch_bytes(v_b, key_tile)))) {}
-  float* k_rows;  // k_b transposed, [nope, kv_lora]
+        prepared(arena.take<std::byte>(project_scratch_bytes(v_b, key_block))) {}
+  float* k_b;     // [kv_lora, nope]
+  float* page;    // [key_block, kv_lora + rope]
   float* keys;    // [key_tile, nope + rope]
   float* values;  // [key_tile, v]
   float* q;       // [query_block, nope + rope]
@@ -36,66 +36,61 @@ struct Work {
   int node = 0;  // of the worker
 };
 
+/// A head's attention for tokens [first, first + tokens) of a sequence's rows.
 struct Task {
-  int64_t head;
-  int64_t first, tokens;  // of the step
+  const MlaArgs& args;
+  const SequenceRows& sequence;
+  int64_t head, first, tokens;
+
+  const graph::MlaParams& params() const noexcept { return *args.params; }
 };
 
-/// k_b transposed: what its kernel makes of the unit vectors, whatever its layout is.
-void transpose_k_b(const MlaArgs& args, const UnitVectors& units, int64_t head,
-                   const Work& work) noexcept {
-  const graph::MlaParams& p = *args.params;
-  project({.matrix = &args.k_b[head],
-           .x = units.first(),
-           .x_stride = UnitVectors::stride,
-           .tokens = units.size,
-           .y = work.k_rows,
-           .y_stride = p.kv_lora,
-           .scratch = work.prepared,
-           .node = work.node});
-}
-
-/// Keys and values of one head at positions [begin, end).
-void expand(const MlaArgs& args, int64_t head, int64_t begin, int64_t end,
-            const Work& work) noexcept {
-  const graph::MlaParams& p = *args.params;
-  const int64_t width = p.kv_lora + p.rope, key_dim = p.nope + p.rope;
-  const float* latents = args.cache + begin * width;
-  f32::DotsArgs dots;
-  dots.a = latents;
-  dots.a_stride = width;
-  dots.b = work.k_rows;
-  dots.b_stride = p.kv_lora;
-  dots.c = work.keys;
-  dots.c_stride = key_dim;
-  dots.m = end - begin;
-  dots.n = p.nope;
-  dots.k = p.kv_lora;
-  args.kernel->functions->dots(dots);
-  for (int64_t s = 0; s < end - begin; ++s) {
-    std::copy_n(latents + s * width + p.kv_lora, p.rope, work.keys + s * key_dim + p.nope);
-  }
-  project({.matrix = &args.v_b[head],
-           .x = latents,
-           .x_stride = width,
+/// Keys and values of the head for the tokens of a page at [begin, end), into those of their tile,
+/// from row `at` of it on.
+void expand_page(const Task& task, int64_t begin, int64_t end, int64_t at,
+                 const Work& work) noexcept {
+  const graph::MlaParams& p = task.params();
+  const f32::Functions& functions = *task.sequence.kernel->functions;
+  const FloatRows rows = read_rows({.cache = &task.args.cache,
+                                    .functions = &functions,
+                                    .page = task.sequence.pages[begin / key_block],
+                                    .tokens = end - begin,
+                                    .numbers = p.kv_lora + p.rope,
+                                    .scratch = work.page});
+  const int64_t key_dim = p.nope + p.rope;
+  float* keys = work.keys + at * key_dim;
+  functions.accumulate({.a = rows.data,
+                        .a_stride = rows.stride,
+                        .b = work.k_b,
+                        .b_stride = p.nope,
+                        .c = keys,
+                        .c_stride = key_dim,
+                        .m = end - begin,
+                        .n = p.nope,
+                        .k = p.kv_lora});
+  for (int64_t s = 0; s < end - begin; ++s)
+    std::copy_n(rows.data + s * rows.stride + p.kv_lora, p.rope, keys + s * key_dim + p.nope);
+  project({.matrix = &task.args.v_b[task.head],
+           .x = rows.data,
+           .x_stride = rows.stride,
            .tokens = end - begin,
-           .y = work.values,
+           .y = work.values + at * p.v,
            .y_stride = p.v,
            .scratch = work.prepared,
            .node = work.node});
 }
 
 /// A block of the task's queries, from `row` of it on, over the expanded keys at [begin, end).
-void attend_block(const MlaArgs& args, const Task& task, int64_t row, int64_t begin, int64_t end,
+void attend_block(const Task& task, int64_t row, int64_t begin, int64_t end,
                   const Work& work) noexcept {
-  const graph::MlaParams& p = *args.params;
+  const graph::MlaParams& p = task.params();
   AttendArgs a;
-  a.functions = args.kernel->functions;
+  a.functions = task.sequence.kernel->functions;
   a.q = work.q;
   a.q_stride = a.key_stride = a.key_dim = p.nope + p.rope;
   a.rows = std::min(query_block, task.tokens - row);
   a.first_row = task.first + row;
-  a.past = args.past;
+  a.past = task.sequence.past;
   a.keys = work.keys;
   a.values = work.values;
   a.value_stride = a.value_dim = p.v;
@@ -105,70 +100,82 @@ void attend_block(const MlaArgs& args, const Task& task, int64_t row, int64_t be
   a.scores = work.scores;
   a.state = {work.state.max + row, work.state.sum + row, work.state.values + row * p.v, p.v};
   for (int64_t r = 0; r < a.rows; ++r) {
-    const int64_t token = a.first_row + r;
+    const int64_t i = a.first_row + r;
     float* q = work.q + r * a.q_stride;
-    std::copy_n(args.q + token * args.q_stride + task.head * a.q_stride, a.q_stride, q);
-    args.rope->rotate(q + p.nope, args.past + token);
+    std::copy_n(
+        task.args.q + (task.sequence.first_row + i) * task.args.q_stride + task.head * a.q_stride,
+        a.q_stride, q);
+    task.args.rope->rotate(q + p.nope, a.past + i);
   }
   attend(a);
 }
 
-void run_task(const MlaArgs& args, const UnitVectors& units, const Task& task,
-              const Work& work) noexcept {
-  const graph::MlaParams& p = *args.params;
-  const int64_t last = args.past + task.first + task.tokens;
-  clear(work.state, task.tokens, p.v);
-  transpose_k_b(args, units, task.head, work);
+void run_task(const Task& task, const Work& work) noexcept {
+  const graph::MlaParams& p = task.params();
+  const int64_t first_position = task.sequence.past + task.first;
+  const int64_t last = first_position + task.tokens;
+  clear(work.state, task.tokens);
+  unpack_rows({.matrix = &task.args.k_b[task.head],
+               .row_end = p.kv_lora,
+               .node = work.node,
+               .out = work.k_b});
   for (int64_t begin = 0; begin < last; begin += key_tile) {
     const int64_t end = std::min(last, begin + key_tile);
-    expand(args, task.head, begin, end, work);
-    const int64_t first = std::max<int64_t>(0, begin - args.past - task.first);
-    for (int64_t row = first / query_block * query_block; row < task.tokens; row += query_block) {
-      attend_block(args, task, row, begin, end, work);
-    }
+    for (int64_t page = begin; page < end; page += key_block)
+      expand_page(task, page, std::min(end, page + key_block), page - begin, work);
+    const int64_t first = std::max<int64_t>(0, begin - first_position);
+    for (int64_t row = first / query_block * query_block; row < task.tokens; row += query_block)
+      attend_block(task, row, begin, end, work);
   }
   for (int64_t t = 0; t < task.tokens; ++t) {
-    merge({.state = work.state,
+    const int64_t row = task.sequence.first_row + task.first + t;
+    merge({.functions = task.sequence.kernel->functions,
+           .state = work.state,
            .row = t,
            .value_dim = p.v,
-           .out = args.out + (task.first + t) * args.out_stride + task.head * p.v});
+           .out = task.args.out + row * task.args.out_stride + task.head * p.v});
   }
+}
+
+void run_sequence(const MlaArgs& args, const SequenceRows& sequence,
+                  hw::WorkerPool& pool) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const int64_t segment = segment_tokens(p, sequence.rows);
+  const int64_t segments = (sequence.rows + segment - 1) / segment;
+  Arena measure;
+  Work(measure, p, *args.v_b, segment);
+  const int64_t pairs = sequence.rows * (sequence.past + (sequence.rows + 1) / 2);
+  const int64_t cost =
+      pairs / segments * (p.nope + p.rope + p.v) + sequence.tokens() * p.kv_lora * (p.nope + p.v);
+  const int64_t tasks = p.heads * segments;
+  for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
+    Arena own(args.scratch + size_t(worker) * measure.used());
+    Work work(own, p, *args.v_b, segment);
+    work.node = pool.node_of(worker);
+    const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
+    const int64_t first = number / p.heads * segment;
+    run_task({.args = args,
+              .sequence = sequence,
+              .head = number % p.heads,
+              .first = first,
+              .tokens = std::min(segment, sequence.rows - first)},
+             work);
+  });
 }
 
 }  // namespace
 
-size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix& k_b,
-                                  const PackedMatrix& v_b, int64_t max_tokens,
+size_t mla_expanded_scratch_bytes(const graph::MlaParams& params, const PackedMatrix&,
+                                  const PackedMatrix& v_b, const BatchShape& most,
                                   int workers) noexcept {
   Arena arena;
-  UnitVectors(arena, params.nope);
   // A smaller step's segments are no longer than the longest step's.
-  for (int w = 0; w < workers; ++w) {
-    Work(arena, params, k_b, v_b, segment_tokens(params, max_tokens));
-  }
+  for (int w = 0; w < workers; ++w) Work(arena, params, v_b, segment_tokens(params, most.rows));
   return arena.used();
 }
 
 void mla_expanded(const MlaArgs& args, hw::WorkerPool& pool) noexcept {
-  const graph::MlaParams& p = *args.params;
-  const int64_t segment = segment_tokens(p, args.tokens);
-  const int64_t segments = (args.tokens + segment - 1) / segment;
-  Arena arena(args.scratch), measure;
-  UnitVectors units(arena, p.nope);
-  units.fill();
-  Work(measure, p, *args.k_b, *args.v_b, segment);
-  const int64_t pairs = args.tokens * (args.past + (args.tokens + 1) / 2);
-  const int64_t cost = pairs / segments * (p.nope + p.rope + p.v) +
-                       (args.past + args.tokens) * p.kv_lora * (p.nope + p.v);
-  const int64_t tasks = p.heads * segments;
-  for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
-    Arena own(args.scratch + arena.used() + size_t(worker) * measure.used());
-    Work work(own, p, *args.k_b, *args.v_b, segment);
-    work.node = pool.node_of(worker);
-    const int64_t number = tasks - 1 - i;  // the last tokens see most: they go first
-    const int64_t first = number / p.heads * segment;
-    run_task(args, units, {number % p.heads, first, std::min(segment, args.tokens - first)}, work);
-  });
+  for (const SequenceRows& sequence : args.sequences) run_sequence(args, sequence, pool);
 }
 
 }  // namespace ktx::ops

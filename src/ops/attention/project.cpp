@@ -36,6 +36,27 @@ Activations activations(const ProjectArgs& args) noexcept {
           .int8_chunk = int8_chunk(matrix)};
 }
 
+/// Converts a block of x for the kernel, into the scratch.
+void prepare_block(const ProjectArgs& args, int64_t block) noexcept {
+  const Activations to = activations(args);
+  const int64_t first = block * tile_tokens, cols = args.matrix->cols;
+  const int64_t tokens = std::min(tile_tokens, args.tokens - first);
+  if (is_tiles(to.format)) {
+    kernel_of(args).pack_tiles(to.format, {.x = args.x + first * args.x_stride,
+                                           .x_stride = args.x_stride,
+                                           .tokens = tokens,
+                                           .cols = cols,
+                                           .int8_chunk = to.int8_chunk,
+                                           .tiles = reinterpret_cast<uint8_t*>(args.scratch),
+                                           .block = block,
+                                           .blocks = parts_of(args.tokens, tile_tokens)});
+    return;
+  }
+  for (int64_t t = first; t < first + tokens; ++t)
+    kernel_of(args).prepare(to.format, args.x + t * args.x_stride, cols,
+                            args.scratch + t * to.row_bytes);
+}
+
 }  // namespace
 
 int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexcept {
@@ -49,41 +70,14 @@ int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexce
   return bytes;
 }
 
-int64_t project_blocks(int64_t tokens) noexcept {
-  return parts_of(tokens, tile_tokens);
-}
-
-void prepare_block(const ProjectArgs& args, int64_t block) noexcept {
-  const Activations to = activations(args);
-  const int64_t first = block * tile_tokens, cols = args.matrix->cols;
-  const int64_t tokens = std::min(tile_tokens, args.tokens - first);
-  if (is_tiles(to.format)) {
-    kernel_of(args).pack_tiles(to.format, {.x = args.x + first * args.x_stride,
-                                           .x_stride = args.x_stride,
-                                           .tokens = tokens,
-                                           .cols = cols,
-                                           .int8_chunk = to.int8_chunk,
-                                           .tiles = reinterpret_cast<uint8_t*>(args.scratch),
-                                           .block = block,
-                                           .blocks = project_blocks(args.tokens)});
-    return;
-  }
-  for (int64_t t = first; t < first + tokens; ++t)
-    kernel_of(args).prepare(to.format, args.x + t * args.x_stride, cols,
-                            args.scratch + t * to.row_bytes);
-}
-
-void multiply_prepared(const ProjectArgs& args) noexcept {
+void project(const ProjectArgs& args) noexcept {
+  for (int64_t block = 0; block < parts_of(args.tokens, tile_tokens); ++block)
+    prepare_block(args, block);
   MatmulArgs matmul = weight_args(*args.matrix, 0, 0, args.matrix->rows, args.node);
   matmul.x = activations(args);
   matmul.y = args.y;
   matmul.y_stride = args.y_stride;
   kernel_of(args).run(matmul);
-}
-
-void project(const ProjectArgs& args) noexcept {
-  for (int64_t block = 0; block < project_blocks(args.tokens); ++block) prepare_block(args, block);
-  multiply_prepared(args);
 }
 
 }  // namespace ktx::ops

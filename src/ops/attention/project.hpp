@@ -20,15 +20,6 @@ struct ProjectArgs {
 /// Enough for that many tokens and for fewer.
 int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexcept;
 
-/// Converts x for the kernel into the scratch: block `block` of project_blocks(). Matrices of the
-/// same shape, format and kernels can share what it makes.
-void prepare_block(const ProjectArgs& args, int64_t block) noexcept;
-int64_t project_blocks(int64_t tokens) noexcept;
-
-/// Multiplies what has been prepared.
-void multiply_prepared(const ProjectArgs& args) noexcept;
-
-/// Both.
 void project(const ProjectArgs& args) noexcept;
 
 }  // namespace ktx::ops

@@ -49,13 +49,47 @@ struct KeyValue {
   Row values;  // [positions, value_dim]
 };
 
-/// Expands the cache for one head: k = (k_b^T c, k_rope), v = v_b c.
-KeyValue expand(const MlaArgs& args, int64_t head) {
+/// Rounds a token's row to the cache.
+void append(const KvPages& cache, const SequenceRows& sequence, int64_t position, const Row& row) {
+  const std::vector<float> numbers(row.begin(), row.end());
+  std::byte* to = cache.row_of(sequence, position);
+  const int64_t scaled = cache.row.scaled;
+  write_numbers({&cache, to, 0, scaled, numbers.data()});
+  write_numbers({&cache, to, scaled, cache.row.exact, numbers.data() + scaled});
+}
+
+/// What the cache has of a sequence's tokens, [tokens, numbers of a row].
+Row cached(const KvPages& cache, const SequenceRows& sequence) {
+  Row result;
+  std::vector<float> scratch(size_t(cache.row.numbers()));
+  for (int64_t s = 0; s < sequence.tokens(); ++s) {
+    const float* row = read_rows({.cache = &cache,
+                                  .functions = &f32::ref_functions,
+                                  .page = sequence.pages[s / graph::page_tokens],
+                                  .token = s % graph::page_tokens,
+                                  .tokens = 1,
+                                  .numbers = cache.row.numbers(),
+                                  .scratch = scratch.data()})
+                           .data;
+    result.insert(result.end(), row, row + cache.row.numbers());
+  }
+  return result;
+}
+
+/// Columns [first, first + count) of rows.
+Row columns(const Row& rows, int64_t width, int64_t first, int64_t count) {
+  Row result;
+  for (auto row = rows.begin(); row != rows.end(); row += width)
+    result.insert(result.end(), row + first, row + first + count);
+  return result;
+}
+
+/// Expands the cache's rows for one head: k = (k_b^T c, k_rope), v = v_b c.
+KeyValue expand(const MlaArgs& args, const Row& rows, int64_t head) {
   const graph::MlaParams& p = *args.params;
   const Row k_b = decode(args.k_b[head]), v_b = decode(args.v_b[head]);
   KeyValue result;
-  for (int64_t s = 0; s < args.past + args.tokens; ++s) {
-    const float* row = args.cache + s * (p.kv_lora + p.rope);
+  for (auto row = rows.begin(); row != rows.end(); row += p.kv_lora + p.rope) {
     const Row latent(row, row + p.kv_lora);
     for (int j = 0; j < p.nope; ++j) {
       double sum = 0;
@@ -88,59 +122,75 @@ void attend_one(const Row& q, const KeyValue& kv, int64_t value_dim, double scal
   }
 }
 
-/// The positions of one key head, out of a cache's rows.
-Row head_of(const float* cache, int64_t positions, int64_t width, int64_t head, int64_t size) {
-  Row result;
-  for (int64_t s = 0; s < positions; ++s) {
-    const float* row = cache + s * width + head * size;
-    result.insert(result.end(), row, row + size);
+void attend_ref(const MlaArgs& args, const SequenceRows& sequence) {
+  const graph::MlaParams& p = *args.params;
+  const Row rows = cached(args.cache, sequence);
+  for (int64_t head = 0; head < p.heads; ++head) {
+    const KeyValue kv = expand(args, rows, head);
+    for (int64_t t = 0; t < sequence.rows; ++t) {
+      const int64_t row = sequence.first_row + t, position = sequence.past + t;
+      const Row q = rotated(args.q + row * args.q_stride + head * (p.nope + p.rope),
+                            p.nope + p.rope, p.nope, *args.rope, position);
+      attend_one(q, kv, p.v, p.scale, 0, position + 1,
+                 args.out + row * args.out_stride + head * p.v);
+    }
   }
-  return result;
+}
+
+void attend_ref(const GqaArgs& args, const SequenceRows& sequence) {
+  const graph::GqaParams& p = *args.params;
+  const int64_t width = int64_t(p.kv_heads) * p.head;
+  const Row rows = cached(args.cache, sequence);
+  for (int64_t head = 0; head < p.heads; ++head) {
+    const int64_t at = head / (p.heads / p.kv_heads) * p.head;
+    const KeyValue kv{columns(rows, 2 * width, at, p.head),
+                      columns(rows, 2 * width, width + at, p.head)};
+    for (int64_t t = 0; t < sequence.rows; ++t) {
+      const int64_t row = sequence.first_row + t, position = sequence.past + t;
+      const Row q =
+          rotated(args.q + row * args.q_stride + head * p.head, p.head, 0, *args.rope, position);
+      const int64_t begin = p.window > 0 ? std::max<int64_t>(0, position + 1 - p.window) : 0;
+      attend_one(q, kv, p.head, p.scale, begin, position + 1,
+                 args.out + row * args.out_stride + head * p.head);
+    }
+  }
 }
 
 }  // namespace
 
 void mla_ref(const MlaArgs& args) {
   const graph::MlaParams& p = *args.params;
-  for (int64_t t = 0; t < args.tokens; ++t) {
-    float* row = args.cache + (args.past + t) * (p.kv_lora + p.rope);
-    std::copy_n(args.latent + t * args.latent_stride, p.kv_lora, row);
-    std::copy_n(args.k_rope + t * args.k_rope_stride, p.rope, row + p.kv_lora);
-    args.rope->rotate(row + p.kv_lora, args.past + t);
-  }
-  for (int64_t head = 0; head < p.heads; ++head) {
-    const KeyValue kv = expand(args, head);
-    for (int64_t t = 0; t < args.tokens; ++t) {
-      const Row q = rotated(args.q + t * args.q_stride + head * (p.nope + p.rope), p.nope + p.rope,
-                            p.nope, *args.rope, args.past + t);
-      attend_one(q, kv, p.v, p.scale, 0, args.past + t + 1,
-                 args.out + t * args.out_stride + head * p.v);
+  for (const SequenceRows& sequence : args.sequences) {
+    for (int64_t t = 0; t < sequence.rows; ++t) {
+      const int64_t row = sequence.first_row + t, position = sequence.past + t;
+      const float* latent = args.latent + row * args.latent_stride;
+      Row numbers(latent, latent + p.kv_lora);
+      const Row k =
+          rotated(args.k_rope + row * args.k_rope_stride, p.rope, 0, *args.rope, position);
+      numbers.insert(numbers.end(), k.begin(), k.end());
+      append(args.cache, sequence, position, numbers);
     }
   }
+  for (const SequenceRows& sequence : args.sequences) attend_ref(args, sequence);
 }
 
 void gqa_ref(const GqaArgs& args) {
   const graph::GqaParams& p = *args.params;
-  const int64_t width = int64_t(p.kv_heads) * p.head, end = args.past + args.tokens;
-  for (int64_t t = 0; t < args.tokens; ++t) {
-    float* k = args.k_cache + (args.past + t) * width;
-    std::copy_n(args.k + t * args.k_stride, width, k);
-    std::copy_n(args.v + t * args.v_stride, width, args.v_cache + (args.past + t) * width);
-    for (int h = 0; h < p.kv_heads; ++h) args.rope->rotate(k + h * p.head, args.past + t);
-  }
-  for (int64_t head = 0; head < p.heads; ++head) {
-    const int64_t kv_head = head / (p.heads / p.kv_heads);
-    const KeyValue kv{head_of(args.k_cache, end, width, kv_head, p.head),
-                      head_of(args.v_cache, end, width, kv_head, p.head)};
-    for (int64_t t = 0; t < args.tokens; ++t) {
-      const int64_t position = args.past + t;
-      const Row q =
-          rotated(args.q + t * args.q_stride + head * p.head, p.head, 0, *args.rope, position);
-      const int64_t begin = p.window > 0 ? std::max<int64_t>(0, position + 1 - p.window) : 0;
-      attend_one(q, kv, p.head, p.scale, begin, position + 1,
-                 args.out + t * args.out_stride + head * p.head);
+  const int64_t width = int64_t(p.kv_heads) * p.head;
+  for (const SequenceRows& sequence : args.sequences) {
+    for (int64_t t = 0; t < sequence.rows; ++t) {
+      const int64_t row = sequence.first_row + t, position = sequence.past + t;
+      Row numbers;
+      for (int64_t at = 0; at < width; at += p.head) {
+        const Row k = rotated(args.k + row * args.k_stride + at, p.head, 0, *args.rope, position);
+        numbers.insert(numbers.end(), k.begin(), k.end());
+      }
+      const float* v = args.v + row * args.v_stride;
+      numbers.insert(numbers.end(), v, v + width);
+      append(args.cache, sequence, position, numbers);
     }
   }
+  for (const SequenceRows& sequence : args.sequences) attend_ref(args, sequence);
 }
 
 }  // namespace ktx::ops

@@ -20,7 +20,8 @@ TileState TiledTask::state(int64_t panel) const noexcept {
 }
 
 KeyRange TiledTask::keys() const noexcept {
-  return {seen_from(position_of(0), window).begin, seen_from(position_of(rows - 1), window).end};
+  const int64_t begin = seen_from(position_of(0), window).begin;
+  return {begin / key_block * key_block, seen_from(position_of(rows - 1), window).end};
 }
 
 void clear(const TiledTask& task) noexcept {

@@ -50,7 +50,7 @@ struct TiledTask {
   int64_t key_panel_bytes() const noexcept { return shape.key_steps * square_bytes; }
   static constexpr int64_t value_panel_bytes = squares_of(tile_keys) * square_bytes;
   TileState state(int64_t panel) const noexcept;
-  /// All positions that any row sees.
+  /// All positions that any row sees, from the first of their page on.
   KeyRange keys() const noexcept;
 };
 

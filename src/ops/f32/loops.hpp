@@ -130,7 +130,8 @@ template <class V, int N>
 void accumulate_rows(const AccumulateArgs& args, int64_t column, typename V::Mask mask) noexcept {
   int64_t i = 0;
   for (; i + 6 <= args.m; i += 6) accumulate_tile<V, 6, N>(args, i, column, mask);
-  for (; i + 2 <= args.m; i += 2) accumulate_tile<V, 2, N>(args, i, column, mask);
+  if (i + 4 <= args.m) accumulate_tile<V, 4, N>(args, i, column, mask), i += 4;
+  if (i + 2 <= args.m) accumulate_tile<V, 2, N>(args, i, column, mask), i += 2;
   if (i < args.m) accumulate_tile<V, 1, N>(args, i, column, mask);
 }
 

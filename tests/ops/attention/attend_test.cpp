@@ -93,11 +93,11 @@ TEST_CASE("attend: causal, windowed, in ranges one after another, against the fo
         States states(c.rows);
         auto args = make_args(in, kernel, c.rows, c.per_token, c.past, c.window);
         args.state = states.state();
-        ops::clear(args.state, c.rows, value_dim);
+        ops::clear(args.state, c.rows);
         for (size_t i = 1; i < bounds.size(); ++i) attend_range(in, args, bounds[i - 1], bounds[i]);
         for (int64_t r = 0; r < c.rows; ++r) {
           std::vector<float> out(value_dim);
-          ops::merge({states.state(), r, 1, 0, value_dim, out.data()});
+          ops::merge({kernel.functions, states.state(), r, 1, 0, value_dim, out.data()});
           const int64_t end = c.past + r / c.per_token + 1;
           const int64_t begin = c.window > 0 ? std::max<int64_t>(0, end - c.window) : 0;
           const auto expected = formula(in, r, begin, end);
@@ -118,7 +118,7 @@ TEST_CASE("attend: keys beyond a row's position are not touched") {
   States states(2);
   auto args = make_args(in, kernel, 2, 1, 68, 0);
   args.state = states.state();
-  ops::clear(args.state, 2, value_dim);
+  ops::clear(args.state, 2);
   attend_range(in, args, 0, keys);
   for (float x : states.values) REQUIRE(std::isfinite(x));
 }
@@ -133,12 +133,12 @@ TEST_CASE("merge: ranges attended apart, an empty one among them, equal ranges i
     auto args = make_args(in, kernel, rows, 3, 200, 0);
     args.state = {apart.max.data() + part * rows, apart.sum.data() + part * rows,
                   apart.values.data() + part * rows * value_dim, value_dim};
-    ops::clear(args.state, rows, value_dim);
+    ops::clear(args.state, rows);
     attend_range(in, args, bounds[part], bounds[part + 1]);
   }
   for (int64_t r = 0; r < rows; ++r) {
     std::vector<float> out(value_dim);
-    ops::merge({apart.state(), r, parts, rows, value_dim, out.data()});
+    ops::merge({kernel.functions, apart.state(), r, parts, rows, value_dim, out.data()});
     const auto expected = formula(in, r, 0, 201);
     for (size_t i = 0; i < out.size(); ++i) {
       REQUIRE(out[i] == Approx(expected[i]).epsilon(1e-5).margin(1e-5));
@@ -153,7 +153,7 @@ TEST_CASE("attend: scores far apart do not overflow") {
   States states(1);
   auto args = make_args(in, kernel, 1, 1, keys - 1, 0);
   args.state = states.state();
-  ops::clear(args.state, 1, value_dim);
+  ops::clear(args.state, 1);
   attend_range(in, args, 0, keys);
   CHECK(std::isfinite(states.sum[0]));
   CHECK(states.sum[0] >= 1);

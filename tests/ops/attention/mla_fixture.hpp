@@ -9,6 +9,7 @@
 #include "core/base/buffer.hpp"
 #include "ops/attention/attention_kernels.hpp"
 #include "ops/attention/mla_paths.hpp"
+#include "ops/attention/paged_cache.hpp"
 #include "ops/ops_numbers.hpp"
 
 namespace ktx::test {
@@ -26,7 +27,6 @@ struct MlaSequence {
   ops::RopeTable rope;
 
   int64_t q_width() const { return int64_t(params.heads) * (params.nope + params.rope); }
-  int64_t cache_width() const { return params.kv_lora + params.rope; }
   int64_t out_width() const { return int64_t(params.heads) * params.v; }
 };
 
@@ -88,49 +88,72 @@ inline MlaSequence make_mla(graph::MlaParams p, int64_t total, uint32_t seed) {
   return s;
 }
 
-inline ops::MlaArgs mla_args(const MlaSequence& s, std::vector<float>& cache, int64_t begin,
-                             int64_t end, float* out) {
+inline graph::KvRow cache_row(const graph::MlaParams& p) {
+  return {.scaled = p.kv_lora, .group = 128, .exact = p.rope};
+}
+
+/// All of a sequence's tokens are rows of the arguments.
+inline ops::MlaArgs mla_args(const MlaSequence& s, const ops::KvPages& cache, float* out) {
   return {.params = &s.params,
           .k_b = s.k_b.data(),
           .v_b = s.v_b.data(),
           .rope = &s.rope,
-          .q = s.q.data() + begin * (s.q_width() + 1),
+          .q = s.q.data(),
           .q_stride = s.q_width() + 1,
-          .latent = s.latent.data() + begin * (s.params.kv_lora + 2),
+          .latent = s.latent.data(),
           .latent_stride = s.params.kv_lora + 2,
-          .k_rope = s.k_rope.data() + begin * (s.params.rope + 3),
+          .k_rope = s.k_rope.data(),
           .k_rope_stride = s.params.rope + 3,
           .out = out,
           .out_stride = s.out_width(),
-          .cache = cache.data(),
-          .past = begin,
-          .tokens = end - begin};
+          .cache = cache};
 }
 
 using MlaFunction = void (*)(const ops::MlaArgs&, hw::WorkerPool&) noexcept;
 
 /// Outputs of all tokens by `function`, taken `step` at a time.
-inline std::vector<float> run_mla_on(const MlaSequence& s, std::vector<float>& cache,
+inline std::vector<float> run_mla_on(const MlaSequence& s, PagedCache& pages,
                                      const ops::AttentionKernel& kernel, int threads, int64_t step,
                                      MlaFunction function, size_t scratch_bytes) {
   hw::WorkerPool pool(threads);
   GuardedScratch scratch(scratch_bytes);
   std::vector<float> out(size_t(s.total * s.out_width()));
+  auto args = mla_args(s, pages.cache, out.data());
+  args.scratch = scratch.data();
   for (int64_t t = 0; t < s.total; t += step) {
-    auto args = mla_args(s, cache, t, std::min(t + step, s.total), out.data() + t * s.out_width());
-    args.kernel = &kernel;
-    args.scratch = scratch.data();
+    const ops::SequenceRows rows{t, std::min(step, s.total - t), t, pages.order.data(), &kernel};
+    args.sequences = {&rows, 1};
     function(args, pool);
   }
   REQUIRE(scratch.intact());
   return out;
 }
 
+/// A cache for the tokens of a sequence.
+inline PagedCache cache_of(const MlaSequence& s, graph::KvFormat format = graph::KvFormat::f32) {
+  return {format, cache_row(s.params), graph::pages_of(s.total)};
+}
+
 inline std::vector<float> run_mla(const MlaSequence& s, const ops::AttentionKernel& kernel,
                                   int threads, int64_t step) {
-  std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
-  return run_mla_on(s, cache, kernel, threads, step, ops::mla,
-                    ops::mla_scratch_bytes(kernel, s.params, s.k_b[0], s.v_b[0], step, threads));
+  auto pages = cache_of(s);
+  return run_mla_on(
+      s, pages, kernel, threads, step, ops::mla,
+      ops::mla_scratch_bytes({&kernel}, s.params, s.k_b[0], s.v_b[0], {.rows = step}, threads));
+}
+
+/// By the formula, all tokens at once.
+inline std::vector<float> run_mla_ref(const MlaSequence& s, PagedCache& pages) {
+  std::vector<float> out(size_t(s.total * s.out_width()));
+  auto args = mla_args(s, pages.cache, out.data());
+  const ops::SequenceRows rows{.rows = s.total, .pages = pages.order.data()};
+  args.sequences = {&rows, 1};
+  ops::mla_ref(args);
+  return out;
+}
+inline std::vector<float> run_mla_ref(const MlaSequence& s) {
+  auto pages = cache_of(s);
+  return run_mla_ref(s, pages);
 }
 
 /// A way to compute mla, and its scratch.
@@ -144,19 +167,12 @@ constexpr MlaPath tiled{ops::mla_tiled, ops::mla_tiled_scratch_bytes};
 
 /// The same by one of the ways to compute it, on a cache that holds all tokens.
 inline std::vector<float> run_mla_path(const MlaSequence& s, const ops::AttentionKernel& kernel,
-                                       int threads, int64_t step, const MlaPath& path) {
-  std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
-  std::vector<float> out(size_t(s.total * s.out_width()));
-  ops::mla_ref(mla_args(s, cache, 0, s.total, out.data()));
-  return run_mla_on(s, cache, kernel, threads, step, path.run,
-                    path.scratch_bytes(s.params, s.k_b[0], s.v_b[0], step, threads));
-}
-
-inline std::vector<float> run_mla_ref(const MlaSequence& s) {
-  std::vector<float> cache(size_t(s.total * s.cache_width()), std::nanf(""));
-  std::vector<float> out(size_t(s.total * s.out_width()));
-  ops::mla_ref(mla_args(s, cache, 0, s.total, out.data()));
-  return out;
+                                       int threads, int64_t step, const MlaPath& path,
+                                       graph::KvFormat format = graph::KvFormat::f32) {
+  auto pages = cache_of(s, format);
+  run_mla_ref(s, pages);
+  return run_mla_on(s, pages, kernel, threads, step, path.run,
+                    path.scratch_bytes(s.params, s.k_b[0], s.v_b[0], {.rows = step}, threads));
 }
 
 }  // namespace ktx::test

@@ -1,5 +1,5 @@
 // mla against the expanded formula in double; chunks, threads, packed formats.
-// covers: mla_absorbed, mla_expanded, mla_tiled, ref
+// covers: mla_expanded, mla_tiled, ref
 #include "ops/attention/mla.hpp"
 
 #include <algorithm>
@@ -109,7 +109,7 @@ TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") 
       for (int64_t step : {int64_t(300), int64_t(20)}) {
         REQUIRE(relative_distance(run_mla(s, loops, 2, step), expected) < bound);
       }
-      // Unit vectors lose nothing when they are rounded: only the tiles' own rounding remains.
+      // Their matrices are exact until they are rounded to bf16: the tiles' own rounding.
       for (const auto* tiles : usable_tile_kernels()) {
         const auto out = run_mla_path(s, *tiles, 2, s.total, tiled);
         REQUIRE(relative_distance(out, expected) < bound_of(*tiles));
