@@ -122,6 +122,7 @@ std::span<const KernelRow> kernels(graph::Op op) {
     case graph::Op::add:
     case graph::Op::scale_sigmoid:
     case graph::Op::last_rows:
+    case graph::Op::copy:
       return only_ref;
   }
   return only_ref;

@@ -19,6 +19,7 @@ struct Value {
   bool routing = false;  // router output: top_k ids and weights a token (width = top_k)
   int base = -1;  // view of: the value (never itself a view) it is a part of; -1: owns its numbers
   int64_t offset = 0;  // first column within base
+  int place = 0;       // where it lies: set by lowering; a view lies where its base does
 };
 
 struct Node {
@@ -28,6 +29,7 @@ struct Node {
   int output = -1;
   OpParams params;
   int layer = -1;
+  int place = 0;  // where it runs: set by lowering
 };
 
 struct Graph {
@@ -95,14 +97,15 @@ void validate(const Model& model);
 /// One line a node, equal layers folded: for people and for tests.
 std::string print(const Model& model);
 
-/// Where every value lives in one arena when T = `tokens` tokens run, reusing the space of dead
-/// values. last_rows and the nodes after it have logit_rows rows and may run again for other rows.
+/// Where every value lives in the arena of its place when T = `tokens` tokens run, reusing the
+/// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again for other rows.
 /// A node's output never overlaps its inputs. Blocks start at multiples of 16 numbers (64 bytes).
 /// Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights (f32).
 struct ValueLayout {
-  std::vector<int64_t> offset;  // [values] f32 numbers from the arena's start; views resolved
+  std::vector<int64_t> offset;  // [values] f32 numbers from its arena's start; views resolved
   std::vector<int64_t> stride;  // [values] f32 numbers from one token's row to the next
-  int64_t size = 0;             // f32 numbers for T tokens
+  std::vector<int64_t> arena;   // [places] f32 numbers for T tokens
+  int64_t size = 0;             // of all places
 };
 ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows);
 

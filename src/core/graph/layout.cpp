@@ -1,4 +1,4 @@
-// Places the values of a graph in one arena by their lifetimes.
+// Puts the values of each place into one arena by their lifetimes.
 #include <algorithm>
 
 #include "core/base/error.hpp"
@@ -57,13 +57,17 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
   layout.offset.assign(graph.values.size(), 0);
   layout.stride.assign(graph.values.size(), 0);
   const std::vector<size_t> last = last_reads(graph);
-  std::vector<Block> live;
+  std::vector<std::vector<Block>> places;  // the live blocks of each
   int64_t rows = tokens;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].op == Op::last_rows) rows = logit_rows;
-    std::erase_if(live, [i](const Block& block) { return block.last < i; });
     const auto output = static_cast<size_t>(graph.nodes[i].output);
     const Value& value = graph.values[output];
+    const auto place = static_cast<size_t>(value.place);
+    places.resize(std::max(places.size(), place + 1));
+    layout.arena.resize(places.size(), 0);
+    std::vector<Block>& live = places[place];
+    std::erase_if(live, [i](const Block& block) { return block.last < i; });
     const int64_t numbers = rows * value.width * (value.routing ? 2 : 1);
     const int64_t size = (numbers + alignment - 1) / alignment * alignment;
     const int64_t begin = first_gap(live, size);
@@ -73,8 +77,9 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
                 block);
     layout.offset[output] = begin;
     layout.stride[output] = value.width;
-    layout.size = std::max(layout.size, block.end);
+    layout.arena[place] = std::max(layout.arena[place], block.end);
   }
+  for (const int64_t size : layout.arena) layout.size += size;
   for (size_t i = 0; i < graph.values.size(); ++i) {
     const Value& value = graph.values[i];
     if (value.base < 0) continue;

@@ -9,7 +9,7 @@ namespace {
 
 // The router is no owner of a matrix: its rounding errors would choose other experts, and it is
 // small.
-constexpr std::array<OpInfo, 11> table{{
+constexpr std::array<OpInfo, 12> table{{
     {Op::embedding, "embedding", "rows of the token embedding", true},
     {Op::rms_norm, "rms_norm", "root-mean-square norm with a weight a column", false},
     {Op::linear, "linear", "matrix product with a weight, with or without bias", true},
@@ -21,12 +21,13 @@ constexpr std::array<OpInfo, 11> table{{
     {Op::router, "router", "scores, choice and weights of the routed experts", false},
     {Op::moe, "moe", "the chosen experts' gated MLPs, summed by their weights", true},
     {Op::last_rows, "last_rows", "the rows whose logits are asked for", false},
+    {Op::copy, "copy", "the same on another place", false},
 }};
 
 }  // namespace
 
 std::span<const OpInfo> ops() noexcept {
-  return table;
+  return std::span(table).first(static_cast<size_t>(Op::copy));
 }
 
 const OpInfo& info(Op op) noexcept {

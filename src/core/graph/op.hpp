@@ -26,6 +26,7 @@ enum class Op : uint8_t {
   router,     // x [T, hidden] -> routing: expert ids i32 [T, k] and weights f32 [T, k]
   moe,        // x [T, hidden], routing -> [T, hidden]
   last_rows,  // x [T, w] -> [T', w]: only the rows whose logits are asked for
+  copy,       // x -> the same on another place; made by lowering, never by an architecture
 };
 
 struct OpInfo {
@@ -35,6 +36,7 @@ struct OpInfo {
   bool owns_matrix;  // its matrices can be stored in any format; false: kept as in the checkpoint
 };
 
+/// Those that a model is made of: all but copy.
 std::span<const OpInfo> ops() noexcept;
 const OpInfo& info(Op op) noexcept;
 std::optional<Op> find_op(std::string_view name) noexcept;

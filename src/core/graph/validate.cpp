@@ -20,7 +20,7 @@ struct Shape {
 constexpr size_t none = 0, norm = 1, mla = 2, gqa = 3, router = 4, moe = 5;
 
 /// In the order of Op.
-constexpr std::array<Shape, 11> shapes{{
+constexpr std::array<Shape, 12> shapes{{
     {0, true, none},    // embedding
     {1, true, norm},    // rms_norm
     {1, true, none},    // linear
@@ -32,6 +32,7 @@ constexpr std::array<Shape, 11> shapes{{
     {1, true, router},  // router
     {2, true, moe},     // moe
     {1, false, none},   // last_rows
+    {1, false, none},   // copy
 }};
 
 class Validator {
@@ -168,6 +169,8 @@ class Validator {
         return check_router(node, std::get<RouterParams>(node.params));
       case Op::moe:
         return check_moe(node, std::get<MoeParams>(node.params));
+      case Op::copy:
+        return expect(false, "copies are made by lowering");
     }
   }
 

@@ -1,5 +1,7 @@
 // The arena of values: brute force over every pair of values that live at the same time.
 #include <algorithm>
+#include <numeric>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -43,11 +45,14 @@ std::vector<Life> lives(const Graph& g, const ValueLayout& layout, int64_t token
 
 }  // namespace
 
-TEST_CASE("values that live at the same time never overlap") {
-  const std::pair<int64_t, int64_t> sizes[] = {{1, 1}, {3, 1}, {17, 17}, {512, 32}};
-  for (const auto& [tokens, rows] : sizes) {
-    const Model model = test::tiny_model(3);
-    const Graph& g = model.graph;
+TEST_CASE("values of a place that live at the same time never overlap") {
+  const std::tuple<int64_t, int64_t, int> cases[] = {{1, 1, 1},    {3, 1, 1},  {17, 17, 1},
+                                                     {512, 32, 1}, {17, 3, 2}, {512, 32, 3}};
+  for (const auto& [tokens, rows, places] : cases) {
+    Model model = test::tiny_model(3);
+    Graph& g = model.graph;
+    for (size_t v = 0; v < g.values.size(); ++v)
+      g.values[v].place = static_cast<int>(owner(g, static_cast<int>(v))) % places;
     const ValueLayout layout = layout_values(g, tokens, rows);
     const std::vector<Life> all = lives(g, layout, tokens, rows);
     int64_t sum = 0;
@@ -56,16 +61,19 @@ TEST_CASE("values that live at the same time never overlap") {
       sum += all[a].end - all[a].begin;
       CHECK(all[a].begin % 16 == 0);
       CHECK(all[a].begin >= 0);
-      CHECK(all[a].end <= layout.size);
+      CHECK(all[a].end <= layout.arena[static_cast<size_t>(g.values[a].place)]);
       CHECK(layout.stride[a] == g.values[a].width);
       for (size_t b = a + 1; b < all.size(); ++b) {
         const bool together = all[b].owns && all[a].from <= all[b].to && all[b].from <= all[a].to;
-        if (!together) continue;
+        if (!together || g.values[a].place != g.values[b].place) continue;
         INFO("tokens " << tokens << " values " << g.values[a].name << ", " << g.values[b].name);
         CHECK((all[a].end <= all[b].begin || all[b].end <= all[a].begin));
       }
     }
-    if (tokens > 16) CHECK(layout.size < sum / 3);  // the space of dead values is used again
+    CHECK(layout.arena.size() == static_cast<size_t>(places));
+    CHECK(std::accumulate(layout.arena.begin(), layout.arena.end(), int64_t{0}) == layout.size);
+    if (tokens > 16 && places == 1)
+      CHECK(layout.size < sum / 3);  // the space of dead values is used again
   }
 }
 
