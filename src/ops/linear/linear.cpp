@@ -14,7 +14,7 @@ namespace ktx::ops {
 namespace {
 
 const MatmulKernel& kernel_of(const LinearArgs& args) noexcept {
-  return args.tokens <= decode_tokens ? *args.w->decode : *args.w->prefill;
+  return args.decode_kernel || args.tokens <= decode_tokens ? *args.w->decode : *args.w->prefill;
 }
 
 ActivationFormat activation_of(const LinearArgs& args) noexcept {

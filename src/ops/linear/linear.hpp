@@ -22,6 +22,8 @@ struct LinearArgs {
   const float* bias = nullptr;  // [rows], or null
   float* y = nullptr;           // [tokens, rows], overwritten
   int64_t y_stride = 0;
+  /// The decode kernel however many tokens there are: then no token's result depends on the others.
+  bool decode_kernel = false;
   std::byte* scratch = nullptr;  // linear_scratch_bytes() bytes, 64-byte aligned
 };
 

@@ -42,7 +42,7 @@ void prepare(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noe
 /// Some pairs of one expert.
 struct Pairs {
   int expert;
-  int64_t of_expert;  // tokens the expert got in all: they decide its kernel
+  int64_t of_expert;  // MoeWork::kernel_tokens
   int64_t begin, count;
 };
 
@@ -54,7 +54,7 @@ void for_pairs(const MoeWork& work, int expert, const Body& body) noexcept {
   const int64_t parts = parts_of(count, block_tokens);
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t begin = count * i / parts, end = count * (i + 1) / parts;
-    body(Pairs{expert, count, first + begin, end - begin});
+    body(Pairs{expert, work.kernel_tokens(expert), first + begin, end - begin});
   }
 }
 
@@ -185,7 +185,7 @@ void for_blocks(const PackedMatrix& matrix, int64_t block_rows, int64_t repeats,
 /// The second pass of a step without experts on tiles: an item is some rows of all experts.
 void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
   for_blocks(
-      args.down, down_rows, 1, down_rows * args.intermediate * args.tokens * args.top_k, pool,
+      args.down, down_rows, 1, down_rows * args.intermediate * work.pairs(args.experts), pool,
       [&](int64_t, int64_t row, int node) noexcept {
         return weights_at(args.down, work.active[0], row, node);
       },
@@ -197,7 +197,7 @@ void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool
 /// The second pass of a step with experts on tiles: an item is some rows of one expert, whose h
 /// then is near, and what all of them make is summed after another barrier.
 void down_in_experts(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
-  const int64_t pairs = args.tokens * args.top_k;
+  const int64_t pairs = work.pairs(args.experts);
   for_blocks(
       args.down, ExpertTiles::rows, work.active_count,
       ExpertTiles::rows * args.intermediate * pairs / work.active_count, pool,
@@ -213,6 +213,13 @@ void down_in_experts(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& p
         });
       });
   sum_products(args, work, pool);
+}
+
+/// The sum of no experts.
+void clear(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
+  for_each(pool, args.tokens, args.hidden, [&](int64_t t, int) noexcept {
+    std::fill_n(args.y + t * args.y_stride, args.hidden, 0.0f);
+  });
 }
 
 MoeScratchArgs scratch_args(const MoeArgs& args) noexcept {
@@ -234,13 +241,14 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
   if (args.tokens == 0) return;
   MoeWork work(args.scratch, scratch_args(args));
   sort_pairs(args, work);
+  if (work.active_count == 0) return clear(args, pool);
   prepare(args, work, pool);
 
-  const int64_t pairs = args.tokens * args.top_k;
+  const int64_t pairs = work.pairs(args.experts);
   const bool tiled = work.tiled_count > 0;
   const int64_t rows = tiled ? ExpertTiles::rows : gate_rows;
   // Mean over experts; those with many tokens make a chunk take longer, which sharing evens out.
-  const int64_t cost = 2 * rows * args.hidden * pairs / std::max<int64_t>(1, work.active_count);
+  const int64_t cost = 2 * rows * args.hidden * pairs / work.active_count;
   for_blocks(
       args.gate, rows, work.active_count, cost, pool,
       [&](int64_t a, int64_t row, int node) noexcept {

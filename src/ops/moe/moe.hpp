@@ -9,16 +9,21 @@
 
 namespace ktx::ops {
 
-/// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i].
-/// Strides in floats.
+/// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i], over
+/// the experts that are here. Strides in floats.
 struct MoeArgs {
   const float* x = nullptr;  // [tokens, hidden]
   int64_t x_stride = 0;
   int64_t tokens = 0;
-  const int32_t* ids = nullptr;    // [tokens, top_k], each in [0, experts)
+  const int32_t* ids = nullptr;    // [tokens, top_k], each in [0, experts), or -1: unused
   const float* weights = nullptr;  // [tokens, top_k]
+  /// [experts] which of the matrices are an expert's; -1: it is elsewhere. Null: its own number.
+  const int32_t* slots = nullptr;
   int top_k = 0, experts = 0;
   int64_t hidden = 0, intermediate = 0;
+  /// The decode kernels however many tokens an expert gets: then no token's result depends on the
+  /// others.
+  bool decode_kernels = false;
   PackedMatrix gate, up;  // of every expert: rows intermediate, cols hidden; both on the same nodes
   PackedMatrix down;      // of every expert: rows hidden, cols intermediate
   float* y = nullptr;     // [tokens, hidden], overwritten
@@ -40,7 +45,7 @@ int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
 /// compute rows of their own, so that no partial sums are added. (One exception: where h is made
 /// int8 for tiles and a shard begins within 256 rows, fewer columns share a scale.) The kernel of
 /// an expert, and the order in which a token's experts are summed, depend on the other tokens of
-/// the step.
+/// the step unless decode_kernels is set.
 void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with all matrices in Layout::rows. Slow.

@@ -120,6 +120,7 @@ void sum_products(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool
     float* y = args.y + t * args.y_stride;
     std::fill_n(y, args.hidden, 0.0f);
     for (int64_t p = t * args.top_k; p < (t + 1) * args.top_k; ++p) {
+      if (work.sorted[p] < 0) continue;
       const float* product = work.products + work.sorted[p] * args.hidden;
       for (int64_t r = 0; r < args.hidden; ++r) y[r] += args.weights[p] * product[r];
     }

@@ -70,14 +70,23 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
 
 void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
   const int64_t count = args.tokens * args.top_k;
+  const auto slot_of = [&args](int64_t p) noexcept {
+    const int32_t expert = args.ids[p];
+    return expert < 0 || args.slots == nullptr ? expert : args.slots[expert];
+  };
+  work.decode_kernels = args.decode_kernels;
   std::fill_n(work.begin, args.experts + 1, 0);
-  for (int64_t p = 0; p < count; ++p) ++work.begin[args.ids[p] + 1];
+  for (int64_t p = 0; p < count; ++p)
+    if (const int32_t slot = slot_of(p); slot >= 0) ++work.begin[slot + 1];
   for (int e = 0; e < args.experts; ++e) {
     if (work.begin[e + 1] > 0) work.active[work.active_count++] = e;
     work.begin[e + 1] += work.begin[e];
   }
   for (int64_t p = 0; p < count; ++p) {
-    const int32_t at = work.begin[args.ids[p]]++;
+    const int32_t slot = slot_of(p);
+    work.sorted[p] = -1;
+    if (slot < 0) continue;
+    const int32_t at = work.begin[slot]++;
     work.pair[at] = static_cast<int32_t>(p);
     work.token[at] = static_cast<int32_t>(p / args.top_k);
     work.sorted[p] = at;

@@ -27,8 +27,8 @@ struct ExpertTiles {
 ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
                          const PackedMatrix& down) noexcept;
 
-/// A pair is a token with one of its experts; pairs are sorted by expert, and by token within an
-/// expert.
+/// A pair is a token with one of its experts that are here; pairs are sorted by expert, and by token
+/// within an expert. An expert is known by its slot.
 struct MoeWork {
   MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept;
 
@@ -50,13 +50,20 @@ struct MoeWork {
   int32_t* block;                // [experts + 1] first block of each expert
   std::byte *x_tiles, *h_tiles;  // [blocks]; those of x are needed until products are
   float* products;               // [pairs, hidden] of down, of all experts of a step that has tiles
-  int32_t* sorted;               // [pairs] where the pair of an index into ids is
+  int32_t* sorted;               // [tokens * top_k] where the pair of an index into ids is, or -1
   int64_t x_block_bytes, h_block_bytes;
   int64_t h_int8_chunk;
 
+  bool decode_kernels = false;  // of MoeArgs
+
+  int64_t pairs(int experts) const noexcept { return begin[experts]; }
   int64_t tokens_of(int expert) const noexcept { return begin[expert + 1] - begin[expert]; }
+  /// The number of tokens by which an expert's kernels are chosen.
+  int64_t kernel_tokens(int expert) const noexcept {
+    return decode_kernels ? 1 : tokens_of(expert);
+  }
   bool tiled(int expert) const noexcept {
-    return tiles.possible() && tokens_of(expert) >= tiles.least_tokens;
+    return tiles.possible() && kernel_tokens(expert) >= tiles.least_tokens;
   }
 };
 

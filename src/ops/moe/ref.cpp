@@ -26,11 +26,14 @@ void moe_ref(const MoeArgs& args) {
     float* y = args.y + t * args.y_stride;
     for (int64_t r = 0; r < args.hidden; ++r) y[r] = 0;
     for (int64_t i = t * args.top_k; i < (t + 1) * args.top_k; ++i) {
+      if (args.ids[i] < 0) continue;
+      const int slot = args.slots == nullptr ? args.ids[i] : args.slots[args.ids[i]];
+      if (slot < 0) continue;
       const float* x = args.x + t * args.x_stride;
-      std::vector<float> h = product(args.gate, args.ids[i], x);
-      const std::vector<float> up = product(args.up, args.ids[i], x);
+      std::vector<float> h = product(args.gate, slot, x);
+      const std::vector<float> up = product(args.up, slot, x);
       for (size_t j = 0; j < h.size(); ++j) h[j] = h[j] / (1 + std::exp(-h[j])) * up[j];
-      const std::vector<float> out = product(args.down, args.ids[i], h.data());
+      const std::vector<float> out = product(args.down, slot, h.data());
       for (int64_t r = 0; r < args.hidden; ++r)
         y[r] += args.weights[i] * out[static_cast<size_t>(r)];
     }

@@ -53,6 +53,8 @@ void finish_token(const RouterArgs& args, float* scores, float* biased, int64_t 
   select_experts({.params = args.params,
                   .scores = scores,
                   .biased = args.bias != nullptr ? biased : scores,
+                  .count = args.experts_per_token != nullptr ? args.experts_per_token[token]
+                                                             : args.params->top_k,
                   .ids = args.ids + token * args.params->top_k,
                   .weights = args.weights + token * args.params->top_k});
 }

@@ -18,8 +18,10 @@ struct RouterArgs {
   int64_t hidden = 0;
   const float* weight = nullptr;  // [experts, hidden], contiguous
   const float* bias = nullptr;    // [experts], added for selection only; or null
-  int32_t* ids = nullptr;         // [tokens, top_k], by descending biased score
-  float* weights = nullptr;       // [tokens, top_k]
+  /// [tokens] experts that each token gets, 1 to top_k; null: top_k each.
+  const int32_t* experts_per_token = nullptr;
+  int32_t* ids = nullptr;    // [tokens, top_k], by descending biased score; unused: -1
+  float* weights = nullptr;  // [tokens, top_k]; unused: 0
   const f32::Kernel* kernel = nullptr;
   std::byte* scratch = nullptr;  // router_scratch_bytes() bytes, 64-byte aligned
 };

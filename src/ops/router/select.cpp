@@ -58,7 +58,7 @@ void select_experts(const SelectArgs& args) noexcept {
     }
     for (int i = 0; i < groups.count(); ++i) allowed[groups.id(i)] = true;
   }
-  Best best(p.top_k);
+  Best best(args.count);
   for (int g = 0; g < p.groups; ++g) {
     if (p.top_groups < p.groups && !allowed[g]) continue;
     const int end = (g + 1) * group_size;
@@ -72,6 +72,8 @@ void select_experts(const SelectArgs& args) noexcept {
   }
   const float factor = p.normalize ? p.scale / (sum + 1e-20f) : p.scale;
   for (int i = 0; i < best.count(); ++i) args.weights[i] *= factor;
+  std::fill(args.ids + best.count(), args.ids + p.top_k, -1);
+  std::fill(args.weights + best.count(), args.weights + p.top_k, 0.0f);
 }
 
 }  // namespace ktx::ops

@@ -200,6 +200,59 @@ TEST_CASE("widths that no block divides run on the reference kernel") {
   REQUIRE(ktx::test::relative_distance(run(experts, args, {2}), run_ref(experts, args)) <= 1e-5);
 }
 
+TEST_CASE("unused ids, and experts that are elsewhere, add nothing") {
+  Random random(11);
+  const auto& best = ops::best_matmul_kernel(ktx::hw::usable_isa(), Format::q8_0, 128, 256);
+  for (const ops::MatmulKernel* kernel : {&best, ops::find_matmul_kernel("ref")}) {
+    const Experts experts({6, 3, 256, 128}, Format::q8_0, Format::q8_0, *kernel, random);
+    for (const int64_t tokens : {1, 5, 40}) {
+      INFO(kernel->name << " tokens " << tokens);
+      const auto x = random.normals(tokens * 256);
+      auto ids = skewed_ids(experts.shape, tokens, random);
+      const auto weights = router_weights(ids.size(), random);
+      for (size_t p = 0; p < ids.size(); p += 4) ids[p] = -1;
+      auto args = experts.args(x, ids, weights);
+      const auto close = [&] {
+        return ktx::test::relative_distance(run(experts, args, {2}), run_ref(experts, args)) < 0.03;
+      };
+      REQUIRE(close());
+
+      // Experts 1, 3, 5 are here, as matrices 2, 0, 1.
+      const std::vector<int32_t> slots{-1, 2, -1, 0, -1, 1};
+      args.slots = slots.data();
+      REQUIRE(close());
+
+      const std::vector<int32_t> nowhere(6, -1);
+      args.slots = nowhere.data();
+      REQUIRE(run(experts, args, {2}) == std::vector<float>(x.size(), 0.0f));
+    }
+  }
+}
+
+TEST_CASE("with decode kernels a token's result is what it is alone, to the bit") {
+  Random random(12);
+  for (const Format format : {Format::q4_k, Format::q8_0, Format::bf16}) {
+    const auto& kernel = ops::best_matmul_kernel(ktx::hw::usable_isa(), format, 256, 512);
+    const Experts experts({4, 2, 512, 256}, format, format, kernel, random);
+    const int64_t tokens = 70;  // more than 64 for some experts
+    const auto x = random.normals(tokens * 512);
+    const auto ids = skewed_ids(experts.shape, tokens, random);
+    const auto weights = router_weights(ids.size(), random);
+    auto args = experts.args(x, ids, weights);
+    args.decode_kernels = true;
+    const auto together = run(experts, args, {2});
+    for (int64_t t = 0; t < tokens; ++t) {
+      auto one = args;
+      one.x += t * 512;
+      one.ids += t * 2;
+      one.weights += t * 2;
+      one.tokens = 1;
+      const auto alone = run(experts, one, {2});
+      REQUIRE(std::equal(alone.begin(), alone.end(), together.begin() + t * 512));
+    }
+  }
+}
+
 TEST_CASE("moe on several NUMA nodes: the numbers are those of one, whatever each node holds") {
   Random random(3);
   const auto isa = ktx::hw::usable_isa();

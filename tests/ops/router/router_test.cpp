@@ -37,7 +37,8 @@ struct Routing {
   std::vector<float> weights;
 };
 
-Routing run(const Layer& layer, const ops::f32::Kernel& kernel, int threads, int64_t step) {
+Routing run(const Layer& layer, const ops::f32::Kernel& kernel, int threads, int64_t step,
+            const int32_t* counts = nullptr) {
   hw::WorkerPool pool(threads);
   const int64_t k = layer.params.top_k;
   Routing result{std::vector<int32_t>(size_t(layer.tokens * k)),
@@ -51,6 +52,7 @@ Routing run(const Layer& layer, const ops::f32::Kernel& kernel, int threads, int
                  .hidden = layer.hidden,
                  .weight = layer.weight.data(),
                  .bias = layer.bias.empty() ? nullptr : layer.bias.data(),
+                 .experts_per_token = counts == nullptr ? nullptr : counts + t,
                  .ids = result.ids.data() + t * k,
                  .weights = result.weights.data() + t * k,
                  .kernel = &kernel,
@@ -152,5 +154,25 @@ TEST_CASE("router: fewer experts than the checkpoint's are the first of them, no
       sum += six.weights[t * 6 + i];
     }
     CHECK(sum == Approx(2.5));
+  }
+}
+
+TEST_CASE("router: every token may get another number of experts") {
+  const Layer layer = layers().front();
+  const ops::f32::Kernel& kernel = ops::f32::best_kernel(hw::usable_isa());
+  std::vector<int32_t> counts;
+  for (int64_t t = 0; t < layer.tokens; ++t) counts.push_back(1 + int32_t(t) % layer.params.top_k);
+  const Routing some = run(layer, kernel, 2, 16, counts.data());
+  const int k = layer.params.top_k;
+  for (int64_t t = 0; t < layer.tokens; ++t) {
+    Layer alone = layer;
+    alone.params.top_k = counts[size_t(t)];
+    const Routing expected = run(alone, kernel, 1, 16);
+    for (int i = 0; i < k; ++i) {
+      const bool used = i < counts[size_t(t)];
+      const auto at = size_t(t * k + i), from = size_t(t * alone.params.top_k + i);
+      CHECK(some.ids[at] == (used ? expected.ids[from] : -1));
+      CHECK(some.weights[at] == (used ? expected.weights[from] : 0.0f));
+    }
   }
 }

@@ -19,9 +19,10 @@ struct Chosen {
 };
 
 Chosen choose(const graph::RouterParams& p, const std::vector<float>& scores,
-              const std::vector<float>& biased) {
+              const std::vector<float>& biased, int count = 0) {
   Chosen result{std::vector<int32_t>(size_t(p.top_k), -1), std::vector<float>(size_t(p.top_k))};
-  ops::select_experts({&p, scores.data(), biased.data(), result.ids.data(), result.weights.data()});
+  ops::select_experts({&p, scores.data(), biased.data(), count > 0 ? count : p.top_k,
+                       result.ids.data(), result.weights.data()});
   return result;
 }
 
@@ -37,6 +38,16 @@ TEST_CASE("select: the best scores in descending order, weights unbiased") {
   const Chosen chosen = choose(p, scores, biased);
   CHECK(chosen.ids == Ids{0, 5, 3});
   CHECK(chosen.weights == std::vector<float>{0.1f, 0.4f, 0.9f});
+}
+
+TEST_CASE("select: a token may get fewer experts, the rest of its routing is unused") {
+  const graph::RouterParams p{.experts = 4, .top_k = 3, .normalize = true, .scale = 2};
+  const std::vector<float> scores = {0.2f, 0.6f, 0.1f, 0.3f};
+  const Chosen chosen = choose(p, scores, scores, 2);
+  CHECK(chosen.ids == Ids{1, 3, -1});
+  CHECK(chosen.weights[0] == Approx(2 * 0.6 / 0.9));
+  CHECK(chosen.weights[1] == Approx(2 * 0.3 / 0.9));
+  CHECK(chosen.weights[2] == 0);
 }
 
 TEST_CASE("select: normalised weights sum to the scale") {
