@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
+#include "engine/source.hpp"
 #include "engine/state.hpp"
 #include "loader/checkpoint.hpp"
 
@@ -48,7 +49,11 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
       options.progress({module, done, total});
     };
   weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
-  executor = std::make_unique<Executor>(p.details(), *weights, pool);
+  const auto& details = p.details();
+  program = std::make_unique<Program>(details, *weights);
+  cache = std::make_unique<KvStore>(details.model.info.caches, details.cache_format,
+                                    details.cache_pages, details.machine);
+  scheduler = std::make_unique<Scheduler>(details, *program, *cache, pool);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
@@ -80,10 +85,13 @@ void Engine::finish_cache(const std::function<void(const LoadProgress&)>& progre
   });
 }
 int Engine::vocab_size() const noexcept {
-  return static_cast<int>(state_->executor->vocab());
+  return static_cast<int>(state_->program->logits().width);
 }
 int64_t Engine::cache_length() const noexcept {
   return state_->plan.details().cache_length;
+}
+int Engine::max_experts_per_token() const noexcept {
+  return state_->plan.details().max_experts_per_token;
 }
 
 }  // namespace ktx

@@ -7,7 +7,7 @@
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
 #include "engine/load/weight_loader.hpp"
-#include "engine/run/executor.hpp"
+#include "engine/run/program.hpp"
 #include "engine/source.hpp"
 #include "ktx/tokenizer.hpp"
 #include "placement/explain.hpp"
@@ -50,6 +50,18 @@ std::vector<std::string> Plan::warnings() const {
 
 int64_t Plan::cache_length() const noexcept {
   return plan_->cache_length;
+}
+
+int Plan::sessions() const noexcept {
+  return plan_->sessions;
+}
+
+int64_t Plan::prefill_chunk() const noexcept {
+  return plan_->prefill_chunk;
+}
+
+int Plan::layers() const noexcept {
+  return plan_->model.info.layers;
 }
 
 Tokenizer Plan::tokenizer() const {

@@ -1,166 +1,175 @@
-// ktx::Session: prefill in chunks, then one token a step.
+// ktx::Session: a handle on a conversation; its requests go to the scheduler.
 #include "ktx/session.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <string>
+#include <utility>
 
 #include "core/base/error.hpp"
-#include "engine/run/kv_cache.hpp"
+#include "engine/run/request.hpp"
 #include "engine/run/sampler.hpp"
+#include "engine/run/scheduler.hpp"
 #include "engine/state.hpp"
 
 namespace ktx {
 
-using Clock = std::chrono::steady_clock;
-
 struct Session::State {
   explicit State(std::shared_ptr<engine::EngineState> shared)
-      : engine(std::move(shared)),
-        cache(engine->plan.details().model.info.caches, engine->plan.details().cache_length,
-              engine->plan.details().machine) {}
+      : engine(std::move(shared)), conversation(engine::KvSequence(*engine->cache)) {}
+  State(std::shared_ptr<engine::EngineState> shared, engine::KvSequence cache)
+      : engine(std::move(shared)), conversation(std::move(cache)) {}
 
-  std::shared_ptr<engine::EngineState> engine;
-  engine::KvCache cache;
-  std::vector<int32_t> tokens;  // those in the cache
-  std::atomic<bool> cancelled{false};
-
-  int64_t position() const { return static_cast<int64_t>(tokens.size()); }
+  std::shared_ptr<engine::EngineState> engine;  // first: it owns the pages
+  engine::Conversation conversation;
 
   void check(std::span<const int32_t> ids) const;
-  bool run(std::span<const int32_t> ids, int64_t first_wanted, const OnRows& on_rows);
+  void check_experts(int experts_per_token) const;
+  void check_position(int64_t position, const char* action) const;
+  void run(engine::Request& request, const std::function<bool(int32_t)>& on_token);
 };
 
 void Session::State::check(std::span<const int32_t> ids) const {
-  const int64_t vocab = engine->executor->vocab();
+  const auto vocab = engine->program->logits().width;
   if (ids.empty()) throw_input("the prompt is empty: expected at least one token");
   for (const int32_t id : ids)
     if (id < 0 || id >= vocab)
       throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
                   std::to_string(vocab - 1));
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t room = cache.capacity() - position();
-  if (count <= room) return;
+  const int64_t length = engine->plan.details().cache_length, taken = conversation.position();
+  if (count <= length - taken) return;
   std::string message = "the prompt has " + std::to_string(count) +
-                        " tokens, but the cache holds " + std::to_string(cache.capacity());
-  if (position() > 0) message += ", of which " + std::to_string(position()) + " are taken";
+                        " tokens, but the cache holds " + std::to_string(length);
+  if (taken > 0) message += ", of which " + std::to_string(taken) + " are taken";
   throw_input(std::move(message), {}, {"give a larger cache length, or a shorter prompt"});
 }
 
-// Runs ids in chunks, each under the engine's lock, and hands out the logits of all rows from
-// first_wanted on while it holds the lock; false when cancelled.
-bool Session::State::run(std::span<const int32_t> ids, int64_t first_wanted,
-                         const OnRows& on_rows) {
-  auto& executor = *engine->executor;
-  int64_t first = 0;  // of the chunk, in ids
-  while (!ids.empty()) {
-    const auto chunk = ids.first(std::min(ids.size(), static_cast<size_t>(executor.max_tokens())));
-    const std::lock_guard lock(engine->running);
-    const engine::Step step{.ids = chunk.data(),
-                            .tokens = static_cast<int64_t>(chunk.size()),
-                            .past = position(),
-                            .cache = &cache};
-    if (!executor.run(step, cancelled)) return false;
-    tokens.insert(tokens.end(), chunk.begin(), chunk.end());
-    for (int64_t row = std::max<int64_t>(0, first_wanted - first); row < step.tokens;
-         row += graph::max_logit_rows) {
-      const int64_t rows = std::min(graph::max_logit_rows, step.tokens - row);
-      on_rows(first + row, rows, executor.logits(step, row, rows));
+void Session::State::check_experts(int experts_per_token) const {
+  const int most = engine->plan.details().max_experts_per_token;
+  if (experts_per_token == 0 || (experts_per_token > 0 && experts_per_token <= most)) return;
+  if (most == 0)
+    throw_input("experts a token: expected none, found " + std::to_string(experts_per_token) +
+                ": the model has no routed experts");
+  throw_input("experts a token: expected 1 to " + std::to_string(most) + ", found " +
+                  std::to_string(experts_per_token),
+              {}, {"a plan made with --max-experts has room for more"});
+}
+
+void Session::State::check_position(int64_t position, const char* action) const {
+  if (position < 0 || position > conversation.position())
+    throw_input(std::string("can't ") + action + " to token " + std::to_string(position) +
+                ": the session holds " + std::to_string(conversation.position()));
+}
+
+// Hands the request over and waits for its end; meanwhile on_token, if any, gets the tokens. Those
+// that it did not get, because it or cancel() ended the request, are taken out of the answer and of
+// the conversation.
+void Session::State::run(engine::Request& request, const std::function<bool(int32_t)>& on_token) {
+  auto& cancelled = conversation.cancelled;
+  request.conversation = &conversation;
+  request.streams = static_cast<bool>(on_token);
+  engine->scheduler->submit(request);
+
+  std::exception_ptr thrown;
+  size_t given = 0;
+  bool ended = false;  // by this thread
+  std::unique_lock lock(request.mutex);
+  for (;;) {
+    request.changed.wait(lock, [&] {
+      return request.finished || (request.streams && !ended && given < request.ids.size());
+    });
+    while (on_token && !ended && given < request.ids.size() && !cancelled) {
+      const int32_t id = request.ids[given++];
+      lock.unlock();
+      try {
+        ended = !on_token(id);
+      } catch (...) {
+        thrown = std::current_exception();
+        ended = true;
+      }
+      if (ended) cancelled = true;
+      lock.lock();
     }
-    first += step.tokens;
-    ids = ids.subspan(chunk.size());
+    ended = ended || (on_token && cancelled && given < request.ids.size());
+    if (request.finished) break;
   }
-  return true;
+  if (ended) {
+    request.reason = StopReason::cancelled;
+    request.ids.resize(given);
+    // As if nothing had been computed since: the last token of an answer is not in the cache.
+    const auto kept =
+        std::min(request.decode_tokens, static_cast<int64_t>(std::max<size_t>(given, 1)) - 1);
+    const int64_t position = conversation.position() - (request.decode_tokens - kept);
+    conversation.cache.rewind(position);
+    conversation.tokens.resize(static_cast<size_t>(position));
+    request.decode_tokens = kept;
+  }
+  cancelled = false;
+  if (thrown) std::rethrow_exception(thrown);
+  if (request.error) std::rethrow_exception(request.error);
 }
 
 Session::Session(Engine& engine) : state_(std::make_unique<State>(engine.share_state())) {}
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 
-namespace {
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-}  // namespace
-
 Generation Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                              const std::function<bool(int32_t)>& on_token) {
-  auto& s = *state_;
-  s.check(prompt);
+  state_->check(prompt);
+  state_->check_experts(options.experts_per_token);
   engine::Sampler sampler(options.sampling);
-  s.cancelled.store(false, std::memory_order_relaxed);
-  const auto vocab = static_cast<size_t>(s.engine->executor->vocab());
-  int32_t next = 0;
-  const auto run = [&](std::span<const int32_t> ids) {
-    return s.run(ids, static_cast<int64_t>(ids.size()) - 1,
-                 [&](int64_t, int64_t, const float* logits) {
-                   next = sampler.sample({logits, vocab}, s.tokens);
-                 });
+  engine::Request request;
+  request.prompt = prompt;
+  request.max_new_tokens = options.max_new_tokens;
+  request.stop_ids = options.stop_ids;
+  request.sampler = &sampler;
+  request.experts_per_token = options.experts_per_token;
+  state_->run(request, on_token);
+  const auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
   };
-
-  Generation out;
-  auto start = Clock::now();
-  const int64_t before = s.position();
-  bool running = run(prompt);
-  out.prefill_tokens = s.position() - before;
-  out.prefill_seconds = seconds_since(start);
-
-  start = Clock::now();
-  const auto full = [&] {  // nothing more is asked for
-    return options.max_new_tokens >= 0 &&
-           static_cast<int64_t>(out.ids.size()) >= options.max_new_tokens;
-  };
-  const auto& stops = options.stop_ids;
-  out.reason = StopReason::max_new_tokens;
-  while (running && !full()) {
-    if (std::find(stops.begin(), stops.end(), next) != stops.end()) {
-      out.reason = StopReason::stop_id;
-      break;
-    }
-    out.ids.push_back(next);
-    if (on_token && !on_token(next)) running = false;
-    if (!running || full()) break;
-    if (s.position() >= s.cache.capacity()) {
-      out.reason = StopReason::cache_full;
-      break;
-    }
-    const int32_t id = next;
-    running = run({&id, 1});
-    out.decode_tokens += running ? 1 : 0;
-  }
-  if (!running) out.reason = StopReason::cancelled;
-  out.decode_seconds = seconds_since(start);
-  return out;
+  return {.ids = std::move(request.ids),
+          .reason = request.reason,
+          .prefill_tokens = request.prefill_tokens,
+          .decode_tokens = request.decode_tokens,
+          .prefill_seconds = seconds(request.prefilled - request.admitted),
+          .decode_seconds = seconds(request.ended - request.prefilled)};
 }
 
 bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
-  auto& s = *state_;
-  s.check(tokens);
-  s.cancelled.store(false, std::memory_order_relaxed);
-  return s.run(tokens, 0, on_rows);
+  state_->check(tokens);
+  engine::Request request;
+  request.prompt = tokens;
+  request.on_rows = &on_rows;
+  state_->run(request, {});
+  return request.reason != StopReason::cancelled;
 }
 
 void Session::cancel() noexcept {
-  state_->cancelled.store(true, std::memory_order_relaxed);
+  state_->conversation.cancelled.store(true, std::memory_order_relaxed);
 }
 
 int64_t Session::position() const noexcept {
-  return state_->position();
+  return state_->conversation.position();
 }
 
 std::span<const int32_t> Session::tokens() const noexcept {
-  return state_->tokens;
+  return state_->conversation.tokens;
 }
 
 void Session::rewind(int64_t position) {
-  auto& tokens = state_->tokens;
-  if (position < 0 || position > state_->position())
-    throw_input("can't rewind to token " + std::to_string(position) + ": the session holds " +
-                std::to_string(state_->position()));
-  tokens.resize(static_cast<size_t>(position));
+  state_->check_position(position, "rewind");
+  state_->conversation.cache.rewind(position);
+  state_->conversation.tokens.resize(static_cast<size_t>(position));
+}
+
+Session Session::fork(int64_t position) const {
+  state_->check_position(position, "fork");
+  auto state = std::make_unique<State>(state_->engine, state_->conversation.cache.fork(position));
+  const auto& tokens = state_->conversation.tokens;
+  state->conversation.tokens.assign(tokens.begin(), tokens.begin() + position);
+  return Session(std::move(state));
 }
 
 }  // namespace ktx

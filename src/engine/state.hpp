@@ -7,7 +7,9 @@
 
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/weights.hpp"
-#include "engine/run/executor.hpp"
+#include "engine/run/kv_store.hpp"
+#include "engine/run/program.hpp"
+#include "engine/run/scheduler.hpp"
 #include "ktx/engine.hpp"
 #include "loader/checkpoint.hpp"
 #include "placement/plan.hpp"
@@ -24,8 +26,9 @@ struct EngineState {
   LoadReport report;
   hw::WorkerPool pool;
   std::unique_ptr<Weights> weights;
-  std::unique_ptr<Executor> executor;
-  std::mutex running;  // the executor's memory serves one step at a time
+  std::unique_ptr<Program> program;
+  std::unique_ptr<KvStore> cache;
+  std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above
 };
 
 }  // namespace ktx::engine

@@ -17,7 +17,10 @@ namespace fs = std::filesystem;
 namespace {
 
 PlanOptions options(const fs::path& model, const char* rules = "cpu.yaml") {
-  return {.model = model, .rules = test::source_dir / "optimize_rules" / rules, .threads = 2};
+  return {.model = model,
+          .rules = test::source_dir / "optimize_rules" / rules,
+          .threads = 2,
+          .cache_format = "f32"};
 }
 
 std::vector<float> logits(Engine& engine, const std::vector<int32_t>& ids) {
@@ -161,7 +164,8 @@ TEST_CASE("on machines of several NUMA nodes the logits are those of one, under 
       Engine engine(make_plan({.model = test::shipped_model,
                                .rules = numa_rules(policy),
                                .machine = machine_file(nodes),
-                               .threads = threads}));
+                               .threads = threads,
+                               .cache_format = "f32"}));
       CHECK(logits(engine, ids) == expected);
       CHECK(engine.load_report().weight_bytes == engine.plan().details().weight_bytes());
     }

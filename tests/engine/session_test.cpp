@@ -111,6 +111,30 @@ TEST_CASE("rewinding and going on gives the text of one run") {
   const auto rest = session.generate({&whole[4], 1}, {.max_new_tokens = 7}).ids;
   CHECK(rest == std::vector<int32_t>(whole.begin() + 5, whole.end()));
   CHECK_THROWS_AS(session.rewind(65), Error);
+  CHECK_THROWS_AS(session.rewind(session.position() + 1), Error);
+  CHECK_THROWS_AS(session.rewind(-1), Error);
+}
+
+TEST_CASE("a fork goes on where its origin was, and neither changes the other") {
+  Engine engine(make_plan({.model = test::shipped_model,
+                           .rules = test::source_dir / "optimize_rules/cpu.yaml",
+                           .threads = 2,
+                           .cache_length = 64,
+                           .sessions = 2}));
+  Session session(engine);
+  const auto start = prompt();
+  const auto whole = session.generate(start, {.max_new_tokens = 12}).ids;
+  const auto position = static_cast<int64_t>(start.size()) + 4;
+  Session fork = session.fork(position);
+  CHECK(fork.position() == position);
+  const std::vector<int32_t> other{17};
+  fork.fork(position).generate(other, {.max_new_tokens = 9});
+  CHECK(fork.generate({&whole[4], 1}, {.max_new_tokens = 7}).ids ==
+        std::vector<int32_t>(whole.begin() + 5, whole.end()));
+  session.rewind(position);
+  CHECK(session.generate({&whole[4], 1}, {.max_new_tokens = 7}).ids ==
+        std::vector<int32_t>(whole.begin() + 5, whole.end()));
+  CHECK_THROWS_AS(session.fork(session.position() + 1), Error);
 }
 
 TEST_CASE("a seed fixes the text") {

@@ -196,6 +196,29 @@ class Run(Case):
         self.assertEqual(err.count(b"prefill"), 3)
         self.assertEqual(answers[0], answers[-2])  # after /reset the first question again
 
+    def test_experts_change_between_the_answers_of_a_chat(self):
+        def chat(text, *args):
+            terminal, theirs = pty.openpty()
+            process = subprocess.Popen([str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-n", "8", *args],
+                                       stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            os.close(theirs)
+            os.write(terminal, text)
+            out, err = process.communicate(timeout=60)
+            os.close(terminal)
+            self.assertEqual(process.returncode, 0, err)
+            return out.decode(), err.decode()
+
+        # Each answer is that of a run with this number from the start.
+        out, err = chat(b"Hello\n/reset\n/experts 6\nHello\n/reset\n/experts 8\nHello\n"
+                        b"/experts 9\n/experts x\n/exit\n")
+        eight, _ = chat(b"Hello\n/exit\n")
+        six, _ = chat(b"Hello\n/exit\n", "--experts-per-token", "6", "--max-experts", "8")
+        self.assertEqual(out, eight + six + eight)
+        self.assertIn("6 experts a token\n", err)
+        self.assertIn("/experts: expected 1 to 8, found '9'\n", err)
+        self.assertIn("/experts: expected 1 to 8, found 'x'\n", err)
+        self.assertEqual(err.count("loaded in"), 1)
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

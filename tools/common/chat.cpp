@@ -2,6 +2,7 @@
 #include "tools/common/chat.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -41,6 +42,27 @@ std::string answer(Session& session, const Tokenizer& tokenizer,
   return text;
 }
 
+// "/experts 6", or "/experts" for the plan's own number. The conversation is read anew: answers are
+// those of a run that had this number from its start.
+void set_experts(const std::string& line, Session& session, const Engine& engine,
+                 GenerationOptions& options) {
+  const std::string number = line.substr(std::string("/experts").size());
+  int count = 0;
+  const char* begin = number.c_str() + std::min<size_t>(1, number.size());
+  const char* end = number.c_str() + number.size();
+  const auto [stop, error] = std::from_chars(begin, end, count);
+  const bool none = number.empty();
+  if (!none && (number.front() != ' ' || error != std::errc{} || stop != end || count < 1 ||
+                count > engine.max_experts_per_token())) {
+    std::fprintf(stderr, "/experts: expected 1 to %d, found '%s'\n", engine.max_experts_per_token(),
+                 begin);
+    return;
+  }
+  options.experts_per_token = count;
+  session.rewind(0);
+  std::fprintf(stderr, "%s experts a token\n", none ? "the plan's" : std::to_string(count).c_str());
+}
+
 }  // namespace
 
 std::string require_chat_format(const Tokenizer& tokenizer) {
@@ -56,12 +78,14 @@ std::vector<ChatMessage> opening(const std::string& system) {
   return {{ChatMessage::Role::system, system}};
 }
 
-void chat(Engine& engine, const GenerationOptions& options, const std::string& system) {
+void chat(Engine& engine, GenerationOptions options, const std::string& system) {
   const auto& tokenizer = engine.tokenizer();
   const auto format = require_chat_format(tokenizer);
   Session session(engine);
   auto messages = opening(system);
-  std::fprintf(stderr, "chat format %s; /reset forgets the conversation, /exit or Ctrl-D ends\n",
+  std::fprintf(stderr,
+               "chat format %s; /reset forgets the conversation, /experts N sets the experts a "
+               "token, /exit or Ctrl-D ends\n",
                format.c_str());
   for (std::string line;;) {
     std::fprintf(stderr, "> ");
@@ -69,6 +93,10 @@ void chat(Engine& engine, const GenerationOptions& options, const std::string& s
     if (line.empty()) continue;
     if (line == "/reset") {
       messages = opening(system);
+      continue;
+    }
+    if (line == "/experts" || line.starts_with("/experts ")) {
+      set_experts(line, session, engine, options);
       continue;
     }
     messages.push_back({ChatMessage::Role::user, line});

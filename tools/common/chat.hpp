@@ -16,7 +16,8 @@ std::string require_chat_format(const Tokenizer& tokenizer);
 std::vector<ChatMessage> opening(const std::string& system);
 
 /// Reads messages from stdin until its end or `/exit`; `/reset` forgets the conversation, but not
-/// the system's message. Throws ktx::Error when the model has no chat format.
-void chat(Engine& engine, const GenerationOptions& options, const std::string& system);
+/// the system's message; `/experts 6` answers with 6 experts a token from then on. Throws
+/// ktx::Error when the model has no chat format.
+void chat(Engine& engine, GenerationOptions options, const std::string& system);
 
 }  // namespace ktx::tools

@@ -46,7 +46,8 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer) {
   return {.max_new_tokens = options.max_new_tokens,
           .sampling = options.sampling,
-          .stop_ids = tokenizer.stop_ids()};
+          .stop_ids = tokenizer.stop_ids(),
+          .experts_per_token = options.experts_per_token};
 }
 
 namespace {

@@ -13,6 +13,7 @@ namespace ktx::tools {
 struct GenerationOptions {
   int64_t max_new_tokens = 256;  // -1: no limit
   Sampling sampling;
+  int experts_per_token = 0;  // 0: as the plan says
 };
 
 void add_generation_options(CLI::App& app, GenerationOptions& options);

@@ -1,16 +1,18 @@
-// The commands of the small ops and of matrix products; attention is in commands_attention.cpp.
+// The commands of the small ops and of linear layers; those of attention and experts stand in files
+// of their own.
 #include "engine/run/commands.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "engine/run/commands_internal.hpp"
+#include "engine/run/lowering.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/embedding/embedding.hpp"
 #include "ops/linear/linear.hpp"
-#include "ops/moe/moe.hpp"
 #include "ops/norm/rms_norm.hpp"
 #include "ops/router/router.hpp"
 
@@ -23,63 +25,52 @@ namespace {
 
 class EmbeddingCommand final : public Command {
  public:
-  EmbeddingCommand(const CommandContext& c, const Node& node) {
+  EmbeddingCommand(const CommandContext& c, const Node& node) : y_(output(c, node)) {
     const auto& weight = c.weights->get(node.module, "weight");
-    const auto y = output(c, node);
-    args_ = {.weights = weight.data,
-             .format = weight.format,
-             .cols = weight.cols,
-             .y = y.data,
-             .y_stride = y.stride};
+    args_ = {.weights = weight.data, .format = weight.format, .cols = weight.cols};
   }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.ids = step.ids;
-    args_.tokens = step.tokens;
-    ops::embedding(args_, pool);
+  void run(const StepContext& step) const noexcept override {
+    const auto y = step.workspace.view(y_);
+    auto args = args_;
+    args.ids = step.batch.ids.data();
+    args.tokens = step.batch.rows();
+    args.y = y.data;
+    args.y_stride = y.stride;
+    ops::embedding(args, step.pool);
   }
 
  private:
+  ValueRef y_;
   ops::EmbeddingArgs args_;
-};
-
-// The float loops that the plan named for a module, in each phase.
-struct Loops {
-  Loops(const CommandContext& c, const Node& node)
-      : decode(ops::f32::find_kernel(c.plan->find(node.module)->decode.name)),
-        prefill(ops::f32::find_kernel(c.plan->find(node.module)->prefill.name)) {
-    require(decode != nullptr && prefill != nullptr, "the plan names float loops that don't exist");
-  }
-  const ops::f32::Kernel* of(const Step& step) const noexcept {
-    return step.tokens == 1 ? decode : prefill;
-  }
-  const ops::f32::Kernel *decode, *prefill;
 };
 
 class NormCommand final : public Command {
  public:
   NormCommand(const CommandContext& c, const Node& node)
-      : loops_(c, node), tail_(in_tail(c, node)) {
+      : loops_(c, node), x_(input(c, node, 0)), y_(output(c, node)), tail_(in_tail(c, node)) {
     const auto& weight = c.weights->get(node.module, "weight");
-    const auto x = input(c, node, 0), y = output(c, node);
-    args_ = {.x = x.data,
-             .x_stride = x.stride,
-             .y = y.data,
-             .y_stride = y.stride,
-             .weight = weight.floats(),
-             .groups = x.width / weight.cols,
+    args_ = {.weight = weight.floats(),
+             .groups = x_.width / weight.cols,
              .width = weight.cols,
              .eps = std::get<graph::NormParams>(node.params).eps};
   }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.tokens = tail_ ? step.tail_rows : step.tokens;
-    args_.kernel = loops_.of(step);
-    ops::rms_norm(args_, pool);
+  void run(const StepContext& step) const noexcept override {
+    const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
+    auto args = args_;
+    args.x = x.data;
+    args.x_stride = x.stride;
+    args.y = y.data;
+    args.y_stride = y.stride;
+    args.tokens = rows_of(step, tail_);
+    args.kernel = loops_.of(step.batch);
+    ops::rms_norm(args, step.pool);
   }
 
  private:
   Loops loops_;
-  ops::RmsNormArgs args_;
+  ValueRef x_, y_;
   bool tail_;
+  ops::RmsNormArgs args_;
 };
 
 class ElementwiseCommand final : public Command {
@@ -87,149 +78,141 @@ class ElementwiseCommand final : public Command {
   using Function = void (*)(const ops::ElementwiseArgs&, hw::WorkerPool&) noexcept;
 
   ElementwiseCommand(const CommandContext& c, const Node& node, Function function)
-      : function_(function) {
-    const auto a = input(c, node, 0), b = input(c, node, 1), y = output(c, node);
-    args_ = {.a = a.data,
-             .a_stride = a.stride,
-             .b = b.data,
-             .b_stride = b.stride,
-             .y = y.data,
-             .y_stride = y.stride,
-             .width = y.width,
-             .kernel = &ops::f32::best_kernel(c.plan->machine.isa)};
-  }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.tokens = step.tokens;
-    function_(args_, pool);
+      : a_(input(c, node, 0)),
+        b_(input(c, node, 1)),
+        y_(output(c, node)),
+        function_(function),
+        kernel_(&ops::f32::best_kernel(c.plan->machine.isa)),
+        tail_(in_tail(c, node)) {}
+  void run(const StepContext& step) const noexcept override {
+    const auto a = step.workspace.view(a_), b = step.workspace.view(b_);
+    const auto y = step.workspace.view(y_);
+    function_({.a = a.data,
+               .a_stride = a.stride,
+               .b = b.data,
+               .b_stride = b.stride,
+               .y = y.data,
+               .y_stride = y.stride,
+               .tokens = rows_of(step, tail_),
+               .width = y.width,
+               .kernel = kernel_},
+              step.pool);
   }
 
  private:
-  ops::ElementwiseArgs args_;
+  ValueRef a_, b_, y_;
   Function function_;
-};
-
-class RouterCommand final : public Command {
- public:
-  RouterCommand(const CommandContext& c, const Node& node)
-      : loops_(c, node), params_(std::get<graph::RouterParams>(node.params)) {
-    const auto& weight = c.weights->get(node.module, "weight");
-    const auto* bias = c.weights->find(node.module, "bias");
-    const auto x = input(c, node, 0);
-    const auto chosen = routing(c, output(c, node));
-    args_ = {.params = &params_,
-             .x = x.data,
-             .x_stride = x.stride,
-             .hidden = weight.cols,
-             .weight = weight.floats(),
-             .bias = bias == nullptr ? nullptr : bias->floats(),
-             .ids = chosen.ids,
-             .weights = chosen.weights,
-             .scratch = c.scratch};
-  }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.tokens = step.tokens;
-    args_.kernel = loops_.of(step);
-    ops::router(args_, pool);
-  }
-
- private:
-  Loops loops_;
-  graph::RouterParams params_;
-  ops::RouterArgs args_;
+  const ops::f32::Kernel* kernel_;
+  bool tail_;
 };
 
 // One linear node, or several with the same input.
 class LinearCommand final : public Command {
  public:
   LinearCommand(const CommandContext& c, std::span<const Node> nodes)
-      : tail_(in_tail(c, nodes.front())) {
+      : x_(input(c, nodes.front(), 0)),
+        place_(nodes.front().place),
+        tail_(in_tail(c, nodes.front())) {
+    require(nodes.size() <= most_grouped, "too many linear nodes in one command");
     for (const auto& node : nodes) {
-      matrices_.push_back(packed_matrix(c, node.module, c.weights->get(node.module, "weight")));
-    }
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      const auto* bias = c.weights->find(nodes[i].module, "bias");
-      const auto x = input(c, nodes[i], 0), y = output(c, nodes[i]);
-      args_.push_back({.x = x.data,
-                       .x_stride = x.stride,
-                       .w = &matrices_[i],
-                       .bias = bias == nullptr ? nullptr : bias->floats(),
-                       .y = y.data,
-                       .y_stride = y.stride,
-                       .scratch = c.scratch});
+      const auto* bias = c.weights->find(node.module, "bias");
+      matrices_.push_back(
+          {.matrix = packed_matrix(c, node.module, c.weights->get(node.module, "weight")),
+           .bias = bias == nullptr ? nullptr : bias->floats(),
+           .y = output(c, node)});
     }
   }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    for (auto& args : args_) args.tokens = tail_ ? step.tail_rows : step.tokens;
-    ops::linear_many(args_, pool);
+  void run(const StepContext& step) const noexcept override {
+    const auto x = step.workspace.view(x_);
+    std::array<ops::LinearArgs, most_grouped> args;
+    for (size_t i = 0; i < matrices_.size(); ++i) {
+      const auto y = step.workspace.view(matrices_[i].y);
+      args[i] = {.x = x.data,
+                 .x_stride = x.stride,
+                 .tokens = rows_of(step, tail_),
+                 .w = &matrices_[i].matrix,
+                 .bias = matrices_[i].bias,
+                 .y = y.data,
+                 .y_stride = y.stride,
+                 .decode_kernel = step.batch.decode_kernels,
+                 .scratch = step.workspace.scratch(place_)};
+    }
+    ops::linear_many(std::span(args).first(matrices_.size()), step.pool);
   }
 
  private:
-  std::vector<ops::PackedMatrix> matrices_;
-  std::vector<ops::LinearArgs> args_;
+  struct Matrix {
+    ops::PackedMatrix matrix;
+    const float* bias;
+    ValueRef y;
+  };
+  ValueRef x_;
+  int place_;
   bool tail_;
-};
-
-class MoeCommand final : public Command {
- public:
-  MoeCommand(const CommandContext& c, const Node& node)
-      : gate_(expert_matrix(c, node, "gate")),
-        up_(expert_matrix(c, node, "up")),
-        down_(expert_matrix(c, node, "down")) {
-    const auto& params = std::get<graph::MoeParams>(node.params);
-    const auto x = input(c, node, 0), y = output(c, node);
-    const auto chosen = routing(c, input(c, node, 1));
-    args_ = {.x = x.data,
-             .x_stride = x.stride,
-             .ids = chosen.ids,
-             .weights = chosen.weights,
-             .top_k = params.top_k,
-             .experts = params.experts,
-             .hidden = params.hidden,
-             .intermediate = params.intermediate,
-             .gate = gate_,
-             .up = up_,
-             .down = down_,
-             .y = y.data,
-             .y_stride = y.stride,
-             .scratch = c.scratch};
-  }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.tokens = step.tokens;
-    ops::moe(args_, pool);
-  }
-
-  static ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node,
-                                         std::string_view role) {
-    return packed_matrix(c, node.module, c.weights->get(node.module, role));
-  }
-
- private:
-  ops::PackedMatrix gate_, up_, down_;
-  ops::MoeArgs args_;
+  std::vector<Matrix> matrices_;
 };
 
 class LastRowsCommand final : public Command {
  public:
   LastRowsCommand(const CommandContext& c, const Node& node)
       : x_(input(c, node, 0)), y_(output(c, node)) {}
-  void run(const Step& step, hw::WorkerPool&) noexcept override {
-    for (int64_t row = 0; row < step.tail_rows; ++row)
-      std::memcpy(y_.data + row * y_.stride, x_.data + (step.tail_begin + row) * x_.stride,
-                  static_cast<size_t>(x_.width) * sizeof(float));
+  void run(const StepContext& step) const noexcept override {
+    const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
+    for (size_t i = 0; i < step.logit_rows.size(); ++i)
+      std::memcpy(y.data + static_cast<int64_t>(i) * y.stride,
+                  x.data + step.logit_rows[i] * x.stride,
+                  static_cast<size_t>(x.width) * sizeof(float));
   }
 
  private:
-  ValueView x_, y_;
+  ValueRef x_, y_;
+};
+
+// A value, or a routing, on another place of the same CPUs.
+class CopyCommand final : public Command {
+ public:
+  CopyCommand(const CommandContext& c, const Node& node)
+      : x_(input(c, node, 0)),
+        y_(output(c, node)),
+        routing_(c.graph->values[static_cast<size_t>(node.output)].routing),
+        max_rows_(c.max_rows),
+        tail_(in_tail(c, node)) {}
+  void run(const StepContext& step) const noexcept override {
+    const int64_t rows = rows_of(step, tail_);
+    const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
+    copy(x, y, rows);
+    if (!routing_) return;
+    const int64_t weights = max_rows_ * x.width;
+    copy({x.data + weights, x.stride, x.width}, {y.data + weights, y.stride, y.width}, rows);
+  }
+
+ private:
+  static void copy(const ValueView& from, const ValueView& to, int64_t rows) noexcept {
+    for (int64_t row = 0; row < rows; ++row)
+      std::memcpy(to.data + row * to.stride, from.data + row * from.stride,
+                  static_cast<size_t>(from.width) * sizeof(float));
+  }
+
+  ValueRef x_, y_;
+  bool routing_;
+  int64_t max_rows_;
+  bool tail_;
 };
 
 }  // namespace
 
 bool in_tail(const CommandContext& context, const Node& node) {
-  const auto& nodes = context.plan->model.graph.nodes;
+  const auto& nodes = context.graph->nodes;
   // The output of last_rows and everything after it has one row a logits row.
   const auto cut =
       std::find_if(nodes.begin(), nodes.end(), [](const Node& n) { return n.op == Op::last_rows; });
   return std::any_of(cut, nodes.end(), [&](const Node& n) { return n.output == node.output; });
+}
+
+Loops::Loops(const CommandContext& context, const Node& node)
+    : decode(ops::f32::find_kernel(context.plan->find(node.module)->decode.name)),
+      prefill(ops::f32::find_kernel(context.plan->find(node.module)->prefill.name)) {
+  require(decode != nullptr && prefill != nullptr, "the plan names float loops that don't exist");
 }
 
 ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
@@ -262,15 +245,17 @@ std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const N
     case Op::scale_sigmoid:
       return std::make_unique<ElementwiseCommand>(c, node, ops::scale_sigmoid);
     case Op::router:
-      return std::make_unique<RouterCommand>(c, node);
+      return make_router_command(c, node);
     case Op::moe:
-      return std::make_unique<MoeCommand>(c, node);
+      return make_moe_command(c, node);
     case Op::last_rows:
       return std::make_unique<LastRowsCommand>(c, node);
     case Op::mla:
       return make_mla_command(c, node);
     case Op::gqa:
       return make_gqa_command(c, node);
+    case Op::copy:
+      return std::make_unique<CopyCommand>(c, node);
   }
   throw_bug("an op without a command");
 }
@@ -282,20 +267,12 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
       std::vector<ops::PackedMatrix> matrices;
       for (const auto& n : nodes)
         matrices.push_back(packed_matrix(c, n.module, c.weights->get(n.module, "weight")));
-      return static_cast<size_t>(ops::linear_scratch_bytes(matrices, c.max_tokens));
+      return static_cast<size_t>(ops::linear_scratch_bytes(matrices, c.max_rows));
     }
     case Op::router:
-      return ops::router_scratch_bytes(std::get<graph::RouterParams>(node.params), c.max_tokens);
-    case Op::moe: {
-      const auto& params = std::get<graph::MoeParams>(node.params);
-      return static_cast<size_t>(
-          ops::moe_scratch_bytes({.gate = MoeCommand::expert_matrix(c, node, "gate"),
-                                  .up = MoeCommand::expert_matrix(c, node, "up"),
-                                  .down = MoeCommand::expert_matrix(c, node, "down"),
-                                  .experts = params.experts,
-                                  .top_k = params.top_k,
-                                  .max_tokens = c.max_tokens}));
-    }
+      return ops::router_scratch_bytes(std::get<graph::RouterParams>(node.params), c.max_rows);
+    case Op::moe:
+      return moe_scratch(c, node);
     case Op::mla:
       return mla_scratch(c, node);
     case Op::gqa:

@@ -1,4 +1,4 @@
-// A node of the graph made ready to run: kernels, weights and memory resolved once, while loading.
+// Making commands: a node of the lowered graph with its kernels, weights and values.
 #pragma once
 
 #include <cstddef>
@@ -9,43 +9,21 @@
 #include <vector>
 
 #include "core/graph/graph.hpp"
-#include "core/hw/worker_pool.hpp"
 #include "engine/load/weights.hpp"
-#include "engine/run/kv_cache.hpp"
-#include "ops/attention/rope.hpp"
+#include "engine/run/program.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::engine {
 
-/// What changes from step to step.
-struct Step {
-  const int32_t* ids = nullptr;  // [tokens]
-  int64_t tokens = 0;
-  int64_t past = 0;  // tokens in the cache before this step
-  KvCache* cache = nullptr;
-  int64_t tail_begin = 0, tail_rows = 0;  // rows of the step whose logits are asked for
-};
-
-class Command {
- public:
-  virtual ~Command() = default;
-  virtual void run(const Step& step, hw::WorkerPool& pool) noexcept = 0;
-};
-
-/// The f32 numbers of a value: row t is at data + t * stride. (Routing: see graph::ValueLayout.)
-struct ValueView {
-  float* data = nullptr;
-  int64_t stride = 0, width = 0;
-};
-
-/// What commands are made from.
+/// What commands are made from; all of it outlives them.
 struct CommandContext {
   const placement::Plan* plan = nullptr;
   const Weights* weights = nullptr;
-  std::vector<ValueView> values;  // one a value of the graph
-  std::byte* scratch = nullptr;   // shared by all commands, which run one after another
+  const graph::Graph* graph = nullptr;  // lowered
+  const ExpertSlots* slots = nullptr;
+  std::vector<ValueRef> values;  // one a value of the graph
   std::function<const ops::RopeTable*(const graph::Rope&)> rope_table;
-  int64_t max_tokens = 0;
+  int64_t max_rows = 0, max_sequences = 1;
   int workers = 1;
 };
 
@@ -53,7 +31,10 @@ struct CommandContext {
 std::unique_ptr<Command> make_command(const CommandContext& context,
                                       std::span<const graph::Node> nodes);
 
-/// Bytes of scratch that the nodes need for up to context.max_tokens tokens.
+/// Bytes of scratch that the nodes need for any batch within the context's limits.
 size_t scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);
+
+/// Whether the node runs once a logits row instead of once a row of the batch.
+bool in_tail(const CommandContext& context, const graph::Node& node);
 
 }  // namespace ktx::engine

@@ -1,6 +1,4 @@
-// The commands of attention: they append to the session's cache and read all of it.
-#include <algorithm>
-
+// The commands of attention: they append to the sequences' pages and read all of them.
 #include "core/base/error.hpp"
 #include "engine/run/commands_internal.hpp"
 #include "ops/attention/gqa.hpp"
@@ -55,76 +53,102 @@ Heads head_matrices(const CommandContext& c, const graph::Node& node, std::strin
   return heads;
 }
 
+/// The batch's sequences as attention reads them.
+std::span<const ops::SequenceRows> sequence_rows(const StepContext& step, const Kernels& kernels) {
+  auto& out = step.workspace.sequences;
+  size_t count = 0;
+  for (const auto& sequence : step.batch.sequences) {
+    const bool decode = sequence.phase == Phase::decode || sequence.rows == 1;
+    out[count++] = {.first_row = sequence.first_row,
+                    .rows = sequence.rows,
+                    .past = sequence.past,
+                    .pages = sequence.pages,
+                    .kernel = decode ? kernels.decode : kernels.prefill};
+  }
+  return std::span(out).first(count);
+}
+
 class MlaCommand final : public Command {
  public:
   MlaCommand(const CommandContext& c, const graph::Node& node)
       : params_(std::get<graph::MlaParams>(node.params)),
         k_b_(head_matrices(c, node, "k_b")),
         v_b_(head_matrices(c, node, "v_b")),
-        kernels_(c, node) {
-    const auto q = input(c, node, 0), latent = input(c, node, 1), k_rope = input(c, node, 2);
-    const auto y = output(c, node);
-    args_ = {.params = &params_,
-             .k_b = k_b_.matrices.data(),
-             .v_b = v_b_.matrices.data(),
-             .rope = c.rope_table(params_.rotary),
-             .q = q.data,
-             .q_stride = q.stride,
-             .latent = latent.data,
-             .latent_stride = latent.stride,
-             .k_rope = k_rope.data,
-             .k_rope_stride = k_rope.stride,
-             .out = y.data,
-             .out_stride = y.stride,
-             .scratch = c.scratch};
-  }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    args_.cache = step.cache->data(params_.cache);
-    args_.past = step.past;
-    args_.tokens = step.tokens;
-    args_.kernel = step.tokens == 1 ? kernels_.decode : kernels_.prefill;
-    ops::mla(args_, pool);
+        kernels_(c, node),
+        q_(input(c, node, 0)),
+        latent_(input(c, node, 1)),
+        k_rope_(input(c, node, 2)),
+        y_(output(c, node)),
+        place_(node.place),
+        rope_(c.rope_table(params_.rotary)) {}
+  void run(const StepContext& step) const noexcept override {
+    auto& workspace = step.workspace;
+    const auto q = workspace.view(q_), latent = workspace.view(latent_);
+    const auto k_rope = workspace.view(k_rope_), y = workspace.view(y_);
+    ops::mla({.params = &params_,
+              .k_b = k_b_.matrices.data(),
+              .v_b = v_b_.matrices.data(),
+              .rope = rope_,
+              .q = q.data,
+              .q_stride = q.stride,
+              .latent = latent.data,
+              .latent_stride = latent.stride,
+              .k_rope = k_rope.data,
+              .k_rope_stride = k_rope.stride,
+              .out = y.data,
+              .out_stride = y.stride,
+              .cache = step.cache.cache(params_.cache),
+              .sequences = sequence_rows(step, kernels_),
+              .scratch = workspace.scratch(place_)},
+             step.pool);
   }
 
  private:
   graph::MlaParams params_;
   Heads k_b_, v_b_;
   Kernels kernels_;
-  ops::MlaArgs args_;
+  ValueRef q_, latent_, k_rope_, y_;
+  int place_;
+  const ops::RopeTable* rope_;
 };
 
 class GqaCommand final : public Command {
  public:
   GqaCommand(const CommandContext& c, const graph::Node& node)
-      : params_(std::get<graph::GqaParams>(node.params)), kernels_(c, node) {
-    const auto q = input(c, node, 0), k = input(c, node, 1), v = input(c, node, 2);
-    const auto y = output(c, node);
-    args_ = {.params = &params_,
-             .rope = c.rope_table(params_.rotary),
-             .q = q.data,
-             .q_stride = q.stride,
-             .k = k.data,
-             .k_stride = k.stride,
-             .v = v.data,
-             .v_stride = v.stride,
-             .out = y.data,
-             .out_stride = y.stride,
-             .scratch = c.scratch};
-  }
-  void run(const Step& step, hw::WorkerPool& pool) noexcept override {
-    // Keys of all positions first, then values.
-    args_.k_cache = step.cache->data(params_.cache);
-    args_.v_cache = args_.k_cache + step.cache->capacity() * params_.kv_heads * params_.head;
-    args_.past = step.past;
-    args_.tokens = step.tokens;
-    args_.kernel = step.tokens == 1 ? kernels_.decode : kernels_.prefill;
-    ops::gqa(args_, pool);
+      : params_(std::get<graph::GqaParams>(node.params)),
+        kernels_(c, node),
+        q_(input(c, node, 0)),
+        k_(input(c, node, 1)),
+        v_(input(c, node, 2)),
+        y_(output(c, node)),
+        place_(node.place),
+        rope_(c.rope_table(params_.rotary)) {}
+  void run(const StepContext& step) const noexcept override {
+    auto& workspace = step.workspace;
+    const auto q = workspace.view(q_), k = workspace.view(k_);
+    const auto v = workspace.view(v_), y = workspace.view(y_);
+    ops::gqa({.params = &params_,
+              .rope = rope_,
+              .q = q.data,
+              .q_stride = q.stride,
+              .k = k.data,
+              .k_stride = k.stride,
+              .v = v.data,
+              .v_stride = v.stride,
+              .out = y.data,
+              .out_stride = y.stride,
+              .cache = step.cache.cache(params_.cache),
+              .sequences = sequence_rows(step, kernels_),
+              .scratch = workspace.scratch(place_)},
+             step.pool);
   }
 
  private:
   graph::GqaParams params_;
   Kernels kernels_;
-  ops::GqaArgs args_;
+  ValueRef q_, k_, v_, y_;
+  int place_;
+  const ops::RopeTable* rope_;
 };
 
 }  // namespace
@@ -139,22 +163,18 @@ std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const g
 
 size_t mla_scratch(const CommandContext& c, const graph::Node& node) {
   const Kernels kernels(c, node);
-  const auto bytes = [&](const ops::AttentionKernel& kernel) {
-    return ops::mla_scratch_bytes(kernel, std::get<graph::MlaParams>(node.params),
-                                  head_matrices(c, node, "k_b").matrices.front(),
-                                  head_matrices(c, node, "v_b").matrices.front(), c.max_tokens,
-                                  c.workers);
-  };
-  return std::max(bytes(*kernels.decode), bytes(*kernels.prefill));
+  return ops::mla_scratch_bytes({kernels.decode, kernels.prefill},
+                                std::get<graph::MlaParams>(node.params),
+                                head_matrices(c, node, "k_b").matrices.front(),
+                                head_matrices(c, node, "v_b").matrices.front(),
+                                {.rows = c.max_rows, .sequences = c.max_sequences}, c.workers);
 }
 
 size_t gqa_scratch(const CommandContext& c, const graph::Node& node) {
   const Kernels kernels(c, node);
-  const auto bytes = [&](const ops::AttentionKernel& kernel) {
-    return ops::gqa_scratch_bytes(kernel, std::get<graph::GqaParams>(node.params), c.max_tokens,
-                                  c.workers);
-  };
-  return std::max(bytes(*kernels.decode), bytes(*kernels.prefill));
+  return ops::gqa_scratch_bytes({kernels.decode, kernels.prefill},
+                                std::get<graph::GqaParams>(node.params),
+                                {.rows = c.max_rows, .sequences = c.max_sequences}, c.workers);
 }
 
 }  // namespace ktx::engine

@@ -2,28 +2,42 @@
 #pragma once
 
 #include "engine/run/commands.hpp"
+#include "engine/run/workspace.hpp"
+#include "ops/f32/f32.hpp"
+#include "ops/matmul/matmul.hpp"
 
 namespace ktx::engine {
 
-inline ValueView input(const CommandContext& context, const graph::Node& node, size_t i) {
+inline const ValueRef& input(const CommandContext& context, const graph::Node& node, size_t i) {
   return context.values[static_cast<size_t>(node.inputs[i])];
 }
-inline ValueView output(const CommandContext& context, const graph::Node& node) {
+inline const ValueRef& output(const CommandContext& context, const graph::Node& node) {
   return context.values[static_cast<size_t>(node.output)];
 }
 
-/// The experts chosen for each token of a step, [tokens, top_k], in a routing value.
+/// The experts chosen for each row of a step, [rows, top_k], in a routing value.
 struct RoutingView {
   int32_t* ids = nullptr;
   float* weights = nullptr;
 };
-inline RoutingView routing(const CommandContext& context, const ValueView& value) {
-  return {.ids = reinterpret_cast<int32_t*>(value.data),
-          .weights = value.data + context.max_tokens * value.width};
+inline RoutingView routing(Workspace& workspace, const ValueRef& value, int64_t max_rows) {
+  float* data = workspace.view(value).data;
+  return {.ids = reinterpret_cast<int32_t*>(data), .weights = data + max_rows * value.width};
 }
 
-/// Whether the node runs once a logits row instead of once a token.
-bool in_tail(const CommandContext& context, const graph::Node& node);
+/// Rows that a command runs on.
+inline int64_t rows_of(const StepContext& step, bool tail) noexcept {
+  return tail ? static_cast<int64_t>(step.logit_rows.size()) : step.batch.rows();
+}
+
+/// The float loops that the plan named for a node's module, in each phase.
+struct Loops {
+  Loops(const CommandContext& context, const graph::Node& node);
+  const ops::f32::Kernel* of(const Batch& batch) const noexcept {
+    return batch.decode_kernels || batch.rows() == 1 ? decode : prefill;
+  }
+  const ops::f32::Kernel *decode, *prefill;
+};
 
 /// A weight's matrices with the kernels that the plan chose for its module.
 ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
@@ -33,5 +47,10 @@ std::unique_ptr<Command> make_mla_command(const CommandContext& context, const g
 std::unique_ptr<Command> make_gqa_command(const CommandContext& context, const graph::Node& node);
 size_t mla_scratch(const CommandContext& context, const graph::Node& node);
 size_t gqa_scratch(const CommandContext& context, const graph::Node& node);
+
+std::unique_ptr<Command> make_router_command(const CommandContext& context,
+                                             const graph::Node& node);
+std::unique_ptr<Command> make_moe_command(const CommandContext& context, const graph::Node& node);
+size_t moe_scratch(const CommandContext& context, const graph::Node& node);
 
 }  // namespace ktx::engine

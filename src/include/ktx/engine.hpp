@@ -56,6 +56,8 @@ class Engine {
 
   int vocab_size() const noexcept;        // numbers in a logits row
   int64_t cache_length() const noexcept;  // tokens that a session can hold
+  /// The most experts a token that a request may ask for; 0: the model has none.
+  int max_experts_per_token() const noexcept;
 
   std::shared_ptr<engine::EngineState> share_state() const noexcept { return state_; }
 

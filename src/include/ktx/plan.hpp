@@ -72,6 +72,11 @@ class Plan {
 
   /// Tokens that a session can hold.
   int64_t cache_length() const noexcept;
+  /// Sessions that run at once.
+  int sessions() const noexcept;
+  /// Tokens of a prompt that run at once, and the layers that they run through.
+  int64_t prefill_chunk() const noexcept;
+  int layers() const noexcept;
   /// The tokenizer that the options or the rules file name, else the model's own. Throws input
   /// error when there is none that ktx can read.
   Tokenizer tokenizer() const;

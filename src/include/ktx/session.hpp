@@ -1,4 +1,4 @@
-// A session: one conversation's KV cache; tokens in, tokens out.
+// A session: one conversation; tokens in, tokens out.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,9 @@ struct GenerateOptions {
   int64_t max_new_tokens = 256;  // negative: until something else stops it
   Sampling sampling;
   std::vector<int32_t> stop_ids;  // generation ends when one is sampled; it is not given out
+  /// Routed experts that each token runs through, 1 to Engine::max_experts_per_token(); 0: as the
+  /// plan says for each layer.
+  int experts_per_token = 0;
 };
 
 enum class StopReason { max_new_tokens, stop_id, cache_full, cancelled };
@@ -37,40 +40,48 @@ struct Generation {
   double prefill_seconds = 0, decode_seconds = 0;
 };
 
-/// Sessions of one engine may be used from several threads, one thread a session: their steps take
-/// turns.
+/// Sessions of one engine may be used from several threads, one thread a session. As many as the
+/// plan has (PlanOptions::sessions) run at once and share every pass over the weights; those beyond
+/// wait their turn. A session keeps the cache's pages that its tokens take until it is rewound or
+/// destroyed; a request that would have to wait for pages that no running one holds is refused.
 class Session {
  public:
-  /// Allocates a KV cache of engine.cache_length() tokens.
   explicit Session(Engine& engine);
   ~Session();
   Session(Session&&) noexcept;
 
-  /// Runs the prompt, then samples until something stops it. on_token is called with every token;
-  /// false cancels. Throws input error when the prompt is empty, has unknown ids, or does not fit
-  /// the cache.
+  /// Runs the prompt, then samples until something stops it. on_token is called with every token,
+  /// on this thread, while the next one is being computed; false cancels. Throws input error when
+  /// the prompt is empty, has unknown ids, or does not fit the cache, environment when other
+  /// sessions have taken the cache's pages.
   Generation generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                       const std::function<bool(int32_t)>& on_token = {});
 
   /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few
-  /// rows. on_rows(first_row, rows, logits) must not run a session of the same engine. False when
-  /// cancelled. Throws like generate.
+  /// rows. on_rows(first_row, rows, logits) is called on the engine's thread, for which all
+  /// sessions wait: it must not run one. False when cancelled. Throws like generate, and what
+  /// on_rows throws.
   using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
   bool evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
 
-  /// Ends a running generate or evaluate before its next op; without one it does nothing. May be
-  /// called from any thread and from a signal handler.
+  /// Ends a running generate or evaluate before its next token, or the next layer of its prompt;
+  /// when none runs, the next one as soon as it begins. May be called from any thread and from a
+  /// signal handler.
   void cancel() noexcept;
 
   /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where
   /// the new one differs. The last sampled token is not among them until it is given back.
   int64_t position() const noexcept;
   std::span<const int32_t> tokens() const noexcept;
-  /// Forgets all tokens from `position` on.
+  /// Forgets all tokens from `position` on. Throws input error when there are not so many.
   void rewind(int64_t position);
+  /// A session that begins with the first `position` tokens of this one, whose memory both share
+  /// until one of them goes on. Throws like rewind.
+  Session fork(int64_t position) const;
 
  private:
   struct State;
+  explicit Session(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,354 @@
+// The scheduler's thread: seats, flights, and what comes of the logits.
+#include "engine/run/scheduler.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "core/hw/thread_stack.hpp"
+#include "ops/linear/linear.hpp"
+
+namespace ktx::engine {
+
+using Clock = Request::Clock;
+
+namespace {
+
+// Whether the request has tokens to sample.
+bool generates(const Request& request) noexcept {
+  return request.sampler != nullptr && request.max_new_tokens != 0;
+}
+
+// After this nothing of the request may be touched: its owner goes on.
+void answer(Request& request, StopReason reason, std::exception_ptr error) {
+  request.ended = Clock::now();
+  const std::lock_guard lock(request.mutex);
+  request.reason = reason;
+  request.error = std::move(error);
+  request.finished = true;
+  request.changed.notify_all();
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const placement::Plan& plan, const Program& program, KvStore& cache,
+                     hw::WorkerPool& pool)
+    : plan_(plan), program_(program), cache_(cache), pool_(pool) {
+  for (int i = 0; i < plan.workspaces(); ++i)
+    workspaces_.push_back(std::make_unique<Workspace>(program, plan.machine));
+  try {
+    thread_ = std::thread([this] {
+      hw::call_on_huge_pages([](void* self) { static_cast<Scheduler*>(self)->loop(); }, this);
+    });
+  } catch (const std::exception& e) {
+    throw_environment(std::string("can't start the scheduler's thread: ") + e.what());
+  }
+  ::pthread_setname_np(thread_.native_handle(), "ktx-scheduler");
+}
+
+Scheduler::~Scheduler() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  arrived_.notify_one();
+  thread_.join();
+}
+
+void Scheduler::submit(Request& request) {
+  const std::lock_guard lock(mutex_);
+  arrivals_.push_back(&request);
+  ++counts_.requests;
+  arrived_.notify_one();
+}
+
+Scheduler::Counts Scheduler::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+void Scheduler::Flight::clear() noexcept {
+  step.reset();
+  batch.ids.clear();
+  batch.sequences.clear();
+  batch.logit_rows.clear();
+  seats.clear();
+  logit_rows.clear();
+}
+
+void Scheduler::loop() {
+  const auto seat = pool_.seat_caller();
+  while (wait_for_work()) {
+    admit();
+    drop_cancelled();
+    if (!slice_.step) begin_slice();
+    run_decode();
+    if (slice_.step) run_slice();
+  }
+}
+
+// False when the scheduler is to end.
+bool Scheduler::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(
+      lock, [this] { return stop_ || !arrivals_.empty() || !waiting_.empty() || !seats_.empty(); });
+  waiting_.insert(waiting_.end(), arrivals_.begin(), arrivals_.end());
+  arrivals_.clear();
+  return !stop_;
+}
+
+void Scheduler::admit() {
+  while (!waiting_.empty() && static_cast<int>(seats_.size()) < plan_.sessions) {
+    if (!take_seat(*waiting_.front())) return;
+    waiting_.pop_front();
+  }
+}
+
+// False when the request has to wait for another one to end.
+bool Scheduler::take_seat(Request& request) {
+  auto& conversation = *request.conversation;
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  int64_t most = plan_.cache_length;  // of tokens that it can come to hold
+  if (!generates(request) || request.max_new_tokens > 0)
+    most =
+        std::min(most, conversation.position() + prompt + std::min(most, request.max_new_tokens));
+  request.admitted = request.prefilled = Clock::now();
+  if (!conversation.cache.reserve(most)) {
+    if (!seats_.empty()) return false;
+    answer(
+        request, StopReason::cancelled,
+        std::make_exception_ptr(Error(
+            ErrorCategory::environment,
+            "no room in the cache: the request may need " + std::to_string(most) +
+                " tokens, in pages of " + std::to_string(graph::page_tokens) + "; of " +
+                std::to_string(cache_.pages()) + " pages " + std::to_string(cache_.free_pages()) +
+                " are free, the others hold the tokens of other sessions",
+            "", {"more sessions in the plan (--sessions) give it more pages"})));
+    return true;
+  }
+  seats_.push_back({.request = &request, .id = next_id_++});
+  return true;
+}
+
+void Scheduler::drop_cancelled() {
+  std::erase_if(waiting_, [](Request* request) {
+    if (!request->conversation->cancelled.load(std::memory_order_relaxed)) return false;
+    request->admitted = request->prefilled = Clock::now();
+    answer(*request, StopReason::cancelled, {});
+    return true;
+  });
+  const auto cancelled = [](const Seat& seat) {
+    return seat.request->conversation->cancelled.load(std::memory_order_relaxed);
+  };
+  if (slice_.step &&
+      std::ranges::all_of(slice_.seats, [&](const Seat* seat) { return cancelled(*seat); })) {
+    for (Seat* seat : slice_.seats) seat->in_flight = false;
+    slice_.clear();
+  }
+  for (auto seat = seats_.begin(); seat != seats_.end();) {
+    Seat& one = *seat++;  // finish() takes it out of the list
+    if (!one.in_flight && cancelled(one)) finish(one, StopReason::cancelled);
+  }
+}
+
+// Whether what is left of the seat's prompt runs beside the decoding sequences.
+bool Scheduler::is_joining(const Seat& seat) const noexcept {
+  return !plan_.deterministic && !seat.decodes() && seat.prompt_left() <= ops::decode_tokens;
+}
+
+// A slice of the prompts that wait, if any.
+void Scheduler::begin_slice() {
+  int64_t room = plan_.prefill_chunk;
+  for (Seat& seat : seats_) {
+    if (seat.decodes() || is_joining(seat)) continue;
+    const int64_t rows = std::min(room, seat.prompt_left());
+    add_prompt(slice_, seat, rows);
+    room -= rows;
+    if (room == 0 || plan_.deterministic) break;
+  }
+  if (slice_.seats.empty()) return;
+  depart(slice_, *workspaces_.front());
+  const std::lock_guard lock(mutex_);
+  ++counts_.slices;
+}
+
+// One layer of the slice.
+void Scheduler::run_slice() {
+  slice_.step->advance();
+  {
+    const std::lock_guard lock(mutex_);
+    ++counts_.slice_layers;
+  }
+  if (slice_.step->finished()) land(slice_);
+}
+
+// The next token of every decoding sequence, and short prompts beside.
+void Scheduler::run_decode() {
+  Flight flight;
+  int64_t decoding = 0;
+  for (Seat& seat : seats_) {
+    if (seat.in_flight) continue;
+    if (seat.decodes()) {
+      add_rows(flight, seat, {&seat.next, 1}, Phase::decode);
+      flight.batch.logit_rows.push_back(static_cast<int32_t>(flight.batch.rows() - 1));
+      flight.logit_rows.push_back({&seat, 0});
+      ++decoding;
+    } else if (is_joining(seat)) {
+      add_prompt(flight, seat, seat.prompt_left());
+    }
+  }
+  if (flight.seats.empty()) return;
+  flight.batch.decode_kernels = plan_.deterministic;
+  depart(flight, *workspaces_.back());
+  while (!flight.step->finished()) flight.step->advance();
+  land(flight);
+  const std::lock_guard lock(mutex_);
+  ++counts_.decode_steps;
+  counts_.decode_rows += decoding;
+  counts_.decode_steps_within_slices += slice_.step ? 1 : 0;
+}
+
+void Scheduler::add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase) {
+  const auto& conversation = *seat.request->conversation;
+  flight.batch.sequences.push_back({.id = seat.id,
+                                    .phase = phase,
+                                    .first_row = flight.batch.rows(),
+                                    .rows = static_cast<int64_t>(ids.size()),
+                                    .past = conversation.position(),
+                                    .pages = conversation.cache.pages(),
+                                    .experts_per_token = seat.request->experts_per_token});
+  flight.batch.ids.insert(flight.batch.ids.end(), ids.begin(), ids.end());
+  flight.seats.push_back(&seat);
+  seat.in_flight = true;
+}
+
+void Scheduler::add_prompt(Flight& flight, Seat& seat, int64_t rows) {
+  const auto& request = *seat.request;
+  const int64_t first = flight.batch.rows();
+  add_rows(flight, seat,
+           request.prompt.subspan(static_cast<size_t>(seat.prompt_rows), static_cast<size_t>(rows)),
+           Phase::prefill);
+  int64_t wanted = rows;  // the first row whose logits are asked for
+  if (request.on_rows != nullptr)
+    wanted = 0;
+  else if (rows == seat.prompt_left() && generates(request))
+    wanted = rows - 1;
+  for (int64_t row = wanted; row < rows; ++row) {
+    flight.batch.logit_rows.push_back(static_cast<int32_t>(first + row));
+    flight.logit_rows.push_back({&seat, seat.prompt_rows + row});
+  }
+}
+
+void Scheduler::depart(Flight& flight, Workspace& workspace) {
+  flight.step.emplace(program_, flight.batch, workspace, cache_, pool_);
+}
+
+void Scheduler::land(Flight& flight) {
+  commit(flight);
+  const auto rows = static_cast<int64_t>(flight.logit_rows.size());
+  for (int64_t row = 0; row < rows; row += graph::max_logit_rows) {
+    const int64_t count = std::min(graph::max_logit_rows, rows - row);
+    const float* logits = flight.step->logits(row, count);
+    deliver(
+        std::span(flight.logit_rows).subspan(static_cast<size_t>(row), static_cast<size_t>(count)),
+        logits);
+  }
+  flight.clear();
+  for (auto seat = seats_.begin(); seat != seats_.end();) {
+    Seat& one = *seat++;
+    const bool done = one.decodes() && !generates(*one.request);
+    if (!one.in_flight && (done || one.error)) finish(one, StopReason::max_new_tokens);
+  }
+}
+
+// The rows of a finished step become part of their conversations.
+void Scheduler::commit(const Flight& flight) {
+  const auto& batch = flight.batch;
+  for (size_t i = 0; i < flight.seats.size(); ++i) {
+    const Sequence& sequence = batch.sequences[i];
+    Seat& seat = *flight.seats[i];
+    auto& conversation = *seat.request->conversation;
+    const auto ids = batch.ids.begin() + sequence.first_row;
+    conversation.tokens.insert(conversation.tokens.end(), ids, ids + sequence.rows);
+    conversation.cache.append(sequence.rows);
+    if (sequence.phase == Phase::prefill) {
+      seat.prompt_rows += sequence.rows;
+      seat.request->prefill_tokens += sequence.rows;
+    } else {
+      ++seat.request->decode_tokens;
+    }
+    seat.in_flight = false;
+  }
+}
+
+// Samples where tokens are generated, on all workers, and gives rows to those who asked for them.
+void Scheduler::deliver(std::span<const LogitRow> rows, const float* logits) {
+  const auto vocab = static_cast<size_t>(program_.logits().width);
+  std::vector<int32_t> tokens(rows.size());
+  const auto sample = [&](size_t i) noexcept {
+    Seat& seat = *rows[i].seat;
+    if (!generates(*seat.request)) return;
+    try {
+      tokens[i] = seat.request->sampler->sample({logits + i * vocab, vocab},
+                                                seat.request->conversation->tokens);
+    } catch (...) {
+      seat.error = std::current_exception();
+    }
+  };
+  pool_.parallel_for(static_cast<int64_t>(rows.size()), 1,
+                     [&](int64_t begin, int64_t end, int) noexcept {
+                       for (int64_t i = begin; i < end; ++i) sample(static_cast<size_t>(i));
+                     });
+  for (size_t i = 0, count = 1; i < rows.size(); i += count, count = 1) {
+    Seat& seat = *rows[i].seat;
+    if (seat.error) continue;
+    if (generates(*seat.request)) {
+      accept(seat, tokens[i]);
+      continue;
+    }
+    while (i + count < rows.size() && rows[i + count].seat == &seat) ++count;
+    give_rows(rows.subspan(i, count), logits + i * vocab);
+  }
+}
+
+// Rows of one seat, to the function of its request.
+void Scheduler::give_rows(std::span<const LogitRow> rows, const float* logits) {
+  Seat& seat = *rows.front().seat;
+  try {
+    (*seat.request->on_rows)(rows.front().prompt_row, static_cast<int64_t>(rows.size()), logits);
+  } catch (...) {
+    seat.error = std::current_exception();
+  }
+}
+
+void Scheduler::accept(Seat& seat, int32_t token) {
+  auto& request = *seat.request;
+  if (request.ids.empty()) request.prefilled = Clock::now();
+  if (std::ranges::find(request.stop_ids, token) != request.stop_ids.end())
+    return finish(seat, StopReason::stop_id);
+  {
+    const std::lock_guard lock(request.mutex);
+    request.ids.push_back(token);
+    if (request.streams) request.changed.notify_all();
+  }
+  const auto count = static_cast<int64_t>(request.ids.size());
+  if (request.max_new_tokens >= 0 && count >= request.max_new_tokens)
+    return finish(seat, StopReason::max_new_tokens);
+  if (request.conversation->position() >= plan_.cache_length)
+    return finish(seat, StopReason::cache_full);
+  seat.next = token;
+}
+
+void Scheduler::finish(Seat& seat, StopReason reason) {
+  Request& request = *seat.request;
+  const std::exception_ptr error = seat.error;
+  if (request.ids.empty()) request.prefilled = Clock::now();
+  request.conversation->cache.trim();
+  seats_.remove_if([&seat](const Seat& other) { return &other == &seat; });
+  answer(request, reason, error);
+}
+
+}  // namespace ktx::engine

@@ -1,0 +1,137 @@
+// Places of nodes, copies of what crosses, experts of several places, linear nodes side by side.
+#include "engine/run/lowering.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "catch.hpp"
+
+using namespace ktx;
+using graph::Node;
+using graph::Op;
+
+namespace {
+
+/// Nodes one by one, each of a module of its own; value 0 on.
+class Sketch {
+ public:
+  int add(Op op, std::vector<int> inputs, bool module = true, bool routing = false) {
+    const auto output = static_cast<int>(graph.values.size());
+    graph.values.push_back({.name = "v" + std::to_string(output), .width = 4, .routing = routing});
+    graph.nodes.push_back({.op = op,
+                           .module = module ? modules_++ : -1,
+                           .inputs = std::move(inputs),
+                           .output = output,
+                           .layer = 0});
+    return output;
+  }
+  int slice(int base) {
+    graph.values.push_back({.name = "slice", .width = 2, .base = base, .offset = 1});
+    return static_cast<int>(graph.values.size()) - 1;
+  }
+  graph::Graph graph;
+
+ private:
+  int modules_ = 0;
+};
+
+/// "linear 1 -> 2 @0", a node a line.
+std::string text(const graph::Graph& graph) {
+  std::string out;
+  for (const auto& node : graph.nodes) {
+    out += std::string(graph::info(node.op).name);
+    for (const int input : node.inputs) out += " " + std::to_string(input);
+    out += " -> " + std::to_string(node.output) + " @" + std::to_string(node.place) + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("on one place nothing changes but the order of linear nodes") {
+  Sketch s;
+  s.add(Op::embedding, {});            // 0
+  s.add(Op::rms_norm, {0});            // 1
+  s.add(Op::linear, {1});              // 2: q_a
+  s.add(Op::rms_norm, {2});            // 3
+  s.add(Op::linear, {3});              // 4: q_b
+  s.add(Op::linear, {1});              // 5: kv_a
+  s.add(Op::silu_mul, {4, 5}, false);  // 6
+  const std::vector<std::vector<int>> places(6, {0});
+  CHECK(text(engine::lower(s.graph, places)) ==
+        "embedding -> 0 @0\n"
+        "rms_norm 0 -> 1 @0\n"
+        "linear 1 -> 2 @0\n"
+        "linear 1 -> 5 @0\n"
+        "rms_norm 2 -> 3 @0\n"
+        "linear 3 -> 4 @0\n"
+        "silu_mul 4 5 -> 6 @0\n");
+}
+
+TEST_CASE("a value that crosses is copied once for all its readers there") {
+  Sketch s;
+  const int x = s.add(Op::embedding, {});            // 0, place 0
+  const int a = s.add(Op::linear, {x});              // 1, place 1
+  const int b = s.add(Op::linear, {x});              // 2, place 1
+  const int c = s.add(Op::silu_mul, {a, b}, false);  // 3, where its first input lies
+  s.add(Op::add, {x, c}, false);                     // 4, place 0
+  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {1}, {1}});
+  CHECK(text(lowered) ==
+        "embedding -> 0 @0\n"
+        "copy 0 -> 5 @1\n"
+        "linear 5 -> 1 @1\n"
+        "linear 5 -> 2 @1\n"
+        "silu_mul 1 2 -> 3 @1\n"
+        "copy 3 -> 6 @0\n"
+        "add 0 6 -> 4 @0\n");
+  CHECK(lowered.values[5].place == 1);
+  CHECK(lowered.values[6].width == 4);
+}
+
+TEST_CASE("of a view only its columns are copied") {
+  Sketch s;
+  const int x = s.add(Op::embedding, {});  // 0
+  const int part = s.slice(x);             // 1
+  s.add(Op::rms_norm, {part});             // 2, place 1
+  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {1}});
+  CHECK(text(lowered) == "embedding -> 0 @0\ncopy 1 -> 3 @1\nrms_norm 3 -> 2 @1\n");
+  CHECK(lowered.values[3].width == 2);
+  CHECK(lowered.values[3].base == -1);
+}
+
+TEST_CASE("experts of several places are computed on each, and summed where the input lies") {
+  Sketch s;
+  const int x = s.add(Op::embedding, {});                 // 0
+  const int chosen = s.add(Op::router, {x}, true, true);  // 1
+  const int y = s.add(Op::moe, {x, chosen});              // 2, places 0, 1 and 2
+  s.add(Op::add, {x, y}, false);                          // 3
+  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {0}, {0, 1, 2}});
+  CHECK(text(lowered) ==
+        "embedding -> 0 @0\n"
+        "router 0 -> 1 @0\n"
+        "moe 0 1 -> 4 @0\n"
+        "copy 0 -> 6 @1\n"
+        "copy 1 -> 7 @1\n"
+        "moe 6 7 -> 5 @1\n"
+        "copy 5 -> 9 @0\n"
+        "add 4 9 -> 8 @0\n"
+        "copy 0 -> 11 @2\n"
+        "copy 1 -> 12 @2\n"
+        "moe 11 12 -> 10 @2\n"
+        "copy 10 -> 13 @0\n"
+        "add 8 13 -> 2 @0\n"
+        "add 0 2 -> 3 @0\n");
+  CHECK(lowered.values[7].routing);
+}
+
+TEST_CASE("commands take up to eight linear nodes of one input") {
+  std::vector<Node> nodes(11);
+  for (auto& node : nodes) {
+    node.op = Op::linear;
+    node.inputs = {3};
+  }
+  nodes[10].inputs = {4};
+  CHECK(engine::command_nodes(nodes, 0).size() == 8);
+  CHECK(engine::command_nodes(nodes, 8).size() == 2);
+  CHECK(engine::command_nodes(nodes, 10).size() == 1);
+}
