@@ -126,9 +126,10 @@ TEST_CASE("gqa: sequences that share the pages of a prefix") {
 }
 
 TEST_CASE("gqa: many long sequences of many heads fill more than one pass") {
-  GqaSequence s = make_gqa({.heads = 64, .kv_heads = 2, .head = 16}, 16, 0, 72, 5);
+  GqaSequence s = make_gqa({.heads = 64, .kv_heads = 2, .head = 16}, 16, 0, 136, 5);
   s.rope = ops::RopeTable(s.params.rotary, 700);
   const auto* kernel = &ops::best_attention_kernel(std::min(hw::usable_isa(), hw::Isa::avx512));
-  check(s,
-        Batch(KvFormat::fp8, cache_row(s.params), std::vector<Batch::Part>(36, {2, 690, kernel})));
+  std::vector<Batch::Part> parts(12, {8, 690, kernel});  // 6 splits of 512 rows each
+  parts.resize(52, {1, 60, kernel});                     // more sequences than a pass takes
+  check(s, Batch(KvFormat::fp8, cache_row(s.params), parts));
 }

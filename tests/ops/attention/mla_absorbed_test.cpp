@@ -143,9 +143,9 @@ TEST_CASE("mla: long contexts of many heads fill more than one pass") {
   graph::MlaParams p = small_params();
   p.heads = 128;
   p.kv_lora = 32;
-  const MlaSequence s = make_rows(14, p);
+  const MlaSequence s = make_rows(32, p);
   const auto* kernel = &ops::best_attention_kernel(std::min(hw::usable_isa(), hw::Isa::avx512));
-  const std::vector<Batch::Part> parts(7, {2, 690, kernel});
+  const std::vector<Batch::Part> parts(16, {2, 690, kernel});  // 16 x 6 splits of 256 rows
   check(s, Batch(KvFormat::bf16, cache_row(s.params), parts));
 }
 
