@@ -182,6 +182,7 @@ TEST_CASE("the cache of packed weights serves several NUMA nodes") {
                                  .rules = numa_rules(policy),
                                  .machine = machine_file("{count: 2, cores: 2, memory: 8GiB}"),
                                  .threads = 3,
+                                 .cache_format = "f32",
                                  .weights_cache = cache});
     for (const bool again : {false, true}) {
       INFO(policy << (again ? ", from the cache" : ""));
