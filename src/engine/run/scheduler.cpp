@@ -204,11 +204,13 @@ void Scheduler::run_decode() {
   flight.batch.decode_kernels = plan_.deterministic;
   depart(flight, *workspaces_.back());
   while (!flight.step->finished()) flight.step->advance();
+  {  // before anybody hears of it
+    const std::lock_guard lock(mutex_);
+    ++counts_.decode_steps;
+    counts_.decode_rows += decoding;
+    counts_.decode_steps_within_slices += slice_.step ? 1 : 0;
+  }
   land(flight);
-  const std::lock_guard lock(mutex_);
-  ++counts_.decode_steps;
-  counts_.decode_rows += decoding;
-  counts_.decode_steps_within_slices += slice_.step ? 1 : 0;
 }
 
 void Scheduler::add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase) {
