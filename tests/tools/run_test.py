@@ -79,6 +79,20 @@ class Run(Case):
                            "  note: did you mean 'q4_k_m' or 'q4_k'?\n"
                            "  note: valid mixes: q4_k_m, q4_k, q8_0, bf16, fp8\n")
 
+    def test_a_killed_start_leaves_nothing_half(self):
+        cache = self.folder / "cache"
+        args = [*PLACE, "--cache", cache, "-p", "The history of"]
+        command = [str(BUILD / "tools/ktx-run"), *map(str, args), "-n", "-1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            process.stdout.read(1)  # it answers; the cache is being written or was
+            process.kill()
+        done = run("ktx-run", *args, "-n", "4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("warning", done.stderr)
+        self.assertEqual({file.suffix for file in cache.iterdir()}, {".packed", ".source"})
+        done = run("ktx-run", *args, "-n", "4")
+        self.assertRegex(done.stderr, r"^loaded in \S+ s: mapped \S+ MB of packed weights\n")
+
     def test_a_cache_that_can_not_be_written_is_a_warning(self):
         # A file that is no entry where entries must be renamed to: every write fails.
         cache = self.folder / "cache"

@@ -53,6 +53,8 @@ std::string write_special(const fs::path& file, Pieces pieces) {
   return out.fd < 0 ? why() : write_all(out.fd, pieces);
 }
 
+constexpr off_t sync_at_once = off_t{1} << 20;
+
 constexpr std::string_view partial_start = ".ktx-", partial_end = ".partial";
 
 // Takes the lock that lasts as long as the file's writer lives. False when remove_partial_files
@@ -125,6 +127,7 @@ void PartialFile::resize(uint64_t size) {
 }
 
 void PartialFile::write(uint64_t offset, std::span<const std::byte> bytes) {
+  const auto first = static_cast<off_t>(offset), size = static_cast<off_t>(bytes.size());
   while (!bytes.empty()) {
     const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
@@ -132,6 +135,8 @@ void PartialFile::write(uint64_t offset, std::span<const std::byte> bytes) {
     bytes = bytes.subspan(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }
+  // A large file goes to the disk from now on, so that commit() has not all of it to wait for.
+  if (size >= sync_at_once) ::sync_file_range(fd_, first, size, SYNC_FILE_RANGE_WRITE);
 }
 
 void PartialFile::commit() {

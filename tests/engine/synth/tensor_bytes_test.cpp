@@ -1,10 +1,14 @@
 // A tensor's bytes are the same in one piece and in many.
 #include "engine/synth/tensor_bytes.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "catch.hpp"
+#include "engine/synth/random.hpp"
 #include "ktx/error.hpp"
 
 using namespace ktx;
@@ -48,6 +52,28 @@ TEST_CASE("name and seed decide on bytes and stamp") {
   CHECK(tensor("a", 1).stamp() != tensor("b", 1).stamp());
   CHECK(tensor("a", 1).stamp() != tensor("a", 2).stamp());
   CHECK(tensor("a", 1).stamp() != tensor("a", 1, Format::q6_k).stamp());
+}
+
+TEST_CASE("a router of such rows chooses all experts about equally") {
+  constexpr int64_t experts = 64, cols = 2048, tokens = 500, top = 8;
+  const TensorBytes router(
+      {"blk.1.ffn_gate_inp.weight", {experts, cols}, {.format = Format::f32, .parameter = 0.02}},
+      std::make_shared<NumberRings>(1));
+  const auto bytes = read(router, 0, router.size());
+  const auto* rows = reinterpret_cast<const float*>(bytes.data());
+  Random random(5);
+  std::vector<int> chosen(experts);
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<double> x(cols);
+    for (auto& number : x) number = random.normal();
+    std::vector<std::pair<double, size_t>> scores;
+    for (size_t e = 0; e < experts; ++e)
+      scores.emplace_back(std::inner_product(x.begin(), x.end(), rows + e * cols, 0.0), e);
+    std::sort(scores.rbegin(), scores.rend());
+    for (size_t i = 0; i < top; ++i) ++chosen[scores[i].second];
+  }
+  // 500 draws of probability 1/8: 62.5 each, with a deviation of 7.4. Six of them.
+  for (const int count : chosen) CHECK(std::abs(count - 62.5) < 45);
 }
 
 TEST_CASE("tensors of one distribution share a ring") {
