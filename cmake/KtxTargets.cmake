@@ -1,16 +1,25 @@
 # ktx_library(NAME [SOURCES dir] [LINK libs...]): one static library per source folder.
 #
-# A source named x86_<isa>*.cpp is compiled for that ISA alone: its flags go on that one translation
-# unit, so no other code can be given instructions the machine lacks. Without exceptions there is no
-# weak reference to their personality routine either. GCC 12 warns of uninitialized operands inside
-# its own AVX-512 header (GCC bug 105593).
+# A source named x86_<level>*.cpp is compiled for that ISA level alone: its flags go on that one
+# translation unit, so no other code can be given instructions the machine lacks. Without exceptions
+# there is no weak reference to their personality routine either. GCC 12 warns of uninitialized
+# operands inside its own AVX-512 header (GCC bug 105593).
 
-set(KTX_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -fno-exceptions -Wno-maybe-uninitialized -Wno-uninitialized)
-set(KTX_ISA_FLAGS_avx512 ${KTX_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
-set(KTX_ISA_FLAGS_avx512_vnni ${KTX_ISA_FLAGS_avx512} -mavx512vnni)
-set(KTX_ISA_FLAGS_avx512_vbmi ${KTX_ISA_FLAGS_avx512_vnni} -mavx512vbmi)
-set(KTX_ISA_FLAGS_avx512_bf16 ${KTX_ISA_FLAGS_avx512_vbmi} -mavx512bf16)
-set(KTX_ISA_FLAGS_amx ${KTX_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
+# KTX_ISA_LEVELS, highest first, and KTX_ISA_FLAGS_<level>, from the table of levels.
+set(isa_table ${PROJECT_SOURCE_DIR}/src/core/hw/isa_levels.hpp)
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_table})
+file(STRINGS ${isa_table} rows REGEX "^ *{Isa::")
+set(KTX_ISA_LEVELS)
+set(flags -fno-exceptions -Wno-maybe-uninitialized -Wno-uninitialized)
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "\"([a-z0-9_]+)\", \"([-a-z0-9 ]*)\"" match "${row}")
+  set(level ${CMAKE_MATCH_1})
+  string(REPLACE " " ";" features "${CMAKE_MATCH_2}")
+  list(TRANSFORM features PREPEND -m)
+  list(APPEND flags ${features})
+  list(PREPEND KTX_ISA_LEVELS ${level})
+  set(KTX_ISA_FLAGS_${level} ${flags})
+endforeach()
 
 add_library(ktx_options INTERFACE)
 target_compile_features(ktx_options INTERFACE cxx_std_20)
@@ -26,9 +35,17 @@ if(KTX_SANITIZE)
 endif()
 
 function(ktx_set_isa_flags)
+  list(FILTER ARGN INCLUDE REGEX "/x86_[a-z0-9_]+\\.cpp$")
   foreach(source IN LISTS ARGN)
-    if(source MATCHES "/x86_(avx512_vnni|avx512_vbmi|avx512_bf16|avx512|avx2|amx)[a-z0-9_]*\\.cpp$")
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KTX_ISA_FLAGS_${CMAKE_MATCH_1}}")
+    foreach(level IN LISTS KTX_ISA_LEVELS)
+      if(source MATCHES "/x86_${level}(_[a-z0-9_]+)?\\.cpp$")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${KTX_ISA_FLAGS_${level}}")
+        break()
+      endif()
+    endforeach()
+    get_source_file_property(flags ${source} COMPILE_OPTIONS)
+    if(NOT flags)
+      message(FATAL_ERROR "${source} names no level of src/core/hw/isa_levels.hpp")
     endif()
   endforeach()
 endfunction()

@@ -4,11 +4,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdlib>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/hw/isa_levels.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -18,35 +19,61 @@ namespace ktx::hw {
 
 namespace {
 
-constexpr std::array<IsaInfo, 7> table{
-    {{Isa::scalar, "scalar", "any x86-64 CPU"},
-     {Isa::avx2, "avx2", "AVX2, FMA, F16C"},
-     {Isa::avx512, "avx512", "AVX-512 F, BW, VL, DQ"},
-     {Isa::avx512_vnni, "avx512_vnni", "AVX-512 VNNI: int8 dot products"},
-     {Isa::avx512_bf16, "avx512_bf16", "AVX-512 BF16 and VBMI: bfloat16 dot products"},
-     {Isa::amx_bf16, "amx_bf16", "AMX-TILE, AMX-BF16"},
-     {Isa::amx_int8, "amx_int8", "AMX-INT8"}}};
-
 constexpr uint64_t bit(int n) {
   return uint64_t{1} << n;
 }
 
-// What a level needs beyond the one below. Bits as in Intel's Software Developer's Manual, CPUID
-// and XCR0 (AVX: SSE and YMM state; AVX-512: opmask and ZMM state; AMX: tile configuration and
-// data).
-struct Needs {
-  Isa isa;
-  uint64_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_edx, leaf7_1_eax, xcr0;
+// Register states that the operating system must save, as bits of XCR0: AVX: SSE and YMM; AVX-512:
+// opmask and ZMM too; AMX: tile configuration and data.
+constexpr uint64_t ymm = bit(1) | bit(2), zmm = ymm | bit(5) | bit(6) | bit(7);
+constexpr uint64_t tiles = bit(17) | bit(18);
+
+// Where a feature shows, as in Intel's Software Developer's Manual, CPUID.
+struct Feature {
+  std::string_view name;
+  uint32_t CpuRegisters::*reg;
+  int bit;
+  uint64_t states;
 };
-constexpr uint64_t fma = bit(12), osxsave = bit(27), avx = bit(28), f16c = bit(29);
-constexpr uint64_t avx512_fdqbwvl = bit(16) | bit(17) | bit(30) | bit(31);
-constexpr std::array<Needs, 6> needs{
-    {{Isa::avx2, fma | osxsave | avx | f16c, bit(5), 0, 0, 0, bit(1) | bit(2)},
-     {Isa::avx512, 0, avx512_fdqbwvl, 0, 0, 0, bit(5) | bit(6) | bit(7)},
-     {Isa::avx512_vnni, 0, 0, bit(11), 0, 0, 0},
-     {Isa::avx512_bf16, 0, 0, bit(1), 0, bit(5), 0},
-     {Isa::amx_bf16, 0, 0, 0, bit(22) | bit(24), 0, bit(17) | bit(18)},
-     {Isa::amx_int8, 0, 0, 0, bit(25), 0, 0}}};
+constexpr Feature known_features[] = {
+    {"avx", &CpuRegisters::leaf1_ecx, 28, ymm},
+    {"fma", &CpuRegisters::leaf1_ecx, 12, ymm},
+    {"f16c", &CpuRegisters::leaf1_ecx, 29, ymm},
+    {"avx2", &CpuRegisters::leaf7_ebx, 5, ymm},
+    {"avx512f", &CpuRegisters::leaf7_ebx, 16, zmm},
+    {"avx512dq", &CpuRegisters::leaf7_ebx, 17, zmm},
+    {"avx512bw", &CpuRegisters::leaf7_ebx, 30, zmm},
+    {"avx512vl", &CpuRegisters::leaf7_ebx, 31, zmm},
+    {"avx512vbmi", &CpuRegisters::leaf7_ecx, 1, zmm},
+    {"avx512vnni", &CpuRegisters::leaf7_ecx, 11, zmm},
+    {"avx512bf16", &CpuRegisters::leaf7_1_eax, 5, zmm},
+    {"amx-bf16", &CpuRegisters::leaf7_edx, 22, tiles},
+    {"amx-tile", &CpuRegisters::leaf7_edx, 24, tiles},
+    {"amx-int8", &CpuRegisters::leaf7_edx, 25, tiles},
+};
+
+constexpr int osxsave = 27;  // in leaf1_ecx: XCR0 can be read
+
+constexpr const Feature* find_feature(std::string_view name) {
+  for (const auto& feature : known_features)
+    if (feature.name == name) return &feature;
+  return nullptr;
+}
+
+/// Whether each(feature) holds for all of a level's features, in the order of their names.
+template <class Each>
+constexpr bool all_features(const IsaInfo& level, const Each& each) {
+  for (std::string_view rest = level.features; !rest.empty();) {
+    const size_t end = std::min(rest.find(' '), rest.size());
+    if (!each(find_feature(rest.substr(0, end)))) return false;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return true;
+}
+
+static_assert(std::ranges::all_of(isa_levels, [](const IsaInfo& level) {
+  return all_features(level, [](const Feature* feature) { return feature != nullptr; });
+}));
 
 constexpr bool has(uint64_t value, uint64_t bits) {
   return (value & bits) == bits;
@@ -55,32 +82,33 @@ constexpr bool has(uint64_t value, uint64_t bits) {
 }  // namespace
 
 std::span<const IsaInfo> isas() noexcept {
-  return table;
+  return isa_levels;
 }
 
 std::string_view name(Isa isa) noexcept {
-  return table[static_cast<size_t>(isa)].name;
+  return isa_levels[static_cast<size_t>(isa)].name;
 }
 
 std::optional<Isa> find_isa(std::string_view name) noexcept {
-  for (const auto& info : table)
+  for (const auto& info : isa_levels)
     if (info.name == name) return info.isa;
   return std::nullopt;
 }
 
 std::vector<std::string> isa_names() {
   std::vector<std::string> names;
-  for (const auto& info : table) names.emplace_back(info.name);
+  for (const auto& info : isa_levels) names.emplace_back(info.name);
   return names;
 }
 
 Isa isa_of(const CpuRegisters& cpu) noexcept {
+  const uint64_t saved = has(cpu.leaf1_ecx, bit(osxsave)) ? cpu.xcr0 : 0;
   Isa isa = Isa::scalar;
-  for (const auto& level : needs) {
-    if (!has(cpu.leaf1_ecx, level.leaf1_ecx) || !has(cpu.leaf7_ebx, level.leaf7_ebx) ||
-        !has(cpu.leaf7_ecx, level.leaf7_ecx) || !has(cpu.leaf7_edx, level.leaf7_edx) ||
-        !has(cpu.leaf7_1_eax, level.leaf7_1_eax) || !has(cpu.xcr0, level.xcr0))
-      break;
+  for (const auto& level : isa_levels) {
+    const bool here = all_features(level, [&](const Feature* feature) {
+      return has(cpu.*feature->reg, bit(feature->bit)) && has(saved, feature->states);
+    });
+    if (!here) break;
     isa = level.isa;
   }
   return isa;
@@ -98,7 +126,7 @@ CpuRegisters read_cpu_registers() noexcept {
     const unsigned last_subleaf = a;
     if (last_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) cpu.leaf7_1_eax = a;
   }
-  if (has(cpu.leaf1_ecx, osxsave)) {
+  if (has(cpu.leaf1_ecx, bit(osxsave))) {
     unsigned low = 0, high = 0;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));  // the intrinsic needs -mxsave
     cpu.xcr0 = uint64_t{high} << 32 | low;

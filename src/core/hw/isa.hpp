@@ -11,15 +11,25 @@
 namespace ktx::hw {
 
 /// Ordered: a machine at one level has all lower ones.
-enum class Isa : uint8_t { scalar, avx2, avx512, avx512_vnni, avx512_bf16, amx_bf16, amx_int8 };
+enum class Isa : uint8_t {
+  scalar,
+  avx2,
+  avx512,
+  avx512_vnni,
+  avx512_vbmi,
+  avx512_bf16,
+  amx_bf16,
+  amx_int8
+};
 
 struct IsaInfo {
   Isa isa;
-  std::string_view name;  // as in rules and in KTX_ISA
-  std::string_view doc;   // the CPU features it stands for
+  std::string_view name;      // as in rules and in KTX_ISA
+  std::string_view features;  // of the CPU, beyond those of the level below
+  std::string_view doc;       // what they are for
 };
 
-/// The table, lowest level first.
+/// The table (isa_levels.hpp), lowest level first.
 std::span<const IsaInfo> isas() noexcept;
 std::string_view name(Isa isa) noexcept;
 std::optional<Isa> find_isa(std::string_view name) noexcept;

@@ -13,17 +13,10 @@ constexpr AttentionKernel table[] = {
     {"ref", Isa::scalar, Isa::scalar, &f32::ref_functions},
 };
 
-constexpr AttentionKernel emulated = {"amx_emulated", Isa::avx512, Isa::avx512_bf16,
-                                      &f32::avx512_functions, &attention_emulated_tiles};
-
 }  // namespace
 
 std::span<const AttentionKernel> attention_kernels() noexcept {
   return table;
-}
-
-const AttentionKernel& emulated_amx_attention() noexcept {
-  return emulated;
 }
 
 const AttentionKernel* find_attention_kernel(std::string_view name) noexcept {

@@ -21,9 +21,6 @@ struct AttentionKernel {
 /// Best first; "ref" last.
 std::span<const AttentionKernel> attention_kernels() noexcept;
 
-/// The row "amx" on emulated tiles: needs AVX-512 alone, and is slow. For tests.
-const AttentionKernel& emulated_amx_attention() noexcept;
-
 /// The kernel of that name, or nullptr.
 const AttentionKernel* find_attention_kernel(std::string_view name) noexcept;
 

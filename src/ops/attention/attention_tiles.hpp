@@ -1,4 +1,4 @@
-// Attention on tiles (AMX, or its emulation), as the ISA units are given and export it: plain
+// Attention on tiles (AMX), as the ISA units are given and export it: plain
 // structs.
 //
 // Every product is C[m, n] = sum over k of A[m, k] B[k, n] in bf16 with f32 sums, in squares of
@@ -96,7 +96,6 @@ struct AttentionTiles {
 };
 
 extern const AttentionTiles attention_amx;
-extern const AttentionTiles attention_emulated_tiles;  // slow
 
 /// TileState::max of no key: below all scores, and what can still be subtracted from any.
 constexpr float no_score = -1e30f;

@@ -7,7 +7,7 @@
 #include "ops/matmul/decoded_rows.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/onednn/onednn_kernel.hpp"
-#include "ops/matmul/tiles/tiles.hpp"
+#include "ops/matmul/tiles/tile_kernel.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops {
@@ -97,35 +97,17 @@ void run_vnni(const MatmulArgs& args) noexcept {
 // Few tokens are the business of the VNNI kernels, which read the same layout.
 template <const TileUnit& Unit>
 void run_tiles(const MatmulArgs& args) noexcept {
-  if (!is_tiles(args.x.format)) return run_vnni(args);
-  const X16 format = *x16_format(args.format);
-  const int64_t group_bytes = x16_group_bytes(format, args.cols);
-  Unit.multiply[static_cast<size_t>(format)](
-      {.weights = reinterpret_cast<const uint8_t*>(args.weights) +
-                  args.row_begin / row_group * group_bytes,
-       .group_bytes = group_bytes,
-       .rows = args.row_end - args.row_begin,
-       .cols = args.cols,
-       .x = reinterpret_cast<const uint8_t*>(args.x.data),
-       .int8_chunk = args.x.int8_chunk,
-       .tokens = args.x.tokens,
-       .y = args.y,
-       .y_stride = args.y_stride});
+  is_tiles(args.x.format) ? multiply_tiles(Unit, args) : run_vnni(args);
 }
 
 template <const TileUnit& Unit>
-void pack_tiles(ActivationFormat to, const TilePackArgs& args) noexcept {
-  to == ActivationFormat::bf16_tiles ? Unit.pack_bf16(args) : Unit.pack_int8(args);
+ActivationFormat tiles_or_x16(quant::Format format, int64_t cols) noexcept {
+  return tile_format(Unit, format, cols).value_or(activation_x16(format));
 }
 
 template <const TileUnit& Unit>
-ActivationFormat tile_format(quant::Format format, int64_t cols) noexcept {
-  const auto x16 = x16_format(format);
-  // f32 weights lose too much as bf16, and have no such kernel. Tiles hold whole steps of columns.
-  const int64_t step = x16 && *x16 == X16::int8 ? int8_step : bf16_step;
-  if (!x16 || Unit.multiply[static_cast<size_t>(*x16)] == nullptr || cols % step != 0)
-    return activation_x16(format);
-  return *x16 == X16::int8 ? ActivationFormat::int8_tiles : ActivationFormat::bf16_tiles;
+void pack_tiles_of(ActivationFormat to, const TilePackArgs& args) noexcept {
+  pack_tiles(Unit, to, args);
 }
 
 void run_panels(const MatmulArgs& args) noexcept {
@@ -146,9 +128,6 @@ std::string refuse_panels(quant::Format format, int64_t rows, int64_t cols) {
 
 using hw::Isa;
 
-// Below, the products of a decode kernel cost less than decoding the weights.
-constexpr int64_t least_tile_tokens = 9;
-
 template <const TileUnit& Unit>
 constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
                                 std::string (*refusal)(quant::Format, int64_t, int64_t)) {
@@ -160,21 +139,18 @@ constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
           prepare<quantize_avx512>,
           quantize_avx512,
           run_tiles<Unit>,
-          least_tile_tokens,
-          tile_format<Unit>,
-          pack_tiles<Unit>};
+          least_tokens_on_tiles,
+          tiles_or_x16<Unit>,
+          pack_tiles_of<Unit>};
 }
 
 constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
                               layout_x16,       activation_x16,   prepare<quantize_avx512>,
-                              quantize_avx512,  run_panels,       least_tile_tokens,
+                              quantize_avx512,  run_panels,       least_tokens_on_tiles,
                               panel_activation, pack_for_panels,  panel_groups};
 
-constexpr MatmulKernel emulated =
-    tile_row<x86_avx512_vbmi_tiles>("amx_emulated", Isa::avx512_vnni, refuse_x16);
-
 constexpr MatmulKernel table[] = {
-    tile_row<x86_amx>("amx", Isa::amx_int8, refuse_x16),
+    tile_row<x86_amx_int8>("amx", Isa::amx_int8, refuse_x16),
     tile_row<x86_avx512_bf16>("avx512_bf16", Isa::avx512_bf16, refuse_integers),
     {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
      prepare<quantize_avx512>, quantize_avx512, run_vnni},
@@ -196,10 +172,6 @@ const MatmulKernel& onednn_kernel() noexcept {
   return onednn;
 }
 
-const MatmulKernel& emulated_amx_kernel() noexcept {
-  return emulated;
-}
-
 std::string slow_path(const MatmulKernel& kernel, quant::Format format) {
   if (kernel.layout(format) != Layout::rows) return {};
   return std::string(kernel.name) + " has no kernel for " + std::string(quant::name(format)) +
@@ -208,7 +180,7 @@ std::string slow_path(const MatmulKernel& kernel, quant::Format format) {
 
 ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format, int64_t cols,
                                 int64_t tokens) noexcept {
-  const bool tiles = kernel.tile_tokens > 0 && tokens >= kernel.tile_tokens;
+  const bool tiles = kernel.least_tile_tokens > 0 && tokens >= kernel.least_tile_tokens;
   return tiles ? kernel.tile_format(format, cols) : kernel.activation(format);
 }
 

@@ -94,7 +94,7 @@ struct MatmulKernel {
   void (*quantize)(const QuantizeArgs& args) noexcept;
   void (*run)(const MatmulArgs& args) noexcept;
   /// From this many tokens on tiles, or chunks, are faster; 0: it has none.
-  int64_t tile_tokens = 0;
+  int64_t least_tile_tokens = 0;
   /// Their format; what activation() says for matrices without.
   ActivationFormat (*tile_format)(quant::Format format, int64_t cols) noexcept = nullptr;
   void (*pack_tiles)(ActivationFormat to, const TilePackArgs& args) noexcept = nullptr;
@@ -129,9 +129,6 @@ constexpr bool is_tiles(ActivationFormat format) noexcept {
 /// Bytes of the tiles or chunks of so many tokens.
 int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
                       int64_t tokens) noexcept;
-
-/// The row "amx" on emulated tiles: needs AVX-512 VNNI and VBMI alone, and is slow. For tests.
-const MatmulKernel& emulated_amx_kernel() noexcept;
 
 /// The kernel of that name, "onednn" included, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;

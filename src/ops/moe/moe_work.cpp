@@ -34,8 +34,8 @@ ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
   const ActivationFormat x = tiles_of(gate), h = tiles_of(down);
   if (x == ActivationFormat::f32 || tiles_of(up) != x || h == ActivationFormat::f32) return {};
   ExpertTiles tiles{.x = x, .h = h};
-  tiles.least_tokens = std::max({gate.prefill->tile_tokens, up.prefill->tile_tokens,
-                                 down.prefill->tile_tokens, decode_tokens + 1});
+  tiles.least_tokens = std::max({gate.prefill->least_tile_tokens, up.prefill->least_tile_tokens,
+                                 down.prefill->least_tile_tokens, decode_tokens + 1});
   return tiles;
 }
 

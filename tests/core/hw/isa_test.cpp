@@ -21,6 +21,9 @@ CpuRegisters haswell() {
 CpuRegisters skylake_server() {
   return {0x7ffefbff, 0xd39ffffb, 0x8, 0xbc000400, 0, 0x2e7};
 }
+CpuRegisters cascade_lake() {
+  return {0x7ffefbff, 0xd39ffffb, 0x808, 0xbc000400, 0, 0x2e7};
+}
 CpuRegisters ice_lake() {
   return {0x7ffefbff, 0xf3bfbffb, 0x18415f5e, 0xbc040412, 0, 0x2e7};
 }
@@ -42,6 +45,7 @@ TEST_CASE("the table is in the order of the levels and its names are found") {
     REQUIRE(name(table[i].isa) == table[i].name);
     REQUIRE(isa_names()[i] == table[i].name);
     REQUIRE_FALSE(table[i].doc.empty());
+    REQUIRE(table[i].features.empty() == (i == 0));
   }
   REQUIRE_FALSE(find_isa("AVX2").has_value());
   REQUIRE_FALSE(find_isa("").has_value());
@@ -51,7 +55,8 @@ TEST_CASE("registers of known CPUs give their level") {
   REQUIRE(isa_of({}) == Isa::scalar);
   REQUIRE(isa_of(haswell()) == Isa::avx2);
   REQUIRE(isa_of(skylake_server()) == Isa::avx512);
-  REQUIRE(isa_of(ice_lake()) == Isa::avx512_vnni);
+  REQUIRE(isa_of(cascade_lake()) == Isa::avx512_vnni);
+  REQUIRE(isa_of(ice_lake()) == Isa::avx512_vbmi);
   REQUIRE(isa_of(zen4()) == Isa::avx512_bf16);
   REQUIRE(isa_of(sapphire_rapids()) == Isa::amx_int8);
 }
@@ -70,7 +75,7 @@ TEST_CASE("a level needs each of its features and the operating system") {
   for (const int bit : {16, 17, 30, 31})                          // AVX-512 F, DQ, BW, VL
     REQUIRE(without(&CpuRegisters::leaf7_ebx, bit) == Isa::avx2);
   REQUIRE(without(&CpuRegisters::leaf7_ecx, 11) == Isa::avx512);        // VNNI
-  REQUIRE(without(&CpuRegisters::leaf7_1_eax, 5) == Isa::avx512_vnni);  // AVX512_BF16
+  REQUIRE(without(&CpuRegisters::leaf7_1_eax, 5) == Isa::avx512_vbmi);  // AVX512_BF16
   REQUIRE(without(&CpuRegisters::leaf7_ecx, 1) == Isa::avx512_vnni);    // AVX512_VBMI
   REQUIRE(without(&CpuRegisters::leaf7_edx, 24) == Isa::avx512_bf16);   // AMX-TILE
   REQUIRE(without(&CpuRegisters::leaf7_edx, 22) == Isa::avx512_bf16);   // AMX-BF16
@@ -98,6 +103,7 @@ TEST_CASE("this CPU's level agrees with the compiler's and the kernel's view") {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            isa >= Isa::avx2));
   if (isa >= Isa::avx512_vnni) REQUIRE(__builtin_cpu_supports("avx512vnni"));
+  if (isa >= Isa::avx512_vbmi) REQUIRE(__builtin_cpu_supports("avx512vbmi"));
   std::ifstream info("/proc/cpuinfo");
   const std::string text(std::istreambuf_iterator<char>(info), {});
   if (isa >= Isa::amx_bf16) REQUIRE(text.find(" amx_tile") != std::string::npos);
@@ -133,9 +139,9 @@ TEST_CASE("KTX_ISA unset or empty means the best level") {
 
 TEST_CASE("KTX_ISA that names no level") {
   const KtxIsa setting("avx3");
-  REQUIRE(
-      failure([] { usable_isa(); }) ==
-      "input KTX_ISA: no such instruction set: 'avx3'\n"
-      "  note: did you mean 'avx2'?\n"
-      "  note: valid names: scalar, avx2, avx512, avx512_vnni, avx512_bf16, amx_bf16, amx_int8");
+  REQUIRE(failure([] { usable_isa(); }) ==
+          "input KTX_ISA: no such instruction set: 'avx3'\n"
+          "  note: did you mean 'avx2'?\n"
+          "  note: valid names: scalar, avx2, avx512, avx512_vnni, avx512_vbmi, avx512_bf16, "
+          "amx_bf16, amx_int8");
 }

@@ -1,5 +1,6 @@
 // The measured peaks are ones that a machine can have, of every kind that this CPU has.
-// covers: x86_avx2_peak, x86_avx512_peak, x86_avx512_vnni_peak, x86_avx512_bf16_peak, x86_amx_peak
+// covers: x86_avx2_peak, x86_avx512_peak, x86_avx512_vnni_peak, x86_avx512_bf16_peak
+// covers: x86_amx_bf16_peak, x86_amx_int8_peak
 #include "core/hw/peak.hpp"
 
 #include <algorithm>

@@ -6,6 +6,7 @@
 
 #include "core/base/buffer.hpp"
 #include "ops/attention/attention.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 namespace ktx::test {
 
@@ -14,8 +15,7 @@ inline std::vector<const ops::AttentionKernel*> usable_attention_kernels() {
   std::vector<const ops::AttentionKernel*> result;
   for (const ops::AttentionKernel& kernel : ops::attention_kernels())
     if (kernel.isa <= hw::usable_isa()) result.push_back(&kernel);
-  if (ops::emulated_amx_attention().isa <= hw::usable_isa())
-    result.push_back(&ops::emulated_amx_attention());
+  if (emulated_amx_attention().isa <= hw::usable_isa()) result.push_back(&emulated_amx_attention());
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "ops/attention/attention_kernels.hpp"
 #include "ops/attention/mla_fixture.hpp"
 #include "ops/attention/mla_paths.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 using namespace ktx;
 using namespace ktx::test;
@@ -86,8 +87,8 @@ TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") 
   std::vector<const ops::MatmulKernel*> kernels;
   for (const ops::MatmulKernel& kernel : ops::matmul_kernels())
     if (kernel.isa <= hw::usable_isa() && kernel.name != "ref") kernels.push_back(&kernel);
-  if (ops::emulated_amx_kernel().isa <= hw::usable_isa())
-    kernels.push_back(&ops::emulated_amx_kernel());
+  if (test::emulated_amx_kernel().isa <= hw::usable_isa())
+    kernels.push_back(&test::emulated_amx_kernel());
   for (quant::Format format :
        {quant::Format::bf16, quant::Format::q8_0, quant::Format::int8, quant::Format::int4_64}) {
     for (const ops::MatmulKernel* kernel : kernels) {
@@ -104,7 +105,7 @@ TEST_CASE("mla: with packed weights of a format, by the kernels chosen for it") 
       // about 2.1) is an error of 0.5 % in the queries, so in the scores, and 0.5 % in the latents.
       // The scores' spread here is about 4: 2 % in the weights.
       const bool rounds =
-          kernel->activation(format) != ops::ActivationFormat::f32 || kernel->tile_tokens > 0;
+          kernel->activation(format) != ops::ActivationFormat::f32 || kernel->least_tile_tokens > 0;
       const double bound = rounds ? 0.03 : 1e-5;
       for (int64_t step : {int64_t(300), int64_t(20)}) {
         REQUIRE(relative_distance(run_mla(s, loops, 2, step), expected) < bound);

@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "core/base/buffer.hpp"
 #include "ops/ops_numbers.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 using namespace ktx;
 
@@ -43,7 +44,7 @@ TEST_CASE("project: strided rows, few by the decode kernel, many by the prefill 
 }
 
 TEST_CASE("project: on tiles, unit vectors give the matrix's columns, whatever overlaps") {
-  const ops::MatmulKernel& kernel = ops::emulated_amx_kernel();
+  const ops::MatmulKernel& kernel = test::emulated_amx_kernel();
   if (kernel.isa > hw::usable_isa()) return;
   const int64_t rows = 48, cols = 320;
   for (const quant::Format format : {quant::Format::bf16, quant::Format::int8}) {

@@ -7,6 +7,7 @@
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/matmul/node_matrices.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 using namespace ktx_test;
 using ktx::hw::WorkerPool;
@@ -90,8 +91,8 @@ TEST_CASE("linear equals x W^T + bias with any number of threads, bit for bit th
 }
 
 TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
-  const auto& kernel = ops::emulated_amx_kernel();
-  if (kernel.isa > ktx::hw::detect_isa() || !__builtin_cpu_supports("avx512vbmi")) return;
+  const auto& kernel = ktx::test::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::usable_isa()) return;
   Random random(5);
   std::vector<Layer> layers;
   for (const auto& [format, rows] : {std::pair{Format::q4_k, 100}, std::pair{Format::int8, 150},
@@ -125,7 +126,7 @@ TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
 }
 
 TEST_CASE("scratch holds x once for each way in which one of the matrices reads it") {
-  const auto& amx = ops::emulated_amx_kernel();
+  const auto& amx = ktx::test::emulated_amx_kernel();
   const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
   const auto& onednn = ops::onednn_kernel();
   const auto matrix = [&](Format format, const ops::MatmulKernel& prefill) {

@@ -7,6 +7,7 @@
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/matmul/node_matrices.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 using namespace ktx_test;
 using ktx::hw::WorkerPool;
@@ -132,8 +133,8 @@ std::vector<float> router_weights(size_t count, Random& random) {
 }  // namespace
 
 TEST_CASE("experts of many tokens on tiles equal the reference, on any number of threads") {
-  const auto& kernel = ops::emulated_amx_kernel();
-  if (kernel.isa > ktx::hw::detect_isa() || !__builtin_cpu_supports("avx512vbmi")) return;
+  const auto& kernel = ktx::test::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::usable_isa()) return;
   Random random(3);
   for (const auto& [gate, down] :
        {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::int4_64, Format::f32},

@@ -1,4 +1,4 @@
-// What the tile kernels (AMX, AVX-512 BF16, or their emulation) are given and export: plain
+// What the tile kernels (AMX, AVX-512 BF16) are given and export: plain
 // structs, for the ISA units.
 //
 // Activations come in blocks of 16 tokens and chunks of columns: chunk after chunk, all blocks of a
@@ -86,8 +86,7 @@ struct TileUnit {
   void (*pack_int8)(const TilePackArgs& args) noexcept;
 };
 
-extern const TileUnit x86_amx;
-extern const TileUnit x86_avx512_bf16;        // floats alone
-extern const TileUnit x86_avx512_vbmi_tiles;  // on emulated tiles; slow
+extern const TileUnit x86_amx_int8;
+extern const TileUnit x86_avx512_bf16;  // floats alone
 
 }  // namespace ktx::ops

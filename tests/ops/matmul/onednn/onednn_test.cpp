@@ -27,7 +27,7 @@ constexpr Format formats[] = {Format::f32, Format::f16, Format::bf16, Format::fp
 std::string refusal_here() {
   const auto reason = ops::onednn_refusal(PanelType::f32, 64);
   if (!reason.empty()) return reason;
-  return ktx::hw::detect_isa() >= Isa::avx512_vnni ? "" : "this CPU has no AVX-512 VNNI";
+  return ktx::hw::usable_isa() >= Isa::avx512_vnni ? "" : "this CPU has no AVX-512 VNNI";
 }
 
 /// Decode by the same kernel, as bench runs it.

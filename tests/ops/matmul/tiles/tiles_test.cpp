@@ -1,5 +1,6 @@
 // Kernels over tiles: every format on emulated tiles, and on those that this CPU has: AMX, and what
 // AVX-512 BF16 makes of them.
+// covers: tile_kernel
 #include "ops/matmul/tiles/tiles.hpp"
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "catch.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
+#include "support/emulated/emulated_amx.hpp"
 
 using namespace ktx_test;
 using ops::ActivationFormat;
@@ -18,11 +20,11 @@ constexpr int64_t int8_chunk = 256;
 
 std::vector<const ops::MatmulKernel*> tile_kernels() {
   std::vector<const ops::MatmulKernel*> usable;
-  const auto isa = ktx::hw::detect_isa();
-  if (isa >= ktx::hw::Isa::avx512_vnni && __builtin_cpu_supports("avx512vbmi"))
-    usable.push_back(&ops::emulated_amx_kernel());
+  const auto isa = ktx::hw::usable_isa();
+  if (ktx::test::emulated_amx_kernel().isa <= isa)
+    usable.push_back(&ktx::test::emulated_amx_kernel());
   for (const auto& kernel : ops::matmul_kernels())
-    if (kernel.tile_tokens > 0 && kernel.isa <= isa) usable.push_back(&kernel);
+    if (kernel.least_tile_tokens > 0 && kernel.isa <= isa) usable.push_back(&kernel);
   return usable;
 }
 
@@ -187,7 +189,7 @@ TEST_CASE("a NaN or infinity among the activations is not lost on tiles") {
 }
 
 TEST_CASE("tiles are chosen for many tokens, and formats that lose nothing by it") {
-  const auto& kernel = ops::emulated_amx_kernel();
+  const auto& kernel = ktx::test::emulated_amx_kernel();
   const auto choice = [&](Format format, int64_t cols, int64_t tokens) {
     return ops::activation_for(kernel, format, cols, tokens);
   };

@@ -1,13 +1,20 @@
 // The tiles of x86_tiles_amx.hpp in plain C++, with the same interface: what runs the panel kernel,
-// its packing and its loops, on machines without AMX.
+// its packing and its loops, on machines without AMX. Slow.
 #pragma once
 
 #include <cstdint>
 
+#include "ops/attention/attention_tiles.hpp"
 #include "ops/matmul/tiles/tiles.hpp"
 
-namespace ktx::ops {
+namespace ktx::test {
+
+extern const ops::TileUnit x86_avx512_vbmi_matmul;
+extern const ops::AttentionTiles x86_avx512_attention;
+
 namespace {
+
+using ops::Again;
 
 class EmulatedTiles {
  public:
@@ -68,4 +75,4 @@ class EmulatedTiles {
 };
 
 }  // namespace
-}  // namespace ktx::ops
+}  // namespace ktx::test

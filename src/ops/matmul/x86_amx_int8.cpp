@@ -4,6 +4,6 @@
 
 namespace ktx::ops {
 
-constexpr TileUnit x86_amx = tile_unit<AmxTiles>;
+constexpr TileUnit x86_amx_int8 = tile_unit<AmxTiles>;
 
 }  // namespace ktx::ops

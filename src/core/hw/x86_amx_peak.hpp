@@ -1,4 +1,6 @@
-// Peak multiply-adds of the AMX tiles: int8 and bf16.
+// What the peak probes of AMX's types share.
+#pragma once
+
 #include <immintrin.h>
 
 #include "core/hw/x86_peak.hpp"
@@ -41,32 +43,5 @@ void set_up(uint16_t high, uint16_t mask) noexcept {
   _tile_loadd(7, data.words, 64);
 }
 
-void run_int8(int64_t rounds) noexcept {
-  set_up(0, 0xffff);
-  for (int64_t round = 0; round < rounds; ++round) {
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
-    _tile_dpbssd(2, 5, 6);
-    _tile_dpbssd(3, 5, 7);
-  }
-  _tile_release();
-}
-
-// Numbers in [1, 2) and (-2, -1].
-void run_bf16(int64_t rounds) noexcept {
-  set_up(0x3f80, 0x807f);
-  for (int64_t round = 0; round < rounds; ++round) {
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_release();
-}
-
 }  // namespace
-
-constexpr PeakLoop peak_amx_int8 = {run_int8, 2.0 * 16 * 16 * 64 * tiles_per_round};
-constexpr PeakLoop peak_amx_bf16 = {run_bf16, 2.0 * 16 * 16 * 32 * tiles_per_round};
-
 }  // namespace ktx::hw

@@ -1,0 +1,24 @@
+// The levels of x86-64 and the CPU features that each stands for: the one place that says so.
+//
+// Three read it: cmake/KtxTargets.cmake compiles a unit x86_<level>*.cpp with the features of its
+// level; isa.cpp looks for them in CPUID; tools/dev/check_isa_units looks for instructions beyond
+// them in the compiled units. Hence a row a line, with the features that it adds to the row above
+// as GCC's options -m<feature> name them.
+#pragma once
+
+#include "core/hw/isa.hpp"
+
+namespace ktx::hw {
+
+inline constexpr IsaInfo isa_levels[] = {
+    {Isa::scalar, "scalar", "", "any x86-64 CPU"},
+    {Isa::avx2, "avx2", "avx avx2 fma f16c", "AVX2, FMA, F16C"},
+    {Isa::avx512, "avx512", "avx512f avx512bw avx512vl avx512dq", "AVX-512 F, BW, VL, DQ"},
+    {Isa::avx512_vnni, "avx512_vnni", "avx512vnni", "AVX-512 VNNI: int8 dot products"},
+    {Isa::avx512_vbmi, "avx512_vbmi", "avx512vbmi", "AVX-512 VBMI: look-ups of bytes"},
+    {Isa::avx512_bf16, "avx512_bf16", "avx512bf16", "AVX-512 BF16: bfloat16 dot products"},
+    {Isa::amx_bf16, "amx_bf16", "amx-tile amx-bf16", "AMX: tiles of bfloat16"},
+    {Isa::amx_int8, "amx_int8", "amx-int8", "AMX: tiles of int8"},
+};
+
+}  // namespace ktx::hw
