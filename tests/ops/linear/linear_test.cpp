@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "catch.hpp"
+#include "ops/matmul/counting_kernel.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/matmul/node_matrices.hpp"
@@ -230,5 +231,28 @@ TEST_CASE(
         ops::linear_many(args, pool);
         for (size_t i = 0; i < layers.size(); ++i) REQUIRE(run(layers[i], x, {}, 1) == y[i]);
       }
+  }
+}
+
+TEST_CASE("8 tokens run the decode kernel, and 9 the prompt's") {
+  Random random(11);
+  PackedRandom layer(*ops::find_matmul_kernel("ref"), Format::f32, 70, 64, random);
+  layer.w.decode = &counting_kernel<Phase::decode>();
+  layer.w.prefill = &counting_kernel<Phase::prefill>();
+  WorkerPool pool(3);
+  for (const int64_t tokens : {1, 8, 9, 100}) {
+    INFO(tokens);
+    const auto x = random.normals(tokens * 64);
+    std::vector<float> y(static_cast<size_t>(tokens * 70));
+    count_anew();
+    ops::linear({.x = x.data(),
+                 .x_stride = 64,
+                 .tokens = tokens,
+                 .w = &layer.w,
+                 .y = y.data(),
+                 .y_stride = 70},
+                pool);
+    REQUIRE(numbers_made<Phase::decode> == (tokens <= 8 ? tokens * 70 : 0));
+    REQUIRE(numbers_made<Phase::prefill> == (tokens <= 8 ? 0 : tokens * 70));
   }
 }

@@ -5,6 +5,7 @@
 #include "../ops_numbers.hpp"
 #include "catch.hpp"
 #include "ops/linear/linear.hpp"
+#include "ops/matmul/counting_kernel.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/matmul/node_matrices.hpp"
 #include "support/emulated/emulated_amx.hpp"
@@ -276,4 +277,46 @@ TEST_CASE("moe on several NUMA nodes: the numbers are those of one, whatever eac
         }
     }
   }
+}
+
+namespace {
+
+/// Experts whose kernels count; `top_k` is 1.
+Experts counted_experts(int experts, Random& random) {
+  Experts made({experts, 1, 64, 96}, Format::f32, Format::f32, *ops::find_matmul_kernel("ref"),
+               random);
+  for (Stack* stack : {&made.gate, &made.up, &made.down}) {
+    stack->fast.decode = &counting_kernel<Phase::decode>();
+    stack->fast.prefill = &counting_kernel<Phase::prefill>();
+  }
+  return made;
+}
+
+constexpr int64_t numbers_of_pair = 2 * 96 + 64;  // gate and up, then down
+
+}  // namespace
+
+TEST_CASE("an expert of 8 tokens runs the decode kernel, one of 9 the prompt's, in the same step") {
+  Random random(12);
+  const Experts experts = counted_experts(3, random);
+  std::vector<int32_t> ids(8, 0);
+  ids.insert(ids.end(), 9, 2);
+  const auto x = random.normals(17 * 64);
+  const auto weights = router_weights(ids.size(), random);
+  count_anew();
+  run(experts, experts.args(x, ids, weights), {3});
+  REQUIRE(numbers_made<Phase::decode> == 8 * numbers_of_pair);
+  REQUIRE(numbers_made<Phase::prefill> == 9 * numbers_of_pair);
+}
+
+TEST_CASE("experts without tokens cost nothing: no product is made of them") {
+  Random random(13);
+  const Experts experts = counted_experts(200, random);
+  const std::vector<int32_t> ids{7, 7, 150};
+  const auto x = random.normals(3 * 64);
+  const auto weights = router_weights(ids.size(), random);
+  count_anew();
+  run(experts, experts.args(x, ids, weights), {3});
+  REQUIRE(numbers_made<Phase::decode> == 3 * numbers_of_pair);
+  REQUIRE(numbers_made<Phase::prefill> == 0);
 }
