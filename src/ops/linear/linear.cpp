@@ -36,17 +36,17 @@ void prepare_rows(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) 
 }
 
 /// Tokens multiplied at a time, whose tiles lie together.
-struct Part {
+struct TokenRange {
   int64_t begin, count;
 };
 
-Part part_of(const LinearArgs& args, int64_t index) noexcept {
+TokenRange part_of(const LinearArgs& args, int64_t index) noexcept {
   const int64_t begin = index * tile_panel_tokens;
   return {begin, std::min(tile_panel_tokens, args.tokens - begin)};
 }
 
 /// Where the tiles of a part begin.
-int64_t part_offset(const LinearArgs& args, const Part& part) noexcept {
+int64_t part_offset(const LinearArgs& args, const TokenRange& part) noexcept {
   return prepared_bytes(activation_of(args), args.w->cols, part.begin);
 }
 
@@ -55,7 +55,7 @@ void prepare_tiles(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool)
   const int64_t chunks = parts_of(cols, input_int8_chunk);
   for_each(pool, blocks * chunks, tile_tokens * input_int8_chunk, [&](int64_t i, int) noexcept {
     const int64_t token = i / chunks * tile_tokens, col = i % chunks * input_int8_chunk;
-    const Part part = part_of(args, token / tile_panel_tokens);
+    const TokenRange part = part_of(args, token / tile_panel_tokens);
     kernel_of(args).pack_tiles(activation_of(args),
                                {.x = args.x + token * args.x_stride + col,
                                 .x_stride = args.x_stride,
@@ -113,7 +113,7 @@ Activations activations(const LinearArgs& args, const Prepared& prepared) noexce
 }
 
 /// Who multiplies: a worker, for the rows of a node.
-struct Place {
+struct Share {
   const hw::WorkerPool& pool;
   int node, worker;
 };
@@ -124,7 +124,7 @@ int64_t groups_of(const RowRange& rows) noexcept {
 
 /// Rows of one matrix times some tokens, by a worker of `node`.
 void multiply(const LinearArgs& args, const Prepared& prepared, const RowRange& rows,
-              const Part& part, int node) noexcept {
+              const TokenRange& part, int node) noexcept {
   MatmulArgs product = weight_args(*args.w, 0, rows.begin, rows.end, node);
   product.x = activations(args, prepared);
   product.x.data +=
@@ -140,15 +140,15 @@ void multiply(const LinearArgs& args, const Prepared& prepared, const RowRange& 
 
 /// Groups [begin, end) of a node's rows of all matrices, one matrix after another.
 void multiply_groups(std::span<const LinearArgs> args, const Prepared& prepared, int64_t begin,
-                     int64_t end, const Part& part, const Place& place) noexcept {
+                     int64_t end, const TokenRange& part, const Share& share) noexcept {
   for (const LinearArgs& one : args) {
-    const RowRange rows = rows_of_node(*one.w, place.pool, place.node);
+    const RowRange rows = rows_of_node(*one.w, share.pool, share.node);
     const int64_t count = groups_of(rows);
     if (begin < count && end > 0)
       multiply(one, prepared,
                {rows.begin + std::max<int64_t>(begin, 0) * row_group,
                 std::min(rows.end, rows.begin + end * row_group)},
-               part, place.pool.node_of(place.worker));
+               part, share.pool.node_of(share.worker));
     begin -= count;
     end -= count;
   }
@@ -211,7 +211,7 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
           const int64_t index = begin / count;
           next = std::min(end, (index + 1) * count);
           multiply_groups(args, prepared, begin - index * count, next - index * count,
-                          parts == 1 ? Part{0, tokens} : part_of(args.front(), index),
+                          parts == 1 ? TokenRange{0, tokens} : part_of(args.front(), index),
                           {pool, node, worker});
         }
       });

@@ -15,9 +15,9 @@ using Pairs = Integer<S, PairDot<S>, Format>;
 
 constexpr X86Unit x86_avx2 = {
     .run = {Float<S, F32Columns<S>>::run, Float<S, F16Columns<S>>::run,
-            Float<S, Bf16Columns<S>>::run, Fp8<S>::run, Pairs<Q4_0<S>>::run, Pairs<Q5_0<S>>::run,
-            Pairs<Q8_0<S>>::run, Pairs<Q4K<S>>::run, Pairs<Q5K<S>>::run, Pairs<Q6K<S>>::run,
-            Pairs<Iq4Nl<S>>::run, Pairs<Iq4Xs<S>>::run, Pairs<Int8Row<S>>::run,
+            Float<S, Bf16Columns<S>>::run, FloatFp8<S>::run, Pairs<Q4_0<S>>::run,
+            Pairs<Q5_0<S>>::run, Pairs<Q8_0<S>>::run, Pairs<Q4K<S>>::run, Pairs<Q5K<S>>::run,
+            Pairs<Q6K<S>>::run, Pairs<Iq4Nl<S>>::run, Pairs<Iq4Xs<S>>::run, Pairs<Int8Row<S>>::run,
             Pairs<Int8Group<S, 32>>::run, Pairs<Int8Group<S, 64>>::run,
             Pairs<Int8Group<S, 128>>::run, Pairs<Int4Group<S, 32>>::run,
             Pairs<Int4Group<S, 64>>::run, Pairs<Int4Group<S, 128>>::run},

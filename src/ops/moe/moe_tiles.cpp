@@ -10,24 +10,24 @@ namespace {
 constexpr int64_t product_size = ExpertTiles::tokens * ExpertTiles::rows;
 
 /// Some pairs of an expert whose tiles lie together, from a whole block on.
-struct Part {
+struct PairRange {
   int64_t pair, count;    // first pair, pairs
   int64_t block, blocks;  // first block, blocks
 };
 
-/// body(Part) for all pairs of an expert, ExpertTiles::tokens at a time.
+/// body(PairRange) for all pairs of an expert, ExpertTiles::tokens at a time.
 template <class Body>
 void for_parts(const MoeWork& work, int expert, const Body& body) noexcept {
   const int64_t pairs = work.tokens_of(expert);
   for (int64_t i = 0; i < pairs; i += ExpertTiles::tokens) {
     const int64_t count = std::min(ExpertTiles::tokens, pairs - i);
-    body(Part{work.begin[expert] + i, count, work.block[expert] + i / tile_tokens,
-              parts_of(count, tile_tokens)});
+    body(PairRange{work.begin[expert] + i, count, work.block[expert] + i / tile_tokens,
+                   parts_of(count, tile_tokens)});
   }
 }
 
 Activations activations(const std::byte* tiles, int64_t block_bytes, ActivationFormat format,
-                        int64_t int8_chunk, const Part& part) noexcept {
+                        int64_t int8_chunk, const PairRange& part) noexcept {
   return {.format = format,
           .data = tiles + part.block * block_bytes,
           .tokens = part.count,
@@ -39,7 +39,8 @@ uint8_t* tiles_at(std::byte* tiles, int64_t offset) noexcept {
 }
 
 /// One of the part's blocks of x.
-void pack_x(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t block) noexcept {
+void pack_x(const MoeArgs& args, const MoeWork& work, const PairRange& part,
+            int64_t block) noexcept {
   args.gate.prefill->pack_tiles(work.tiles.x,
                                 {.x = args.x,
                                  .x_stride = args.x_stride,
@@ -53,7 +54,7 @@ void pack_x(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t 
 }
 
 /// Columns [rows.begin, rows.end) of h of one block, from h [tile_tokens, stride].
-void pack_h(const MoeArgs& args, const MoeWork& work, const Part& part, int64_t block,
+void pack_h(const MoeArgs& args, const MoeWork& work, const PairRange& part, int64_t block,
             const ExpertRows& rows, const float* h, int64_t stride) noexcept {
   args.down.prefill->pack_tiles(work.tiles.h,
                                 {.x = h,
@@ -80,7 +81,7 @@ void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool&
   for_each(pool, work.block[args.experts], tile_tokens * args.hidden,
            [&](int64_t block, int) noexcept {
              const int expert = expert_of(work, args.experts, block);
-             for_parts(work, expert, [&](const Part& part) noexcept {
+             for_parts(work, expert, [&](const PairRange& part) noexcept {
                if (block >= part.block && block < part.block + part.blocks)
                  pack_x(args, work, part, block - part.block);
              });
@@ -93,7 +94,7 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
   alignas(64) float up[product_size];
   const int64_t stride = ExpertTiles::rows;
   const auto* f32 = f32::best_kernel(args.gate.prefill->isa).functions;
-  for_parts(work, expert, [&](const Part& part) noexcept {
+  for_parts(work, expert, [&](const PairRange& part) noexcept {
     const Activations x =
         activations(work.x_tiles, work.x_block_bytes, work.tiles.x, input_int8_chunk, part);
     multiply_expert(*args.gate.prefill, args.gate, expert, x, rows, gate, stride);
@@ -107,7 +108,7 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
 
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept {
-  for_parts(work, expert, [&](const Part& part) noexcept {
+  for_parts(work, expert, [&](const PairRange& part) noexcept {
     const Activations h =
         activations(work.h_tiles, work.h_block_bytes, work.tiles.h, work.h_int8_chunk, part);
     multiply_expert(*args.down.prefill, args.down, expert, h, rows,

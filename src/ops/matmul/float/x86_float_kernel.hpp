@@ -130,7 +130,7 @@ struct Float {
 };
 
 template <class S>
-struct Fp8 {
+struct FloatFp8 {
   template <int T>
   using Group = Fp8Group<S, T>;
   static void run(const X16Args& a) noexcept { run_groups<S, Group>(a); }
