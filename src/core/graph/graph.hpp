@@ -98,9 +98,10 @@ void validate(const Model& model);
 std::string print(const Model& model);
 
 /// Where every value lives in the arena of its place when T = `tokens` tokens run, reusing the
-/// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again for other rows.
-/// A node's output never overlaps its inputs. Blocks start at multiples of 16 numbers (64 bytes).
-/// Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights (f32).
+/// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again
+/// for other rows. A node's output never overlaps its inputs. Blocks start at multiples of 16
+/// numbers (64 bytes). Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights
+/// (f32).
 struct ValueLayout {
   std::vector<int64_t> offset;  // [values] f32 numbers from its arena's start; views resolved
   std::vector<int64_t> stride;  // [values] f32 numbers from one token's row to the next

@@ -9,8 +9,8 @@
 
 namespace ktx::ops {
 
-/// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i], over
-/// the experts that are here. Strides in floats.
+/// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i],
+/// over the experts that are here. Strides in floats.
 struct MoeArgs {
   const float* x = nullptr;  // [tokens, hidden]
   int64_t x_stride = 0;

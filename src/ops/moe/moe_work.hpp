@@ -27,8 +27,8 @@ struct ExpertTiles {
 ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
                          const PackedMatrix& down) noexcept;
 
-/// A pair is a token with one of its experts that are here; pairs are sorted by expert, and by token
-/// within an expert. An expert is known by its slot.
+/// A pair is a token with one of its experts that are here; pairs are sorted by expert, and by
+/// token within an expert. An expert is known by its slot.
 struct MoeWork {
   MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept;
 

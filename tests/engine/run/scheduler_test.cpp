@@ -1,5 +1,4 @@
 // Requests of many sessions at once: who shares a step, who waits, who is refused.
-// covers: request
 #include "engine/run/scheduler.hpp"
 
 #include <atomic>

@@ -116,8 +116,8 @@ TEST_CASE("router: sigmoid and softmax scores, bias for selection only") {
         for (size_t e = 0; e < layer.bias.size(); ++e) biased[e] += layer.bias[e];
         std::vector<int32_t> ids(k);
         std::vector<float> weights(k);
-        ops::select_experts(
-            {&layer.params, scores.data(), biased.data(), ids.data(), weights.data()});
+        ops::select_experts({&layer.params, scores.data(), biased.data(), layer.params.top_k,
+                             ids.data(), weights.data()});
         for (size_t i = 0; i < k; ++i) {
           REQUIRE(routing.ids[size_t(t) * k + i] == ids[i]);
           REQUIRE(routing.weights[size_t(t) * k + i] == Approx(weights[i]).epsilon(1e-5));
