@@ -18,7 +18,8 @@ const MatmulKernel& kernel_of(const LinearArgs& args) noexcept {
 }
 
 ActivationFormat activation_of(const LinearArgs& args) noexcept {
-  return activation_for(kernel_of(args), args.w->format, args.w->cols, args.tokens);
+  return activation_for(kernel_of(args), args.w->format, args.w->cols,
+                        args.decode_kernel ? 1 : args.tokens);
 }
 
 int64_t prepared_bytes(ActivationFormat format, int64_t cols, int64_t tokens) noexcept {
@@ -132,7 +133,8 @@ void multiply(const LinearArgs& args, const Prepared& prepared, const RowRange& 
   product.x.tokens = part.count;
   product.y = args.y + part.begin * args.y_stride + rows.begin;
   product.y_stride = args.y_stride;
-  multiply_in_token_blocks(kernel_of(args), product);
+  multiply_in_token_blocks(kernel_of(args), product,
+                           args.decode_kernel ? independent_tokens(*args.w) : INT64_MAX);
   if (args.bias == nullptr) return;
   for (int64_t t = part.begin; t < part.begin + part.count; ++t)
     for (int64_t r = rows.begin; r < rows.end; ++r) args.y[t * args.y_stride + r] += args.bias[r];

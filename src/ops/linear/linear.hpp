@@ -13,6 +13,13 @@ namespace ktx::ops {
 /// Up to this many tokens the decode kernel runs, above it the prefill kernel.
 constexpr int64_t decode_tokens = 8;
 
+/// Tokens that a decode kernel may be given at once so that no token's sums depend on the others:
+/// with more than decode_tokens a kernel may go another way, and loops over floats keep other sums
+/// for other numbers of tokens.
+inline int64_t independent_tokens(const PackedMatrix& w) noexcept {
+  return w.decode->activation(w.format) == ActivationFormat::f32 ? 1 : decode_tokens;
+}
+
 /// Strides in floats.
 struct LinearArgs {
   const float* x = nullptr;  // [tokens, cols]

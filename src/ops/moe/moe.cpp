@@ -51,7 +51,7 @@ struct Pairs {
 template <class Body>
 void for_pairs(const MoeWork& work, int expert, const Body& body) noexcept {
   const int64_t first = work.begin[expert], count = work.tokens_of(expert);
-  const int64_t parts = parts_of(count, block_tokens);
+  const int64_t parts = parts_of(count, std::min(work.pairs_at_once, block_tokens));
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t begin = count * i / parts, end = count * (i + 1) / parts;
     body(Pairs{expert, work.kernel_tokens(expert), first + begin, end - begin});

@@ -75,6 +75,9 @@ void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
     return expert < 0 || args.slots == nullptr ? expert : args.slots[expert];
   };
   work.decode_kernels = args.decode_kernels;
+  if (args.decode_kernels)
+    work.pairs_at_once = std::min({independent_tokens(args.gate), independent_tokens(args.up),
+                                   independent_tokens(args.down)});
   std::fill_n(work.begin, args.experts + 1, 0);
   for (int64_t p = 0; p < count; ++p)
     if (const int32_t slot = slot_of(p); slot >= 0) ++work.begin[slot + 1];

@@ -54,7 +54,8 @@ struct MoeWork {
   int64_t x_block_bytes, h_block_bytes;
   int64_t h_int8_chunk;
 
-  bool decode_kernels = false;  // of MoeArgs
+  bool decode_kernels = false;        // of MoeArgs
+  int64_t pairs_at_once = INT64_MAX;  // of experts of few tokens
 
   int64_t pairs(int experts) const noexcept { return begin[experts]; }
   int64_t tokens_of(int expert) const noexcept { return begin[expert + 1] - begin[expert]; }

@@ -256,3 +256,43 @@ TEST_CASE("8 tokens run the decode kernel, and 9 the prompt's") {
     REQUIRE(numbers_made<Phase::prefill> == (tokens <= 8 ? 0 : tokens * 70));
   }
 }
+
+TEST_CASE("with the decode kernel a token's result is what it is alone, to the bit") {
+  Random random(21);
+  for (const auto& kernel : ops::matmul_kernels()) {
+    if (kernel.isa > ktx::hw::usable_isa()) continue;
+    for (const Format format :
+         {Format::q4_k, Format::q8_0, Format::int8, Format::fp8, Format::bf16, Format::f32}) {
+      INFO(kernel.name << " " << quant::name(format));
+      const Matrix matrix(format, 80, 512, random);
+      const auto packed = matrix.pack(kernel.layout(format));
+      const ops::PackedMatrix w{.data = packed.data(),
+                                .format = format,
+                                .rows = 80,
+                                .cols = 512,
+                                .decode = &kernel,
+                                .prefill = &kernel};
+      const auto x = random.normals(21 * 512);
+      WorkerPool pool(2);
+      const auto run = [&](int64_t first, int64_t tokens) {
+        std::vector<float> y(static_cast<size_t>(tokens * 80));
+        ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(w, tokens)) + 64);
+        ops::linear({.x = x.data() + first * 512,
+                     .x_stride = 512,
+                     .tokens = tokens,
+                     .w = &w,
+                     .y = y.data(),
+                     .y_stride = 80,
+                     .decode_kernel = true,
+                     .scratch = scratch.data()},
+                    pool);
+        return y;
+      };
+      const auto together = run(0, 21);
+      for (int64_t t = 0; t < 21; ++t) {
+        const auto alone = run(t, 1);
+        REQUIRE(std::equal(alone.begin(), alone.end(), together.begin() + t * 80));
+      }
+    }
+  }
+}

@@ -231,12 +231,23 @@ TEST_CASE("unused ids, and experts that are elsewhere, add nothing") {
   }
 }
 
+/// Every kernel of this CPU with formats of every kind.
+std::vector<std::pair<const ops::MatmulKernel*, Format>> decode_cases() {
+  std::vector<std::pair<const ops::MatmulKernel*, Format>> cases;
+  for (const auto& kernel : ops::matmul_kernels())
+    for (const Format format : {Format::q4_k, Format::q6_k, Format::q8_0, Format::int8,
+                                Format::int4_64, Format::fp8, Format::bf16, Format::iq3_s})
+      if (kernel.isa <= ktx::hw::usable_isa() && kernel.refusal(format, 256, 512).empty())
+        cases.emplace_back(&kernel, format);
+  return cases;
+}
+
 TEST_CASE("with decode kernels a token's result is what it is alone, to the bit") {
   Random random(12);
-  for (const Format format : {Format::q4_k, Format::q8_0, Format::bf16}) {
-    const auto& kernel = ops::best_matmul_kernel(ktx::hw::usable_isa(), format, 256, 512);
-    const Experts experts({4, 2, 512, 256}, format, format, kernel, random);
-    const int64_t tokens = 70;  // more than 64 for some experts
+  for (const auto& [kernel, format] : decode_cases()) {
+    INFO(kernel->name << " " << quant::name(format));
+    const Experts experts({4, 2, 512, 256}, format, format, *kernel, random);
+    const int64_t tokens = 35;  // experts get from none to nearly all
     const auto x = random.normals(tokens * 512);
     const auto ids = skewed_ids(experts.shape, tokens, random);
     const auto weights = router_weights(ids.size(), random);

@@ -22,12 +22,15 @@ inline int64_t tokens_of_block(Layout layout, int64_t row_bytes) noexcept {
 }
 
 /// kernel.run over blocks of tokens, equal but for whole tiles of 8 tokens: a small rest would cost
-/// as much as many tokens. Kernels over tiles block by themselves.
-inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args) noexcept {
+/// as much as many tokens. At most `limit` tokens a block. Kernels over tiles block by themselves.
+inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArgs& args,
+                                     int64_t limit = INT64_MAX) noexcept {
   if (is_tiles(args.x.format)) return kernel.run(args);
-  const int64_t most = tokens_of_block(kernel.layout(args.format), args.x.row_bytes);
+  const int64_t most =
+      std::min(limit, tokens_of_block(kernel.layout(args.format), args.x.row_bytes));
   const int64_t tokens = args.x.tokens, blocks = (tokens + most - 1) / most;
-  const auto begin_of = [&](int64_t i) { return (tokens + 7) / 8 * i / blocks * 8; };
+  const int64_t tile = std::min<int64_t>(8, most);
+  const auto begin_of = [&](int64_t i) { return (tokens + tile - 1) / tile * i / blocks * tile; };
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t begin = begin_of(i);
     MatmulArgs part = args;
