@@ -33,6 +33,4 @@ else()
   set(KTX_YAML_CPP yaml-cpp)
 endif()
 
-find_package(CUDAToolkit QUIET)
-set(KTX_HAVE_CUDA ${CUDAToolkit_FOUND})
-message(STATUS "ktx: CUDA toolkit ${CUDAToolkit_VERSION} (found: ${CUDAToolkit_FOUND})")
+include(KtxCuda)

@@ -1,4 +1,5 @@
-# ktx_library(NAME [SOURCES dir] [LINK libs...]): one static library per source folder.
+# ktx_library(NAME [LINK libs...] [PRIVATE libs...]): one static library per source folder. Its sources for
+# CUDA, *.cu and cuda*.cpp, belong to it where there is a CUDA toolkit (KtxCuda.cmake).
 #
 # A source named x86_<level>*.cpp is compiled for that ISA level alone: its flags go on that one
 # translation unit, so no other code can be given instructions the machine lacks. Without exceptions
@@ -24,11 +25,11 @@ endforeach()
 add_library(ktx_options INTERFACE)
 target_compile_features(ktx_options INTERFACE cxx_std_20)
 target_compile_options(ktx_options INTERFACE
-  $<BUILD_INTERFACE:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers>
+  $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Wno-missing-field-initializers>>
   # GCC warns of moved std::variant members that are never read, and of std::string's own memcpy
   # (GCC bug 105651).
-  $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-restrict>>
-  $<BUILD_INTERFACE:$<$<BOOL:${KTX_WARNINGS_AS_ERRORS}>:-Werror>>)
+  $<BUILD_INTERFACE:$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized;-Wno-restrict>>
+  $<BUILD_INTERFACE:$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${KTX_WARNINGS_AS_ERRORS}>>:-Werror>>)
 if(KTX_SANITIZE)
   target_compile_options(ktx_options INTERFACE -fsanitize=${KTX_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(ktx_options INTERFACE -fsanitize=${KTX_SANITIZE})
@@ -53,6 +54,14 @@ endfunction()
 function(ktx_library name)
   cmake_parse_arguments(ARG "" "" "LINK;PRIVATE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cu
+    ${CMAKE_CURRENT_SOURCE_DIR}/cuda*.cpp)
+  if(KTX_HAVE_CUDA)
+    list(APPEND sources ${cuda_sources})
+    list(REMOVE_DUPLICATES sources)
+  elseif(cuda_sources)
+    list(REMOVE_ITEM sources ${cuda_sources})
+  endif()
   add_library(${name} STATIC ${sources})
   ktx_set_isa_flags(${sources})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -60,4 +69,7 @@ function(ktx_library name)
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src/include> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${name} PUBLIC ktx_options ${ARG_LINK} PRIVATE ${ARG_PRIVATE})
+  if(KTX_HAVE_CUDA AND cuda_sources)
+    ktx_use_cuda(${name})
+  endif()
 endfunction()

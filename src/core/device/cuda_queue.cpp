@@ -1,0 +1,78 @@
+// A GPU's queue: a stream.
+#include "core/device/cuda.hpp"
+#include "core/device/kinds.hpp"
+
+namespace ktx::device {
+
+namespace {
+
+struct CudaEvent : Event {
+  explicit CudaEvent(int index) : gpu(index) {
+    const CurrentGpu current(gpu);
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  }
+  ~CudaEvent() override { cudaEventDestroy(event); }
+  bool passed() const noexcept override {
+    if (cudaEventQuery(event) != cudaErrorNotReady) return true;
+    cudaGetLastError();  // that it is not ready yet is no failure
+    return false;
+  }
+  void synchronize() const noexcept override { cudaEventSynchronize(event); }
+
+  int gpu;
+  cudaEvent_t event = nullptr;
+};
+
+class CudaQueue : public Queue {
+ public:
+  explicit CudaQueue(Place place) : place_(place) {
+    const CurrentGpu current(place.index);
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
+          to_string(place) + ": making a stream");
+  }
+  ~CudaQueue() override {
+    const CurrentGpu current(place_.index);
+    cudaStreamDestroy(stream_);
+  }
+
+  Place place() const noexcept override { return place_; }
+  cudaStream_t stream() const noexcept { return stream_; }
+
+  std::unique_ptr<Event> make_event() const override {
+    return std::make_unique<CudaEvent>(place_.index);
+  }
+  void record(Event& event) noexcept override {
+    cudaEventRecord(static_cast<CudaEvent&>(event).event, stream_);
+  }
+  void wait(const Event& event) noexcept override {
+    // Events of the CPU have passed.
+    if (const auto* other = dynamic_cast<const CudaEvent*>(&event))
+      cudaStreamWaitEvent(stream_, other->event, 0);
+  }
+  void copy(void* to, const void* from, size_t bytes) noexcept override {
+    cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_);
+  }
+  void synchronize() override {
+    const CurrentGpu current(place_.index);
+    const cudaError_t launched = cudaGetLastError();  // what a launch refused
+    const cudaError_t done = cudaStreamSynchronize(stream_);
+    check(done != cudaSuccess ? done : launched, to_string(place_) + " failed");
+  }
+
+ private:
+  Place place_;
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Queue> make_cuda_queue(Place place) {
+  require_gpu(place);
+  return std::make_unique<CudaQueue>(place);
+}
+
+cudaStream_t stream_of(const Queue& queue) noexcept {
+  return static_cast<const CudaQueue&>(queue).stream();
+}
+
+}  // namespace ktx::device

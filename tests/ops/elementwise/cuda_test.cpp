@@ -1,0 +1,83 @@
+// Elementwise ops of a GPU against their formulas.
+#include "ops/elementwise/cuda.hpp"
+
+#include "catch.hpp"
+#include "core/quant/half.hpp"
+#include "ops/ops_numbers.hpp"
+#include "support/gpu.hpp"
+
+using namespace ktx;
+using ktx::test::random_floats;
+using quant::bf16_to_f32;
+
+namespace {
+
+std::vector<uint16_t> random_bf16(int64_t n, uint32_t seed) {
+  std::vector<uint16_t> numbers;
+  for (const float x : random_floats(n, seed)) numbers.push_back(quant::f32_to_bf16(x));
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: silu_mul") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  const int64_t tokens = 3, width = 1030;
+  const auto gate = random_bf16(tokens * width, 1), up = random_bf16(tokens * width, 2);
+  const auto g = gpu.upload(gate), u = gpu.upload(up), y = gpu.poisoned(gate.size() * 2);
+  ops::cuda::silu_mul({.gate = g.as<uint16_t>(),
+                       .gate_stride = width,
+                       .up = u.as<uint16_t>(),
+                       .up_stride = width,
+                       .y = y.as<uint16_t>(),
+                       .y_stride = width,
+                       .tokens = tokens,
+                       .width = width},
+                      gpu.queue());
+  std::vector<float> got, expected;
+  for (const uint16_t h : gpu.download<uint16_t>(y)) got.push_back(bf16_to_f32(h));
+  for (size_t i = 0; i < gate.size(); ++i) {
+    const float x = bf16_to_f32(gate[i]);
+    expected.push_back(x / (1 + std::exp(-x)) * bf16_to_f32(up[i]));
+  }
+  REQUIRE(test::relative_distance(got, expected) <
+          0x1p-8);  // rounding to bf16: at most half of this
+}
+
+TEST_CASE("cuda: add and the rounding to bf16 are exact") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  const int64_t n = 1025;
+  const auto a = random_floats(n, 1), b = random_floats(n, 2);
+  const auto on_a = gpu.upload(a), on_b = gpu.upload(b), rounded = gpu.poisoned(n * 2);
+  ops::cuda::add({.a = on_a.as<float>(), .b = on_b.as<float>(), .y = on_a.as<float>(), .n = n},
+                 gpu.queue());
+  ops::cuda::to_bf16(on_a.as<float>(), rounded.as<uint16_t>(), n, gpu.queue());
+  const auto sums = gpu.download<float>(on_a);
+  const auto halves = gpu.download<uint16_t>(rounded);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    REQUIRE(sums[i] == a[i] + b[i]);
+    REQUIRE(halves[i] == quant::f32_to_bf16(sums[i]));
+  }
+}
+
+TEST_CASE("cuda: argmax takes the first of equal logits and no NaN") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  const int64_t tokens = 4, width = 129280;
+  auto logits = random_floats(tokens * width, 3);
+  logits[70001] = logits[70500] = logits[129000] = 50;  // token 0
+  logits[static_cast<size_t>(width) + 129279] = 50;     // token 1: the last id
+  logits[static_cast<size_t>(width) + 3] = NAN;
+  for (int64_t i = 0; i < width; ++i) logits[static_cast<size_t>(2 * width + i)] = -INFINITY;
+  logits[static_cast<size_t>(3 * width)] = 50;
+  const auto x = gpu.upload(logits), ids = gpu.poisoned(tokens * 4);
+  ops::cuda::argmax({.logits = x.as<float>(),
+                     .logits_stride = width,
+                     .tokens = tokens,
+                     .width = width,
+                     .ids = ids.as<int32_t>()},
+                    gpu.queue());
+  REQUIRE(gpu.download<int32_t>(ids) == std::vector<int32_t>{70001, 129279, 0, 0});
+}
