@@ -6,18 +6,18 @@
 
 namespace ktx::quant {
 
-inline float bf16_to_f32(uint16_t h) noexcept {
+constexpr float bf16_to_f32(uint16_t h) noexcept {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
 }
 
 /// Round to nearest even; NaN stays NaN.
-inline uint16_t f32_to_bf16(float f) noexcept {
+constexpr uint16_t f32_to_bf16(float f) noexcept {
   const uint32_t u = std::bit_cast<uint32_t>(f);
   if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);
   return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
-inline float f16_to_f32(uint16_t h) noexcept {
+constexpr float f16_to_f32(uint16_t h) noexcept {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
   const uint32_t exponent = (h >> 10) & 0x1fu, mantissa = h & 0x3ffu;
   if (exponent == 0x1fu) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
@@ -29,7 +29,7 @@ inline float f16_to_f32(uint16_t h) noexcept {
 }
 
 /// Round to nearest even, overflow to infinity; NaN stays NaN.
-inline uint16_t f32_to_f16(float f) noexcept {
+constexpr uint16_t f32_to_f16(float f) noexcept {
   const uint32_t u = std::bit_cast<uint32_t>(f);
   const uint16_t sign = static_cast<uint16_t>((u >> 16) & 0x8000u);
   const uint32_t magnitude = u & 0x7fffffffu;

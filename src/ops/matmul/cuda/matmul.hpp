@@ -1,0 +1,72 @@
+// Linear layers on a GPU, from packed bytes: y = x W^T for any number of tokens.
+//
+// Where things are:
+//   cuda_matmul.cpp      the choice between the two ways
+//   products*            up to few_tokens tokens: weights are dequantized in registers on their way
+//   to
+//                        the tensor cores; experts too (ops/moe/cuda.hpp)
+//   few_rows.cuh         what one warp does there
+//   few_rows_index.hpp   its offsets, bits and shares
+//   routed_tiles.hpp     the tiles of work that tokens sorted by expert make
+//   decode_rows.*        more tokens: slabs of rows are decoded to bf16 and multiplied by cuBLASLt
+//   x16_decode.hpp       weights of every packed format one by one
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/device/memory.hpp"
+#include "core/device/queue.hpp"
+#include "core/quant/format.hpp"
+
+namespace ktx::ops::cuda {
+
+/// A matrix [rows, cols] in Layout::x16 in a GPU's memory.
+struct PackedMatrix {
+  const std::byte* data = nullptr;
+  quant::Format format = quant::Format::f32;
+  int64_t rows = 0, cols = 0;
+};
+
+/// Empty when a GPU can multiply by such a matrix, else the reason.
+std::string matmul_refusal(quant::Format format, int64_t rows, int64_t cols);
+
+/// From more tokens on rows are decoded for cuBLASLt.
+constexpr int64_t few_tokens = 64;
+
+struct MatmulArgs {
+  PackedMatrix w;
+  const uint16_t* x = nullptr;  // bf16 [tokens, cols]
+  int64_t x_stride = 0;         // in numbers, a multiple of 8
+  int64_t tokens = 0;
+  float* y = nullptr;          // one of the two: [tokens, rows], overwritten
+  uint16_t* y_bf16 = nullptr;  // bf16
+  int64_t y_stride = 0;        // in numbers
+  const float* add = nullptr;  // is added to y (not to y_bf16); strides as y; may be y
+};
+
+/// What the products of one queue share: memory for sums and decoded rows, and cuBLASLt's handle.
+/// Made while loading; throws environment error.
+class MatmulSpace {
+ public:
+  explicit MatmulSpace(device::Queue& queue);
+  ~MatmulSpace();
+
+ private:
+  friend void matmul(const MatmulArgs& args, MatmulSpace& space) noexcept;
+  friend void matmul_by_decoded_rows(const MatmulArgs& args, MatmulSpace& space) noexcept;
+
+  device::Queue& queue_;
+  device::Block partial_, arrived_, slab_, workspace_;
+  void* handle_ = nullptr;  // cublasLtHandle_t
+};
+
+/// In the queue of `space`.
+void matmul(const MatmulArgs& args, MatmulSpace& space) noexcept;
+
+/// The way of many tokens, whatever their number: the tests' second opinion.
+void matmul_by_decoded_rows(const MatmulArgs& args, MatmulSpace& space) noexcept;
+
+}  // namespace ktx::ops::cuda

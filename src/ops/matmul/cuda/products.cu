@@ -1,0 +1,58 @@
+// How products with few tokens a tile are cut, and the choice of their kernel.
+#include "ops/matmul/cuda/products.cuh"
+
+namespace ktx::ops::cuda {
+
+namespace {
+
+const ProductsKernels::OfTiles& kernel_of(const ProductsArgs& args) noexcept {
+  const ProductsKernels* kernels = nullptr;
+  for (const auto family : {k_products, nibble_products, byte_products, float_products})
+    if (kernels == nullptr) kernels = family(args.format);
+  return kernels->of_tiles[args.token_tiles - 1];
+}
+
+/// Blocks that the GPU runs at once.
+int resident_blocks(const ProductsArgs& args, const device::Queue& queue) noexcept {
+  return device::limits_of(queue.place().index).multiprocessors *
+         kernel_of(args).blocks_a_multiprocessor();
+}
+
+}  // namespace
+
+void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queue,
+                   const PartialSpace& space) noexcept {
+  const device::CurrentGpu current(queue.place().index);
+  const int columns = step_chunks(args.format).columns;
+  args.steps = (args.cols + columns - 1) / columns;
+  args.token_tiles = tokens <= 8 ? 1 : 2;
+  args.pairs = args.gated ? args.groups : (args.groups + 1) / 2;
+  args.aligned = args.rows % 4 == 0 && args.y_stride % 4 == 0;
+  const int64_t token_blocks =
+      args.routing.used != nullptr
+          ? 1
+          : (args.tokens + 8 * args.token_tiles - 1) / (8 * args.token_tiles);
+  args.plan =
+      few_rows_plan({.pairs = args.pairs,
+                     .steps = args.steps,
+                     .tokens = tokens,
+                     .token_blocks = token_blocks,
+                     .multiprocessors = device::limits_of(queue.place().index).multiprocessors,
+                     .resident = resident_blocks(args, queue),
+                     .most_splits = args.routing.used != nullptr ? 1 : most_splits,
+                     .most_blocks = space.tiles,
+                     .capacity = space.floats / (args.token_tiles * 8 * 32)});
+  args.row_blocks = (args.pairs + args.plan.row_warps - 1) / args.plan.row_warps;
+  args.tiles = static_cast<int>(args.row_blocks * token_blocks);
+}
+
+void run_products(const ProductsArgs& args, const device::Queue& queue) noexcept {
+  const device::CurrentGpu current(queue.place().index);
+  // Experts are counted on the GPU: as many blocks as run at once take the tiles in turn.
+  const int blocks = args.routing.used != nullptr ? resident_blocks(args, queue) : args.tiles;
+  kernel_of(args).launch(
+      args, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(args.plan.splits)),
+      device::stream_of(queue));
+}
+
+}  // namespace ktx::ops::cuda

@@ -1,0 +1,224 @@
+// The kernel of products with few tokens a tile: of one matrix, or of the experts that tokens
+// chose.
+#pragma once
+
+#include "core/device/cuda.hpp"
+#include "ops/matmul/cuda/few_rows.cuh"
+#include "ops/matmul/cuda/products.hpp"
+
+namespace ktx::ops::cuda {
+
+/// One tile of the work: pairs of groups of a matrix with up to 8 or 16 tokens.
+struct Tile {
+  const uint8_t* first;   // matrix of the lanes of the first group of a pair
+  const uint8_t* second;  // of the second
+  int block;              // row block: its pairs are row_warps * block ...
+  int begin, end;         // positions of its tokens
+};
+
+__device__ __forceinline__ Tile tile_of(const ProductsArgs& args, int index, int tokens_a_tile) {
+  if (args.routing.used == nullptr) {
+    const int token_tiles = (args.tokens + tokens_a_tile - 1) / tokens_a_tile;
+    const int begin = index % token_tiles * tokens_a_tile;
+    return {args.weights, args.weights, index / token_tiles, begin,
+            min(begin + tokens_a_tile, args.tokens)};
+  }
+  const RoutedTile tile = routed_tile(args.routing, args.row_blocks, index, tokens_a_tile);
+  const ExpertWeights& expert = args.experts[tile.expert];
+  const uint8_t* first = args.gated ? expert.gate : expert.down;
+  return {first, args.gated ? expert.up : first, tile.block, tile.begin, tile.end};
+}
+
+/// The lane's group of pair p: of one matrix groups 2 p and 2 p + 1, of gate and up the same group
+/// of both.
+__device__ __forceinline__ int group_of(const ProductsArgs& args, int pair, int side) {
+  return args.gated ? pair : min(2 * pair + side, args.groups - 1);
+}
+
+/// Row of x, or of y, of a position.
+__device__ __forceinline__ int64_t row_at(RowOf of, const Routing& routing, int position) {
+  return of == RowOf::position ? position : routing.order[position] / routing.top_k;
+}
+
+/// One more block has come to a tile; what its threads wrote before a barrier is seen by those
+/// whose later arrival counts this one.
+__device__ __forceinline__ unsigned arrive(unsigned* arrived) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(arrived)
+               : "memory");
+  return before;
+}
+
+/// Adds up shares of the columns: of a block's warps in shared memory, then of blocks through
+/// global memory. Returns whether this warp holds the sum of all.
+template <int Tiles>
+__device__ __forceinline__ bool add_shares(const ProductsArgs& args, int tile, int row_warp,
+                                           int share, FewRowsSums<Tiles>& sums) {
+  constexpr int numbers = 2 * Tiles * 4;
+  __shared__ float shared[few_rows_warps * numbers * 32];
+  const int lane = threadIdx.x % 32, shares = few_rows_warps / args.plan.row_warps;
+  float* flat = &sums[0][0][0];
+  if (shares > 1) {
+    float* mine = shared + (row_warp * shares + share) * numbers * 32 + lane;
+    if (share != 0)
+#pragma unroll
+      for (int i = 0; i < numbers; ++i) mine[i * 32] = flat[i];
+    __syncthreads();
+    if (share == 0)
+      for (int other = 1; other < shares; ++other)
+#pragma unroll
+        for (int i = 0; i < numbers; ++i) flat[i] += mine[(other * numbers + i) * 32];
+  }
+  const int splits = args.plan.splits;
+  if (splits == 1) return share == 0;
+
+  float* partial = args.partial +
+                   (int64_t{tile} * args.plan.row_warps + row_warp) * splits * numbers * 32 + lane;
+  if (share == 0)
+#pragma unroll
+    for (int i = 0; i < numbers; ++i) partial[(blockIdx.y * numbers + i) * 32] = flat[i];
+  __syncthreads();
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    last = arrive(args.arrived + tile) == static_cast<unsigned>(splits - 1);
+    if (last) args.arrived[tile] = 0;  // as the next product finds it
+  }
+  __syncthreads();
+  if (!last || share != 0) return false;
+#pragma unroll
+  for (int i = 0; i < numbers; ++i) flat[i] = 0;
+#pragma unroll 4
+  for (int split = 0; split < splits; ++split)  // in order, whoever came last
+#pragma unroll
+    for (int i = 0; i < numbers; ++i) flat[i] += __ldcg(partial + (split * numbers + i) * 32);
+  return true;
+}
+
+/// Four consecutive rows of one token; `rows` of them are in the matrix.
+__device__ __forceinline__ void store_rows(const ProductsArgs& args, int64_t at, int rows,
+                                           float (&y)[4]) {
+  if (args.add != nullptr)
+    for (int r = 0; r < 4; ++r)
+      if (r < rows) y[r] += args.add[at + r];
+  if (args.y_bf16 != nullptr) {
+    const uint32_t low = bf16_pair(y[0], y[1]), high = bf16_pair(y[2], y[3]);
+    uint16_t* to = args.y_bf16 + at;
+    if (rows >= 4 && args.aligned) {
+      *reinterpret_cast<uint2*>(to) = {low, high};
+    } else {
+      for (int r = 0; r < 4; ++r)
+        if (r < rows) to[r] = static_cast<uint16_t>((r < 2 ? low : high) >> 16 * (r % 2));
+    }
+  } else if (rows >= 4 && args.aligned) {
+    *reinterpret_cast<float4*>(args.y + at) = {y[0], y[1], y[2], y[3]};
+  } else {
+    for (int r = 0; r < 4; ++r)
+      if (r < rows) args.y[at + r] = y[r];
+  }
+}
+
+template <X16 Format, int Tiles>
+__device__ __forceinline__ void finish(const ProductsArgs& args, const Tile& tile, int pair,
+                                       FewRowsSums<Tiles>& sums) {
+  const int lane = threadIdx.x % 32, side = lane / 16, q = lane / 4 % 4, t = lane % 4;
+  const int group = args.gated ? pair : 2 * pair + side, row = 16 * group + 4 * q;
+  float scale[4] = {1, 1, 1, 1};
+  if constexpr (Format == X16::int8) {
+    const uint8_t* base = (side == 0 ? tile.first : tile.second) +
+                          group_of(args, pair, side) * args.group_bytes + q * 16;
+    const float4 s = *reinterpret_cast<const float4*>(base);
+    scale[0] = s.x, scale[1] = s.y, scale[2] = s.z, scale[3] = s.w;
+  }
+#pragma unroll
+  for (int n = 0; n < Tiles; ++n)
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      float y[4];
+      for (int r = 0; r < 4; ++r) y[r] = sums[r / 2][n][2 * (r % 2) + j] * scale[r];
+      if (args.gated)  // silu(gate) * up: gate is in the lanes of the first group
+        for (int r = 0; r < 4; ++r) {
+          const float up = __shfl_xor_sync(every_lane, y[r], 16);
+          y[r] = y[r] / (1 + __expf(-y[r])) * up;
+        }
+      const int position = tile.begin + 8 * n + 2 * t + j;
+      if (position >= tile.end || row >= args.rows || (args.gated && side != 0)) continue;
+      const int64_t at = row_at(args.y_row, args.routing, position) * args.y_stride + row;
+      store_rows(args, at, args.rows - row, y);
+    }
+}
+
+/// Blocks that a multiprocessor has registers for: as many as fit without spilling in the loop.
+template <X16 Format, int Tiles>
+constexpr int blocks_by_registers = step_chunks(Format).all() <= 12 ? 5 - Tiles : 4 - Tiles;
+
+template <X16 Format, int Tiles>
+__global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Format, Tiles>)
+    products_kernel(const ProductsArgs args) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, side = lane / 16;
+  const int shares = few_rows_warps / args.plan.row_warps;
+  const int row_warp = warp / shares, share = warp % shares;
+  const int tiles = args.routing.used == nullptr
+                        ? args.tiles
+                        : args.routing.used_tiles[*args.routing.used] * args.row_blocks;
+
+  for (int index = blockIdx.x; index < tiles; index += gridDim.x) {
+    const Tile tile = tile_of(args, index, 8 * Tiles);
+    const int pair = tile.block * args.plan.row_warps + row_warp;
+    const bool beyond = pair >= args.pairs;  // its sums are of the last pair, and not stored
+    const uint8_t* group = (side == 0 ? tile.first : tile.second) +
+                           group_of(args, min(pair, args.pairs - 1), side) * args.group_bytes;
+    StepLoader<Format, Tiles> loader{
+        .group = group, .lane = lane_parts(Format, {lane / 4 % 4, lane % 4}), .cols = args.cols};
+    for (int n = 0; n < Tiles; ++n) {
+      const int position = tile.begin + 8 * n + lane / 4;
+      loader.x[n] = nullptr;
+      if (position < tile.end)
+        loader.x[n] =
+            args.x + row_at(args.x_row, args.routing, position) * args.x_stride + 8 * (lane % 4);
+    }
+    FewRowsSums<Tiles> sums = {};
+    const StepRange steps =
+        share_of(args.steps, blockIdx.y * shares + share, args.plan.splits * shares);
+    add_few_rows<Format, Tiles>(loader, steps, sums);
+    if (add_shares<Tiles>(args, index, row_warp, share, sums) && !beyond)
+      finish<Format, Tiles>(args, tile, pair, sums);
+    __syncthreads();  // before sums are shared again
+  }
+}
+
+template <X16 Format, int Tiles>
+struct ProductsKernel {
+  static int blocks_a_multiprocessor() noexcept {
+    int blocks = 1;
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, products_kernel<Format, Tiles>,
+                                                  few_rows_warps * 32, 0);
+    return blocks;
+  }
+  static void launch(const ProductsArgs& args, dim3 grid, cudaStream_t stream) noexcept {
+    products_kernel<Format, Tiles><<<grid, few_rows_warps * 32, 0, stream>>>(args);
+  }
+};
+
+/// The kernels of one format: for tiles of 8 and of 16 tokens.
+struct ProductsKernels {
+  struct OfTiles {
+    int (*blocks_a_multiprocessor)() noexcept;
+    void (*launch)(const ProductsArgs& args, dim3 grid, cudaStream_t stream) noexcept;
+  };
+  OfTiles of_tiles[2];
+};
+
+template <X16 Format>
+constexpr ProductsKernels products_kernels = {
+    {{ProductsKernel<Format, 1>::blocks_a_multiprocessor, ProductsKernel<Format, 1>::launch},
+     {ProductsKernel<Format, 2>::blocks_a_multiprocessor, ProductsKernel<Format, 2>::launch}}};
+
+/// One unit a family of formats, so that they compile side by side; null for the formats of others.
+const ProductsKernels* k_products(X16 format) noexcept;
+const ProductsKernels* nibble_products(X16 format) noexcept;
+const ProductsKernels* byte_products(X16 format) noexcept;
+const ProductsKernels* float_products(X16 format) noexcept;
+
+}  // namespace ktx::ops::cuda

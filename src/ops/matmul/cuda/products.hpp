@@ -1,0 +1,71 @@
+// Products with few tokens a tile, as their kernel is given them: what matmul and moe of a GPU are
+// made of.
+#pragma once
+
+#include <cstdint>
+
+#include "core/device/queue.hpp"
+#include "ops/matmul/cuda/few_rows_index.hpp"
+#include "ops/matmul/cuda/routed_tiles.hpp"
+
+namespace ktx::ops::cuda {
+
+/// The packed matrices of one expert in a GPU's memory; gate null: it is not there.
+struct ExpertWeights {
+  const uint8_t* gate = nullptr;
+  const uint8_t* up = nullptr;
+  const uint8_t* down = nullptr;
+};
+
+/// Which row of activations belongs to a position of the tokens.
+enum class RowOf : uint8_t { position, token };
+
+struct ProductsArgs {
+  X16 format = X16::f32;
+  int rows = 0, cols = 0;  // of the matrix, or of each expert's
+  int64_t group_bytes = 0;
+  int groups = 0;  // of 16 rows
+
+  const uint8_t* weights = nullptr;  // of one matrix
+  int tokens = 0;                    // positions of it
+  // Or of experts:
+  Routing routing;
+  const ExpertWeights* experts = nullptr;
+  bool gated = false;  // y = silu(gate x) * (up x); else y = down x
+
+  const uint16_t* x = nullptr;  // bf16
+  int64_t x_stride = 0;         // in numbers, a multiple of 8
+  RowOf x_row = RowOf::position;
+  float* y = nullptr;          // one of the two
+  uint16_t* y_bf16 = nullptr;  //
+  int64_t y_stride = 0;        // in numbers
+  const float* add = nullptr;  // is added to y; strides as y
+  RowOf y_row = RowOf::position;
+
+  float* partial = nullptr;     // sums of shares, where there is space for them
+  unsigned* arrived = nullptr;  // [tiles] zero, and left so
+
+  // Filled in by plan_products().
+  FewRowsPlan plan{};
+  int token_tiles = 1;   // of 8 tokens in a tile of work
+  int steps = 0;         // of the columns
+  int pairs = 0;         // of groups
+  int row_blocks = 0;    // of row_warps pairs
+  int tiles = 0;         // of one matrix
+  bool aligned = false;  // rows of y may be stored by fours
+};
+
+/// Memory for the sums of shares.
+struct PartialSpace {
+  int64_t floats = 0;  // at args.partial
+  int64_t tiles = 0;   // at args.arrived
+};
+
+/// Cuts the work; tokens: of one matrix, or those that one expert may get.
+void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queue,
+                   const PartialSpace& space = {}) noexcept;
+
+/// Launches what has been planned.
+void run_products(const ProductsArgs& args, const device::Queue& queue) noexcept;
+
+}  // namespace ktx::ops::cuda

@@ -1,0 +1,22 @@
+// Pairs of tokens and experts, sorted by expert and token on the GPU.
+#pragma once
+
+#include "ops/moe/cuda.hpp"
+
+namespace ktx::ops::cuda {
+
+/// Where sort_pairs() writes what Routing reads.
+struct SortedPairs {
+  int32_t* used = nullptr;         // [1]
+  int32_t* used_expert = nullptr;  // [experts]
+  int32_t* used_first = nullptr;   // [experts + 1]
+  int32_t* used_tiles = nullptr;   // [experts + 1]
+  int32_t* order = nullptr;        // [pairs]
+  int32_t* position = nullptr;     // [tokens * top_k]; -1: no expert of the table
+};
+
+/// tokens_a_tile: of the tiles that are counted.
+void sort_pairs(const MoeArgs& args, const SortedPairs& sorted, int tokens_a_tile,
+                const device::Queue& queue) noexcept;
+
+}  // namespace ktx::ops::cuda

@@ -1,0 +1,176 @@
+// Products of a GPU with every packed format and any number of tokens, against double.
+#include "ops/matmul/cuda/matmul.hpp"
+
+#include "catch.hpp"
+#include "ops/matmul/cuda/few_rows_index.hpp"
+#include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "support/gpu.hpp"
+
+using namespace ktx_test;
+namespace cuda = ktx::ops::cuda;
+using ktx::ops::X16;
+
+namespace {
+
+struct Inputs {
+  Inputs(ktx::test::Gpu& gpu, Format format, int64_t rows, int64_t cols, int64_t tokens,
+         Random& random)
+      : matrix(format, rows, cols, random),
+        bits(static_cast<size_t>(tokens * (cols + 8))),
+        sums(random.normals(tokens * rows)) {
+    for (uint16_t& number : bits) number = quant::f32_to_bf16(random.normal());
+    const auto packed = matrix.pack(ops::Layout::x16);
+    weights = gpu.upload(packed.data(), packed.size());
+    x = gpu.upload(bits);
+  }
+
+  std::vector<float> token(int64_t t) const {
+    std::vector<float> row;
+    for (int64_t c = 0; c < matrix.cols; ++c)
+      row.push_back(quant::bf16_to_f32(bits[static_cast<size_t>(t * (matrix.cols + 8) + c)]));
+    return row;
+  }
+
+  cuda::MatmulArgs args(int64_t tokens) const {
+    return {.w = {weights.data(), matrix.format, matrix.rows, matrix.cols},
+            .x = x.as<uint16_t>(),
+            .x_stride = matrix.cols + 8,
+            .tokens = tokens};
+  }
+
+  Matrix matrix;
+  std::vector<uint16_t> bits;  // bf16 [tokens, cols + 8]
+  std::vector<float> sums;     // what is added: [tokens, rows]
+  ktx::device::Block weights, x;
+};
+
+/// The weights' own rounding to bf16, which products of some formats and all decoded rows have.
+double weight_error(Format format, bool decoded) {
+  const bool exact = format == Format::bf16 || (!decoded && format != Format::q6_k);
+  return exact ? 0x1p-14 : 0x1p-9 + 0x1p-14;
+}
+
+/// Checks y [tokens, stride], of which rows numbers a token were to be written.
+void check(const Inputs& in, const std::vector<float>& y, int64_t tokens, int64_t stride,
+           double error, bool added, double rounding = 0) {
+  int64_t told_apart = 0;  // products that what is allowed tells apart from zero
+  for (int64_t t = 0; t < tokens; ++t) {
+    const std::vector<float> x = in.token(t);
+    const double x_norm = norm(x.data(), in.matrix.cols);
+    for (int64_t r = 0; r < in.matrix.rows; ++r) {
+      const float got = y[static_cast<size_t>(t * stride + r)];
+      double expected = dot(in.matrix.row(r), x.data(), in.matrix.cols);
+      if (added) expected += in.sums[static_cast<size_t>(t * in.matrix.rows + r)];
+      const double allowed = error * norm(in.matrix.row(r), in.matrix.cols) * x_norm +
+                             rounding * std::abs(expected) + 1e-6 * std::abs(expected);
+      if (!(std::abs(got - expected) <= allowed)) {
+        FAIL_CHECK("token " << t << " row " << r << ": " << got << " instead of " << expected
+                            << " +- " << allowed);
+        return;
+      }
+      told_apart += std::abs(expected) > 2 * allowed ? 1 : 0;
+    }
+    for (int64_t r = in.matrix.rows; r < stride; ++r)
+      REQUIRE(std::isnan(y[static_cast<size_t>(t * stride + r)]));
+  }
+  CHECK(2 * told_apart > tokens * in.matrix.rows);
+}
+
+std::vector<float> from_bf16(const std::vector<uint16_t>& bits) {
+  std::vector<float> numbers;
+  for (const uint16_t half : bits) numbers.push_back(quant::bf16_to_f32(half));
+  return numbers;
+}
+
+/// Rows of the shapes of a test: short ones that end within a step, and long ones that are split.
+std::vector<std::pair<int64_t, int64_t>> shapes(X16 x16) {
+  const int64_t unit = std::max<int64_t>(32, ops::x16_columns(x16));
+  const int64_t ragged = cuda::may_end_early(x16) ? 5 * unit : 768;
+  return {{85, ragged}, {16, unit}, {48, 4096}};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: products of every packed format with few and many tokens") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(11);
+  for (const auto& row : quant::formats()) {
+    const auto x16 = ops::x16_format(row.format);
+    if (!x16) continue;
+    for (const auto& [rows, cols] : shapes(*x16)) {
+      REQUIRE(cuda::matmul_refusal(row.format, rows, cols).empty());
+      const int64_t most = 70, stride = rows + 3;
+      const Inputs in(gpu, row.format, rows, cols, most, random);
+      for (const int64_t tokens : {1, 2, 5, 8, 9, 16, 33, 70}) {
+        INFO(row.name << " [" << rows << ", " << cols << "] x " << tokens);
+        const auto y = gpu.poisoned(static_cast<size_t>(tokens * stride) * 4);
+        cuda::MatmulArgs args = in.args(tokens);
+        args.y = y.as<float>();
+        args.y_stride = stride;
+        cuda::matmul(args, space);
+        const bool decoded = tokens > cuda::few_tokens || !cuda::has_few_rows(*x16);
+        const auto first = gpu.download<float>(y);
+        check(in, first, tokens, stride, weight_error(row.format, decoded), false);
+        cuda::matmul(args, space);
+        const auto second = gpu.download<float>(y);
+        CHECK(std::memcmp(first.data(), second.data(), first.size() * 4) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda: products are added to a residual, or rounded to bf16") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(12);
+  for (const Format format : {Format::q4_k, Format::q6_k, Format::int8, Format::f16})
+    for (const int64_t tokens : {1, 7, 16, 70}) {
+      const int64_t rows = 84, cols = 768;
+      INFO(quant::name(format) << " x " << tokens);
+      const Inputs in(gpu, format, rows, cols, tokens, random);
+      const bool decoded = tokens > cuda::few_tokens || format == Format::f16;
+      const double error = weight_error(format, decoded);
+      const auto y = gpu.upload(in.sums);
+      cuda::MatmulArgs args = in.args(tokens);
+      args.y = y.as<float>();
+      args.add = args.y;
+      args.y_stride = rows;
+      cuda::matmul(args, space);
+      check(in, gpu.download<float>(y), tokens, rows, error, true);
+
+      const auto halves = gpu.poisoned(static_cast<size_t>(tokens * rows) * 2);
+      args = in.args(tokens);
+      args.y_bf16 = halves.as<uint16_t>();
+      args.y_stride = rows;
+      cuda::matmul(args, space);
+      check(in, from_bf16(gpu.download<uint16_t>(halves)), tokens, rows, error, false, 0x1p-8);
+    }
+}
+
+TEST_CASE("cuda: decoded rows give the same products, in slabs too") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(13);
+  // 4,700 rows of 7,168 columns are more than one slab of 64 MiB.
+  for (const int64_t rows : {85, 4700}) {
+    const int64_t cols = rows == 85 ? 768 : 7168;
+    const Inputs in(gpu, Format::q4_k, rows, cols, 3, random);
+    const auto y = gpu.poisoned(static_cast<size_t>(3 * rows) * 4);
+    cuda::MatmulArgs args = in.args(3);
+    args.y = y.as<float>();
+    args.y_stride = rows;
+    cuda::matmul_by_decoded_rows(args, space);
+    check(in, gpu.download<float>(y), 3, rows, weight_error(Format::q4_k, true), false);
+  }
+}
+
+TEST_CASE("cuda: what no kernel can multiply by is refused with a reason") {
+  CHECK(cuda::matmul_refusal(Format::q4_k, 7168, 2048).empty());
+  CHECK(cuda::matmul_refusal(Format::iq3_s, 7168, 2048).find("iq3_s") != std::string::npos);
+  CHECK(cuda::matmul_refusal(Format::bf16, 7168, 2040).find("2040") != std::string::npos);
+}

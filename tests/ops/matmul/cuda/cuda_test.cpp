@@ -1,0 +1,216 @@
+// Speed of the GPU's products with DeepSeek-V3's shapes; hidden: test_ops "[cuda-speed]".
+//
+// Weights are rotated over memory several times as large as the L2 cache; each figure is the median
+// of replays of a graph that multiplies by all of them once.
+#include <algorithm>
+#include <functional>
+
+#include "catch.hpp"
+#include "core/device/cuda.hpp"
+#include "ops/matmul/cuda/matmul.hpp"
+#include "ops/matmul/layout_x16.hpp"
+#include "ops/matmul/matrices.hpp"
+#include "ops/moe/cuda.hpp"
+#include "support/gpu.hpp"
+
+using namespace ktx_test;
+namespace cuda = ktx::ops::cuda;
+namespace device = ktx::device;
+
+namespace {
+
+/// Random bytes on the GPU; of bf16 activations finite ones.
+device::Block noise(ktx::test::Gpu& gpu, size_t bytes, bool finite_bf16, Random& random) {
+  const size_t piece = std::min(bytes, size_t{16} << 20);
+  std::vector<uint16_t> numbers(piece / 2);
+  for (auto& number : numbers)
+    number = finite_bf16 ? quant::f32_to_bf16(static_cast<float>(random.below(2001) - 1000) / 1000)
+                         : static_cast<uint16_t>(random.below(65536));
+  device::Block block = device::alloc(ktx::test::Gpu::place, bytes);
+  for (size_t at = 0; at < bytes; at += piece)
+    gpu.queue().copy(block.data() + at, numbers.data(), std::min(piece, bytes - at));
+  gpu.queue().synchronize();
+  return block;
+}
+
+/// Microseconds that one replay of what `submit` launches into the queue takes: the median of
+/// several.
+double microseconds(cudaStream_t stream, const std::function<void()>& submit) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t replay = nullptr;
+  submit();
+  cudaStreamSynchronize(stream);
+  REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  submit();
+  REQUIRE(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+  REQUIRE(cudaGraphInstantiate(&replay, graph, 0) == cudaSuccess);
+  cudaEvent_t begin, end;
+  cudaEventCreate(&begin);
+  cudaEventCreate(&end);
+  std::vector<float> times;
+  for (int i = 0; i < 8; ++i) {
+    cudaEventRecord(begin, stream);
+    cudaGraphLaunch(replay, stream);
+    cudaEventRecord(end, stream);
+    REQUIRE(cudaEventSynchronize(end) == cudaSuccess);
+    float milliseconds = 0;
+    cudaEventElapsedTime(&milliseconds, begin, end);
+    if (i > 0) times.push_back(milliseconds * 1000);
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaGraphExecDestroy(replay);
+  cudaGraphDestroy(graph);
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+/// Read and written bytes a second of a copy within the GPU.
+double copy_bandwidth(ktx::test::Gpu& gpu, const device::Block& arena, cudaStream_t stream) {
+  const size_t half = arena.size() / 2;
+  const double us =
+      microseconds(stream, [&] { gpu.queue().copy(arena.data(), arena.data() + half, half); });
+  return 2 * static_cast<double>(half) / us * 1e6;
+}
+
+constexpr size_t arena_bytes = size_t{2} << 30;
+
+struct Shape {
+  const char* name;
+  int64_t cols, rows;
+};
+constexpr Shape shapes[] = {{"qkv_a", 7168, 2112}, {"q_b", 1536, 24576}, {"o", 16384, 7168},
+                            {"gate", 7168, 2048},  {"down", 2048, 7168}, {"head", 7168, 129280}};
+
+struct Bench {
+  Bench() : stream(device::stream_of(gpu.queue())), space(gpu.queue()) {
+    weights = noise(gpu, arena_bytes, false, random);
+    x = noise(gpu, size_t{8192} * 16384 * 2, true, random);
+    y = gpu.poisoned(size_t{8192} * 16384 * 4);
+    bandwidth = copy_bandwidth(gpu, weights, stream);
+    std::printf("copy bandwidth %.0f GB/s\n", bandwidth / 1e9);
+  }
+
+  /// Microseconds of one product.
+  double product(const Shape& shape, Format format, int64_t tokens) {
+    const int64_t bytes = ops::packed_bytes(ops::Layout::x16, format, shape.rows, shape.cols);
+    const int64_t copies = std::clamp<int64_t>(static_cast<int64_t>(arena_bytes) / bytes, 1, 48);
+    return microseconds(stream,
+                        [&] {
+                          for (int64_t i = 0; i < copies; ++i)
+                            cuda::matmul(
+                                {.w = {weights.data() + i * bytes, format, shape.rows, shape.cols},
+                                 .x = x.as<uint16_t>(),
+                                 .x_stride = shape.cols,
+                                 .tokens = tokens,
+                                 .y = y.as<float>(),
+                                 .y_stride = shape.rows},
+                                space);
+                        }) /
+           static_cast<double>(copies);
+  }
+
+  ktx::test::Gpu gpu;
+  cudaStream_t stream;
+  cuda::MatmulSpace space;
+  Random random{31};
+  device::Block weights, x, y;
+  double bandwidth = 0;
+};
+
+}  // namespace
+
+TEST_CASE("cuda: speed of products", "[.][cuda-speed]") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  Bench bench;
+  std::printf("%-8s %-8s %28s %28s\n", "", "", "us at 1, 4, 8, 16 tokens", "% of copy bandwidth");
+  for (const Format format :
+       {Format::q4_k, Format::q6_k, Format::q8_0, Format::int4_64, Format::bf16})
+    for (const Shape& shape : shapes) {
+      if (format == Format::bf16 && shape.rows > 100000) continue;
+      const double bytes =
+          static_cast<double>(ops::packed_bytes(ops::Layout::x16, format, shape.rows, shape.cols));
+      double us[4];
+      for (int i = 0; const int64_t tokens : {1, 4, 8, 16})
+        us[i++] = bench.product(shape, format, tokens);
+      std::printf("%-8s %-8s %6.1f %6.1f %6.1f %6.1f  ", std::string(quant::name(format)).c_str(),
+                  shape.name, us[0], us[1], us[2], us[3]);
+      for (const double t : us) std::printf("  %5.1f", bytes / t * 1e6 / bench.bandwidth * 100);
+      std::printf("\n");
+      std::fflush(stdout);
+    }
+  std::printf("TFLOP/s at 32, 64, 128, 512, 2048, 8192 tokens\n");
+  for (const Format format : {Format::q4_k, Format::q8_0})
+    for (const Shape& shape : {shapes[1], shapes[2], shapes[3]}) {
+      std::printf("%-8s %-8s", std::string(quant::name(format)).c_str(), shape.name);
+      for (const int64_t tokens : {32, 64, 128, 512, 2048, 8192}) {
+        if (tokens * shape.rows > int64_t{8192} * 16384) continue;
+        const double flops = 2e-6 * static_cast<double>(tokens * shape.rows * shape.cols);
+        std::printf(" %7.1f", flops / bench.product(shape, format, tokens));
+      }
+      std::printf("\n");
+    }
+}
+
+TEST_CASE("cuda: speed of experts", "[.][cuda-speed]") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  Bench bench;
+  constexpr int64_t hidden = 7168, intermediate = 2048;
+  constexpr int top_k = 8;
+  std::printf("experts resident, tokens, experts used: us, %% of copy bandwidth\n");
+  for (const auto& [gate_up, down] :
+       {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::int4_64, Format::int4_64}}) {
+    const int64_t in = ops::packed_bytes(ops::Layout::x16, gate_up, intermediate, hidden),
+                  out = ops::packed_bytes(ops::Layout::x16, down, hidden, intermediate);
+    std::vector<cuda::ExpertWeights> rows;
+    for (int64_t at = 0; at + 2 * in + out <= static_cast<int64_t>(arena_bytes);
+         at += 2 * in + out) {
+      const auto* base = bench.weights.as<const uint8_t>() + at;
+      rows.push_back({base, base + in, base + 2 * in});
+    }
+    const int experts = static_cast<int>(rows.size());
+    const auto table = bench.gpu.upload(rows);
+    for (const auto& [tokens, among] : {std::pair<int64_t, int>{1, experts},
+                                        {4, experts},
+                                        {16, experts},
+                                        {512, experts},
+                                        {64, 8},
+                                        {2048, 8}}) {
+      std::vector<int32_t> ids;
+      for (int64_t t = 0; t < tokens; ++t) {
+        const int first = bench.random.below(among);
+        for (int i = 0; i < top_k; ++i) ids.push_back((first + i * 7) % among);
+      }
+      std::vector<int32_t> used = ids;
+      std::ranges::sort(used);
+      const auto distinct = std::unique(used.begin(), used.end()) - used.begin();
+      const auto on_ids = bench.gpu.upload(ids),
+                 w = bench.gpu.upload(bench.random.normals(tokens * top_k));
+      cuda::MoeArgs args{.x = bench.x.as<uint16_t>(),
+                         .x_stride = hidden,
+                         .tokens = tokens,
+                         .ids = on_ids.as<int32_t>(),
+                         .weights = w.as<float>(),
+                         .top_k = top_k,
+                         .experts = experts,
+                         .table = table.as<cuda::ExpertWeights>(),
+                         .hidden = hidden,
+                         .intermediate = intermediate,
+                         .gate_up = gate_up,
+                         .down = down,
+                         .y = bench.y.as<float>(),
+                         .y_stride = hidden,
+                         .scratch_pairs = tokens * top_k};
+      const auto scratch =
+          device::alloc(ktx::test::Gpu::place,
+                        static_cast<size_t>(cuda::moe_scratch_bytes(args, tokens, tokens * top_k)));
+      args.scratch = scratch.data();
+      const double us = microseconds(bench.stream, [&] { cuda::moe(args, bench.gpu.queue()); });
+      std::printf("%s/%s %5ld tokens %3ld experts: %8.1f us %5.1f %% %6.1f TFLOP/s\n",
+                  std::string(quant::name(gate_up)).c_str(), std::string(quant::name(down)).c_str(),
+                  static_cast<long>(tokens), static_cast<long>(distinct), us,
+                  static_cast<double>(distinct * (2 * in + out)) / us * 1e6 / bench.bandwidth * 100,
+                  6e-6 * static_cast<double>(tokens * top_k * hidden * intermediate) / us);
+    }
+  }
+}
