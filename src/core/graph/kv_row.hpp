@@ -15,7 +15,7 @@ namespace ktx::graph {
 struct KvRow {
   int64_t scaled = 0, group = 1, exact = 0;
 
-  int64_t numbers() const noexcept { return scaled + exact; }
+  constexpr int64_t numbers() const noexcept { return scaled + exact; }
   bool operator==(const KvRow&) const = default;
 };
 

@@ -20,6 +20,9 @@ class RopeTable {
 
   int64_t positions() const noexcept { return positions_; }
   int64_t dims() const noexcept { return 2 * pairs_; }
+  bool interleaved() const noexcept { return interleaved_; }
+  /// [positions, 2, pairs] cos, then sin.
+  const std::vector<float>& cos_sin() const noexcept { return cos_sin_; }
 
   /// Rotates the first dims() numbers of x in place.
   void rotate(float* x, int64_t position) const noexcept;

@@ -1,0 +1,52 @@
+// Multi-head latent attention on a GPU in its absorbed form: queries and sums have the width of the
+// latents, and all heads of a row share the cached rows as keys and values.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "ops/attention/cuda_batch.hpp"
+
+namespace ktx::ops::cuda {
+
+/// The sizes that the tiles are made for: DeepSeek-V2's, V3's and Kimi's.
+constexpr int mla_latents = 512, mla_rope = 64, mla_row = mla_latents + mla_rope;
+
+/// Rows [row_begin, row_end) of the batch, whose tokens are in the cache, attend causally. All in
+/// the GPU's memory.
+struct AbsorbedArgs {
+  Batch batch;    // its rows are numbered
+  KvPages cache;  // bf16 or fp8
+  int64_t row_begin = 0, row_end = 0;
+  int heads = 0;
+  float scale = 1;               // of q.k
+  const uint16_t* q = nullptr;   // bf16 [row_end - row_begin, heads, mla_row], rotated
+  uint16_t* out = nullptr;       // bf16 [row_end - row_begin, heads, mla_latents]
+  std::byte* scratch = nullptr;  // absorbed_scratch_bytes() bytes, 16-byte aligned
+};
+
+struct AbsorbedWork;
+
+/// A way to compute it: "mma" on tensor cores from sm_80 on; "wgmma" on those of sm_90.
+struct AbsorbedKernel {
+  const char* name;
+  int heads_per_block;
+  /// Empty when it runs on such a GPU, else the reason.
+  std::string (*refusal)(int capability);
+  void (*run)(const AbsorbedWork& work, const device::Queue& queue) noexcept;
+};
+/// Best first.
+std::span<const AbsorbedKernel* const> absorbed_kernels() noexcept;
+bool runs_here(const AbsorbedKernel& kernel, const device::Queue& queue) noexcept;
+/// The first that the queue's GPU can run.
+const AbsorbedKernel& best_absorbed_kernel(const device::Queue& queue) noexcept;
+
+size_t absorbed_scratch_bytes(int heads, const device::Queue& queue) noexcept;
+
+/// What comes of a row is a function of it and of how many pages each of the rows sees: they decide
+/// where its keys are cut into partial sums.
+void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
+                     const device::Queue& queue) noexcept;
+
+}  // namespace ktx::ops::cuda

@@ -1,0 +1,161 @@
+// A step's tokens into the cache: a block a token, its numbers in shared memory, then stored in the
+// cache's format exactly as the CPU stores them.
+#include <cfloat>
+
+#include "core/device/cuda.hpp"
+#include "ops/attention/cuda_cache.hpp"
+#include "ops/attention/cuda_rows.cuh"
+
+namespace ktx::ops::cuda {
+namespace {
+
+constexpr int threads = 128;
+
+/// A warp stores a group of scaled numbers as codes and their scale, which makes the largest
+/// magnitude the largest code. What is not finite makes the group NaN.
+__device__ void store_group(const float* x, int n, std::byte* codes, float* scale_to) {
+  const int lane = threadIdx.x % 32;
+  float largest = 0;
+  bool finite = true;
+  for (int i = lane; i < n; i += 32) {
+    largest = fmaxf(largest, fabsf(x[i]));
+    finite = finite && isfinite(x[i]);
+  }
+  largest = warp_max(largest);
+  finite = __all_sync(every_lane, finite);
+  float scale = largest / 448;
+  if (scale < FLT_MIN) scale = 0;
+  if (lane == 0) *scale_to = finite ? scale : NAN;
+  const bool zero = !finite || scale == 0;
+  for (int i = lane; i < n; i += 32) {
+    codes[i] = static_cast<std::byte>(zero ? 0 : f32_to_e4m3(x[i] / scale));
+  }
+}
+
+/// All numbers of a row, which the block holds in shared memory.
+__device__ void store_row(const KvPages& cache, const float* x, std::byte* to) {
+  const int numbers = static_cast<int>(cache.row.numbers());
+  if (cache.format == graph::KvFormat::f32) {
+    for (int i = threadIdx.x; i < numbers; i += threads) reinterpret_cast<float*>(to)[i] = x[i];
+    return;
+  }
+  if (cache.format == graph::KvFormat::bf16) {
+    auto* out = reinterpret_cast<uint16_t*>(to);
+    for (int i = threadIdx.x; i < numbers; i += threads) out[i] = f32_to_bf16(x[i]);
+    return;
+  }
+  const int scaled = static_cast<int>(cache.row.scaled), group = static_cast<int>(cache.row.group);
+  auto* scales = reinterpret_cast<float*>(to + scaled);
+  for (int at = static_cast<int>(threadIdx.x / 32) * group; at < scaled;
+       at += threads / 32 * group) {
+    store_group(x + at, min(group, scaled - at), to + at, scales + at / group);
+  }
+  auto* exact = reinterpret_cast<uint16_t*>(to + exact_at(cache.row));
+  for (int i = scaled + threadIdx.x; i < numbers; i += threads) {
+    exact[i - scaled] = f32_to_bf16(x[i]);
+  }
+}
+
+__global__ void __launch_bounds__(threads) append_mla_kernel(AppendMlaArgs args) {
+  extern __shared__ float numbers[];
+  const int64_t row = blockIdx.x;
+  const int32_t sequence = args.batch.sequence_of[row];
+  if (sequence < 0) return;
+  const int32_t position = args.batch.position_of[row];
+  const int kv_lora = static_cast<int>(args.cache.row.scaled);
+  const int rope = static_cast<int>(args.cache.row.exact);
+  const float* latent = args.latent + row * args.latent_stride;
+  float squares = 0;
+  for (int i = threadIdx.x; i < kv_lora; i += threads) {
+    numbers[i] = latent[i];
+    squares += latent[i] * latent[i];
+  }
+  if (args.norm != nullptr) {
+    const float inverse = rsqrtf(block_sum(squares) / static_cast<float>(kv_lora) + args.eps);
+    for (int i = threadIdx.x; i < kv_lora; i += threads) {
+      numbers[i] = args.norm[i] * (numbers[i] * inverse);
+    }
+  }
+  const float* k_rope = args.k_rope + row * args.k_rope_stride;
+  for (int i = threadIdx.x; i < rope; i += threads) {
+    numbers[kv_lora + i] = rotated(args.rope, k_rope, i, position);
+  }
+  __syncthreads();
+  store_row(args.cache, numbers, row_of(args.cache, args.batch, sequence, position));
+}
+
+__global__ void __launch_bounds__(threads) append_gqa_kernel(AppendGqaArgs args) {
+  extern __shared__ float numbers[];
+  const int64_t row = blockIdx.x;
+  const int32_t sequence = args.batch.sequence_of[row];
+  if (sequence < 0) return;
+  const int32_t position = args.batch.position_of[row];
+  const int width = args.kv_heads * args.head;
+  const float* k = args.k + row * args.k_stride;
+  const float* v = args.v + row * args.v_stride;
+  for (int i = threadIdx.x; i < width; i += threads) {
+    const int begin = i / args.head * args.head;
+    numbers[i] = rotated(args.rope, k + begin, i - begin, position);
+    numbers[width + i] = v[i];
+  }
+  __syncthreads();
+  store_row(args.cache, numbers, row_of(args.cache, args.batch, sequence, position));
+}
+
+__global__ void __launch_bounds__(threads) query_kernel(QueryArgs args) {
+  const int64_t row = args.row_begin + blockIdx.x, to = blockIdx.x;
+  if (args.batch.sequence_of[row] < 0) return;
+  const int32_t position = args.batch.position_of[row];
+  const int width = args.plain + args.rotate;
+  for (int i = blockIdx.y * threads + threadIdx.x; i < args.heads * width;
+       i += gridDim.y * threads) {
+    const int head = i / width, number = i % width - args.plain;
+    const float* q = args.q + row * args.q_stride + head * width + args.plain;
+    if (number < 0) {
+      args.plain_to[to * args.plain_row + head * args.plain_head + number + args.plain] =
+          f32_to_bf16(q[number]);
+    } else {
+      args.rotated_to[to * args.rotated_row + head * args.rotated_head + number] =
+          f32_to_bf16(rotated(args.rope, q, number, position));
+    }
+  }
+}
+
+__global__ void __launch_bounds__(threads) gather_kernel(GatherArgs args) {
+  const int64_t token = blockIdx.x;
+  const int numbers = static_cast<int>(args.cache.row.numbers());
+  const std::byte* row = row_of(args.cache, args.batch, args.sequence, token);
+  for (int i = threadIdx.x; i < numbers; i += threads) {
+    args.to[token * numbers + i] = f32_to_bf16(number_at(args.cache, row, i));
+  }
+}
+
+unsigned shared_bytes(const KvPages& cache) noexcept {
+  return static_cast<unsigned>(cache.row.numbers() * int64_t{sizeof(float)});
+}
+
+}  // namespace
+
+void append(const AppendMlaArgs& args, const device::Queue& queue) noexcept {
+  append_mla_kernel<<<static_cast<unsigned>(args.batch.rows), threads, shared_bytes(args.cache),
+                      device::stream_of(queue)>>>(args);
+}
+
+void append(const AppendGqaArgs& args, const device::Queue& queue) noexcept {
+  append_gqa_kernel<<<static_cast<unsigned>(args.batch.rows), threads, shared_bytes(args.cache),
+                      device::stream_of(queue)>>>(args);
+}
+
+void rotate_queries(const QueryArgs& args, const device::Queue& queue) noexcept {
+  const int64_t width = int64_t{args.heads} * (args.plain + args.rotate);
+  if (args.row_begin == args.row_end) return;
+  const dim3 grid(static_cast<unsigned>(args.row_end - args.row_begin),
+                  device::blocks_for(width, 8 * threads));
+  query_kernel<<<grid, threads, 0, device::stream_of(queue)>>>(args);
+}
+
+void gather(const GatherArgs& args, const device::Queue& queue) noexcept {
+  gather_kernel<<<static_cast<unsigned>(args.tokens), threads, 0, device::stream_of(queue)>>>(args);
+}
+
+}  // namespace ktx::ops::cuda

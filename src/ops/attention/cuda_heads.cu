@@ -1,0 +1,160 @@
+// Products with a matrix of each head: a kernel for few rows, batched cuBLASLt for many.
+#include "ops/attention/cuda_heads.hpp"
+
+#include <cublasLt.h>
+
+#include "core/base/error.hpp"
+#include "core/device/cuda.hpp"
+#include "ops/cuda/numbers.cuh"
+
+namespace ktx::ops::cuda {
+namespace {
+
+constexpr int warps = 4, few_rows = 8;
+constexpr int64_t most_few_rows = 16;  // beyond, cuBLASLt
+constexpr size_t workspace_bytes = size_t{32} << 20;
+
+/// `lanes` lanes share an output's inputs, eight at a time; a warp has 32 / lanes outputs.
+template <int lanes, int R>
+__global__ void __launch_bounds__(32 * warps) few_rows_kernel(HeadsArgs args) {
+  constexpr int outputs = 32 / lanes;
+  const int64_t head = blockIdx.y, lane = threadIdx.x % lanes;
+  const int64_t output =
+      (int64_t{blockIdx.x} * warps + threadIdx.x / 32) * outputs + threadIdx.x % 32 / lanes;
+  const bool there = output < args.outputs;
+  const uint16_t* weights =
+      args.weights + (head * args.outputs + (there ? output : 0)) * args.inputs;
+  const uint16_t* x = args.x + head * args.x_head;
+  float sums[R] = {};
+  for (int64_t i = 8 * lane; i < args.inputs; i += 8 * lanes) {
+    const uint4 w = *reinterpret_cast<const uint4*>(weights + i);
+    const uint32_t ws[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      if (r >= args.rows) break;
+      const uint4 v = *reinterpret_cast<const uint4*>(x + r * args.x_row + i);
+      const uint32_t vs[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        sums[r] += low_bf16(ws[k]) * low_bf16(vs[k]) + high_bf16(ws[k]) * high_bf16(vs[k]);
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int step = lanes / 2; step > 0; step /= 2) {
+      sums[r] += __shfl_xor_sync(every_lane, sums[r], step);
+    }
+    if (there && lane == 0 && r < args.rows) {
+      args.y[r * args.y_row + head * args.y_head + output] = f32_to_bf16(sums[r]);
+    }
+  }
+}
+
+template <int lanes>
+void enqueue_few(const HeadsArgs& args, cudaStream_t stream) noexcept {
+  const dim3 grid(device::blocks_for(args.outputs, warps * 32 / lanes),
+                  static_cast<unsigned>(args.heads));
+  const auto kernel = args.rows == 1 ? few_rows_kernel<lanes, 1> : few_rows_kernel<lanes, few_rows>;
+  kernel<<<grid, 32 * warps, 0, stream>>>(args);
+}
+
+void run_few(HeadsArgs args, cudaStream_t stream) noexcept {
+  for (int64_t left = args.rows; left > 0; left -= few_rows) {
+    args.rows = left < few_rows ? left : few_rows;
+    if (args.inputs >= 256) {
+      enqueue_few<32>(args, stream);
+    } else if (args.inputs >= 128) {
+      enqueue_few<16>(args, stream);
+    } else {
+      enqueue_few<4>(args, stream);
+    }
+    args.x += few_rows * args.x_row;
+    args.y += few_rows * args.y_row;
+  }
+}
+
+/// A matrix of each head, column after column.
+class MatrixLayout {
+ public:
+  MatrixLayout(int64_t rows, int64_t cols, int64_t stride, int64_t heads, int64_t head) noexcept {
+    cublasLtMatrixLayoutCreate(&layout_, CUDA_R_16BF, static_cast<uint64_t>(rows),
+                               static_cast<uint64_t>(cols), stride);
+    const auto count = static_cast<int32_t>(heads);
+    cublasLtMatrixLayoutSetAttribute(layout_, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                     sizeof count);
+    cublasLtMatrixLayoutSetAttribute(layout_, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &head,
+                                     sizeof head);
+  }
+  ~MatrixLayout() { cublasLtMatrixLayoutDestroy(layout_); }
+  MatrixLayout(const MatrixLayout&) = delete;
+  MatrixLayout& operator=(const MatrixLayout&) = delete;
+  cublasLtMatrixLayout_t get() const noexcept { return layout_; }
+
+ private:
+  cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+}  // namespace
+
+struct HeadProducts::Library {
+  cublasLtHandle_t handle = nullptr;
+  device::Block workspace;
+
+  void run(const HeadsArgs& args, cudaStream_t stream) const noexcept;
+};
+
+void HeadProducts::Library::run(const HeadsArgs& args, cudaStream_t stream) const noexcept {
+  // In columns: y [outputs, rows] = op(W) x [inputs, rows].
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+  const cublasOperation_t op = args.transposed ? CUBLAS_OP_N : CUBLAS_OP_T;
+  cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &op, sizeof op);
+  const int64_t rows = args.transposed ? args.outputs : args.inputs;
+  const int64_t cols = args.transposed ? args.inputs : args.outputs;
+  {
+    const MatrixLayout w(rows, cols, rows, args.heads, args.inputs * args.outputs);
+    const MatrixLayout x(args.inputs, args.rows, args.x_row, args.heads, args.x_head);
+    const MatrixLayout y(args.outputs, args.rows, args.y_row, args.heads, args.y_head);
+    cublasLtMatmulPreference_t preference = nullptr;
+    cublasLtMatmulPreferenceCreate(&preference);
+    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                         &workspace_bytes, sizeof workspace_bytes);
+    cublasLtMatmulHeuristicResult_t choice{};
+    int found = 0;
+    cublasLtMatmulAlgoGetHeuristic(handle, product, w.get(), x.get(), y.get(), y.get(), preference,
+                                   1, &choice, &found);
+    const float one = 1, zero = 0;
+    cublasLtMatmul(handle, product, &one, args.weights, w.get(), args.x, x.get(), &zero, args.y,
+                   y.get(), args.y, y.get(), &choice.algo, workspace.data(), workspace_bytes,
+                   stream);
+    cublasLtMatmulPreferenceDestroy(preference);
+  }
+  cublasLtMatmulDescDestroy(product);
+}
+
+HeadProducts::HeadProducts(const device::Queue& queue)
+    : queue_(queue), library_(std::make_unique<Library>()) {
+  const device::CurrentGpu current(queue.place().index);
+  library_->workspace = device::alloc(queue.place(), workspace_bytes);
+  if (cublasLtCreate(&library_->handle) != CUBLAS_STATUS_SUCCESS) {
+    throw_environment("cuBLASLt cannot start on " + to_string(queue.place()));
+  }
+}
+
+HeadProducts::~HeadProducts() {
+  cublasLtDestroy(library_->handle);
+}
+
+void HeadProducts::run(const HeadsArgs& args) const noexcept {
+  if (args.rows == 0) return;
+  const cudaStream_t stream = device::stream_of(queue_);
+  if (args.rows <= most_few_rows && !args.transposed) {
+    run_few(args, stream);
+  } else {
+    library_->run(args, stream);
+  }
+}
+
+}  // namespace ktx::ops::cuda

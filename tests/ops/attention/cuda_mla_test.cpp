@@ -1,0 +1,188 @@
+// The op mla on a GPU against the CPU's formula, on batches of decoding sequences and prompts.
+#include "catch.hpp"
+#include "ops/attention/cuda.hpp"
+#include "ops/attention/cuda_batches.hpp"
+#include "ops/attention/mla.hpp"
+#include "ops/attention/mla_fixture.hpp"
+#include "support/gpu_timing.hpp"
+
+using namespace ktx;
+
+namespace {
+
+struct Case {
+  const char* name;
+  graph::MlaParams params;
+  std::vector<test::Batch::Part> decoding, prompts;
+};
+
+const graph::MlaParams deepseek{.heads = 6, .nope = 128, .rope = 64, .v = 128, .kv_lora = 512};
+const graph::MlaParams small{.heads = 4, .nope = 32, .rope = 32, .v = 32, .kv_lora = 128};
+
+const Case cases[] = {
+    {"decoding alone", deepseek, {{1, 200, nullptr}, {3, 62, nullptr}, {1, 0, nullptr}}, {}},
+    {"many decoding rows", deepseek, {{8, 100, nullptr}, {8, 3, nullptr}, {8, 70, nullptr}}, {}},
+    {"a prompt from its start", deepseek, {}, {{150, 0, nullptr}}},
+    {"few rows behind a long past", deepseek, {}, {{5, 300, nullptr}}},
+    {"all at once",
+     deepseek,
+     {{1, 129, nullptr}, {2, 64, nullptr}},
+     {{70, 0, nullptr}, {190, 30, nullptr}, {3, 120, nullptr}}},
+    {"sizes without tiles", small, {{1, 129, nullptr}, {2, 64, nullptr}}, {{70, 20, nullptr}}},
+};
+
+void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
+  auto parts = c.decoding;
+  parts.insert(parts.end(), c.prompts.begin(), c.prompts.end());
+  test::Batch on_cpu(format, {c.params.kv_lora, 128, c.params.rope}, parts);
+  const test::GpuBatch on_gpu(gpu, on_cpu);
+  // As many tokens as rows; the rope's table reaches the last position.
+  test::MlaSequence s = test::make_mla(c.params, on_cpu.rows, 3);
+  s.k_b_numbers = test::rounded_to_bf16(s.k_b_numbers);
+  s.v_b_numbers = test::rounded_to_bf16(s.v_b_numbers);
+  s.k_b = test::matrices(s.k_b_numbers, c.params.heads, c.params.kv_lora, c.params.nope);
+  s.v_b = test::matrices(s.v_b_numbers, c.params.heads, c.params.v, c.params.kv_lora);
+  s.rope = ops::RopeTable(s.params.rotary, 512);
+
+  const auto k_b = gpu.upload(test::to_bf16(s.k_b_numbers));
+  const auto v_b = gpu.upload(test::to_bf16(s.v_b_numbers));
+  const auto q = gpu.upload(s.q), latent = gpu.upload(s.latent), k_rope = gpu.upload(s.k_rope);
+  const auto out = gpu.poisoned(size_t(on_cpu.rows * s.out_width()) * 2);
+  const test::GpuRope rope(gpu, s.rope);
+  std::vector<ops::cuda::Prompt> prompts;
+  ops::cuda::StepShape most{.rows = on_cpu.rows, .decode_rows = on_cpu.rows};
+  for (size_t i = c.decoding.size(); i < parts.size(); ++i) {
+    const ops::SequenceRows& p = on_cpu.sequences[i];
+    prompts.push_back({int32_t(i), p.first_row, p.rows, p.past});
+    most.decode_rows = std::min(most.decode_rows, p.first_row);
+    most.tokens = std::max(most.tokens, p.tokens());
+  }
+  const auto scratch = gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, most, gpu.queue()));
+  const ops::cuda::HeadProducts products(gpu.queue());
+  ops::cuda::mla({.params = &s.params,
+                  .k_b = k_b.as<uint16_t>(),
+                  .v_b = v_b.as<uint16_t>(),
+                  .rope = rope.rope,
+                  .batch = on_gpu.batch,
+                  .cache = on_gpu.cache,
+                  .decode_rows = most.decode_rows,
+                  .prompts = prompts,
+                  .q = q.as<float>(),
+                  .q_stride = s.q_width() + 1,
+                  .latent = latent.as<float>(),
+                  .latent_stride = s.params.kv_lora + 2,
+                  .k_rope = k_rope.as<float>(),
+                  .k_rope_stride = s.params.rope + 3,
+                  .out = out.as<uint16_t>(),
+                  .scratch = scratch.data()},
+                 products, gpu.queue());
+  const auto got = test::from_bf16(gpu.download<uint16_t>(out));
+
+  std::vector<float> expected(got.size());
+  ops::MlaArgs args = test::mla_args(s, on_cpu.pages.cache, expected.data());
+  args.sequences = on_cpu.sequences;
+  ops::mla_ref(args);
+  for (const ops::SequenceRows& sequence : on_cpu.sequences) {
+    INFO(sequence.rows << " rows behind " << sequence.past);
+    // Queries, weights and sums are rounded to bf16, wide ones twice.
+    REQUIRE(test::relative_distance(test::rows_of(got, sequence, s.out_width()),
+                                    test::rows_of(expected, sequence, s.out_width())) < 0.015);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cuda: mla, decoding sequences and prompts in one batch, every cache format") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  for (const graph::KvFormat format : test::cache_formats) {
+    for (const Case& c : cases) {
+      INFO(graph::info(format).name << ", " << c.name);
+      check(gpu, c, format);
+    }
+  }
+}
+
+TEST_CASE("cuda: prompts are expanded where that takes less work") {
+  graph::MlaParams params = deepseek;
+  params.heads = 128;
+  CHECK(ops::cuda::expanding_is_cheaper(params, {0, 0, 2, 0}));
+  CHECK(ops::cuda::expanding_is_cheaper(params, {0, 0, 512, 30000}));
+  CHECK_FALSE(ops::cuda::expanding_is_cheaper(params, {0, 0, 1, 4096}));
+  CHECK_FALSE(ops::cuda::expanding_is_cheaper(params, {0, 0, 100, 30000}));
+  CHECK_FALSE(ops::cuda::expanding_is_cheaper(small, {0, 0, 512, 0}));  // has no tiles
+}
+
+TEST_CASE("cuda: speed of mla, prompts and decoding, of one layer of DeepSeek-V3", "[.bench]") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  const double products_rate = test::product_rate(gpu);
+  const ops::cuda::HeadProducts products(gpu.queue());
+  graph::MlaParams p = deepseek;
+  p.heads = 128;
+  p.scale = 0.1f;
+  const graph::KvRow row{p.kv_lora, 128, p.rope};
+  const ops::RopeTable table = test::rope_table(p.rope, true, 32768);
+  const test::GpuRope rope(gpu, table);
+  const auto k_b = test::random_numbers(gpu, size_t(p.heads * p.kv_lora * p.nope) * 2);
+  const auto v_b = test::random_numbers(gpu, size_t(p.heads * p.kv_lora * p.v) * 2);
+  struct Shape {
+    int64_t rows, past;
+    bool prompt;
+  };
+  for (const Shape& s : {Shape{1, 1023, false}, Shape{1, 32767, false}, Shape{512, 0, true},
+                         Shape{2048, 0, true}, Shape{2048, 30720, true}}) {
+    const int64_t tokens = s.rows + s.past, q_width = p.heads * (p.nope + p.rope);
+    std::vector<int32_t> numbers(size_t(graph::pages_of(tokens)));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    const auto pages = gpu.upload(numbers), first = gpu.upload(std::vector<int32_t>{0});
+    const auto count = gpu.upload(std::vector<int32_t>{int32_t(s.rows)});
+    const auto past = gpu.upload(std::vector<int32_t>{int32_t(s.past)});
+    const auto of_rows = gpu.poisoned(size_t(3 * s.rows + 1) * 4);
+    const ops::cuda::Batch batch{.rows = s.rows,
+                                 .sequences = 1,
+                                 .first_row = first.as<int32_t>(),
+                                 .row_count = count.as<int32_t>(),
+                                 .past = past.as<int32_t>(),
+                                 .pages = pages.as<int32_t>(),
+                                 .most_pages = int64_t(numbers.size()),
+                                 .sequence_of = of_rows.as<int32_t>(),
+                                 .position_of = of_rows.as<int32_t>() + s.rows,
+                                 .pages_before = of_rows.as<int32_t>() + 2 * s.rows};
+    ops::cuda::number_rows(batch, gpu.queue());
+    const auto bytes =
+        test::random_numbers(gpu, numbers.size() * size_t(graph::page_tokens * 2 * row.numbers()));
+    const auto q = test::random_numbers(gpu, size_t(s.rows * q_width) * 4);
+    const auto latent = test::random_numbers(gpu, size_t(s.rows * row.numbers()) * 4);
+    const auto out = gpu.poisoned(size_t(s.rows * p.heads * p.v) * 2);
+    const ops::cuda::Prompt prompt{0, 0, s.rows, s.past};
+    const auto scratch = gpu.poisoned(
+        ops::cuda::mla_scratch_bytes(p, {s.rows, s.prompt ? 0 : s.rows, tokens}, gpu.queue()));
+    const double time = test::microseconds(gpu, s.prompt ? 3 : 50, [&](int) {
+      ops::cuda::mla({.params = &p,
+                      .k_b = k_b.as<uint16_t>(),
+                      .v_b = v_b.as<uint16_t>(),
+                      .rope = rope.rope,
+                      .batch = batch,
+                      .cache = {bytes.data(), graph::KvFormat::bf16, row, 2 * row.numbers()},
+                      .decode_rows = s.prompt ? 0 : s.rows,
+                      .prompts = {&prompt, s.prompt ? size_t{1} : size_t{0}},
+                      .q = q.as<float>(),
+                      .q_stride = q_width,
+                      .latent = latent.as<float>(),
+                      .latent_stride = row.numbers(),
+                      .k_rope = latent.as<float>() + p.kv_lora,
+                      .k_rope_stride = row.numbers(),
+                      .out = out.as<uint16_t>(),
+                      .scratch = scratch.data()},
+                     products, gpu.queue());
+    });
+    const double pairs = double(s.rows) * double(s.past) + double(s.rows * (s.rows + 1)) / 2;
+    const double rate = 2 * p.heads * pairs * (p.nope + p.rope + p.v) / time / 1e6;
+    std::printf("mla, %s of %4d rows, %5d tokens: %8.1f us", s.prompt ? "prompt" : "decode",
+                int(s.rows), int(tokens), time);
+    if (s.prompt)
+      std::printf(" %6.1f TFLOP/s of attention (%4.1f %%)", rate, 100 * rate / products_rate);
+    std::printf("\n");
+  }
+}
