@@ -122,7 +122,8 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
       count_of(header.metadata, "split.tensors.count", header.tensors.size(), file);
   contents.config = Json::object();
   for (auto& [key, value] : header.metadata.items())
-    if (!std::string_view(key).starts_with(split_prefix)) contents.config[key] = std::move(value);
+    if (!std::string_view(key).starts_with(split_prefix))
+      base::append(contents.config, key, std::move(value));
   add_tensors(contents, file.string(), std::move(header.tensors));
   if (parts <= 1) return contents;
 

@@ -86,13 +86,14 @@ std::string HeaderParser::read_name(const std::string& what) {
 
 Json HeaderParser::read_metadata(uint64_t keys) {
   Json metadata = Json::object();
-  auto& object = metadata.get_ref<Json::object_t&>();
+  std::unordered_set<std::string> names;
   for (uint64_t i = 0; i < keys; ++i) {
     const std::string key =
         read_name("metadata key " + std::to_string(i + 1) + " of " + std::to_string(keys));
     in_.subject = "metadata '" + key + "'";
     const auto type = in_.read<uint32_t>();
-    if (!object.emplace(key, read_value(type, 0)).second) in_.fail("the key is there twice");
+    base::append(metadata, key, read_value(type, 0));
+    if (!names.insert(key).second) in_.fail("the key is there twice");
   }
   return metadata;
 }

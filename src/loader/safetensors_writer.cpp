@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <string_view>
+#include <unordered_set>
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
@@ -29,6 +30,7 @@ std::string_view bytes_of(const NamedArray& array) {
 FileLayout safetensors_layout(std::span<const SafetensorsTensor> tensors) {
   Json header = Json::object();
   FileLayout layout;
+  std::unordered_set<std::string_view> names;
   uint64_t end = 0;
   for (const auto& tensor : tensors) {
     const auto weights = count_weights(tensor.shape);
@@ -37,11 +39,12 @@ FileLayout safetensors_layout(std::span<const SafetensorsTensor> tensors) {
       throw_bug("a tensor to write can't be " + std::string(tensor.dtype) + " " +
                     shape_text(tensor.shape),
                 tensor.name);
-    if (header.contains(tensor.name))
+    if (!names.insert(tensor.name).second)
       throw_bug("two tensors to write have the same name", tensor.name);
     const uint64_t bytes = (static_cast<uint64_t>(*weights) * static_cast<uint64_t>(*bits) + 7) / 8;
-    header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {end, end + bytes}}};
+    base::append(
+        header, tensor.name,
+        {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {end, end + bytes}}});
     layout.offsets.push_back(end);
     end += bytes;
   }

@@ -16,6 +16,16 @@ namespace {
 
 constexpr size_t max_depth = 1000;
 
+// A key that the object has twice, or null. Sorting takes hostile keys no longer than others.
+const std::string* repeated_key(const Json& object) {
+  std::vector<const std::string*> keys;
+  for (const auto& [key, value] : object.get_ref<const Json::object_t&>()) keys.push_back(&key);
+  const auto key = [](const std::string* k) -> const std::string& { return *k; };
+  std::ranges::sort(keys, {}, key);
+  const auto found = std::ranges::adjacent_find(keys, {}, key);
+  return found == keys.end() ? nullptr : *found;
+}
+
 // Builds a Json from parse events, as nlohmann's own builder does, but refuses repeated keys and
 // deep nesting.
 class Builder : public nlohmann::json_sax<Json> {
@@ -31,11 +41,16 @@ class Builder : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool start_object(std::size_t) override { return open(Json::object()); }
   bool key(string_t& name) override {
-    const auto [member, fresh] = open_.back()->get_ref<Json::object_t&>().emplace(name, nullptr);
-    if (!fresh) problem = "the key '" + name + "' is there twice";
-    return fresh;
+    append(*open_.back(), std::move(name), nullptr);
+    return true;
   }
-  bool end_object() override { return close(); }
+  bool end_object() override {
+    if (const std::string* key = repeated_key(*open_.back())) {
+      problem = "the key '" + *key + "' is there twice";
+      return false;
+    }
+    return close();
+  }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
     error_position = position;
@@ -93,6 +108,10 @@ Json parse_json(std::string_view text, const std::string& where) {
 
 Json read_json(const std::filesystem::path& file) {
   return parse_json(read_text(file), file.string());
+}
+
+void append(Json& object, std::string key, Json value) {
+  object.get_ref<Json::object_t&>().emplace_back(std::move(key), std::move(value));
 }
 
 std::string dump_json(const Json& json, int indent) {

@@ -53,7 +53,7 @@ Json index_of(const std::vector<TensorFile>& files) {
   uint64_t bytes = 0;
   for (const TensorFile& file : files)
     for (const SynthTensor& tensor : file.tensors) {
-      names[tensor.name] = file.name;
+      base::append(names, tensor.name, file.name);
       bytes += tensor.bytes();
     }
   return {{"metadata", {{"total_size", bytes}}}, {"weight_map", std::move(names)}};

@@ -53,7 +53,7 @@ Json tokenizer_json(const Json& config) {
     if (tokens[id] == bos || tokens[id] == eos)
       added.push_back({{"id", id}, {"content", tokens[id]}, {"special", true}});
     else
-      ids[tokens[id]] = id;
+      base::append(ids, tokens[id], id);
   }
   const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
   return {{"version", "1.0"},
