@@ -49,9 +49,9 @@ class Engine {
   const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
 
-  /// Packed weights are written to LoadOptions::cache behind the run: waits until all are, calling
-  /// progress from time to time. Returns at once without a cache. What is not written when the
-  /// engine goes away is left for another start.
+  /// Packed weights are written to PlanOptions::weights_cache behind the run: waits until all are,
+  /// calling progress from time to time. Returns at once without a cache. What is not written when
+  /// the engine goes away is left for another start.
   void finish_cache(const std::function<void(const LoadProgress&)>& progress = {}) const;
 
   int vocab_size() const noexcept;        // numbers in a logits row
