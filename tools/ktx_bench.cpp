@@ -306,11 +306,11 @@ Json to_json(const KernelBench& bench) {
 
 // ---- the two modes ----
 
-void bench_model(Arguments a) {
+void bench_model(const Arguments& a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
-  a.plan.cache_length = std::max({a.plan.cache_length, longest, a.decode + 1});
+  const auto plan = tools::make_plan_for(a.plan, std::max(longest, a.decode + 1));
   const auto machine = measure_machine();
-  auto engine = tools::load_engine(make_plan(a.plan));
+  auto engine = tools::load_engine(plan);
   tools::finish_cache(engine);  // writing it takes memory bandwidth
   Session session(engine);
   std::vector<Row> rows;

@@ -68,9 +68,8 @@ std::vector<int32_t> read_windows(const PerplexityOptions& o, const Tokenizer& t
   return ids;
 }
 
-void perplexity(PerplexityOptions o) {
-  if (o.plan.cache_length == 0) o.plan.cache_length = o.window;
-  const auto plan = make_plan(o.plan);
+void perplexity(const PerplexityOptions& o) {
+  const auto plan = tools::make_plan_for(o.plan, o.window);
   const auto ids = read_windows(o, plan.tokenizer());  // before minutes of loading
   auto engine = tools::load_engine(plan);
   const auto size = static_cast<size_t>(o.window);

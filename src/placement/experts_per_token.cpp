@@ -78,7 +78,8 @@ void note_settings(const Setup& setup, const ExpertsPerToken& experts) {
                              std::to_string(count), from(range.where)});
   if (setup.options.max_experts)
     plan.settings.push_back(
-        {"max_experts", std::to_string(plan.max_experts_per_token), "--max-experts"});
+        {"max_experts", std::to_string(plan.max_experts_per_token),
+         plan.max_experts_per_token == *setup.options.max_experts ? "--max-experts" : keyword});
 }
 
 // Routings have the columns of the most experts; what a token does not use is left empty.

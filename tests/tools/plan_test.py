@@ -106,6 +106,25 @@ class OneFile(Case):
         self.fails("ktx-plan", "--rules", self.rules(self.HEAD + REST), "--cache-format", "int8",
                    message="ktx-plan: unknown cache format 'int8'\n  note: valid formats: f32, bf16, fp8\n")
 
+    def test_more_experts_than_the_option_asks_room_for(self):
+        settings = {row["name"]: (row["value"], row["from"]) for row in self.plan("--max-experts", "4")["settings"]}
+        self.assertEqual(settings["max_experts"], ("8", "experts_per_token"))
+
+    def test_an_empty_option_is_no_default(self):
+        rules = self.rules(self.HEAD + REST)
+        for option in ("--model", "--tokenizer", "--cache", "--cache-format"):
+            done = run("ktx-plan", "--rules", rules, option, "")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("expected a name, found an empty text", done.stderr)
+
+    def test_the_context_of_the_file_holds_for_every_tool(self):
+        rules = self.rules("ktx: 1\ncontext: 0\nrules:\n" + REST)
+        text = self.folder / "text"
+        text.write_text("The whale")
+        for tool in (["ktx-bench"], ["ktx-eval", "perplexity", "--text", text]):
+            self.fails(*tool, "--model", MODEL, "--rules", rules,
+                       message=f"{tool[0]}: FOLDER/rules.yaml:2:10: context: expected 1 to 16777216, found 0\n")
+
     def test_a_comma_at_the_end(self):
         self.fails("ktx-plan", "--rules", self.rules("{ktx: 1, rules: []},\n"),
                    message="ktx-plan: FOLDER/rules.yaml:1:20: expected one YAML document and nothing after it, "

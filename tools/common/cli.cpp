@@ -19,6 +19,13 @@ namespace {
 
 std::string tool_name;  // for warnings, which may come at any time
 
+// An empty text, of a shell variable that is not set, is no wish for the default.
+const CLI::Validator not_empty(
+    [](const std::string& text) -> std::string {
+      return text.empty() ? "expected a name, found an empty text" : "";
+    },
+    "");
+
 void add_expert_options(CLI::App& app, PlanOptions& options) {
   app.add_option_function<int>(
          "--experts-per-token,-k",
@@ -42,7 +49,8 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
       ->check(CLI::Range(1, 1024));
   app.add_option("--cache-format", options.cache_format,
                  "how the KV cache stores its numbers; default: bf16")
-      ->type_name("f32|bf16|fp8");
+      ->type_name("f32|bf16|fp8")
+      ->check(not_empty);
   app.add_option("--prefill-chunk", options.prefill_chunk,
                  "tokens of a prompt that run at once; default: 512")
       ->type_name("N")
@@ -58,14 +66,17 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--rules", options.rules,
                  "the rules file that places every module; the options stand above its settings")
       ->required()
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
   app.add_option("--model,-m", options.model,
                  "a .gguf, the first file of a split, or a Hugging Face directory; default: the "
                  "rules file's model")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty);
   app.add_option("--tokenizer", options.tokenizer,
                  "a .gguf or a directory with a tokenizer.json; default: the model's own")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty);
   app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
@@ -73,7 +84,15 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   add_session_options(app, options);
   app.add_option("--cache", options.weights_cache,
                  "keep packed weights in this directory and map them on the next start")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty);
+}
+
+Plan make_plan_for(PlanOptions options, int64_t tokens) {
+  auto plan = make_plan(options);
+  if (plan.cache_length() >= tokens) return plan;
+  options.cache_length = tokens;
+  return make_plan(options);
 }
 
 void print(const std::string& text) {

@@ -18,6 +18,10 @@ enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 /// --context, ...
 void add_plan_options(CLI::App& app, PlanOptions& options);
 
+/// The plan for sessions that hold `tokens` tokens at least, where options or rules file give
+/// fewer.
+Plan make_plan_for(PlanOptions options, int64_t tokens);
+
 /// A check for options: a finite number for which `holds` is true; `what`, e.g. "above 0",
 /// completes "expected a number".
 CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds);
