@@ -2,6 +2,7 @@
 #include "engine/synth/source.hpp"
 
 #include <charconv>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -86,6 +87,7 @@ SynthOptions read_spec(const std::string& spec) {
   const auto words = split(std::string_view(spec).substr(prefix.size()));
   SynthOptions options;
   options.model = published_model(words.front()).name;
+  std::set<std::string> given;
   for (size_t i = 1; i < words.size(); ++i) {
     const size_t sign = words[i].find('=');
     if (sign == std::string::npos)
@@ -93,6 +95,7 @@ SynthOptions read_spec(const std::string& spec) {
                   {"for example synth:deepseek-v3,mix=q4_k_m,moe=4,experts=64"});
     const std::string key = words[i].substr(0, sign);
     check_key(key, options, spec);
+    if (!given.insert(key).second) throw_input("'" + key + "' is given twice", spec);
     set(options, key, words[i].substr(sign + 1), spec);
   }
   return options;

@@ -102,6 +102,8 @@ TEST_CASE("a wrong spec's error names what there is") {
     CHECK(error(("synth:kimi-k2,moe=" + std::string(value)).c_str()) ==
           "input synth:kimi-k2,moe=" + std::string(value) +
               ": 'moe': expected a whole number, found '" + value + "'");
+  CHECK(error("synth:kimi-k2,moe=1,dense=1,moe=2") ==
+        "input synth:kimi-k2,moe=1,dense=1,moe=2: 'moe' is given twice");
   CHECK(error("synth:kimi-k2,") ==
         "input synth:kimi-k2,: expected KEY=VALUE after a comma, found ''\n"
         "  note: for example synth:deepseek-v3,mix=q4_k_m,moe=4,experts=64");
