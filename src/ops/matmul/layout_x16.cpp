@@ -88,7 +88,7 @@ struct FiveBit {
   static constexpr int bits = 5;
   template <class Block>
   static void read(const FourRows& block, Codes& out) noexcept {
-    if constexpr (std::is_same_v<Block, quant::BlockQ5_0>) return read_32(block, out);
+    if constexpr (sizeof(Block::qs) == 16) return read_32<Block>(block, out);
     read_nibbles<Block, 32, offsetof(Block, qs), sizeof(Block::qs)>(block, out);
     Words high[8];
     read_words(block, offsetof(Block, qh), high);
@@ -98,9 +98,9 @@ struct FiveBit {
   }
 
  private:
-  // q5_0: bit c of a word is that of column c. The product puts bit i of four into byte i.
+  // q5_0, q5_1: bit c of a word is that of column c. The product puts bit i of four into byte i.
+  template <class Block>
   static void read_32(const FourRows& block, Codes& out) noexcept {
-    using Block = quant::BlockQ5_0;
     read_nibbles<Block, 16, offsetof(Block, qs), sizeof(Block::qs)>(block, out);
     Words high[1];
     read_words(block, offsetof(Block, qh), high);
@@ -127,31 +127,66 @@ struct SixBit {
   }
 };
 
-// Writes four lanes of the codes of `cols` columns at body, as layout_x16.hpp describes.
-template <int Bits, int Cols>
-void put_codes(const Codes& codes, uint8_t* body) noexcept {
-  if constexpr (Bits == 8) {
-    for (int k = 0; k < Cols / 4; ++k) store(body + k * 64, codes[k]);
-    return;
+// 32 bytes hold the lowest two bits of 128 columns, a pair for each 32.
+template <class Block>
+void read_pairs(const FourRows& block, Codes& out) noexcept {
+  Words q[16];
+  read_words(block, offsetof(Block, qs), q);
+#pragma GCC unroll 8
+  for (int sub = 0; sub < 8; ++sub)
+    for (int k = 0; k < 8; ++k) out[sub * 8 + k] = q[sub / 4 * 8 + k] >> sub % 4 * 2 & low_bits(2);
+}
+
+struct TwoBit {
+  static constexpr int bits = 2;
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    read_pairs<Block>(block, out);
   }
-  for (int k = 0; k < Cols / 8; ++k)
-    store(body + k * 64, (codes[2 * k] & low_bits(4)) | (codes[2 * k + 1] & low_bits(4)) << 4);
-  uint8_t* high = body + Cols * 8;
-  constexpr int high_bits = Bits - 4, codes_a_word = 8 / (Bits == 4 ? 1 : high_bits);
-  for (int k = 0; Bits > 4 && k < Cols / 4; k += codes_a_word) {
+};
+
+struct ThreeBit {
+  static constexpr int bits = 3;
+  template <class Block>
+  static void read(const FourRows& block, Codes& out) noexcept {
+    read_pairs<Block>(block, out);
+    Words high[8];
+    read_words(block, offsetof(Block, hmask), high);
+#pragma GCC unroll 8
+    for (int sub = 0; sub < 8; ++sub)
+      for (int k = 0; k < 8; ++k) out[sub * 8 + k] |= (high[k] >> sub & low_bits(1)) << 2;
+  }
+};
+
+// Four lanes of bits [From, From + Count) of the codes of Cols columns: of as many words as fit a
+// byte, one above the other.
+template <int From, int Count, int Cols>
+void put_bits(const Words* codes, uint8_t* body) noexcept {
+  constexpr int codes_a_word = 8 / Count;
+  for (int k = 0; k < Cols / 4; k += codes_a_word) {
     Words word{};
     for (int i = 0; i < codes_a_word; ++i)
-      word |= (codes[k + i] >> 4 & low_bits(high_bits)) << i * high_bits;
-    store(high + k / codes_a_word * 64, word);
+      word |= (codes[k + i] >> From & low_bits(Count)) << i * Count;
+    store(body + k / codes_a_word * 64, word);
   }
+}
+
+// Writes four lanes of the codes of Cols columns at body, as layout_x16.hpp describes.
+template <int Bits, int Cols>
+void put_codes(const Words* codes, uint8_t* body) noexcept {
+  constexpr int low = Bits == 8 ? 8 : Bits >= 4 ? 4 : 2;
+  put_bits<0, low, Cols>(codes, body);
+  if constexpr (Bits > low) put_bits<low, Bits - low, Cols>(codes, body + Cols * 2 * low);
 }
 
 /// body: where the group's lane 0 lies.
 template <class Reader, int Cols, class Block>
 void put_block(const FourRows& block, uint8_t* body) noexcept {
+  constexpr int bits = Reader::bits, part = bits < 4 ? 64 : Cols;
   Codes codes;
   Reader::template read<Block>(block, codes);
-  put_codes<Reader::bits, Cols>(codes, body + block.lane * 4);
+  for (int col = 0; col < Cols; col += part)
+    put_codes<bits, part>(codes + col / 4, body + block.lane * 4 + col * 2 * bits);
 }
 
 /// The 16-bit numbers at `offset` of the rows that are there, to their lanes.
@@ -253,6 +288,33 @@ void pack_int8(const Rows& rows, uint8_t* group) noexcept {
   });
 }
 
+// q4_1, q5_1.
+template <class Block, class Reader>
+void pack_min(const Rows& rows, uint8_t* group) noexcept {
+  each_block<Block>(rows, 32, [&](int64_t u, const FourRows& block) {
+    uint8_t* unit = group + u * row_group * static_cast<int64_t>(sizeof(Block));
+    put_halves(block, offsetof(Block, d), unit);
+    put_halves(block, offsetof(Block, m), unit + 32);
+    put_block<Reader, 32, Block>(block, unit + 64);
+  });
+}
+
+void pack_q2_k(const Rows& rows, uint8_t* group) noexcept {
+  using Block = quant::BlockQ2K;
+  each_block<Block>(rows, 256, [&](int64_t u, const FourRows& block) {
+    uint8_t* unit = group + u * row_group * static_cast<int64_t>(sizeof(Block));
+    put_halves(block, offsetof(Block, d), unit);
+    put_halves(block, offsetof(Block, dmin), unit + 32);
+    Codes codes;
+    TwoBit::read<Block>(block, codes);
+    for (int part = 0; part < 4; ++part) {
+      uint8_t* scales = unit + 64 + part * 320;
+      put_words(block, offsetof(Block, scales) + 4 * static_cast<size_t>(part), 1, scales);
+      put_codes<2, 64>(codes + part * 16, scales + 64 + block.lane * 4);
+    }
+  });
+}
+
 // q4_k, q5_k.
 template <class Block, class Reader>
 void pack_k(const Rows& rows, uint8_t* group) noexcept {
@@ -294,8 +356,8 @@ void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
     put_halves(block, scale_offset<Block>(), pair + u % 2 * 32);
     uint8_t* codes = body;
     if constexpr (requires(Block b) { b.scales; }) {
-      put_words(block, offsetof(Block, scales), 4, body);
-      codes += 256;
+      put_words(block, offsetof(Block, scales), sizeof(Block::scales) / 4, body);
+      codes += row_group * static_cast<int64_t>(sizeof(Block::scales));
     }
     put_block<Reader, Cols, Block>(block, codes);
   });
@@ -333,8 +395,12 @@ constexpr X16Info table[] = {
     {X16::bf16, Format::bf16, 2, 64, false, 0, pack_words},
     {X16::fp8, Format::fp8, 128, 64 + 2048, false, 0, pack_fp8},
     pair_info<quant::BlockQ4_0, FourBit, 32>(X16::q4_0, Format::q4_0),
+    {X16::q4_1, Format::q4_1, 32, 320, false, 0, pack_min<quant::BlockQ4_1, FourBit>},
     pair_info<quant::BlockQ5_0, FiveBit, 32>(X16::q5_0, Format::q5_0),
+    {X16::q5_1, Format::q5_1, 32, 384, false, 0, pack_min<quant::BlockQ5_1, FiveBit>},
     pair_info<quant::BlockQ8_0, EightBit, 32>(X16::q8_0, Format::q8_0),
+    {X16::q2_k, Format::q2_k, 256, 1344, false, 0, pack_q2_k},
+    pair_info<quant::BlockQ3K, ThreeBit, 256>(X16::q3_k, Format::q3_k),
     {X16::q4_k, Format::q4_k, 256, 2304, false, 0, pack_k<quant::BlockQ4K, FourBit>},
     {X16::q5_k, Format::q5_k, 256, 2816, false, 0, pack_k<quant::BlockQ5K, FiveBit>},
     pair_info<quant::BlockQ6K, SixBit, 256>(X16::q6_k, Format::q6_k),

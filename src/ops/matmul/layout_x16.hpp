@@ -11,20 +11,27 @@
 // after all low ones of the unit: q5_k and q5_0 one vector per 32 columns, bit k that of 8-bit
 // vector k; q6_k two vectors, two bits at 2 (k % 4) of vector k / 4.
 //
+// Codes of 2 and 3 bits, every 64 columns: the low two bits as those above the nibbles of q6_k, in
+// 4 vectors; behind them the third bits of q3_k as the fifth ones of q5_k, in 2 vectors.
+//
 //   f32                 64 bytes a column
 //   f16                 32 bytes a column
 //   bf16                64 bytes every 2 columns: the pair of each row (vdpbf16ps, AMX-bf16)
 //   fp8                 unit 128: 16 f32 scales, then 16 bytes a column
+//   q4_1, q5_1          unit 32: 16 f16 d, 16 f16 m, codes; weight = d * code + m
+//   q2_k                unit 256: 16 f16 d, 16 f16 dmin, then every 64 columns the 4 bytes
+//                       of scales of each row as a vector of 32-bit words, codes
 //   q4_k, q5_k          unit 256: 16 f16 d, 16 f16 dmin, the 12 bytes of scales of each row as 3
 //                       vectors of 32-bit words, codes
 //   iq4_xs              unit 256: 16 f16 d, 16 scales_h, 16 words of scales_l, codes (indices)
 //   int8                16 f32 scales, then codes of all columns; code = value + 128
-//   q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q6_k
+//   q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q3_k, q6_k
 //                       units (the format's own block) in pairs, so that codes stay aligned: 16
 //                       16-bit scales of one, of the other, body of one, of the other; a last unit
-//                       without partner leaves 32 bytes unused. The body is the codes; for q6_k
-//                       first its 16 scale bytes a row as 4 vectors of 32-bit words.
-//                       q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q5_0: 16; q6_k: 32.
+//                       without partner leaves 32 bytes unused. The body is the codes; for q3_k
+//                       and q6_k first the 12 or 16 bytes of scales of each row as vectors of
+//                       32-bit words. q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q5_0: 16;
+//                       q3_k: 4; q6_k: 32.
 #pragma once
 
 #include <cstdint>

@@ -39,22 +39,25 @@ void take_signed(const Source& s, const uint8_t* body, int8_t* to) noexcept {
   for (int i = 0; i < Cols; ++i) to[i] = static_cast<int8_t>(codes[i] ^ 0x80);
 }
 
-/// Codes of 4, 5 or 6 bits, one a byte.
+/// Bits [From, From + Count) of codes of one byte.
+template <int From, int Count, int Cols>
+void take_bits(const Source& s, const uint8_t* body, uint8_t* to) noexcept {
+  constexpr int codes_a_byte = 8 / Count;
+  uint8_t bytes[Cols / codes_a_byte];
+  take_words(s, body, Cols / codes_a_byte / 4, bytes);
+  for (int i = 0; i < Cols; ++i) {
+    const int shift = i / 4 % codes_a_byte * Count;
+    const int bits = bytes[i / 4 / codes_a_byte * 4 + i % 4] >> shift & ((1 << Count) - 1);
+    to[i] = static_cast<uint8_t>((From == 0 ? 0 : to[i]) | bits << From);
+  }
+}
+
+/// Codes of 2 to 6 bits, one a byte.
 template <int Bits, int Cols>
 void take_codes(const Source& s, const uint8_t* body, uint8_t* to) noexcept {
-  uint8_t low[Cols / 2];
-  take_words(s, body, Cols / 8, low);
-  for (int i = 0; i < Cols; ++i) to[i] = low[i / 8 * 4 + i % 4] >> (i / 4 % 2 * 4) & 15;
-  if constexpr (Bits > 4) {
-    constexpr int bits = Bits - 4, columns_a_word = 32 / bits;
-    uint8_t high[Cols * bits / 8];
-    take_words(s, body + Cols * 8, Cols / columns_a_word, high);
-    for (int i = 0; i < Cols; ++i) {
-      const int shift = i / 4 % (8 / bits) * bits;
-      const int more = high[i / columns_a_word * 4 + i % 4] >> shift & ((1 << bits) - 1);
-      to[i] = static_cast<uint8_t>(to[i] | more << 4);
-    }
-  }
+  constexpr int low = Bits < 4 ? 2 : 4;
+  take_bits<0, low, Cols>(s, body, to);
+  if constexpr (Bits > low) take_bits<low, Bits - low, Cols>(s, body + Cols * 2 * low, to);
 }
 
 /// Low nibbles, then high ones, in groups of 2 * half columns.
@@ -139,13 +142,68 @@ void four_bit_block(const Source& s, std::byte* to) noexcept {
   std::memcpy(to, &block, sizeof block);
 }
 
+/// The fifth bits of 32 columns.
+void put_fifth_bits(const uint8_t* codes, uint8_t (&high)[4]) noexcept {
+  for (int i = 0; i < 32; ++i)
+    high[i / 8] = static_cast<uint8_t>(high[i / 8] | codes[i] >> 4 << i % 8);
+}
+
 void q5_0_block(const Source& s, std::byte* to) noexcept {
   quant::BlockQ5_0 block{};
   uint8_t codes[32];
   take_codes<5, 32>(s, body_in_pair<quant::BlockQ5_0>(s, block.d), codes);
   put_nibbles(codes, 32, 16, block.qs);
-  for (int i = 0; i < 32; ++i)
-    block.qh[i / 8] = static_cast<uint8_t>(block.qh[i / 8] | codes[i] >> 4 << i % 8);
+  put_fifth_bits(codes, block.qh);
+  std::memcpy(to, &block, sizeof block);
+}
+
+// q4_1, q5_1.
+template <class Block, int Bits>
+void min_block(const Source& s, std::byte* to) noexcept {
+  Block block{};
+  const uint8_t* unit = unit_of<Block>(s);
+  take_half(s, unit, &block.d);
+  take_half(s, unit + 32, &block.m);
+  uint8_t codes[32];
+  take_codes<Bits, 32>(s, unit + 64, codes);
+  put_nibbles(codes, 32, 16, block.qs);
+  if constexpr (Bits == 5) put_fifth_bits(codes, block.qh);
+  std::memcpy(to, &block, sizeof block);
+}
+
+/// The lowest two bits of 256 codes: 32 bytes hold 128, a pair for each 32.
+void put_pairs(const uint8_t* codes, uint8_t (&to)[64]) noexcept {
+  for (int i = 0; i < 256; ++i) {
+    uint8_t& byte = to[i / 128 * 32 + i % 32];
+    byte = static_cast<uint8_t>(byte | (codes[i] & 3) << i / 32 % 4 * 2);
+  }
+}
+
+void q2_k_block(const Source& s, std::byte* to) noexcept {
+  quant::BlockQ2K block{};
+  const uint8_t* unit = unit_of<quant::BlockQ2K>(s);
+  take_half(s, unit, &block.d);
+  take_half(s, unit + 32, &block.dmin);
+  uint8_t codes[256];
+  for (int part = 0; part < 4; ++part) {
+    const uint8_t* scales = unit + 64 + part * 320;
+    take_words(s, scales, 1, block.scales + 4 * part);
+    take_codes<2, 64>(s, scales + 64, codes + 64 * part);
+  }
+  put_pairs(codes, block.qs);
+  std::memcpy(to, &block, sizeof block);
+}
+
+void q3_k_block(const Source& s, std::byte* to) noexcept {
+  quant::BlockQ3K block{};
+  const uint8_t* body = body_in_pair<quant::BlockQ3K>(s, block.d);
+  take_words(s, body, 3, block.scales);
+  uint8_t codes[256];
+  for (int part = 0; part < 4; ++part)
+    take_codes<3, 64>(s, body + 192 + part * 384, codes + 64 * part);
+  put_pairs(codes, block.qs);
+  for (int i = 0; i < 256; ++i)
+    block.hmask[i % 32] = static_cast<uint8_t>(block.hmask[i % 32] | codes[i] >> 2 << i / 32);
   std::memcpy(to, &block, sizeof block);
 }
 
@@ -205,8 +263,12 @@ constexpr Unpacker table[] = {
     {X16::bf16, piece, bf16_piece},
     {X16::fp8, 128, fp8_block},
     {X16::q4_0, 32, four_bit_block<quant::BlockQ4_0>},
+    {X16::q4_1, 32, min_block<quant::BlockQ4_1, 4>},
     {X16::q5_0, 32, q5_0_block},
+    {X16::q5_1, 32, min_block<quant::BlockQ5_1, 5>},
     {X16::q8_0, 32, eight_bit_block<quant::BlockQ8_0>},
+    {X16::q2_k, 256, q2_k_block},
+    {X16::q3_k, 256, q3_k_block},
     {X16::q4_k, 256, k_block<quant::BlockQ4K, 4>},
     {X16::q5_k, 256, k_block<quant::BlockQ5K, 5>},
     {X16::q6_k, 256, q6_k_block},

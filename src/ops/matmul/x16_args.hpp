@@ -13,8 +13,12 @@ enum class X16 : uint8_t {
   bf16,
   fp8,
   q4_0,
+  q4_1,
   q5_0,
+  q5_1,
   q8_0,
+  q2_k,
+  q3_k,
   q4_k,
   q5_k,
   q6_k,
@@ -28,7 +32,7 @@ enum class X16 : uint8_t {
   int4_64,
   int4_128,
 };
-constexpr int x16_count = 19;
+constexpr int x16_count = 23;
 
 /// y[t, r] = x[t] . w[r] for the rows of consecutive groups of 16.
 struct X16Args {

@@ -97,7 +97,7 @@ TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
   Random random(5);
   std::vector<Layer> layers;
   for (const auto& [format, rows] : {std::pair{Format::q4_k, 100}, std::pair{Format::int8, 150},
-                                     std::pair{Format::f32, 7}, std::pair{Format::q2_k, 33}}) {
+                                     std::pair{Format::f32, 7}, std::pair{Format::iq2_s, 33}}) {
     layers.emplace_back(format, rows, 1536, random);
     layers.back().w.decode = layers.back().w.prefill = &kernel;
   }
@@ -171,7 +171,7 @@ TEST_CASE("several matrices at once give what each gives alone") {
   Random random(3);
   std::vector<Layer> layers;
   for (const auto& [format, rows] : {std::pair{Format::q4_k, 100}, std::pair{Format::f32, 7},
-                                     std::pair{Format::q8_0, 64}, std::pair{Format::q2_k, 33}})
+                                     std::pair{Format::q8_0, 64}, std::pair{Format::iq2_s, 33}})
     layers.emplace_back(format, rows, 256, random);
   for (const int64_t tokens : {0, 3, 21}) {
     const auto x = random.normals(tokens * 256);
@@ -201,7 +201,7 @@ TEST_CASE(
   Random random(4);
   std::vector<Layer> layers;
   for (const auto& [format, rows] :
-       {std::pair{Format::q4_k, 333}, std::pair{Format::bf16, 31}, std::pair{Format::q2_k, 96}})
+       {std::pair{Format::q4_k, 333}, std::pair{Format::bf16, 31}, std::pair{Format::iq2_s, 96}})
     layers.emplace_back(format, rows, 256, random);
   for (const int64_t tokens : {1, 21}) {
     const auto x = random.normals(tokens * 256);

@@ -27,8 +27,8 @@ TEST_CASE("x16 takes the bytes of the format") {
 
 TEST_CASE("formats with codebooks stay in rows") {
   REQUIRE_FALSE(ops::x16_format(Format::iq2_xxs));
-  REQUIRE_FALSE(ops::x16_format(Format::q3_k));
-  REQUIRE(ops::packed_bytes(ops::Layout::rows, Format::q3_k, 3, 256) == 384);
+  REQUIRE_FALSE(ops::x16_format(Format::iq3_s));
+  REQUIRE(ops::packed_bytes(ops::Layout::rows, Format::iq3_s, 3, 256) == 384);
 }
 
 TEST_CASE("8-bit codes lie as the operand of vpdpbusd and the AMX B tile") {
@@ -45,6 +45,24 @@ TEST_CASE("8-bit codes lie as the operand of vpdpbusd and the AMX B tile") {
       const auto code = static_cast<int>(
           packed.data()[r / 16 * group_bytes + body + k * 64 + r % 16 * 4 + c % 4]);
       REQUIRE(code - 128 == block.qs[c % 32]);
+    }
+  }
+}
+
+TEST_CASE("q2_k: the codes of 64 columns lie behind their scales, 16 columns a vector") {
+  Random random(4);
+  const Matrix w(Format::q2_k, 32, 512, random);
+  const auto packed = w.pack(ops::Layout::x16);
+  const int64_t group_bytes = ops::x16_group_bytes(ops::X16::q2_k, 512);
+  for (int64_t r = 0; r < 32; ++r) {
+    for (int64_t c = 0; c < 512; ++c) {
+      quant::BlockQ2K block;
+      std::memcpy(&block, w.bytes.data() + r * 168 + c / 256 * 84, sizeof(block));
+      const auto* part = reinterpret_cast<const uint8_t*>(packed.data()) + r / 16 * group_bytes +
+                         c / 256 * 1344 + 64 + c % 256 / 64 * 320;
+      REQUIRE(part[r % 16 * 4 + c % 64 / 16] == block.scales[c % 256 / 16]);
+      const int code = part[64 + c % 64 / 16 * 64 + r % 16 * 4 + c % 4] >> c / 4 % 4 * 2 & 3;
+      REQUIRE(code == (block.qs[c % 256 / 128 * 32 + c % 32] >> c / 32 % 4 * 2 & 3));
     }
   }
 }

@@ -21,7 +21,19 @@ namespace ktx::ops::cuda {
 
 /// The formats with kernels for few rows; cols must be a multiple of 32.
 constexpr bool has_few_rows(X16 format) noexcept {
-  return format != X16::f32 && format != X16::f16 && format != X16::iq4_nl && format != X16::iq4_xs;
+  switch (format) {
+    case X16::f32:
+    case X16::f16:
+    case X16::q4_1:
+    case X16::q5_1:
+    case X16::q2_k:
+    case X16::q3_k:
+    case X16::iq4_nl:
+    case X16::iq4_xs:
+      return false;
+    default:
+      return true;
+  }
 }
 
 /// Chunks of the weights of a step, in this order.

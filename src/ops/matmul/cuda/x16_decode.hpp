@@ -31,6 +31,8 @@ constexpr X16Codes x16_codes(X16 format) noexcept {
       return {4, 32, 256, 0, 0, false};
     case X16::q5_0:
       return {5, 32, 320, 0, 16, false};
+    case X16::q3_k:
+      return {3, 256, 1728, 192, 4, false};
     case X16::q6_k:
       return {6, 256, 3328, 256, 32, false};
     case X16::q8_0:
@@ -68,8 +70,8 @@ constexpr Int pair_scales(const X16Codes& codes, Int unit) noexcept {
 }
 
 /// Bytes of 16 rows of the units of 256 columns.
-constexpr int q4_k_unit = 2304, q5_k_unit = 2816, iq4_xs_unit = 2176;
-/// Where their codes begin.
+constexpr int q2_k_unit = 1344, q4_k_unit = 2304, q5_k_unit = 2816, iq4_xs_unit = 2176;
+/// Where codes begin in those of q4_k, q5_k and iq4_xs.
 constexpr int k_codes = 256, iq4_xs_codes = 128;
 /// Bytes of 16 rows of 128 columns of fp8, which begin with 16 f32 scales.
 constexpr int fp8_unit = 64 + 2048;
@@ -84,6 +86,15 @@ constexpr ScaleMin k_scale_min(const uint32_t (&words)[3], int sub) noexcept {
                  c = words[2] >> shift & 255;
   if (sub < 4) return {a & 63, b & 63};
   return {(c & 15) | (a >> 6) << 4, (c >> 4) | (b >> 6) << 4};
+}
+
+/// Scale - 32 of sub-block 0..15 of q3_k; words(k): the k-th word of a row's 12 bytes.
+template <class Words>
+constexpr float q3_k_scale(const Words& words, int sub) noexcept {
+  const int shift = 8 * (sub % 4);
+  const uint32_t low = words(sub / 4 % 2) >> (shift + sub / 8 * 4) & 15;
+  const uint32_t high = words(2) >> (shift + sub / 4 * 2) & 3;
+  return static_cast<float>(static_cast<int>(low | high << 4) - 32);
 }
 
 constexpr float iq4_level(uint32_t code) noexcept {
@@ -101,6 +112,11 @@ constexpr uint16_t e4m3_bits(uint32_t code) noexcept {
   return static_cast<uint16_t>((code & 0x80) << 8 | (code & 0x7f) << 4);
 }
 
+/// Columns whose codes lie together.
+constexpr int part_of(const X16Codes& codes) noexcept {
+  return codes.bits < 4 ? 64 : codes.unit;
+}
+
 /// The codes of columns [col, col + 8) of one row, col a multiple of 8 within the unit.
 /// load(offset): the 32-bit word there, offset from the unit's codes, a multiple of 4.
 template <int Bits, int Unit, class Load>
@@ -110,16 +126,18 @@ constexpr void read_codes(const Load& load, int row, int64_t col, uint32_t (&cod
     for (int i = 0; i < 8; ++i)
       codes[i] = load((vector + i / 4) * 64 + 4 * row) >> 8 * (i % 4) & 255;
   } else {
-    const uint32_t low = load(vector / 2 * 64 + 4 * row);
-    for (int i = 0; i < 8; ++i) codes[i] = low >> (8 * (i % 4) + 4 * (i / 4)) & 15;
-    constexpr int high_bits = Bits - 4;
+    constexpr int low_bits = Bits < 4 ? 2 : 4, vectors = 8 / low_bits, high_bits = Bits - low_bits;
+    const uint32_t low = load(vector / vectors * 64 + 4 * row);
+    for (int i = 0; i < 8; ++i)
+      codes[i] =
+          low >> (8 * (i % 4) + low_bits * ((vector + i / 4) % vectors)) & ((1u << low_bits) - 1);
     if constexpr (high_bits > 0) {
       constexpr int in_word = 8 / high_bits;
-      const uint32_t high = load(Unit * 8 + vector / in_word * 64 + 4 * row);
+      const uint32_t high = load(Unit * 2 * low_bits + vector / in_word * 64 + 4 * row);
       for (int i = 0; i < 8; ++i)
         codes[i] |= (high >> (8 * (i % 4) + high_bits * ((vector + i / 4) % in_word)) &
                      ((1u << high_bits) - 1))
-                    << 4;
+                    << low_bits;
     }
   }
 }
@@ -127,6 +145,32 @@ constexpr void read_codes(const Load& load, int row, int64_t col, uint32_t (&cod
 template <class Load>
 constexpr uint16_t load_16(const Load& load, int64_t offset) noexcept {
   return static_cast<uint16_t>(load(offset & ~int64_t{3}) >> 8 * (offset & 2));
+}
+
+/// q4_1, q5_1: columns [col, col + 8) of a row.
+template <X16 Format, class Load>
+constexpr void decode_with_min(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
+  constexpr int bits = Format == X16::q5_1 ? 5 : 4;
+  const int64_t unit = col / 32 * (64 + 64 * bits);
+  const float d = quant::f16_to_f32(load_16(load, unit + 2 * row));
+  const float m = quant::f16_to_f32(load_16(load, unit + 32 + 2 * row));
+  uint32_t codes[8]{};
+  const auto at_codes = [&](int64_t offset) { return load(unit + 64 + offset); };
+  read_codes<bits, 32>(at_codes, row, col % 32, codes);
+  for (int i = 0; i < 8; ++i) out[i] = d * static_cast<float>(codes[i]) + m;
+}
+
+template <class Load>
+constexpr void decode_q2_k(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
+  const int64_t unit = col / 256 * q2_k_unit, part = unit + 64 + col % 256 / 64 * 320;
+  const uint32_t scale = load(part + 4 * row) >> 8 * (col / 16 % 4) & 255;
+  const float s = quant::f16_to_f32(load_16(load, unit + 2 * row)) * static_cast<float>(scale & 15);
+  const float m =
+      quant::f16_to_f32(load_16(load, unit + 32 + 2 * row)) * static_cast<float>(scale >> 4);
+  uint32_t codes[8]{};
+  const auto at_codes = [&](int64_t offset) { return load(part + 64 + offset); };
+  read_codes<2, 64>(at_codes, row, col % 64, codes);
+  for (int i = 0; i < 8; ++i) out[i] = s * static_cast<float>(codes[i]) - m;
 }
 
 /// q4_k, q5_k: columns [col, col + 8) of a row.
@@ -163,6 +207,7 @@ constexpr void decode_iq4_xs(const Load& load, int row, int64_t col, float (&out
 template <X16 Format, class Load>
 constexpr void decode_pairs(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
   constexpr X16Codes shape = x16_codes(Format);
+  constexpr int part = part_of(shape);
   const int64_t unit = col / shape.unit, body = pair_body(shape, unit);
   const uint16_t half = load_16(load, pair_scales(shape, unit) + 2 * row);
   float s = shape.bf16 ? quant::bf16_to_f32(half) : quant::f16_to_f32(half);
@@ -171,9 +216,13 @@ constexpr void decode_pairs(const Load& load, int row, int64_t col, float (&out)
     const uint32_t scales = load(body + sub / 4 * 64 + 4 * row);
     s *= static_cast<float>(static_cast<int8_t>(scales >> 8 * (sub % 4)));
   }
+  if constexpr (Format == X16::q3_k)
+    s *= q3_k_scale([&](int k) { return load(body + k * 64 + 4 * row); },
+                    static_cast<int>(col % 256 / 16));
   uint32_t codes[8]{};
-  const auto at_codes = [&](int64_t offset) { return load(body + shape.codes + offset); };
-  read_codes<shape.bits, shape.unit>(at_codes, row, col % shape.unit, codes);
+  const int64_t begin = body + shape.codes + col % shape.unit / part * (part * 2 * shape.bits);
+  const auto at_codes = [&](int64_t offset) { return load(begin + offset); };
+  read_codes<shape.bits, part>(at_codes, row, col % part, codes);
   for (int i = 0; i < 8; ++i)
     out[i] =
         s * (Format == X16::iq4_nl ? iq4_level(codes[i])
@@ -205,6 +254,10 @@ constexpr void decode_8(const Load& load, int row, int64_t col, float (&out)[8])
     for (int i = 0; i < 8; ++i) out[i] = s * static_cast<float>(static_cast<int>(codes[i]) - 128);
   } else if constexpr (Format == X16::iq4_xs) {
     decode_iq4_xs(load, row, col, out);
+  } else if constexpr (Format == X16::q4_1 || Format == X16::q5_1) {
+    decode_with_min<Format>(load, row, col, out);
+  } else if constexpr (Format == X16::q2_k) {
+    decode_q2_k(load, row, col, out);
   } else if constexpr (in_pairs(Format)) {
     decode_pairs<Format>(load, row, col, out);
   } else {
@@ -226,10 +279,18 @@ constexpr void with_x16(X16 format, const Use& use) {
       return use.template operator()<X16::fp8>();
     case X16::q4_0:
       return use.template operator()<X16::q4_0>();
+    case X16::q4_1:
+      return use.template operator()<X16::q4_1>();
     case X16::q5_0:
       return use.template operator()<X16::q5_0>();
+    case X16::q5_1:
+      return use.template operator()<X16::q5_1>();
     case X16::q8_0:
       return use.template operator()<X16::q8_0>();
+    case X16::q2_k:
+      return use.template operator()<X16::q2_k>();
+    case X16::q3_k:
+      return use.template operator()<X16::q3_k>();
     case X16::q4_k:
       return use.template operator()<X16::q4_k>();
     case X16::q5_k:

@@ -2,7 +2,7 @@
 // columns at a time.
 //
 // A format over vectors S has
-//   blocks      blocks of 32 columns in a unit
+//   blocks      blocks of 32 columns in a unit: of those that open() reads together
 //   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
 //   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
 //   is_4bit     whether codes are stored in 4 bits, as values or as indices of levels
@@ -56,7 +56,7 @@ struct Unit {
   typename S::F s[Scales], m[Scales];
 };
 
-// ---- units in pairs: q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q6_k ----
+// ---- units in pairs: q4_0, q5_0, q8_0, iq4_nl, int8/G, int4/G, q6_k; q3_k is below ----
 
 template <int64_t BodyBytes>
 [[gnu::always_inline]] inline const uint8_t* pair_body(const uint8_t* group, int64_t u) {
@@ -138,6 +138,98 @@ struct Q6K {
     const auto high = S::load(at<S>(codes + 2048 + j * 128, K / 4, part));
     return S::bit_or(nibbles<S, K>(codes + j * 256, part),
                      S::bit_and(shifted<S, 4 - 2 * (K % 4)>(high), S::set_byte(0x30)));
+  }
+};
+
+// ---- q4_1, q5_1 ----
+
+template <class S, int Bits>
+struct WithMin {
+  static constexpr int blocks = 1, scales = 1, bits = Bits, zero = -1;
+  static constexpr bool is_4bit = Bits == 4, row_scale = false;
+  static constexpr int64_t unit_bytes = 64 + 64 * Bits;
+  [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* base = group + u * unit_bytes;
+    const auto m = S::load_f16(base + 32 + part * S::lanes * 2);  // of weight = d * code + m
+    return {base + 64, {S::load_f16(base + part * S::lanes * 2)}, {S::mul(m, S::set(-1))}};
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t, int part) {
+    if constexpr (Bits == 4) return nibbles<S, K>(codes, part);
+    return with_high_bit<S, K>(codes, codes + 256, part);
+  }
+};
+
+template <class S>
+using Q4_1 = WithMin<S, 4>;
+template <class S>
+using Q5_1 = WithMin<S, 5>;
+
+// ---- q2_k, q3_k: a quarter of a block at a time, whose scales stay in registers ----
+
+template <class S, int K>
+[[gnu::always_inline]] inline typename S::I pairs_of_bits(const uint8_t* block, int part) {
+  const auto packed = S::load(at<S>(block, K / 4, part));
+  return S::bit_and(shifted<S, -2 * (K % 4)>(packed), S::set_byte(3));
+}
+
+template <class S>
+struct Q2K {
+  static constexpr int blocks = 2, scales = 4, bits = 2, zero = -1;
+  static constexpr bool is_4bit = false, row_scale = false;
+  static constexpr int64_t unit_bytes = 384;  // with what lies between blocks
+  [[gnu::always_inline]] static Unit<S, 4> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* block = group + u / 4 * 1344;
+    const uint8_t* quarter = block + 64 + u % 4 * 320;
+    const auto d = S::load_f16(block + part * S::lanes * 2);
+    const auto dmin = S::load_f16(block + 32 + part * S::lanes * 2);
+    const auto words = S::load(at<S>(quarter, 0, part));
+    Unit<S, 4> unit;
+    unit.codes = quarter + 64;
+    unroll<0, 4>([&](auto i) __attribute__((always_inline)) {
+      const auto scale = S::bit_and(shifted<S, -8 * i>(words), S::set_int(15));
+      const auto min = S::bit_and(shifted<S, -8 * i - 4>(words), S::set_int(15));
+      unit.s[i] = S::mul(d, S::to_float(scale));
+      unit.m[i] = S::mul(dmin, S::to_float(min));
+    });
+    return unit;
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    return pairs_of_bits<S, K>(codes + j * 128, part);
+  }
+};
+
+template <class S>
+struct Q3K {
+  static constexpr int blocks = 2, scales = 4, bits = 3, zero = 4;
+  static constexpr bool is_4bit = false, row_scale = false;
+  static constexpr int64_t unit_bytes = 512;  // with what lies between blocks
+  static constexpr int64_t body_bytes = 1728;
+  [[gnu::always_inline]] static Unit<S, 4> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* body = pair_body<body_bytes>(group, u / 4);
+    const int quarter = static_cast<int>(u % 4);
+    const auto d = pair_scale<S, body_bytes, false>(group, u / 4, part);
+    // q3_k_scale of k_scales.hpp, of four sub-blocks at once.
+    const auto nibbles =
+        S::shift_right_by(S::load(at<S>(body, quarter % 2, part)), quarter / 2 * 4);
+    const auto pairs = S::shift_right_by(S::load(at<S>(body, 2, part)), quarter * 2);
+    const auto words = S::bit_or(S::bit_and(nibbles, S::set_byte(15)),
+                                 S::template shift_left<4>(S::bit_and(pairs, S::set_byte(3))));
+    Unit<S, 4> unit;
+    unit.codes = body + 192 + quarter * 384;
+    unroll<0, 4>([&](auto i) __attribute__((always_inline)) {
+      const auto scale = S::bit_and(shifted<S, -8 * i>(words), S::set_int(255));
+      unit.s[i] = S::mul(d, S::to_float(S::sub(scale, S::set_int(32))));
+      unit.m[i] = S::mul(unit.s[i], S::set(zero));
+    });
+    return unit;
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    const auto high = S::load(at<S>(codes + 256 + j * 64, 0, part));
+    return S::bit_or(pairs_of_bits<S, K>(codes + j * 128, part),
+                     S::bit_and(shifted<S, 2 - K>(high), S::set_byte(4)));
   }
 };
 

@@ -12,9 +12,9 @@ namespace {
 // ---- dots of unsigned codes with signed activations, without VNNI ----
 
 /// How many 16-bit products of pairs can be added before they could overflow: pairs are at most
-/// 2 * 127 * (2^bits - 1).
+/// 2 * 127 * (2^bits - 1). Codes of 2, 3 and 6 bits have a scale every 4 steps.
 constexpr int pair_sums(int bits) {
-  return bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+  return bits < 4 ? 4 : bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 }
 
 /// Sums of four products each lane, through 16-bit sums of two. 8-bit codes would overflow those:

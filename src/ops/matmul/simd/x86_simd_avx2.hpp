@@ -62,6 +62,9 @@ struct Avx2 {
   [[gnu::always_inline]] static I shift_right(I v) {
     return _mm256_srli_epi32(v, N);
   }
+  [[gnu::always_inline]] static I shift_right_by(I v, int bits) {
+    return _mm256_srl_epi32(v, _mm_cvtsi32_si128(bits));
+  }
   template <int N>
   [[gnu::always_inline]] static I shift_right_signed(I v) {
     return _mm256_srai_epi32(v, N);
