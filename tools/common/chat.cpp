@@ -52,6 +52,10 @@ void set_experts(const std::string& line, Session& session, const Engine& engine
   const char* end = number.c_str() + number.size();
   const auto [stop, error] = std::from_chars(begin, end, count);
   const bool none = number.empty();
+  if (engine.max_experts_per_token() == 0) {
+    std::fprintf(stderr, "/experts: the model has no routed experts\n");
+    return;
+  }
   if (!none && (number.front() != ' ' || error != std::errc{} || stop != end || count < 1 ||
                 count > engine.max_experts_per_token())) {
     std::fprintf(stderr, "/experts: expected 1 to %d, found '%s'\n", engine.max_experts_per_token(),

@@ -64,9 +64,9 @@ class Session {
   using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
   bool evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
 
-  /// Ends a running generate or evaluate before its next token, or the next layer of its prompt;
-  /// when none runs, the next one as soon as it begins. May be called from any thread and from a
-  /// signal handler.
+  /// Ends a running generate or evaluate before its next token, or the next layer of its prompt
+  /// (the next slice of it, where prompts of others are in the same slice); when none runs, the
+  /// next one as soon as it begins. May be called from any thread and from a signal handler.
   void cancel() noexcept;
 
   /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where
