@@ -284,9 +284,9 @@ int WorkerPool::threads_of(int node) const noexcept {
   return state_->nodes[static_cast<size_t>(node)].threads;
 }
 
-CpuGuard WorkerPool::seat_caller() const noexcept {
-  const auto& nodes = state_->nodes;
-  return CpuGuard(nodes.size() == 1 ? std::span<const int>{} : nodes.front().cpus);
+void WorkerPool::pin_caller() const noexcept {
+  const auto& cpus = state_->nodes.front().cpus;
+  if (!cpus.empty()) pin_this_thread(cpus.front());
 }
 
 void WorkerPool::run_raw(RunFn function, void* context) noexcept {

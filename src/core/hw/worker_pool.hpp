@@ -39,9 +39,10 @@ class WorkerPool {
   int node_of(int worker) const noexcept;
   int threads_of(int node) const noexcept;
 
-  /// Keeps the calling thread, which no pool pins, on the first node's CPUs while the result lives.
-  /// Does nothing when there is but one node.
-  CpuGuard seat_caller() const noexcept;
+  /// Pins the calling thread, which from now on serves this pool alone, to worker 0's CPU: beside
+  /// the others it would wake on the CPU of one of them and hold both up. Without CPUs it does
+  /// nothing.
+  void pin_caller() const noexcept;
 
   /// Calls body(worker) once on every worker; returns when all have returned. body is noexcept.
   template <class Body>

@@ -83,7 +83,7 @@ void Scheduler::Flight::clear() noexcept {
 }
 
 void Scheduler::loop() {
-  const auto seat = pool_.seat_caller();
+  pool_.pin_caller();
   while (wait_for_work()) {
     admit();
     drop_cancelled();

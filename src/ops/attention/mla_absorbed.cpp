@@ -18,8 +18,8 @@ constexpr int64_t pass_tokens = 32;  // and at most as many pieces
 constexpr int64_t most_split_rows = most_split_blocks * query_block;
 constexpr int64_t pass_split_pieces = 4;  // that are cut into most_split_rows rows
 
-/// Fewer tasks are made smaller, at the cost of reading pages more often.
-constexpr int64_t enough_tasks = 32;
+/// Fewer tasks are made smaller, down to so many rows, at the cost of reading pages more often.
+constexpr int64_t enough_tasks = 32, least_rows = 8;
 
 /// Up to pass_tokens tokens of a sequence. Tasks are (range of pages, block of rows). A row is
 /// (token, head): token * heads + head.
@@ -35,7 +35,9 @@ struct Piece {
     splits = key_splits(row_blocks, past + tokens);
     const int64_t pages = graph::pages_of(past + tokens);
     pages_each = (pages + splits - 1) / splits;
-    rows_each = row_blocks * splits < enough_tasks ? query_block / 2 : query_block;
+    rows_each = query_block;
+    while (rows_each > least_rows && (rows + rows_each - 1) / rows_each * splits < enough_tasks)
+      rows_each /= 2;
     blocks = (rows + rows_each - 1) / rows_each;
   }
   int64_t tasks() const noexcept { return blocks * splits; }

@@ -261,29 +261,20 @@ TEST_CASE("a worker whose node is done steals") {
   REQUIRE(by_caller >= 1);
 }
 
-TEST_CASE("the caller sits on the first node's CPUs while it is asked to") {
-  cpu_set_t before;
-  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+TEST_CASE("a caller that serves the pool alone is pinned to worker 0's CPU") {
   const int cpu = ::sched_getcpu();
-  const auto cpus_now = [] {
-    cpu_set_t now;
-    ::sched_getaffinity(0, sizeof now, &now);
-    return now;
-  };
-  WorkerPool one(2, {cpu}), two({{1, {cpu}}, {1, {cpu}}});
-  {
-    const auto seat = one.seat_caller();
-    const auto now = cpus_now();
-    REQUIRE(CPU_EQUAL(&now, &before));
-  }
-  {
-    const auto seat = two.seat_caller();
-    const auto now = cpus_now();
-    REQUIRE(CPU_COUNT(&now) == 1);
-    REQUIRE(CPU_ISSET(static_cast<unsigned>(cpu), &now));
-  }
-  const auto now = cpus_now();
-  REQUIRE(CPU_EQUAL(&now, &before));
+  WorkerPool pool({{1, {cpu}}, {1, {cpu}}}), anywhere(2);
+  cpu_set_t before, free, pinned;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  std::thread([&] {
+    anywhere.pin_caller();
+    ::sched_getaffinity(0, sizeof free, &free);
+    pool.pin_caller();
+    ::sched_getaffinity(0, sizeof pinned, &pinned);
+  }).join();
+  REQUIRE(CPU_EQUAL(&free, &before));
+  REQUIRE(CPU_COUNT(&pinned) == 1);
+  REQUIRE(CPU_ISSET(static_cast<unsigned>(cpu), &pinned));
 }
 
 TEST_CASE("CPUs that do not exist are no error") {
