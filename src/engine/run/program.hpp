@@ -80,7 +80,6 @@ class Program {
   std::span<const device::Place> places() const noexcept { return places_.places; }
   std::span<const int64_t> value_numbers() const noexcept { return layout_.arena; }  // f32, a place
   std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }  // a place
-  const graph::Graph& graph() const noexcept { return graph_; }                      // lowered
   const ValueRef& logits() const noexcept { return logits_; }
   int64_t max_rows() const noexcept { return max_rows_; }
   int64_t max_sequences() const noexcept { return max_sequences_; }
