@@ -56,16 +56,30 @@ struct PlannedWeight {
   uint64_t bytes = 0;             // as stored in memory (packed), all parts
 };
 
+/// Experts that lie on a GPU and run there, while the others run on their module's device.
+struct PlannedResidents {
+  std::string device;            // "cuda:0"
+  std::vector<int32_t> experts;  // ascending
+  bool keep_ram = false;         // the module's device holds them too
+};
+
 struct PlannedModule {
   int module = -1;     // index into Plan::model.modules
-  std::string device;  // "cpu"
+  std::string device;  // "cpu" or "cuda:0": where it runs, and where its weights lie
+  /// Where slices of prompts run; mostly `device`. If it is another one the weights lie there too
+  /// (prefill_weights), or, if `stream`, are copied there while a slice runs, which then shares the
+  /// experts with `device`.
+  std::string prefill_device;
+  bool stream = false;
+  PlannedResidents residents;  // of routed experts; no experts: none
   KernelPick decode, prefill;
   NumaPolicy numa;                    // of its matrices; on a machine of one node, that node
   std::string rule_name, rule_where;  // the rule that decided: name and file:line
   std::vector<PlannedWeight> weights;
+  std::vector<PlannedWeight> prefill_weights;  // on prefill_device, where it is another one
   std::string note;       // what of the rule's format does not apply here, and why; mostly empty
   std::string numa_note;  // the same of its NUMA policy
-  uint64_t bytes = 0;     // in memory, all copies
+  uint64_t bytes = 0;     // in memory, all copies on all devices
   uint64_t bytes_per_token = 0;  // weights read to decode one token
 };
 

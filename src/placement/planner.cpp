@@ -90,7 +90,7 @@ PlannedModule plan_module(const Rule& rule, const graph::Module& module, const P
   const auto formats = choose_formats(decision);
 
   PlannedModule planned;
-  planned.device = decision.device;
+  planned.device = planned.prefill_device = decision.device;
   planned.numa = choose_policy(decision, plan.node_threads, planned.numa_note);
   planned.rule_name = rule.name;
   planned.rule_where = file_and_line(rule.where);

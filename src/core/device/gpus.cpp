@@ -13,7 +13,10 @@ std::vector<hw::Gpu> detect_gpus() {
   for (int i = 0; i < gpu_count(); ++i) {
     cudaDeviceProp properties{};
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) break;
-    gpus.push_back({properties.name, properties.totalGlobalMem});
+    gpus.push_back({.name = properties.name,
+                    .memory_bytes = properties.totalGlobalMem,
+                    .capability = 10 * properties.major + properties.minor,
+                    .multiprocessors = properties.multiProcessorCount});
   }
   return gpus;
 }

@@ -18,9 +18,15 @@ struct NumaNode {
   int cores = 0;          // physical cores
 };
 
+/// What is 0 is not known.
 struct Gpu {
   std::string name;
   uint64_t memory_bytes = 0;
+  int capability = 0;  // 90 for 9.0
+  int multiprocessors = 0;
+  double read_bandwidth = 0;  // bytes/s of its own memory
+  double tensor_flops = 0;    // bf16 products, per second
+  double copy_bandwidth = 0;  // bytes/s from pinned memory of the CPU
 };
 
 struct Machine {
