@@ -29,6 +29,10 @@ const PlannedModule* Plan::find(int module) const noexcept {
   return nullptr;
 }
 
+bool Plan::streams() const noexcept {
+  return std::ranges::any_of(modules, &PlannedModule::stream);
+}
+
 uint64_t Plan::weight_bytes() const noexcept {
   uint64_t bytes = 0;
   for (const auto& planned : modules) bytes += planned.bytes;

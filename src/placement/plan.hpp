@@ -137,6 +137,8 @@ struct Plan {
   int workspaces() const noexcept { return sessions > 1 ? 2 : 1; }
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
+  /// Whether experts are copied to a GPU while slices of prompts run.
+  bool streams() const noexcept;
   uint64_t weight_bytes() const noexcept;     // in memory, all copies
   uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
   /// The most that is in use at once: to load, or to run all sessions.

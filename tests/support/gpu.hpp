@@ -23,6 +23,7 @@ class Gpu {
   static constexpr device::Place place{device::DeviceKind::cuda, 0};
 
   device::Queue& queue() { return *queue_; }
+  static int multiprocessors() { return device::detect_gpus().front().multiprocessors; }
 
   template <class T>
   device::Block upload(const std::vector<T>& numbers) {

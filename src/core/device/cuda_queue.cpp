@@ -52,6 +52,10 @@ class CudaQueue : public Queue {
   void copy(void* to, const void* from, size_t bytes) noexcept override {
     cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_);
   }
+  void copy_rows(const CopyRows& rows) noexcept override {
+    cudaMemcpy2DAsync(rows.to, rows.to_stride, rows.from, rows.from_stride, rows.row_bytes,
+                      rows.rows, cudaMemcpyDefault, stream_);
+  }
   void synchronize() override {
     const CurrentGpu current(place_.index);
     const cudaError_t launched = cudaGetLastError();  // what a launch refused

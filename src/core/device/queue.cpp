@@ -28,6 +28,11 @@ class CpuQueue : public Queue {
   void copy(void* to, const void* from, size_t bytes) noexcept override {
     std::memcpy(to, from, bytes);
   }
+  void copy_rows(const CopyRows& rows) noexcept override {
+    for (size_t r = 0; r < rows.rows; ++r)
+      std::memcpy(static_cast<std::byte*>(rows.to) + r * rows.to_stride,
+                  static_cast<const std::byte*>(rows.from) + r * rows.from_stride, rows.row_bytes);
+  }
   void synchronize() override {}
 
  private:

@@ -18,6 +18,15 @@ class Event {
   virtual void synchronize() const noexcept = 0;
 };
 
+/// Rows of bytes; strides are from the beginning of one to that of the next.
+struct CopyRows {
+  void* to = nullptr;
+  size_t to_stride = 0;
+  const void* from = nullptr;
+  size_t from_stride = 0;
+  size_t row_bytes = 0, rows = 0;
+};
+
 /// What is submitted to a CPU's queue has been done when the call returns: its workers are busy
 /// with one command at a time, and the calling thread is one of them. A GPU's queue is a stream.
 /// Submission cannot fail: a queue that fails does nothing more, and synchronize() says why.
@@ -37,6 +46,8 @@ class Queue {
   /// A GPU's queue copies between any two places, and makes the caller wait where memory of the CPU
   /// is not pinned; one of the CPU within the CPU's memory.
   virtual void copy(void* to, const void* from, size_t bytes) noexcept = 0;
+  /// The same of rows.
+  virtual void copy_rows(const CopyRows& rows) noexcept = 0;
   /// The caller waits for all work. Throws environment error when some of it failed.
   virtual void synchronize() = 0;
 };

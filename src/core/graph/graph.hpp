@@ -12,6 +12,8 @@
 
 namespace ktx::graph {
 
+enum class NumberType : uint8_t { f32, bf16 };
+
 /// A value, or a range of columns of another value (a view).
 struct Value {
   std::string name;      // of the node or slice that made it, for messages
@@ -19,7 +21,9 @@ struct Value {
   bool routing = false;  // router output: top_k ids and weights a token (width = top_k)
   int base = -1;  // view of: the value (never itself a view) it is a part of; -1: owns its numbers
   int64_t offset = 0;  // first column within base
-  int place = 0;       // where it lies: set by lowering; a view lies where its base does
+  // Set by lowering; a view lies where its base does, and is of the same type.
+  int place = 0;
+  NumberType type = NumberType::f32;
 };
 
 struct Node {
@@ -99,14 +103,14 @@ std::string print(const Model& model);
 
 /// Where every value lives in the arena of its place when T = `tokens` tokens run, reusing the
 /// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again
-/// for other rows. A node's output never overlaps its inputs. Blocks start at multiples of 16
-/// numbers (64 bytes). Routing [T, k] takes 2 T k numbers: T k expert ids (i32), then T k weights
-/// (f32).
+/// for other rows. A node's output never overlaps its inputs. What is copied to or from another
+/// place stays to the end of its layer: devices do not wait for each other between. Blocks start at
+/// multiples of 64 bytes. Routing [T, k] takes T k expert ids (i32), then T k weights (f32).
 struct ValueLayout {
-  std::vector<int64_t> offset;  // [values] f32 numbers from its arena's start; views resolved
-  std::vector<int64_t> stride;  // [values] f32 numbers from one token's row to the next
-  std::vector<int64_t> arena;   // [places] f32 numbers for T tokens
-  int64_t size = 0;             // of all places
+  std::vector<int64_t> offset;  // [values] bytes from its arena's start; views resolved
+  std::vector<int64_t> stride;  // [values] numbers from one token's row to the next
+  std::vector<int64_t> arena;   // [places] bytes for T tokens
+  int64_t size = 0;             // bytes of all places
 };
 ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows);
 

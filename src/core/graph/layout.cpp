@@ -7,26 +7,42 @@
 namespace ktx::graph {
 namespace {
 
-constexpr int64_t alignment = 16;  // f32 numbers: a cache line
+constexpr int64_t alignment = 64;  // bytes: a cache line
+
+int64_t bytes_of(NumberType type) {
+  return type == NumberType::bf16 ? 2 : 4;
+}
 
 int owner(const Graph& graph, int value) {
   const int base = graph.values[static_cast<size_t>(value)].base;
   return base >= 0 ? base : value;
 }
 
+/// The last node of each node's layer.
+std::vector<size_t> layer_ends(const Graph& graph) {
+  std::vector<size_t> ends(graph.nodes.size());
+  for (size_t i = ends.size(); i-- > 0;) {
+    const bool last = i + 1 == ends.size() || graph.nodes[i + 1].layer != graph.nodes[i].layer;
+    ends[i] = last ? i : ends[i + 1];
+  }
+  return ends;
+}
+
 /// The last node that reads each value or a view of it. Logits outlive all nodes, and so does what
 /// last_rows reads: the nodes from there on may run again for other rows.
 std::vector<size_t> last_reads(const Graph& graph) {
   std::vector<size_t> last(graph.values.size(), 0);
+  const std::vector<size_t> ends = layer_ends(graph);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    const size_t read = node.op == Op::last_rows ? graph.nodes.size() : i;
+    const size_t done = node.op == Op::copy ? ends[i] : i;
+    const size_t read = node.op == Op::last_rows ? graph.nodes.size() : done;
     for (int input : node.inputs) {
       auto& its = last[static_cast<size_t>(owner(graph, input))];
       its = std::max(its, read);
     }
     auto& own = last[static_cast<size_t>(node.output)];
-    own = std::max(own, i);  // alive while it is written, even if nobody reads it
+    own = std::max(own, done);  // alive while it is written, even if nobody reads it
   }
   if (graph.logits >= 0) {
     last[static_cast<size_t>(owner(graph, graph.logits))] = graph.nodes.size();
@@ -39,7 +55,7 @@ struct Block {
   size_t last = 0;  // the node after which it is free
 };
 
-/// Start of the first gap of `size` numbers between blocks, which are sorted by begin.
+/// Start of the first gap of `size` bytes between blocks, which are sorted by begin.
 int64_t first_gap(const std::vector<Block>& blocks, int64_t size) {
   int64_t begin = 0;
   for (const Block& block : blocks) {
@@ -68,8 +84,8 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
     layout.arena.resize(places.size(), 0);
     std::vector<Block>& live = places[place];
     std::erase_if(live, [i](const Block& block) { return block.last < i; });
-    const int64_t numbers = rows * value.width * (value.routing ? 2 : 1);
-    const int64_t size = (numbers + alignment - 1) / alignment * alignment;
+    const int64_t bytes = rows * value.width * (value.routing ? 8 : bytes_of(value.type));
+    const int64_t size = (bytes + alignment - 1) / alignment * alignment;
     const int64_t begin = first_gap(live, size);
     const Block block{begin, begin + size, last[output]};
     live.insert(std::upper_bound(live.begin(), live.end(), block,
@@ -83,7 +99,8 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
   for (size_t i = 0; i < graph.values.size(); ++i) {
     const Value& value = graph.values[i];
     if (value.base < 0) continue;
-    layout.offset[i] = layout.offset[static_cast<size_t>(value.base)] + value.offset;
+    layout.offset[i] =
+        layout.offset[static_cast<size_t>(value.base)] + value.offset * bytes_of(value.type);
     layout.stride[i] = layout.stride[static_cast<size_t>(value.base)];
   }
   return layout;

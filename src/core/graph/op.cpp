@@ -9,7 +9,7 @@ namespace {
 
 // The router is no owner of a matrix: its rounding errors would choose other experts, and it is
 // small.
-constexpr std::array<OpInfo, 12> table{{
+constexpr std::array<OpInfo, 13> table{{
     {Op::embedding, "embedding", "rows of the token embedding", true},
     {Op::rms_norm, "rms_norm", "root-mean-square norm with a weight a column", false},
     {Op::linear, "linear", "matrix product with a weight, with or without bias", true},
@@ -22,6 +22,7 @@ constexpr std::array<OpInfo, 12> table{{
     {Op::moe, "moe", "the chosen experts' gated MLPs, summed by their weights", true},
     {Op::last_rows, "last_rows", "the rows whose logits are asked for", false},
     {Op::copy, "copy", "the same on another place", false},
+    {Op::convert, "convert", "the same in another type", false},
 }};
 
 }  // namespace

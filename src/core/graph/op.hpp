@@ -1,7 +1,7 @@
 // The ops: mathematical operations with a contract. Every node of a graph is one of them.
 //
-// T is the number of tokens of the step. All values are f32 [T, width] row-major on the CPU, except
-// routing (see Op::router).
+// T is the number of tokens of the step. All values are [T, width] row-major, f32 on the CPU and f32
+// or bf16 on a GPU, except routing (see Op::router).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,9 @@ enum class Op : uint8_t {
   router,     // x [T, hidden] -> routing: expert ids i32 [T, k] and weights f32 [T, k]
   moe,        // x [T, hidden], routing -> [T, hidden]
   last_rows,  // x [T, w] -> [T', w]: only the rows whose logits are asked for
-  copy,       // x -> the same on another place; made by lowering, never by an architecture
+  // Made by lowering, never by an architecture:
+  copy,     // x -> the same on another place
+  convert,  // x -> the same numbers in the output's type
 };
 
 struct OpInfo {
@@ -36,7 +38,7 @@ struct OpInfo {
   bool owns_matrix;  // its matrices can be stored in any format; false: kept as in the checkpoint
 };
 
-/// Those that a model is made of: all but copy.
+/// Those that a model is made of: all but those of lowering.
 std::span<const OpInfo> ops() noexcept;
 const OpInfo& info(Op op) noexcept;
 std::optional<Op> find_op(std::string_view name) noexcept;

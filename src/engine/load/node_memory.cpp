@@ -66,6 +66,13 @@ std::byte* NodeMemory::take(int node, uint64_t bytes) {
   return at;
 }
 
+std::vector<std::span<std::byte>> NodeMemory::blocks() noexcept {
+  std::vector<std::span<std::byte>> out;
+  for (auto& block : blocks_)
+    if (block.memory.size() > 0) out.push_back(block.memory.bytes());
+  return out;
+}
+
 std::string NodeMemory::verified() const {
   if (blocks_.size() <= 2) return "";
   if (!unbound_.empty()) return "not bound: " + unbound_;

@@ -30,6 +30,9 @@ class NodeMemory {
   /// The next unused bytes of a block; node: index into machine.nodes, or every_node.
   std::byte* take(int node, uint64_t bytes);
 
+  /// The blocks' memory, those that are empty left out.
+  std::vector<std::span<std::byte>> blocks() noexcept;
+
   /// Where the pages that are in use lie, as the kernel says: "node 0 12.3 GiB 100 %; node 1 …".
   /// Empty on a machine of one node.
   std::string verified() const;

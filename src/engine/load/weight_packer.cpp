@@ -74,7 +74,7 @@ void WeightPacker::pack(const WeightBlock& block, const std::byte* stored,
       stored += (weight_.transposed ? weight_.cols : end - begin) * stored_row_bytes;
       for (const auto& to : destinations) {
         const int64_t first = std::max(begin, to.row_begin), last = std::min(end, to.row_end);
-        if (first >= last) continue;
+        if (first >= last || to.slot(m) < 0) continue;
         ops::pack_matrix({.layout = layout_,
                           .format = format_,
                           .rows = to.row_end - to.row_begin,
@@ -82,7 +82,7 @@ void WeightPacker::pack(const WeightBlock& block, const std::byte* stored,
                           .row_begin = first - to.row_begin,
                           .row_end = last - to.row_begin,
                           .src = rows + (first - begin) * row_bytes,
-                          .dst = to.data + m * to.matrix_bytes});
+                          .dst = to.data + to.slot(m) * to.matrix_bytes});
       }
     }
 }

@@ -11,12 +11,16 @@
 
 namespace ktx::engine {
 
-/// Where rows [row_begin, row_end) of every matrix of a weight are packed to: matrix m at
-/// data + m * matrix_bytes. row_begin is a multiple of ops::row_group.
+/// Where rows [row_begin, row_end) of a weight's matrices are packed to: matrix m at
+/// data + slot(m) * matrix_bytes. row_begin is a multiple of ops::row_group.
 struct Destination {
   std::byte* data = nullptr;
   int64_t row_begin = 0, row_end = 0;
   int64_t matrix_bytes = 0;
+  /// [matrices] of the weight: their numbers here, -1: not here. Null: all of them, as they are.
+  const int32_t* slots = nullptr;
+
+  int64_t slot(int64_t matrix) const noexcept { return slots == nullptr ? matrix : slots[matrix]; }
 };
 
 /// What one worker needs to pack; grows to the largest it has seen.

@@ -4,152 +4,91 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "engine/load/gpu_loader.hpp"
 #include "engine/load/read_ahead.hpp"
 #include "engine/load/weight_cache.hpp"
 #include "engine/load/weight_key.hpp"
 #include "engine/load/weight_loader.hpp"
+#include "engine/load/weight_parts.hpp"
 
 namespace ktx::engine {
 
 namespace {
 
-// What one rule placed in one layer. It is one entry of the cache, so that a rules file in which
-// one rule has changed finds what the others placed. The entry holds the weights one after another,
-// of each all rows once: a NUMA node's shard after the other, or of several copies one.
-struct Part {
-  std::vector<LoadJob> jobs;
-  std::vector<LoadedWeight*> weights;                             // one a job
-  std::vector<const std::vector<placement::WeightPart>*> placed;  // one a job
-  uint64_t bytes = 0;                                             // of the entry
-  base::Digest state;
-};
-
-LoadedWeight describe(const graph::Weight& weight, const placement::PlannedWeight& planned) {
-  LoadedWeight loaded;
-  loaded.role = weight.role;
-  loaded.format = planned.format;
-  loaded.layout = planned.layout;
-  loaded.count = weight.count;
-  loaded.rows = weight.rows;
-  loaded.cols = weight.cols;
-  loaded.matrix_bytes = planned.parts.front().matrix_bytes;
-  return loaded;
+bool has_gpus(const WeightOptions& options) {
+  return !options.gpus.empty();
 }
 
-// The job of loading a weight; its destinations have no memory yet.
-LoadJob job_of(const graph::Module& module, const graph::Weight& weight,
-               const placement::PlannedWeight& planned) {
-  LoadJob job{&module, &weight, planned.format, planned.layout, {}};
-  for (const auto& part : planned.parts)
-    job.destinations.push_back({nullptr, part.row_begin, part.row_end, part.matrix_bytes});
-  return job;
+bool is_gpu(const LoadedWeight& weight) {
+  return weight.place.kind == device::DeviceKind::cuda;
 }
 
-uint64_t bytes_of(const LoadJob& job, const Destination& to) {
-  return static_cast<uint64_t>(job.weight->count * to.matrix_bytes);
-}
+// Bytes of the CPU's memory that weights take on their way to GPUs.
+constexpr uint64_t portion_bytes = uint64_t{1} << 30;
 
-// Of a job's destinations those that an entry of the cache holds.
-std::span<const Destination> stored(const LoadJob& job) {
-  const auto& all = job.destinations;
-  const bool copies = all.front().row_end == all.back().row_end;
-  return std::span(all).first(copies ? 1 : all.size());
-}
-
-// modules: one list of weights a module of the model; gets those of the planned ones.
-std::vector<Part> parts_of(const placement::Plan& plan,
-                           std::vector<std::vector<LoadedWeight>>& modules) {
-  std::vector<Part> parts;
-  std::map<std::pair<int, std::string>, size_t> known;  // by layer and rule
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    auto& loaded = modules[static_cast<size_t>(planned.module)];
-    for (size_t i = 0; i < module.weights.size(); ++i)
-      loaded.push_back(describe(module.weights[i], planned.weights[i]));
-    if (loaded.empty()) continue;
-    const auto [at, is_new] = known.try_emplace({module.layer, planned.rule_name}, parts.size());
-    if (is_new) parts.emplace_back();
-    auto& part = parts[at->second];
-    for (size_t i = 0; i < loaded.size(); ++i) {
-      part.jobs.push_back(job_of(module, module.weights[i], planned.weights[i]));
-      part.weights.push_back(&loaded[i]);
-      part.placed.push_back(&planned.weights[i].parts);
-      for (const auto& to : stored(part.jobs.back())) part.bytes += bytes_of(part.jobs.back(), to);
-    }
-  }
-  return parts;
-}
-
-// What the blocks of memory must hold, as NodeMemory takes them.
+// What the blocks of the CPU's memory must hold, as NodeMemory takes them.
 void add_bytes(const Part& part, std::vector<uint64_t>& blocks) {
-  for (const auto* placed : part.placed)
-    for (const auto& p : *placed)
-      (p.node == placement::WeightPart::every_node ? blocks.back()
-                                                   : blocks[static_cast<size_t>(p.node)]) +=
-          p.bytes;
-}
-
-// Gives each weight of a part its places in memory.
-void point_to_memory(Part& part, NodeMemory& memory, size_t nodes) {
-  for (size_t i = 0; i < part.jobs.size(); ++i) {
-    auto& weight = *part.weights[i];
-    const auto& placed = *part.placed[i];
-    for (size_t p = 0; p < placed.size(); ++p) {
-      auto& to = part.jobs[i].destinations[p];
-      to.data = memory.take(placed[p].node, placed[p].bytes);
-      if (to.row_end - to.row_begin == weight.rows) weight.data = to.data;
-      if (nodes == 1 || placed[p].node == NodeMemory::every_node) continue;
-      weight.nodes.resize(nodes);
-      weight.nodes[static_cast<size_t>(placed[p].node)] = {to.data, to.row_begin, to.row_end,
-                                                           to.matrix_bytes};
+  for (const auto& weight : part.weights)
+    for (const auto& target : weight.targets) {
+      if (is_gpu(*target.weight)) continue;
+      for (size_t i = 0; i < target.count; ++i) {
+        const int node = target.nodes[i];
+        auto& block = node == placement::WeightPart::every_node ? blocks.back()
+                                                                : blocks[static_cast<size_t>(node)];
+        block += weight.bytes_of(weight.job.destinations[target.first + i]);
+      }
     }
-  }
 }
 
-// The same in an entry of the cache, on a machine of one node.
+// Gives each weight of a part its places in the CPU's memory.
+void point_to_memory(Part& part, NodeMemory& memory, size_t nodes) {
+  for (auto& of_part : part.weights)
+    for (const auto& target : of_part.targets) {
+      auto& weight = *target.weight;
+      if (is_gpu(weight)) continue;
+      for (size_t i = 0; i < target.count; ++i) {
+        auto& to = of_part.job.destinations[target.first + i];
+        const int node = target.nodes[i];
+        to.data = memory.take(node, of_part.bytes_of(to));
+        if (to.row_end - to.row_begin == weight.rows) weight.data = to.data;
+        if (nodes == 1 || node == NodeMemory::every_node) continue;
+        weight.nodes.resize(nodes);
+        weight.nodes[static_cast<size_t>(node)] = {to.data, to.row_begin, to.row_end,
+                                                   to.matrix_bytes};
+      }
+    }
+}
+
+// The same in an entry of the cache, on a machine of one node and no GPU.
 void point_to_entry(Part& part, const std::byte* data) {
-  for (size_t i = 0; i < part.jobs.size(); ++i) {
-    part.weights[i]->data = data;
-    data += bytes_of(part.jobs[i], part.jobs[i].destinations.front());
+  for (auto& weight : part.weights) {
+    weight.targets.front().weight->data = data;
+    data += weight.entry_bytes();
   }
 }
 
-// What of a part's memory the cache keeps.
-WeightCache::Pieces stored_pieces(const Part& part) {
-  WeightCache::Pieces pieces;
-  for (const auto& job : part.jobs)
-    for (const auto& to : stored(job))
-      pieces.emplace_back(to.data, static_cast<size_t>(bytes_of(job, to)));
-  return pieces;
-}
-
-// From an entry of the cache to the nodes.
+// From an entry of the cache to where its bytes are to lie.
 void copy_entry(const Part& part, std::span<const std::byte> entry, hw::WorkerPool& pool) {
   constexpr int64_t piece = int64_t{1} << 22;
-  const std::byte* from = entry.data();
-  for (const auto& job : part.jobs) {
-    const bool copies = stored(job).size() < job.destinations.size();
-    for (const auto& to : job.destinations) {
-      const auto bytes = static_cast<int64_t>(bytes_of(job, to));
-      pool.parallel_for(bytes, piece, [&](int64_t begin, int64_t end, int) noexcept {
-        std::memcpy(to.data + begin, from + begin, static_cast<size_t>(end - begin));
-      });
-      if (!copies) from += bytes;
-    }
-    if (copies) from += bytes_of(job, job.destinations.front());
-  }
+  each_copy(part, [&](std::byte* to, uint64_t offset, uint64_t bytes) {
+    const std::byte* from = entry.data() + offset;
+    pool.parallel_for(static_cast<int64_t>(bytes), piece,
+                      [&](int64_t begin, int64_t end, int) noexcept {
+                        std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+                      });
+  });
 }
 
-std::vector<const LoadJob*> pointers(const Part& part) {
-  std::vector<const LoadJob*> jobs;
-  for (const auto& job : part.jobs) jobs.push_back(&job);
-  return jobs;
+WeightCache::Pieces stored_pieces(const Part& part) {
+  WeightCache::Pieces pieces;
+  for (const auto& piece : entry_pieces(part))
+    pieces.emplace_back(piece.data, static_cast<size_t>(piece.bytes));
+  return pieces;
 }
 
 // Hands parts to the cache as their last job is packed.
@@ -158,11 +97,11 @@ class PartWriter {
   PartWriter(WeightCache& cache, const std::vector<Part*>& parts) : cache_(cache), parts_(parts) {
     for (size_t p = 0; p < parts.size(); ++p) {
       first_job_.push_back(part_of_job_.size());
-      part_of_job_.insert(part_of_job_.end(), parts[p]->jobs.size(), p);
+      part_of_job_.insert(part_of_job_.end(), parts[p]->weights.size(), p);
     }
     contents_.resize(part_of_job_.size());
     left_ = std::vector<std::atomic<size_t>>(parts.size());
-    for (size_t p = 0; p < parts.size(); ++p) left_[p] = parts[p]->jobs.size();
+    for (size_t p = 0; p < parts.size(); ++p) left_[p] = parts[p]->weights.size();
   }
 
   void packed(size_t job, const base::Digest& content) {
@@ -170,8 +109,8 @@ class PartWriter {
     const size_t p = part_of_job_[job];
     if (left_[p].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     const Part& part = *parts_[p];
-    const auto contents = std::span(contents_).subspan(first_job_[p], part.jobs.size());
-    cache_.store_soon(part.state, content_key(pointers(part), contents), stored_pieces(part));
+    const auto contents = std::span(contents_).subspan(first_job_[p], part.weights.size());
+    cache_.store_soon(part.state, content_key(part.jobs(), contents), stored_pieces(part));
   }
 
  private:
@@ -191,14 +130,15 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
   if (!options.cache.empty()) cache_.emplace(options.cache);
 
   const size_t nodes = plan.machine.nodes.size();
+  const bool maps = nodes == 1 && !has_gpus(options);
   std::vector<Part*> missing;
-  std::vector<std::pair<Part*, base::MappedFile>> found;  // on several nodes, to be copied
+  std::vector<std::pair<Part*, base::MappedFile>> found;  // to be copied
   std::vector<uint64_t> blocks(nodes + 1);
   for (auto& part : parts) {
-    if (cache_) part.state = state_key(pointers(part), source);
+    if (cache_) part.state = state_key(part.jobs(), source);
     auto entry = cache_ ? cache_->find(part.state, part.bytes) : std::nullopt;
     if (entry) mapped_bytes_ += part.bytes;
-    if (entry && nodes == 1) {
+    if (entry && maps) {
       point_to_entry(part, entry->bytes().data());
       mapped_.push_back(std::move(*entry));
       continue;
@@ -210,31 +150,73 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
       missing.push_back(&part);
   }
 
-  memory_ = NodeMemory(plan.machine, blocks);
   bytes_ = plan.weight_bytes();
+  GpuLoader gpus(options.gpus, modules_);
+  memory_ = NodeMemory(plan.machine, blocks);
   for (auto& [part, entry] : found) {
     point_to_memory(*part, memory_, nodes);
+    Part* const one[] = {part};
+    gpus.stage(one);
     copy_entry(*part, entry.bytes(), pool);
+    gpus.upload(one);
   }
-  std::vector<LoadJob> jobs;
+  // Those of GPUs first: the rest then needs no portions.
+  std::ranges::stable_partition(missing,
+                                [](const Part* part) { return GpuLoader::staged_bytes(*part) > 0; });
   for (auto* part : missing) {
     point_to_memory(*part, memory_, nodes);
-    jobs.insert(jobs.end(), part->jobs.begin(), part->jobs.end());
-    for (const auto& job : part->jobs) source_bytes_ += stored_bytes(*job.weight);
+    for (const auto& weight : part->weights) source_bytes_ += stored_bytes(*weight.job.weight);
   }
-
-  LoadHooks hooks;
-  if (options.progress)
-    hooks.progress = [&](const graph::Module& module, uint64_t done) {
-      options.progress(module.path, done, source_bytes_);
-    };
-  std::optional<PartWriter> writer;
-  if (cache_) {
-    writer.emplace(*cache_, missing);
-    hooks.packed = [&](size_t job, const base::Digest& content) { writer->packed(job, content); };
-  }
-  load_weights(jobs, source, pool, hooks);
+  load_missing(missing, source, pool, options, gpus);
+  gpu_memory_ = gpus.take();
+  if (plan.streams()) pin_memory();
   bring_into_memory();
+}
+
+// In portions, so that what goes to GPUs takes little of the CPU's memory on its way.
+void Weights::load_missing(const std::vector<Part*>& missing, const loader::TensorSource& source,
+                           hw::WorkerPool& pool, const WeightOptions& options, GpuLoader& gpus) {
+  uint64_t before = 0;  // bytes of the checkpoint in the portions that are done
+  for (size_t begin = 0, end = 0; begin < missing.size(); begin = end) {
+    uint64_t staged = 0;
+    std::vector<LoadJob> jobs;
+    for (; end < missing.size(); ++end) {
+      const uint64_t bytes = GpuLoader::staged_bytes(*missing[end]);
+      if (end > begin && (staged + bytes > portion_bytes || (staged > 0 && bytes == 0))) break;
+      staged += bytes;
+    }
+    const std::vector<Part*> portion(missing.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     missing.begin() + static_cast<std::ptrdiff_t>(end));
+    gpus.stage(portion);
+    uint64_t consumed = 0;
+    for (const auto* part : portion)
+      for (const auto& weight : part->weights) {
+        jobs.push_back(weight.job);
+        consumed += stored_bytes(*weight.job.weight);
+      }
+    LoadHooks hooks;
+    if (options.progress)
+      hooks.progress = [&](const graph::Module& module, uint64_t done) {
+        options.progress(module.path, before + done, source_bytes_);
+      };
+    std::optional<PartWriter> writer;
+    if (cache_) {
+      writer.emplace(*cache_, portion);
+      hooks.packed = [&](size_t job, const base::Digest& content) { writer->packed(job, content); };
+    }
+    load_weights(jobs, source, pool, hooks);
+    gpus.upload(portion);
+    if (cache_ && staged > 0) cache_->finish();  // the staging memory is used again
+    before += consumed;
+  }
+}
+
+// Streaming reads the CPU's memory at the full rate of the bus. The driver pins a few GiB at a time.
+void Weights::pin_memory() {
+  constexpr size_t piece = size_t{1} << 30;
+  for (const auto block : memory_.blocks())
+    for (size_t at = 0; at < block.size(); at += piece)
+      pins_.emplace_back(block.subspan(at, std::min(piece, block.size() - at)));
 }
 
 Weights::Weights(const placement::Plan& plan) : modules_(plan.model.modules.size()) {
@@ -263,15 +245,16 @@ void Weights::bring_into_memory() {
     });
 }
 
-const LoadedWeight* Weights::find(int module, std::string_view role) const noexcept {
+const LoadedWeight* Weights::find(int module, std::string_view role,
+                                  device::Place place) const noexcept {
   if (module < 0) return nullptr;
   for (const auto& weight : modules_[static_cast<size_t>(module)])
-    if (weight.role == role) return &weight;
+    if (weight.role == role && weight.place == place) return &weight;
   return nullptr;
 }
 
-const LoadedWeight& Weights::get(int module, std::string_view role) const {
-  const auto* weight = find(module, role);
+const LoadedWeight& Weights::get(int module, std::string_view role, device::Place place) const {
+  const auto* weight = find(module, role, place);
   if (weight == nullptr) throw_bug("a module lacks its weight '" + std::string(role) + "'");
   return *weight;
 }

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "core/base/mapped_file.hpp"
+#include "core/device/memory.hpp"
+#include "core/device/queue.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/node_memory.hpp"
 #include "engine/load/weight_cache.hpp"
@@ -21,12 +23,15 @@
 
 namespace ktx::engine {
 
-/// `count` matrices [rows, cols].
+/// Matrices [rows, cols] in the memory of a place.
 struct LoadedWeight {
   std::string_view role;
+  device::Place place;  // every node of the CPU, or a GPU
   quant::Format format = quant::Format::f32;
   ops::Layout layout = ops::Layout::rows;
-  int64_t count = 1, rows = 0, cols = 0;
+  int64_t count = 1, rows = 0, cols = 0;  // count: of the model
+  std::vector<int32_t> held;              // which of them lie here, ascending; empty: all
+  std::vector<int32_t> slots;             // [count] their numbers here, -1: not here; or empty
   /// The matrices, each matrix_bytes after the one before; null where no node holds all of them.
   const std::byte* data = nullptr;
   int64_t matrix_bytes = 0;
@@ -34,6 +39,13 @@ struct LoadedWeight {
   std::vector<ops::NodeRows> nodes;
 
   const float* floats() const noexcept { return reinterpret_cast<const float*>(data); }
+  int64_t held_count() const noexcept {
+    return held.empty() ? count : static_cast<int64_t>(held.size());
+  }
+  /// Which of the model's matrices the i-th one here is.
+  int64_t matrix(int64_t i) const noexcept {
+    return held.empty() ? i : held[static_cast<size_t>(i)];
+  }
 };
 
 struct WeightOptions {
@@ -41,7 +53,15 @@ struct WeightOptions {
   std::filesystem::path cache;
   /// Called from the loading thread. done and total: bytes of the checkpoint that had to be read.
   std::function<void(const std::string& module, uint64_t done, uint64_t total)> progress;
+  /// A queue of every GPU that the plan names.
+  std::vector<device::Queue*> gpus;
 };
+
+struct Part;
+class GpuLoader;
+
+/// Of each module of the model what every device holds of it.
+using LoadedModules = std::vector<std::vector<LoadedWeight>>;
 
 /// All weights. What is packed anew lies in a block of memory for each NUMA node, so that large
 /// pages serve even small models; what the cache holds is mapped, or copied to the nodes where
@@ -57,10 +77,11 @@ class Weights {
   /// Shapes and formats alone, without memory: enough to measure what kernels need besides.
   explicit Weights(const placement::Plan& plan);
 
-  /// A module's weight by role, or nullptr. module: index into plan.model.modules.
-  const LoadedWeight* find(int module, std::string_view role) const noexcept;
+  /// A module's weight by role on a device, or nullptr. module: index into plan.model.modules.
+  const LoadedWeight* find(int module, std::string_view role,
+                           device::Place place = {}) const noexcept;
   /// The same, for weights the op cannot do without.
-  const LoadedWeight& get(int module, std::string_view role) const;
+  const LoadedWeight& get(int module, std::string_view role, device::Place place = {}) const;
 
   const NodeMemory& memory() const noexcept { return memory_; }
   uint64_t bytes() const noexcept { return bytes_; }                // in memory, packed
@@ -74,10 +95,15 @@ class Weights {
   }
 
  private:
+  void load_missing(const std::vector<Part*>& missing, const loader::TensorSource& source,
+                    hw::WorkerPool& pool, const WeightOptions& options, GpuLoader& gpus);
+  void pin_memory();
   void bring_into_memory();
 
-  std::vector<std::vector<LoadedWeight>> modules_;
+  LoadedModules modules_;
   NodeMemory memory_;
+  std::vector<device::Block> gpu_memory_;
+  std::vector<device::Pin> pins_;  // of memory_: end before it
   std::vector<base::MappedFile> mapped_;
   uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
   std::vector<std::jthread> populating_;  // end before the mappings do

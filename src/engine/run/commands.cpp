@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -25,7 +26,8 @@ namespace {
 
 class EmbeddingCommand final : public Command {
  public:
-  EmbeddingCommand(const CommandContext& c, const Node& node) : y_(output(c, node)) {
+  EmbeddingCommand(const CommandContext& c, const Node& node)
+      : Command(node.place), y_(output(c, node)) {
     const auto& weight = c.weights->get(node.module, "weight");
     args_ = {.weights = weight.data, .format = weight.format, .cols = weight.cols};
   }
@@ -47,7 +49,11 @@ class EmbeddingCommand final : public Command {
 class NormCommand final : public Command {
  public:
   NormCommand(const CommandContext& c, const Node& node)
-      : loops_(c, node), x_(input(c, node, 0)), y_(output(c, node)), tail_(in_tail(c, node)) {
+      : Command(node.place),
+        loops_(c, node),
+        x_(input(c, node, 0)),
+        y_(output(c, node)),
+        tail_(in_tail(c, node)) {
     const auto& weight = c.weights->get(node.module, "weight");
     args_ = {.weight = weight.floats(),
              .groups = x_.width / weight.cols,
@@ -78,7 +84,8 @@ class ElementwiseCommand final : public Command {
   using Function = void (*)(const ops::ElementwiseArgs&, hw::WorkerPool&) noexcept;
 
   ElementwiseCommand(const CommandContext& c, const Node& node, Function function)
-      : a_(input(c, node, 0)),
+      : Command(node.place),
+        a_(input(c, node, 0)),
         b_(input(c, node, 1)),
         y_(output(c, node)),
         function_(function),
@@ -110,8 +117,8 @@ class ElementwiseCommand final : public Command {
 class LinearCommand final : public Command {
  public:
   LinearCommand(const CommandContext& c, std::span<const Node> nodes)
-      : x_(input(c, nodes.front(), 0)),
-        place_(nodes.front().place),
+      : Command(nodes.front().place),
+        x_(input(c, nodes.front(), 0)),
         tail_(in_tail(c, nodes.front())) {
     require(nodes.size() <= most_grouped, "too many linear nodes in one command");
     for (const auto& node : nodes) {
@@ -135,7 +142,7 @@ class LinearCommand final : public Command {
                  .y = y.data,
                  .y_stride = y.stride,
                  .decode_kernel = step.batch.decode_kernels,
-                 .scratch = step.workspace.scratch(place_)};
+                 .scratch = step.workspace.scratch(place())};
     }
     ops::linear_many(std::span(args).first(matrices_.size()), step.pool);
   }
@@ -147,7 +154,6 @@ class LinearCommand final : public Command {
     ValueRef y;
   };
   ValueRef x_;
-  int place_;
   bool tail_;
   std::vector<Matrix> matrices_;
 };
@@ -155,7 +161,7 @@ class LinearCommand final : public Command {
 class LastRowsCommand final : public Command {
  public:
   LastRowsCommand(const CommandContext& c, const Node& node)
-      : x_(input(c, node, 0)), y_(output(c, node)) {}
+      : Command(node.place), x_(input(c, node, 0)), y_(output(c, node)) {}
   void run(const StepContext& step) const noexcept override {
     const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
     for (size_t i = 0; i < step.logit_rows.size(); ++i)
@@ -168,22 +174,22 @@ class LastRowsCommand final : public Command {
   ValueRef x_, y_;
 };
 
-// A value, or a routing, on another place of the same CPUs.
+// Values and routings on another place of the same CPUs.
 class CopyCommand final : public Command {
  public:
-  CopyCommand(const CommandContext& c, const Node& node)
-      : x_(input(c, node, 0)),
-        y_(output(c, node)),
-        routing_(c.graph->values[static_cast<size_t>(node.output)].routing),
-        max_rows_(c.max_rows),
-        tail_(in_tail(c, node)) {}
+  CopyCommand(const CommandContext& c, std::span<const Node> nodes)
+      : Command(nodes.front().place), max_rows_(c.max_rows), tail_(in_tail(c, nodes.front())) {
+    for (const Node& node : nodes) copies_.emplace_back(input(c, node, 0), output(c, node));
+  }
   void run(const StepContext& step) const noexcept override {
     const int64_t rows = rows_of(step, tail_);
-    const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
-    copy(x, y, rows);
-    if (!routing_) return;
-    const int64_t weights = max_rows_ * x.width;
-    copy({x.data + weights, x.stride, x.width}, {y.data + weights, y.stride, y.width}, rows);
+    for (const auto& [from, to] : copies_) {
+      const auto x = step.workspace.view(from), y = step.workspace.view(to);
+      copy(x, y, rows);
+      if (!from.routing) continue;
+      const int64_t weights = max_rows_ * x.width;
+      copy({x.data + weights, x.stride, x.width}, {y.data + weights, y.stride, y.width}, rows);
+    }
   }
 
  private:
@@ -193,11 +199,15 @@ class CopyCommand final : public Command {
                   static_cast<size_t>(from.width) * sizeof(float));
   }
 
-  ValueRef x_, y_;
-  bool routing_;
+  std::vector<std::pair<ValueRef, ValueRef>> copies_;
   int64_t max_rows_;
   bool tail_;
 };
+
+// Whether nodes run on a GPU, or copy from one.
+bool is_cuda(const CommandContext& c, const Node& node) {
+  return is_gpu(c, node.place) || (node.op == Op::copy && is_gpu(c, input(c, node, 0).place));
+}
 
 }  // namespace
 
@@ -231,6 +241,7 @@ ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
 
 std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const Node> nodes) {
   const auto& node = nodes.front();
+  if (is_cuda(c, node)) return make_cuda_command(c, nodes);
   switch (node.op) {
     case Op::embedding:
       return std::make_unique<EmbeddingCommand>(c, node);
@@ -255,13 +266,16 @@ std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const N
     case Op::gqa:
       return make_gqa_command(c, node);
     case Op::copy:
-      return std::make_unique<CopyCommand>(c, node);
+      return std::make_unique<CopyCommand>(c, nodes);
+    case Op::convert:
+      break;  // of GPUs alone
   }
   throw_bug("an op without a command");
 }
 
 size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
   const auto& node = nodes.front();
+  if (is_cuda(c, node)) return cuda_scratch_bytes(c, nodes);
   switch (node.op) {
     case Op::linear: {
       std::vector<ops::PackedMatrix> matrices;

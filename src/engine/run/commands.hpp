@@ -20,16 +20,36 @@ struct CommandContext {
   const placement::Plan* plan = nullptr;
   const Weights* weights = nullptr;
   const graph::Graph* graph = nullptr;  // lowered
+  const Devices* devices = nullptr;      // null: the CPU alone, or nothing is run
+  std::span<const device::Place> places;
   const ExpertSlots* slots = nullptr;
   std::vector<ValueRef> values;  // one a value of the graph
-  std::function<const ops::RopeTable*(const graph::Rope&)> rope_table;
+  std::function<const PlacedRope&(const graph::Rope&, int place)> rope_table;
   int64_t max_rows = 0, max_sequences = 1;
   int workers = 1;
+
+  /// Of the GPU at that place; the largest of today's where the plan's machine does not say.
+  int multiprocessors(int place) const;
 };
 
-/// Makes the command of one node, or of several linear nodes that read the same value.
+/// Makes the command of the nodes that command_nodes() gives.
 std::unique_ptr<Command> make_command(const CommandContext& context,
                                       std::span<const graph::Node> nodes);
+
+/// The same of nodes on a GPU, and of copies to or from one (cuda_commands.cpp). A copy to the CPU
+/// is begun by this command.
+std::unique_ptr<Command> make_cuda_command(const CommandContext& context,
+                                           std::span<const graph::Node> nodes);
+size_t cuda_scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);
+
+/// What stands around the nodes' commands where there are GPUs. Inputs: the batch to a GPU, first of
+/// all. Receive: on the CPU, waits until what was copied from a GPU has come. Answer: on the CPU,
+/// what was computed may be copied to a GPU. Post: on a GPU, where the CPU answers without having
+/// been sent anything.
+std::unique_ptr<Command> make_inputs_command(const CommandContext& context, int gpu);
+std::unique_ptr<Command> make_post_command(const CommandContext& context, int gpu);
+std::unique_ptr<Command> make_receive_command(const CommandContext& context, int gpu);
+std::unique_ptr<Command> make_answer_command(const CommandContext& context, int gpu);
 
 /// Bytes of scratch that the nodes need for any batch within the context's limits.
 size_t scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);

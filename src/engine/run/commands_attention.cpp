@@ -71,7 +71,8 @@ std::span<const ops::SequenceRows> sequence_rows(const StepContext& step, const 
 class MlaCommand final : public Command {
  public:
   MlaCommand(const CommandContext& c, const graph::Node& node)
-      : params_(std::get<graph::MlaParams>(node.params)),
+      : Command(node.place),
+        params_(std::get<graph::MlaParams>(node.params)),
         k_b_(head_matrices(c, node, "k_b")),
         v_b_(head_matrices(c, node, "v_b")),
         kernels_(c, node),
@@ -79,8 +80,7 @@ class MlaCommand final : public Command {
         latent_(input(c, node, 1)),
         k_rope_(input(c, node, 2)),
         y_(output(c, node)),
-        place_(node.place),
-        rope_(c.rope_table(params_.rotary)) {}
+        rope_(c.rope_table(params_.rotary, node.place).table.get()) {}
   void run(const StepContext& step) const noexcept override {
     auto& workspace = step.workspace;
     const auto q = workspace.view(q_), latent = workspace.view(latent_);
@@ -99,7 +99,7 @@ class MlaCommand final : public Command {
               .out_stride = y.stride,
               .cache = step.cache.cache(params_.cache),
               .sequences = sequence_rows(step, kernels_),
-              .scratch = workspace.scratch(place_)},
+              .scratch = workspace.scratch(place())},
              step.pool);
   }
 
@@ -108,21 +108,20 @@ class MlaCommand final : public Command {
   Heads k_b_, v_b_;
   Kernels kernels_;
   ValueRef q_, latent_, k_rope_, y_;
-  int place_;
   const ops::RopeTable* rope_;
 };
 
 class GqaCommand final : public Command {
  public:
   GqaCommand(const CommandContext& c, const graph::Node& node)
-      : params_(std::get<graph::GqaParams>(node.params)),
+      : Command(node.place),
+        params_(std::get<graph::GqaParams>(node.params)),
         kernels_(c, node),
         q_(input(c, node, 0)),
         k_(input(c, node, 1)),
         v_(input(c, node, 2)),
         y_(output(c, node)),
-        place_(node.place),
-        rope_(c.rope_table(params_.rotary)) {}
+        rope_(c.rope_table(params_.rotary, node.place).table.get()) {}
   void run(const StepContext& step) const noexcept override {
     auto& workspace = step.workspace;
     const auto q = workspace.view(q_), k = workspace.view(k_);
@@ -139,7 +138,7 @@ class GqaCommand final : public Command {
               .out_stride = y.stride,
               .cache = step.cache.cache(params_.cache),
               .sequences = sequence_rows(step, kernels_),
-              .scratch = workspace.scratch(place_)},
+              .scratch = workspace.scratch(place())},
              step.pool);
   }
 
@@ -147,7 +146,6 @@ class GqaCommand final : public Command {
   graph::GqaParams params_;
   Kernels kernels_;
   ValueRef q_, k_, v_, y_;
-  int place_;
   const ops::RopeTable* rope_;
 };
 

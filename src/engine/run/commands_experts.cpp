@@ -12,12 +12,12 @@ namespace {
 class RouterCommand final : public Command {
  public:
   RouterCommand(const CommandContext& c, const Node& node)
-      : loops_(c, node),
+      : Command(node.place),
+        loops_(c, node),
         params_(std::get<graph::RouterParams>(node.params)),
         x_(input(c, node, 0)),
         y_(output(c, node)),
         max_rows_(c.max_rows),
-        place_(node.place),
         default_experts_(c.plan->experts_per_token[static_cast<size_t>(node.layer)]) {
     const auto& weight = c.weights->get(node.module, "weight");
     const auto* bias = c.weights->find(node.module, "bias");
@@ -37,7 +37,7 @@ class RouterCommand final : public Command {
     args.ids = chosen.ids;
     args.weights = chosen.weights;
     args.kernel = loops_.of(step.batch);
-    args.scratch = step.workspace.scratch(place_);
+    args.scratch = step.workspace.scratch(place());
     ops::router(args, step.pool);
   }
 
@@ -55,7 +55,7 @@ class RouterCommand final : public Command {
   graph::RouterParams params_;
   ValueRef x_, y_;
   int64_t max_rows_;
-  int place_, default_experts_;
+  int default_experts_;
   ops::RouterArgs args_;
 };
 
@@ -66,11 +66,11 @@ ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node, std::
 class MoeCommand final : public Command {
  public:
   MoeCommand(const CommandContext& c, const Node& node)
-      : x_(input(c, node, 0)),
+      : Command(node.place),
+        x_(input(c, node, 0)),
         routing_(input(c, node, 1)),
         y_(output(c, node)),
-        max_rows_(c.max_rows),
-        place_(node.place) {
+        max_rows_(c.max_rows) {
     const auto& params = std::get<graph::MoeParams>(node.params);
     args_ = {.top_k = params.top_k,
              .experts = params.experts,
@@ -94,14 +94,13 @@ class MoeCommand final : public Command {
     args.decode_kernels = step.batch.decode_kernels;
     args.y = y.data;
     args.y_stride = y.stride;
-    args.scratch = step.workspace.scratch(place_);
+    args.scratch = step.workspace.scratch(place());
     ops::moe(args, step.pool);
   }
 
  private:
   ValueRef x_, routing_, y_;
   int64_t max_rows_;
-  int place_;
   ops::MoeArgs args_;
 };
 

@@ -14,6 +14,9 @@ inline const ValueRef& input(const CommandContext& context, const graph::Node& n
 inline const ValueRef& output(const CommandContext& context, const graph::Node& node) {
   return context.values[static_cast<size_t>(node.output)];
 }
+inline bool is_gpu(const CommandContext& context, int place) {
+  return context.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
+}
 
 /// The experts chosen for each row of a step, [rows, top_k], in a routing value.
 struct RoutingView {
@@ -21,11 +24,11 @@ struct RoutingView {
   float* weights = nullptr;
 };
 inline RoutingView routing(Workspace& workspace, const ValueRef& value, int64_t max_rows) {
-  float* data = workspace.view(value).data;
-  return {.ids = reinterpret_cast<int32_t*>(data), .weights = data + max_rows * value.width};
+  auto* ids = reinterpret_cast<int32_t*>(workspace.data(value));
+  return {.ids = ids, .weights = reinterpret_cast<float*>(ids + max_rows * value.width)};
 }
 
-/// Rows that a command runs on.
+/// Rows that a command of the CPU runs on.
 inline int64_t rows_of(const StepContext& step, bool tail) noexcept {
   return tail ? static_cast<int64_t>(step.logit_rows.size()) : step.batch.rows();
 }

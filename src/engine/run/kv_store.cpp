@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -14,21 +15,37 @@ using graph::page_tokens;
 using graph::pages_of;
 
 KvStore::KvStore(std::span<const graph::KvRow> rows, graph::KvFormat format, int64_t pages,
-                 const hw::Machine& machine)
+                 const hw::Machine& machine, std::span<device::Queue* const> gpus)
     : format_(format), users_(static_cast<size_t>(pages), 0) {
-  int64_t size = 0;
-  for (const auto& row : rows) {
-    caches_.push_back({row, graph::row_bytes(format, row), size});
-    size += pages * page_tokens * caches_.back().row_bytes;
+  std::map<device::Queue*, size_t> sizes{{nullptr, 0}};
+  const auto bytes = [&](const Cache& cache) {
+    return static_cast<size_t>(pages * page_tokens * cache.row_bytes);
+  };
+  for (size_t i = 0; i < rows.size(); ++i) {
+    caches_.push_back({.row = rows[i],
+                       .row_bytes = graph::row_bytes(format, rows[i]),
+                       .gpu = gpus.empty() ? nullptr : gpus[i]});
+    sizes[caches_.back().gpu] += bytes(caches_.back());
   }
-  memory_ = base::Buffer(static_cast<size_t>(size), true);
-  interleave(memory_, machine);
+  for (const auto& [gpu, size] : sizes) {
+    std::byte* data = nullptr;
+    if (gpu == nullptr) {
+      memory_ = base::Buffer(size, true);
+      interleave(memory_, machine);
+      data = memory_.data();
+    } else {
+      gpu_memory_.push_back(device::alloc(gpu->place(), size));
+      data = gpu_memory_.back().data();
+    }
+    for (auto& cache : caches_)
+      if (cache.gpu == gpu) cache.data = std::exchange(data, data + bytes(cache));
+  }
   for (int64_t page = pages; page-- > 0;) free_.push_back(static_cast<int32_t>(page));
 }
 
 ops::KvPages KvStore::cache(int i) noexcept {
   const Cache& cache = caches_[static_cast<size_t>(i)];
-  return {.data = memory_.data() + cache.offset,
+  return {.data = cache.data,
           .format = format_,
           .row = cache.row,
           .row_bytes = cache.row_bytes};
@@ -70,8 +87,11 @@ bool KvStore::is_shared(int32_t page) const {
 void KvStore::copy(int32_t from, int32_t to) noexcept {
   for (const Cache& cache : caches_) {
     const int64_t bytes = page_tokens * cache.row_bytes;
-    std::byte* pages = memory_.data() + cache.offset;
-    std::memcpy(pages + to * bytes, pages + from * bytes, static_cast<size_t>(bytes));
+    std::byte* pages = cache.data;
+    if (cache.gpu != nullptr)
+      cache.gpu->copy(pages + to * bytes, pages + from * bytes, static_cast<size_t>(bytes));
+    else
+      std::memcpy(pages + to * bytes, pages + from * bytes, static_cast<size_t>(bytes));
   }
 }
 

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "core/base/buffer.hpp"
+#include "core/device/memory.hpp"
+#include "core/device/queue.hpp"
 #include "core/graph/kv_row.hpp"
 #include "core/hw/machine.hpp"
 #include "ops/attention/kv_pages.hpp"
@@ -20,10 +22,11 @@ namespace ktx::engine {
 /// Safe to use from several threads, each of which uses sequences of its own.
 class KvStore {
  public:
-  /// rows[i]: what cache i keeps of a token. Memory is touched only as tokens come; on several NUMA
-  /// nodes it is interleaved. Throws environment error when there is not enough.
+  /// rows[i]: what cache i keeps of a token; gpus[i]: the queue of the GPU that it lies on, null: on
+  /// the CPU, as all do when gpus is empty. The CPU's memory is touched only as tokens come; on
+  /// several NUMA nodes it is interleaved. Throws environment error when there is not enough.
   KvStore(std::span<const graph::KvRow> rows, graph::KvFormat format, int64_t pages,
-          const hw::Machine& machine);
+          const hw::Machine& machine, std::span<device::Queue* const> gpus = {});
 
   /// All pages of cache i.
   ops::KvPages cache(int i) noexcept;
@@ -40,11 +43,14 @@ class KvStore {
 
   struct Cache {
     graph::KvRow row;
-    int64_t row_bytes, offset;
+    int64_t row_bytes = 0;
+    std::byte* data = nullptr;
+    device::Queue* gpu = nullptr;
   };
   graph::KvFormat format_;
   std::vector<Cache> caches_;
   base::Buffer memory_;
+  std::vector<device::Block> gpu_memory_;
   mutable std::mutex mutex_;    // guards what follows
   std::vector<int32_t> users_;  // [pages] sequences that hold each
   std::vector<int32_t> free_;   // pages without users, the next one last

@@ -1,9 +1,12 @@
-// Lowering: places, copies, experts of several places, linear nodes side by side.
+// Lowering: places, copies, experts of several places, and the order of nodes.
 #include "engine/run/lowering.hpp"
 
 #include <algorithm>
 #include <map>
 #include <utility>
+
+#include "core/base/error.hpp"
+#include "engine/run/value_types.hpp"
 
 namespace ktx::engine {
 
@@ -14,13 +17,21 @@ using graph::Value;
 
 namespace {
 
+constexpr int cpu_place = 0;
+
 bool same_input(const Node& a, const Node& b) {
-  return a.op == Op::linear && b.op == Op::linear && a.inputs[0] == b.inputs[0];
+  return a.op == Op::linear && b.op == Op::linear && a.place == b.place &&
+         a.inputs[0] == b.inputs[0];
 }
 
-class Lowering {
+int place_of_value(const Graph& graph, int v) {
+  const Value& value = graph.values[static_cast<size_t>(v)];
+  return value.base >= 0 ? graph.values[static_cast<size_t>(value.base)].place : value.place;
+}
+
+class Placing {
  public:
-  Lowering(const Graph& graph, std::span<const std::vector<int>> places)
+  Placing(const Graph& graph, const ModulePlaces& places)
       : nodes_(graph.nodes), places_(places), out_(graph) {
     out_.nodes.clear();
   }
@@ -30,6 +41,7 @@ class Lowering {
       const auto places = places_of(node);
       places.size() == 1 ? add(node, places.front()) : add_on_each(node, places);
     }
+    if (out_.logits >= 0) out_.logits = on(cpu_place, out_.logits, -1);
     for (Value& value : out_.values)
       if (value.base >= 0) value.place = out_.values[static_cast<size_t>(value.base)].place;
     return std::move(out_);
@@ -37,22 +49,26 @@ class Lowering {
 
  private:
   Value& value(int v) { return out_.values[static_cast<size_t>(v)]; }
-  int place_of(int v) { return value(value(v).base >= 0 ? value(v).base : v).place; }
 
   std::vector<int> places_of(const Node& node) {
-    if (node.module < 0) return {place_of(node.inputs.front())};
-    return places_[static_cast<size_t>(node.module)];
+    if (node.module < 0) return {place_of_value(out_, node.inputs.front())};
+    if (places_.of_module.empty()) return {cpu_place};
+    return places_.of_module[static_cast<size_t>(node.module)];
   }
 
   void add(Node node, int place) {
     for (int& input : node.inputs) input = on(place, input, node.layer);
+    put(std::move(node), place);
+  }
+
+  void put(Node node, int place) {
     node.place = value(node.output).place = place;
     out_.nodes.push_back(std::move(node));
   }
 
   // The value on that place: itself, or its copy.
   int on(int place, int v, int layer) {
-    if (place_of(v) == place) return v;
+    if (place_of_value(out_, v) == place) return v;
     const auto [known, is_new] = copies_.try_emplace({v, place}, -1);
     if (is_new) {
       known->second = new_value({.name = value(v).name + " on place " + std::to_string(place),
@@ -72,42 +88,137 @@ class Lowering {
 
   // A partial result on each place, and their sum where the input lies.
   void add_on_each(const Node& node, std::span<const int> places) {
-    const int home = place_of(node.inputs.front());
+    const int home = place_of_value(out_, node.inputs.front());
+    const auto module = static_cast<size_t>(node.module);
+    const bool streams = !places_.streams.empty() && places_.streams[module];
     int sum = -1;
     for (size_t i = 0; i < places.size(); ++i) {
+      const bool last = i + 1 == places.size();
       Node part = node;
       part.output =
           new_value({.name = value(node.output).name + " of place " + std::to_string(places[i]),
                      .width = value(node.output).width});
-      add(part, places[i]);
+      for (int& input : part.inputs) input = on(places[i], input, node.layer);
+      if (streams && last) part.inputs.push_back(on(cpu_place, node.inputs[1], node.layer));
+      put(std::move(part), places[i]);
+      const int made = static_cast<int>(out_.nodes.back().output);
       if (i == 0) {
-        sum = part.output;
+        sum = made;
         continue;
       }
-      const bool last = i + 1 == places.size();
       const int total = last ? node.output
                              : new_value({.name = value(node.output).name + " so far",
                                           .width = value(node.output).width});
-      add({.op = Op::add, .inputs = {sum, part.output}, .output = total, .layer = node.layer},
-          home);
+      add({.op = Op::add, .inputs = {sum, made}, .output = total, .layer = node.layer}, home);
       sum = total;
     }
   }
 
   const std::vector<Node>& nodes_;
-  std::span<const std::vector<int>> places_;
+  const ModulePlaces& places_;
   Graph out_;
   std::map<std::pair<int, int>, int> copies_;  // (value, place) -> its copy there
 };
 
+// Whether a node only hands work to a GPU: copies to the CPU are made by the GPU.
+class Ordering {
+ public:
+  Ordering(Graph graph, const ModulePlaces& places)
+      : graph_(std::move(graph)), places_(places), made_(graph_.values.size(), true) {
+    for (const Node& node : graph_.nodes) made(node.output) = false;
+  }
+
+  Graph run() {
+    std::vector<Node> waiting = std::exchange(graph_.nodes, {});
+    for (size_t begin = 0, end = 0; begin < waiting.size(); begin = end) {
+      while (end < waiting.size() && waiting[end].layer == waiting[begin].layer &&
+             (waiting[end].op == Op::last_rows) == (waiting[begin].op == Op::last_rows))
+        ++end;
+      order(std::span(waiting).subspan(begin, end - begin));
+    }
+    return std::move(graph_);
+  }
+
+ private:
+  std::vector<bool>::reference made(int v) {
+    const int base = graph_.values[static_cast<size_t>(v)].base;
+    return made_[static_cast<size_t>(base >= 0 ? base : v)];
+  }
+  bool is_gpu(int place) const {
+    return places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
+  }
+  bool is_of_gpu(const Node& node) const {
+    return is_gpu(node.place) ||
+           (node.op == Op::copy && is_gpu(place_of_value(graph_, node.inputs.front())));
+  }
+
+  void order(std::span<Node> nodes) {
+    std::vector<bool> placed(nodes.size());
+    for (size_t count = 0; count < nodes.size(); ++count) {
+      const size_t next = first_ready(nodes, placed);
+      placed[next] = true;
+      made(nodes[next].output) = true;
+      graph_.nodes.push_back(std::move(nodes[next]));
+    }
+  }
+
+  // The first of a GPU, else the first of all.
+  size_t first_ready(std::span<const Node> nodes, const std::vector<bool>& placed) {
+    size_t first = nodes.size();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (placed[i] || !std::ranges::all_of(nodes[i].inputs, [&](int v) { return made(v); }))
+        continue;
+      if (is_of_gpu(nodes[i])) return i;
+      first = std::min(first, i);
+    }
+    require(first < nodes.size(), "a node stands before what it reads");
+    return first;
+  }
+
+  Graph graph_;
+  const ModulePlaces& places_;
+  std::vector<bool> made_;  // [values] by owner
+};
+
+bool is_read_once(const Graph& graph, int v) {
+  int reads = v == graph.logits ? 1 : 0;
+  for (const Node& node : graph.nodes)
+    for (const int input : node.inputs) {
+      const Value& value = graph.values[static_cast<size_t>(input)];
+      if (input == v || value.base == v) ++reads;
+    }
+  return reads == 1;
+}
+
+bool is_copy_beside(const Graph& graph, const Node& a, const Node& b) {
+  return b.op == Op::copy && b.place == a.place && b.layer == a.layer &&
+         place_of_value(graph, b.inputs[0]) == place_of_value(graph, a.inputs[0]);
+}
+
+// Whether b, behind a on a GPU, is done by a's kernel.
+bool is_fused(const Graph& graph, const Node& a, const Node& b) {
+  if (a.place != b.place || a.place == cpu_place) return false;
+  if (a.op == Op::rms_norm) return b.op == Op::convert && b.inputs[0] == a.output;
+  return a.op == Op::linear && b.op == Op::add && a.layer == b.layer &&
+         (b.inputs[0] == a.output) != (b.inputs[1] == a.output) && is_read_once(graph, a.output);
+}
+
 }  // namespace
 
-std::span<const Node> command_nodes(std::span<const Node> nodes, size_t first) {
+std::span<const Node> command_nodes(const Graph& graph, size_t first) {
+  const auto nodes = std::span(graph.nodes).subspan(first);
+  const auto run_of = [&](const auto& belongs) {
+    size_t count = 1;
+    while (count < nodes.size() && count < most_grouped && belongs(nodes[count])) ++count;
+    return count;
+  };
+  const Node& node = nodes.front();
   size_t count = 1;
-  while (first + count < nodes.size() && count < most_grouped &&
-         same_input(nodes[first], nodes[first + count]))
-    ++count;
-  return nodes.subspan(first, count);
+  if (node.op == Op::linear) count = run_of([&](const Node& n) { return same_input(node, n); });
+  if (node.op == Op::copy)
+    count = run_of([&](const Node& n) { return is_copy_beside(graph, node, n); });
+  if (count == 1 && nodes.size() > 1 && is_fused(graph, node, nodes[1])) count = 2;
+  return nodes.first(count);
 }
 
 Graph group_linears(Graph graph) {
@@ -116,11 +227,11 @@ Graph group_linears(Graph graph) {
     size_t end = i + 1;
     while (end < nodes.size() && same_input(nodes[i], nodes[end])) ++end;
     // A later linear needs nothing but the input that node i has already: it may move up to here.
-    for (size_t j = end; j < nodes.size() && nodes[j].layer == nodes[i].layer; ++j)
+    for (size_t j = end; j < nodes.size(); ++j)
       if (same_input(nodes[i], nodes[j])) {
-        std::rotate(nodes.begin() + static_cast<ptrdiff_t>(end),
-                    nodes.begin() + static_cast<ptrdiff_t>(j),
-                    nodes.begin() + static_cast<ptrdiff_t>(j) + 1);
+        const auto at = nodes.begin();
+        std::rotate(at + static_cast<std::ptrdiff_t>(end), at + static_cast<std::ptrdiff_t>(j),
+                    at + static_cast<std::ptrdiff_t>(j) + 1);
         ++end;
       }
     i = end - 1;
@@ -128,8 +239,10 @@ Graph group_linears(Graph graph) {
   return graph;
 }
 
-Graph lower(const Graph& graph, std::span<const std::vector<int>> places) {
-  return group_linears(Lowering(graph, places).run());
+Graph lower(const Graph& graph, const ModulePlaces& places) {
+  Graph lowered = Placing(graph, places).run();
+  give_types(lowered, places.places);
+  return group_linears(Ordering(std::move(lowered), places).run());
 }
 
 }  // namespace ktx::engine

@@ -1,31 +1,47 @@
 // From a model's graph to one that runs on places: every node has one, values that cross are
-// copied.
+// copied, and numbers on GPUs have the types that kernels there read and write.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "core/device/place.hpp"
 #include "core/graph/graph.hpp"
 
 namespace ktx::engine {
 
-/// Gives every node and value a place, which is a number from 0 on.
+/// Where the modules of a model run.
+struct ModulePlaces {
+  std::vector<device::Place> places{device::Place{}};
+  /// [modules] indices into places; routed experts may have several. Empty: all on the first.
+  std::vector<std::vector<int>> of_module;
+  /// [modules] Whether the experts' last place gets them from the first as a step goes on: who
+  /// computes which is decided by the CPU, from the routing. Empty: none.
+  std::vector<bool> streams;
+};
+
+/// Gives every node and value a place, which is an index into places.places. A node without a
+/// module runs where its first input lies. An input that lies elsewhere is copied there, once for
+/// all readers. Experts of several places become a moe node each, which computes the experts that
+/// its place holds, and sums of what they make; the node of a place that they are streamed to reads
+/// the routing on the CPU too. Logits end on the first place, which is the CPU.
 ///
-/// places[m]: where module m runs; routed experts may live on several. A node without a module runs
-/// where its first input lies. An input that lies elsewhere is copied there, once for all readers.
-/// Experts of several places become a moe node each, which computes the experts that its place
-/// holds (MoeArgs::slots), and sums of what they make.
+/// On GPUs the inputs of products are bf16: what makes them writes them so where it can (type_of),
+/// else a convert node stands behind it.
 ///
-/// Linear nodes of one place that read the same value then stand together, so that one pass over
-/// the workers runs them all.
-graph::Graph lower(const graph::Graph& graph, std::span<const std::vector<int>> places);
+/// Within a layer nodes of GPUs stand before those of the CPU that they do not need: a GPU is given
+/// its work and goes on, the CPU is done with its own when the next node begins. Linear nodes of
+/// one place that read the same value stand together, so that one pass runs them all; and so do
+/// copies between the same two places.
+graph::Graph lower(const graph::Graph& graph, const ModulePlaces& places);
 
 /// The graph's nodes in an order in which linear nodes that read the same value stand together.
 graph::Graph group_linears(graph::Graph graph);
 
-/// The run of nodes from `first` on that one command executes: one node, or up to most_grouped
-/// linear nodes that read the same value.
-std::span<const graph::Node> command_nodes(std::span<const graph::Node> nodes, size_t first);
+/// The run of nodes from `first` on that one command executes: one node, up to most_grouped linear
+/// nodes that read the same value or copies between the same places; on a GPU a linear node and
+/// the sum of its output, or a norm and its conversion.
+std::span<const graph::Node> command_nodes(const graph::Graph& graph, size_t first);
 constexpr size_t most_grouped = 8;
 
 }  // namespace ktx::engine

@@ -25,11 +25,10 @@ const graph::Rope* rope_of(const Node& node) {
 }
 
 // Bytes of scratch on each place: of the command that needs most.
-std::vector<size_t> most_scratch(const CommandContext& context, const graph::Graph& graph,
-                                 size_t places) {
-  std::vector<size_t> most(places, 0);
-  for (size_t i = 0; i < graph.nodes.size();) {
-    const auto nodes = command_nodes(graph.nodes, i);
+std::vector<size_t> most_scratch(const CommandContext& context) {
+  std::vector<size_t> most(context.places.size(), 0);
+  for (size_t i = 0; i < context.graph->nodes.size();) {
+    const auto nodes = command_nodes(*context.graph, i);
     auto& of_place = most[static_cast<size_t>(nodes.front().place)];
     of_place = std::max(of_place, scratch_bytes(context, nodes));
     i += nodes.size();
@@ -38,22 +37,104 @@ std::vector<size_t> most_scratch(const CommandContext& context, const graph::Gra
 }
 
 CommandContext command_context(const placement::Plan& plan, const Weights& weights,
-                               const graph::Graph& graph) {
+                               const graph::Graph& graph, std::span<const device::Place> places) {
   return {.plan = &plan,
           .weights = &weights,
           .graph = &graph,
+          .places = places,
           .max_rows = plan.step_rows(),
           .max_sequences = plan.sessions,
           .workers = plan.threads};
 }
 
+// Puts the commands of a program in order, and between them what the CPU and GPUs need to meet:
+// every post of a GPU is received and answered once, in the order of posts, whether or not something
+// is copied to that GPU then.
+class Assembly {
+ public:
+  using List = std::vector<std::unique_ptr<Command>>;
+
+  explicit Assembly(const CommandContext& context)
+      : context_(context),
+        lines_(context.places.size()),
+        came_from_(context.graph->values.size(), -1) {}
+
+  void begin(List& out) {
+    for (int p = 0; p < static_cast<int>(context_.places.size()); ++p)
+      if (is_gpu(p)) out.push_back(make_inputs_command(context_, p));
+  }
+
+  void add(std::span<const Node> nodes, List& out) {
+    const Node& node = nodes.front();
+    for (const Node& n : nodes)
+      for (const int input : n.inputs)
+        if (const int from = came_from_[owner(input)]; from >= 0) receive(from, out);
+    const int from = node.op == Op::copy ? context_.values[owner(node.inputs[0])].place : -1;
+    const bool to_cpu = from >= 0 && is_gpu(from) && !is_gpu(node.place);
+    if (to_cpu) finish(from, out);
+    if (from >= 0 && !is_gpu(from) && is_gpu(node.place)) {
+      if (!lines_[at(node.place)].posted && !lines_[at(node.place)].received) {
+        out.push_back(make_post_command(context_, node.place));
+        lines_[at(node.place)].posted = true;
+      }
+      finish(node.place, out);
+    }
+    out.push_back(make_command(context_, nodes));
+    if (!to_cpu) return;
+    lines_[at(from)].posted = true;
+    for (const Node& n : nodes) came_from_[at(n.output)] = from;
+  }
+
+  void end(List& out) {
+    for (int p = 0; p < static_cast<int>(lines_.size()); ++p) finish(p, out);
+  }
+
+ private:
+  struct Line {
+    bool posted = false, received = false;
+  };
+
+  static size_t at(int i) { return static_cast<size_t>(i); }
+  bool is_gpu(int place) const {
+    return context_.places[at(place)].kind == device::DeviceKind::cuda;
+  }
+  size_t owner(int v) const {
+    const int base = context_.graph->values[at(v)].base;
+    return at(base >= 0 ? base : v);
+  }
+  void receive(int gpu, List& out) {
+    auto& line = lines_[at(gpu)];
+    if (!line.posted) return;
+    out.push_back(make_receive_command(context_, gpu));
+    line = {.posted = false, .received = true};
+  }
+  void finish(int gpu, List& out) {
+    receive(gpu, out);
+    if (lines_[at(gpu)].received) out.push_back(make_answer_command(context_, gpu));
+    lines_[at(gpu)] = {};
+  }
+
+  const CommandContext& context_;
+  std::vector<Line> lines_;     // [places]
+  std::vector<int> came_from_;  // [values] the GPU that the CPU's copy is of, or -1
+};
+
 }  // namespace
+
+int CommandContext::multiprocessors(int place) const {
+  constexpr int most = 170;
+  const auto index = static_cast<size_t>(places[static_cast<size_t>(place)].index);
+  const auto& gpus = plan->machine.gpus;
+  return index < gpus.size() && gpus[index].multiprocessors > 0 ? gpus[index].multiprocessors
+                                                                : most;
+}
 
 StepMemory step_memory(const placement::Plan& plan) {
   const Weights weights(plan);
   const auto graph = group_linears(plan.model.graph);
+  const device::Place cpu;
   StepMemory memory{.scratch =
-                        most_scratch(command_context(plan, weights, graph), graph, 1).front()};
+                        most_scratch(command_context(plan, weights, graph, {&cpu, 1})).front()};
   std::vector<const graph::Rope*> ropes;  // those that differ
   for (const auto& node : graph.nodes) {
     const auto* rope = rope_of(node);
@@ -66,43 +147,104 @@ StepMemory step_memory(const placement::Plan& plan) {
   return memory;
 }
 
-Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places)
-    : places_(std::move(places)), max_rows_(plan.step_rows()), max_sequences_(plan.sessions) {
-  places_.of_module.resize(plan.model.modules.size(), {0});
-  graph_ = lower(plan.model.graph, places_.of_module);
+ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
+  ModulePlaces out{.places = places_of(plan), .of_module = {}, .streams = {}};
+  out.of_module.resize(plan.model.modules.size(), {0});
+  out.streams.resize(plan.model.modules.size());
+  const auto index_of = [&](const std::string& device) {
+    const auto found = std::ranges::find(out.places, *device::parse_device(device));
+    return static_cast<int>(found - out.places.begin());
+  };
+  for (const auto& planned : plan.modules) {
+    const auto m = static_cast<size_t>(planned.module);
+    const bool slice = phase == Phase::prefill;
+    std::vector<int> places{
+        index_of(slice && !planned.stream ? planned.prefill_device : planned.device)};
+    const auto add = [&](const std::string& device) {
+      const int place = index_of(device);
+      if (std::ranges::find(places, place) == places.end()) places.push_back(place);
+    };
+    if (!planned.residents.experts.empty()) add(planned.residents.device);
+    if (slice && planned.stream) {
+      add(planned.prefill_device);
+      require(places.back() == index_of(planned.prefill_device),
+              "experts are streamed to a GPU that is not the last of their places");
+      out.streams[m] = true;
+    }
+    out.of_module[m] = std::move(places);
+  }
+  return out;
+}
+
+Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places,
+                 const Devices* devices, int64_t max_rows)
+    : places_(std::move(places)),
+      devices_(devices),
+      max_rows_(max_rows > 0 ? max_rows : plan.step_rows()),
+      max_sequences_(plan.sessions),
+      max_pages_(graph::pages_of(plan.cache_length)) {
+  for (const int count : plan.experts_per_token)
+    if (count > 0 && std::ranges::find(default_experts_, count) == default_experts_.end())
+      default_experts_.push_back(count);
+  graph_ = lower(plan.model.graph, places_.modules);
   layout_ = graph::layout_values(graph_, max_rows_, graph::max_logit_rows);
-  layout_.arena.resize(places_.places.size(), 0);
+  layout_.arena.resize(places_.modules.places.size(), 0);
   compile(plan, weights);
 }
 
-const ops::RopeTable* Program::rope_table(const graph::Rope& rope, int64_t positions) {
-  for (const auto& [known, table] : rope_tables_)
-    if (same_rope(known, rope)) return table.get();
-  rope_tables_.emplace_back(rope, std::make_unique<ops::RopeTable>(rope, positions));
-  return rope_tables_.back().second.get();
+Program::~Program() = default;
+
+const PlacedRope& Program::rope_table(const graph::Rope& rope, int place, int64_t positions) {
+  const auto known =
+      std::ranges::find_if(ropes_, [&](const auto& r) { return same_rope(r->rope, rope); });
+  if (known == ropes_.end())
+    ropes_.push_back(std::make_unique<PlacedRope>(
+        PlacedRope{rope, std::make_unique<ops::RopeTable>(rope, positions), {}}));
+  PlacedRope& placed = known == ropes_.end() ? *ropes_.back() : **known;
+  placed.on_gpus.resize(places().size());
+  auto& block = placed.on_gpus[static_cast<size_t>(place)];
+  const auto& where = places()[static_cast<size_t>(place)];
+  if (where.kind == device::DeviceKind::cuda && block.size() == 0) {
+    const auto numbers = std::as_bytes(std::span(placed.table->cos_sin()));
+    block = device::alloc(where, numbers.size());
+    devices_->queue(place).copy(block.data(), numbers.data(), numbers.size());
+    devices_->queue(place).synchronize();
+  }
+  return placed;
 }
 
 void Program::compile(const placement::Plan& plan, const Weights& weights) {
-  auto context = command_context(plan, weights, graph_);
+  auto context = command_context(plan, weights, graph_, places());
+  context.devices = devices_;
   context.slots = &places_.slots;
-  context.rope_table = [&](const graph::Rope& rope) { return rope_table(rope, plan.cache_length); };
+  context.max_rows = max_rows_;
+  context.rope_table = [&](const graph::Rope& rope, int place) -> const PlacedRope& {
+    return rope_table(rope, place, plan.cache_length);
+  };
   for (size_t v = 0; v < graph_.values.size(); ++v)
     context.values.push_back({.place = graph_.values[v].place,
+                              .type = graph_.values[v].type,
+                              .routing = graph_.values[v].routing,
                               .offset = layout_.offset[v],
                               .stride = layout_.stride[v],
                               .width = graph_.values[v].width});
-  scratch_bytes_ = most_scratch(context, graph_, places_.places.size());
+  scratch_bytes_ = most_scratch(context);
 
+  Assembly assembly(context);
+  assembly.begin(body_);
   std::vector<size_t> ends;  // of the layers, in body_
+  bool in_body = true;
   for (size_t i = 0; i < graph_.nodes.size();) {
-    const auto nodes = command_nodes(graph_.nodes, i);
+    const auto nodes = command_nodes(graph_, i);
     const bool tail = in_tail(context, nodes.front());
-    (tail ? tail_ : body_).push_back(make_command(context, nodes));
+    if (tail && std::exchange(in_body, false)) assembly.end(body_);
+    assembly.add(nodes, tail ? tail_ : body_);
     const int layer = nodes.front().layer;
     i += nodes.size();
     const bool ends_layer = i == graph_.nodes.size() || graph_.nodes[i].layer != layer;
     if (!tail && layer >= 0 && ends_layer) ends.push_back(body_.size());
   }
+  assembly.end(in_body ? body_ : tail_);
   if (ends.empty()) ends.push_back(0);
   ends.back() = body_.size();
   for (size_t begin = 0; const size_t end : ends) {
@@ -110,7 +252,7 @@ void Program::compile(const placement::Plan& plan, const Weights& weights) {
     begin = end;
   }
   logits_ = context.values[static_cast<size_t>(graph_.logits)];
-  require(logits_.stride == logits_.width, "logits rows are not contiguous");
+  require(logits_.stride == logits_.width && logits_.place == 0, "logits rows are not contiguous");
 }
 
 }  // namespace ktx::engine

@@ -1,5 +1,5 @@
-// A plan made ready to run: commands in order, with kernels, weights and the place of every value
-// resolved once, while loading.
+// A plan made ready to run in one of its phases: commands in order, with kernels, weights and the
+// place of every value resolved once, while loading.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "core/device/memory.hpp"
 #include "core/device/place.hpp"
 #include "core/graph/graph.hpp"
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/weights.hpp"
 #include "engine/run/batch.hpp"
+#include "engine/run/devices.hpp"
 #include "engine/run/kv_store.hpp"
+#include "engine/run/lowering.hpp"
 #include "ops/attention/rope.hpp"
 #include "placement/plan.hpp"
 
@@ -22,27 +25,42 @@ namespace ktx::engine {
 
 class Workspace;
 
+/// How commands of a step come to their GPUs: one by one as the step advances, or recorded in a
+/// graph that the whole step launches at once.
+enum class Submission : uint8_t { direct, recorded };
+
 /// A batch on its way: what commands read and write besides weights.
 struct StepContext {
   const Batch& batch;
   Workspace& workspace;
   KvStore& cache;
   hw::WorkerPool& pool;
+  int64_t rows = 0;  // that GPUs compute: the batch's, or in a recorded step at least as many
+  Submission submission = Submission::direct;
   std::span<const int32_t> logit_rows;  // of the batch, those that the tail is run for
 };
 
-/// One node of the graph made ready, or several linear nodes that read the same value. Immutable:
-/// steps may run it for batches of their own.
+/// One node of the graph made ready, or several that one command runs. Immutable: steps may run it
+/// for batches of their own.
 class Command {
  public:
+  explicit Command(int place) noexcept : place_(place) {}
   virtual ~Command() = default;
+  /// On the CPU: does its work. On a GPU: submits it, in whose order it is done.
   virtual void run(const StepContext& step) const noexcept = 0;
+
+  int place() const noexcept { return place_; }  // whose queue it uses
+
+ private:
+  int place_;
 };
 
-/// Where the numbers of a value lie in every workspace: row t is at offset + t * stride of its
-/// place's block, in f32 numbers. (Routing: see graph::ValueLayout.)
+/// Where the numbers of a value lie in every workspace: row t begins t * stride numbers behind
+/// `offset` bytes of its place's block. (Routing: see graph::ValueLayout.)
 struct ValueRef {
   int place = 0;
+  graph::NumberType type = graph::NumberType::f32;
+  bool routing = false;
   int64_t offset = 0, stride = 0, width = 0;
 };
 
@@ -53,10 +71,15 @@ using ExpertSlots = std::vector<std::vector<const int32_t*>>;  // [places][modul
 
 /// What may differ from a plan of one CPU place. Tests give several.
 struct ProgramPlaces {
-  std::vector<device::Place> places{device::Place{}};
-  std::vector<std::vector<int>>
-      of_module;  // [modules] indices into places; empty: all on the first
+  ModulePlaces modules;
   ExpertSlots slots;
+};
+
+/// A rope's table in the memory of a place.
+struct PlacedRope {
+  graph::Rope rope;
+  std::unique_ptr<ops::RopeTable> table;
+  std::vector<device::Block> on_gpus;  // [places] its numbers; empty where nothing reads it
 };
 
 /// Bytes that running a plan takes besides weights, KV cache and the values between ops.
@@ -66,10 +89,16 @@ struct StepMemory {
 };
 StepMemory step_memory(const placement::Plan& plan);
 
+/// Where a plan's modules run in a phase; places: as places_of(plan) gives them.
+ModulePlaces module_places(const placement::Plan& plan, Phase phase);
+
 /// Immutable and shared by all steps.
 class Program {
  public:
-  Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places = {});
+  /// A program for batches of up to so many rows. devices: of the places; null: the CPU alone.
+  Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places = {},
+          const Devices* devices = nullptr, int64_t max_rows = 0);
+  ~Program();
 
   using Commands = std::span<const std::unique_ptr<Command>>;
   /// Up to the last layer, cut behind each: what stands before the first belongs to it.
@@ -77,23 +106,32 @@ class Program {
   /// From last_rows on: runs once for every graph::max_logit_rows logit rows.
   Commands tail() const noexcept { return tail_; }
 
-  std::span<const device::Place> places() const noexcept { return places_.places; }
-  std::span<const int64_t> value_numbers() const noexcept { return layout_.arena; }  // f32, a place
-  std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }  // a place
+  bool on_gpu(const Command& command) const noexcept {
+    return places()[static_cast<size_t>(command.place())].kind == device::DeviceKind::cuda;
+  }
+  std::span<const device::Place> places() const noexcept { return places_.modules.places; }
+  const Devices* devices() const noexcept { return devices_; }
+  std::span<const int64_t> value_bytes() const noexcept { return layout_.arena; }        // a place
+  std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }      // a place
   const ValueRef& logits() const noexcept { return logits_; }
   int64_t max_rows() const noexcept { return max_rows_; }
   int64_t max_sequences() const noexcept { return max_sequences_; }
+  int64_t max_pages() const noexcept { return max_pages_; }  // of a sequence
+  /// The numbers of experts a token that layers have by default, each once.
+  std::span<const int> default_experts() const noexcept { return default_experts_; }
 
  private:
   void compile(const placement::Plan& plan, const Weights& weights);
-  const ops::RopeTable* rope_table(const graph::Rope& rope, int64_t positions);
+  const PlacedRope& rope_table(const graph::Rope& rope, int place, int64_t positions);
 
   ProgramPlaces places_;
+  const Devices* devices_;
   graph::Graph graph_;
   graph::ValueLayout layout_;
-  int64_t max_rows_, max_sequences_;
+  int64_t max_rows_, max_sequences_, max_pages_;
+  std::vector<int> default_experts_;
   std::vector<size_t> scratch_bytes_;
-  std::vector<std::pair<graph::Rope, std::unique_ptr<ops::RopeTable>>> rope_tables_;
+  std::vector<std::unique_ptr<PlacedRope>> ropes_;
   std::vector<std::unique_ptr<Command>> body_, tail_;
   std::vector<Commands> layers_;
   ValueRef logits_;

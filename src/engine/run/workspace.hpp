@@ -1,4 +1,4 @@
-// All memory that one step in flight writes: values, scratch, and lists of the batch's rows.
+// All memory that one step in flight writes: values, scratch, and what GPUs are told of the batch.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "core/base/buffer.hpp"
+#include "core/device/memory.hpp"
 #include "engine/run/program.hpp"
+#include "engine/run/step_inputs.hpp"
+#include "ops/attention/cuda.hpp"
 #include "ops/attention/kv_pages.hpp"
 
 namespace ktx::engine {
 
-/// The f32 numbers of a value: row t is at data + t * stride.
+/// The numbers of a value on the CPU: row t is at data + t * stride.
 struct ValueView {
   float* data = nullptr;
   int64_t stride = 0, width = 0;
@@ -20,25 +23,38 @@ struct ValueView {
 /// One step at a time; several workspaces of a program serve several steps.
 class Workspace {
  public:
-  /// On several NUMA nodes memory is interleaved. Throws environment error when there is not
-  /// enough.
+  /// On several NUMA nodes memory of the CPU is interleaved; where there are GPUs it is pinned.
+  /// Throws environment error when there is not enough.
   Workspace(const Program& program, const hw::Machine& machine);
+  ~Workspace();
 
   ValueView view(const ValueRef& value) noexcept {
-    return {places_[static_cast<size_t>(value.place)].values.as<float>() + value.offset,
-            value.stride, value.width};
+    return {reinterpret_cast<float*>(data(value)), value.stride, value.width};
+  }
+  /// In the memory of its place.
+  std::byte* data(const ValueRef& value) noexcept {
+    return places_[static_cast<size_t>(value.place)].values + value.offset;
   }
   /// Shared by the commands of a place, which run one after another.
-  std::byte* scratch(int place) noexcept {
-    return places_[static_cast<size_t>(place)].scratch.data();
-  }
+  std::byte* scratch(int place) noexcept { return places_[static_cast<size_t>(place)].scratch; }
+  /// What a GPU reads of the batch; stage() fills it in.
+  StepInputs& inputs(int place) noexcept { return *places_[static_cast<size_t>(place)].inputs; }
+  /// Tells the GPUs of a batch: in memory from which their first command copies. Waits until they
+  /// have copied what was staged before.
+  void stage(const Batch& batch) noexcept;
 
   std::vector<int32_t> experts_per_token;    // [max_rows] of the layer being run
   std::vector<ops::SequenceRows> sequences;  // [max_sequences] as attention reads them
+  std::vector<ops::cuda::Prompt> prompts;    // the same on GPUs
+  bool failed = false;                       // a GPU does not answer: nothing more is run
 
  private:
   struct PlaceMemory {
-    base::Buffer values, scratch;
+    std::byte *values = nullptr, *scratch = nullptr;
+    base::Buffer cpu_values, cpu_scratch;
+    device::Pin pin;  // of cpu_values: ends before them
+    device::Block gpu_values, gpu_scratch;
+    std::unique_ptr<StepInputs> inputs;
   };
   std::vector<PlaceMemory> places_;
 };

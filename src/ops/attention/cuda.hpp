@@ -70,7 +70,7 @@ struct StepShape {
   int64_t tokens = 0;       // of the longest prompt, with its past
 };
 size_t mla_scratch_bytes(const graph::MlaParams& params, const StepShape& most,
-                         const device::Queue& queue) noexcept;
+                         int multiprocessors) noexcept;
 size_t gqa_scratch_bytes(const graph::GqaParams& params, const StepShape& most) noexcept;
 
 /// Whether it takes less work to expand the latents of all tokens into keys and values of each head

@@ -81,9 +81,9 @@ dim3 merge_block(int groups, int64_t rows) noexcept {
   return {merge_threads, static_cast<unsigned>(ways)};
 }
 
-int groups_of(const AbsorbedKernel& kernel, int heads, const device::Queue& queue) noexcept {
+int groups_of(const AbsorbedKernel& kernel, int heads, int multiprocessors) noexcept {
   const int blocks = (heads + kernel.heads_per_block - 1) / kernel.heads_per_block;
-  return std::max(1, device::limits_of(queue.place().index).multiprocessors / blocks);
+  return std::max(1, multiprocessors / blocks);
 }
 
 constexpr const AbsorbedKernel* table[] = {&absorbed_wgmma, &absorbed_mma};
@@ -105,10 +105,10 @@ const AbsorbedKernel& best_absorbed_kernel(const device::Queue& queue) noexcept 
   return absorbed_mma;
 }
 
-size_t absorbed_scratch_bytes(int heads, const device::Queue& queue) noexcept {
+size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept {
   int groups = 0;
   for (const AbsorbedKernel* kernel : table) {
-    groups = std::max(groups, groups_of(*kernel, heads, queue));
+    groups = std::max(groups, groups_of(*kernel, heads, multiprocessors));
   }
   return static_cast<size_t>(PageSchedule::slots(groups)) * static_cast<size_t>(heads) *
          (mla_latents * sizeof(float) + sizeof(float2));
@@ -117,7 +117,8 @@ size_t absorbed_scratch_bytes(int heads, const device::Queue& queue) noexcept {
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const device::Queue& queue) noexcept {
   if (args.row_begin == args.row_end) return;
-  const int groups = groups_of(kernel, args.heads, queue);
+  const int groups = groups_of(kernel, args.heads,
+                               device::limits_of(queue.place().index).multiprocessors);
   AbsorbedWork work{args, args.scale * 1.4426950408889634f, groups, nullptr, nullptr};
   const int64_t slots = PageSchedule::slots(groups);
   work.partial = reinterpret_cast<float*>(args.scratch);

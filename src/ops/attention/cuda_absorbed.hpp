@@ -42,7 +42,8 @@ bool runs_here(const AbsorbedKernel& kernel, const device::Queue& queue) noexcep
 /// The first that the queue's GPU can run.
 const AbsorbedKernel& best_absorbed_kernel(const device::Queue& queue) noexcept;
 
-size_t absorbed_scratch_bytes(int heads, const device::Queue& queue) noexcept;
+/// multiprocessors: of the GPU.
+size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept;
 
 /// What comes of a row is a function of it and of how many pages each of the rows sees: they decide
 /// where its keys are cut into partial sums.

@@ -220,10 +220,10 @@ bool expanding_is_cheaper(const graph::MlaParams& p, const Prompt& prompt) noexc
 }
 
 size_t mla_scratch_bytes(const graph::MlaParams& params, const StepShape& most,
-                         const device::Queue& queue) noexcept {
+                         int multiprocessors) noexcept {
   Arena absorbed;
   Absorbed(params, std::max(most.decode_rows, std::min(most.rows, absorbed_rows)), absorbed);
-  return std::max(absorbed.used() + absorbed_scratch_bytes(params.heads, queue),
+  return std::max(absorbed.used() + absorbed_scratch_bytes(params.heads, multiprocessors),
                   Expanded::most_bytes(params, most.rows, most.tokens));
 }
 

@@ -1,0 +1,60 @@
+// Shared by the files that hold commands of GPUs.
+#pragma once
+
+#include "engine/run/commands_internal.hpp"
+#include "engine/run/cuda_kit.hpp"
+#include "ops/attention/cuda_batch.hpp"
+
+namespace ktx::engine {
+
+/// A command that submits kernels to a GPU.
+class CudaCommand : public Command {
+ public:
+  CudaCommand(const CommandContext& c, const graph::Node& node) noexcept
+      : CudaCommand(c, node.place, in_tail(c, node)) {}
+  CudaCommand(const CommandContext& c, int gpu, bool tail) noexcept
+      : Command(gpu), queue_(c.devices->queue(gpu)), kit_(c.devices->kit(gpu)), tail_(tail) {}
+
+ protected:
+  device::Queue& queue() const noexcept { return queue_; }
+  CudaKit& kit() const noexcept { return kit_; }
+  int64_t rows(const StepContext& step) const noexcept {
+    return tail_ ? static_cast<int64_t>(step.logit_rows.size()) : step.rows;
+  }
+  template <class T>
+  static T* data(const StepContext& step, const ValueRef& value) noexcept {
+    return reinterpret_cast<T*>(step.workspace.data(value));
+  }
+  static float* f32(const StepContext& step, const ValueRef& value) noexcept {
+    return data<float>(step, value);
+  }
+  static uint16_t* bf16(const StepContext& step, const ValueRef& value) noexcept {
+    return data<uint16_t>(step, value);
+  }
+  std::byte* scratch(const StepContext& step) const noexcept {
+    return step.workspace.scratch(place());
+  }
+
+ private:
+  device::Queue& queue_;
+  CudaKit& kit_;
+  bool tail_;
+};
+
+/// The step's batch as attention on a GPU reads it.
+ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept;
+
+std::unique_ptr<Command> make_cuda_attention(const CommandContext& context,
+                                             const graph::Node& node);
+size_t cuda_attention_scratch(const CommandContext& context, const graph::Node& node);
+
+std::unique_ptr<Command> make_cuda_router(const CommandContext& context, const graph::Node& node);
+std::unique_ptr<Command> make_cuda_moe(const CommandContext& context, const graph::Node& node);
+size_t cuda_router_scratch(const CommandContext& context, const graph::Node& node);
+size_t cuda_moe_scratch(const CommandContext& context, const graph::Node& node);
+
+/// Copies between the CPU and a GPU, or two GPUs.
+std::unique_ptr<Command> make_cuda_copy(const CommandContext& context,
+                                        std::span<const graph::Node> nodes);
+
+}  // namespace ktx::engine

@@ -1,0 +1,162 @@
+// Attention on GPUs.
+#include <algorithm>
+
+#include "engine/run/cuda_commands.hpp"
+#include "ops/attention/cuda.hpp"
+#include "ops/linear/linear.hpp"
+
+namespace ktx::engine {
+
+using graph::Node;
+
+namespace {
+
+using ops::cuda::Prompt;
+
+/// The rows of a step as attention takes them: a few of each sequence first, then prompts.
+struct Rows {
+  int64_t decode_rows = 0;
+  std::span<const Prompt> prompts;
+};
+
+// A recorded step has no prompts: its rows are few, and which sequence they are of is read on the
+// GPU.
+Rows rows_of_step(const StepContext& step) noexcept {
+  if (step.submission == Submission::recorded) return {.decode_rows = step.rows, .prompts = {}};
+  const auto& sequences = step.batch.sequences;
+  const auto first = std::ranges::find_if(
+      sequences, [](const Sequence& s) { return s.rows > ops::decode_tokens; });
+  auto& prompts = step.workspace.prompts;
+  size_t count = 0;
+  for (auto s = first; s != sequences.end(); ++s)
+    prompts[count++] = {.sequence = static_cast<int32_t>(s - sequences.begin()),
+                        .first_row = s->first_row,
+                        .rows = s->rows,
+                        .past = s->past};
+  return {.decode_rows = first == sequences.end() ? step.rows : first->first_row,
+          .prompts = std::span(prompts).first(count)};
+}
+
+ops::cuda::Rope rope_on(const PlacedRope& rope, int gpu) {
+  return {.cos_sin = rope.on_gpus[static_cast<size_t>(gpu)].as<float>(),
+          .pairs = static_cast<int>(rope.rope.frequency.size()),
+          .interleaved = rope.rope.interleaved};
+}
+
+ops::cuda::StepShape most_rows(const CommandContext& c) {
+  return {.rows = c.max_rows,
+          .decode_rows = std::min(c.max_rows, ops::decode_tokens * c.max_sequences),
+          .tokens = c.plan->cache_length};
+}
+
+class CudaMla final : public CudaCommand {
+ public:
+  CudaMla(const CommandContext& c, const Node& node)
+      : CudaCommand(c, node),
+        params_(std::get<graph::MlaParams>(node.params)),
+        q_(input(c, node, 0)),
+        latent_(input(c, node, 1)),
+        k_rope_(input(c, node, 2)),
+        y_(output(c, node)) {
+    const auto matrices = [&](std::string_view role) {
+      const auto& weight =
+          c.weights->get(node.module, role, c.places[static_cast<size_t>(node.place)]);
+      return reinterpret_cast<const uint16_t*>(weight.data);
+    };
+    args_ = {.params = &params_,
+             .k_b = matrices("k_b"),
+             .v_b = matrices("v_b"),
+             .rope = rope_on(c.rope_table(params_.rotary, node.place), node.place),
+             .batch = {},
+             .cache = {},
+             .prompts = {}};
+  }
+  void run(const StepContext& step) const noexcept override {
+    const Rows of_step = rows_of_step(step);
+    auto args = args_;
+    args.batch = cuda_batch(step, place());
+    args.cache = step.cache.cache(params_.cache);
+    args.decode_rows = of_step.decode_rows;
+    args.prompts = of_step.prompts;
+    args.q = f32(step, q_);
+    args.q_stride = q_.stride;
+    args.latent = f32(step, latent_);
+    args.latent_stride = latent_.stride;
+    args.k_rope = f32(step, k_rope_);
+    args.k_rope_stride = k_rope_.stride;
+    args.out = bf16(step, y_);
+    args.scratch = scratch(step);
+    ops::cuda::mla(args, kit().heads, queue());
+  }
+
+ private:
+  graph::MlaParams params_;
+  ValueRef q_, latent_, k_rope_, y_;
+  ops::cuda::MlaArgs args_;
+};
+
+class CudaGqa final : public CudaCommand {
+ public:
+  CudaGqa(const CommandContext& c, const Node& node)
+      : CudaCommand(c, node),
+        params_(std::get<graph::GqaParams>(node.params)),
+        q_(input(c, node, 0)),
+        k_(input(c, node, 1)),
+        v_(input(c, node, 2)),
+        y_(output(c, node)),
+        rope_(rope_on(c.rope_table(params_.rotary, node.place), node.place)) {}
+  void run(const StepContext& step) const noexcept override {
+    const Rows of_step = rows_of_step(step);
+    ops::cuda::gqa({.params = &params_,
+                    .rope = rope_,
+                    .batch = cuda_batch(step, place()),
+                    .cache = step.cache.cache(params_.cache),
+                    .decode_rows = of_step.decode_rows,
+                    .prompts = of_step.prompts,
+                    .q = f32(step, q_),
+                    .q_stride = q_.stride,
+                    .k = f32(step, k_),
+                    .k_stride = k_.stride,
+                    .v = f32(step, v_),
+                    .v_stride = v_.stride,
+                    .out = bf16(step, y_),
+                    .scratch = scratch(step)},
+                   queue());
+  }
+
+ private:
+  graph::GqaParams params_;
+  ValueRef q_, k_, v_, y_;
+  ops::cuda::Rope rope_;
+};
+
+}  // namespace
+
+ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept {
+  const auto& inputs = step.workspace.inputs(gpu);
+  const bool recorded = step.submission == Submission::recorded;
+  return {.rows = step.rows,
+          .sequences = recorded ? inputs.shape().sequences
+                                : static_cast<int64_t>(step.batch.sequences.size()),
+          .first_row = inputs.first_row(),
+          .row_count = inputs.row_count(),
+          .past = inputs.past(),
+          .pages = inputs.pages(),
+          .most_pages = inputs.shape().pages,
+          .sequence_of = inputs.sequence_of(),
+          .position_of = inputs.position_of(),
+          .pages_before = inputs.pages_before()};
+}
+
+std::unique_ptr<Command> make_cuda_attention(const CommandContext& c, const Node& node) {
+  if (node.op == graph::Op::mla) return std::make_unique<CudaMla>(c, node);
+  return std::make_unique<CudaGqa>(c, node);
+}
+
+size_t cuda_attention_scratch(const CommandContext& c, const Node& node) {
+  if (const auto* mla = std::get_if<graph::MlaParams>(&node.params))
+    return ops::cuda::mla_scratch_bytes(*mla, most_rows(c), c.multiprocessors(node.place));
+  return ops::cuda::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), most_rows(c));
+}
+
+}  // namespace ktx::engine

@@ -1,0 +1,14 @@
+// Kits of GPUs.
+#include "engine/run/cuda_kit.hpp"
+
+namespace ktx::engine {
+
+void CudaKitDeleter::operator()(CudaKit* kit) const noexcept {
+  delete kit;
+}
+
+CudaKitPointer make_cuda_kit(device::Queue& queue) {
+  return CudaKitPointer(new CudaKit(queue));
+}
+
+}  // namespace ktx::engine

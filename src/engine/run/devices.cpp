@@ -1,0 +1,44 @@
+// Queues and kits, one a place.
+#include "engine/run/devices.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.hpp"
+
+namespace ktx::engine {
+
+std::vector<device::Place> places_of(const placement::Plan& plan) {
+  std::vector<device::Place> places{device::Place{}};
+  const auto add = [&](const std::string& name) {
+    if (name.empty()) return;
+    const auto place = device::parse_device(name);
+    require(place.has_value(), "the plan names no device");
+    if (std::ranges::find(places, *place) == places.end()) places.push_back(*place);
+  };
+  for (const auto& module : plan.modules) {
+    add(module.device);
+    add(module.prefill_device);
+    add(module.residents.device);
+  }
+  std::sort(places.begin() + 1, places.end(),
+            [](const auto& a, const auto& b) { return a.index < b.index; });
+  return places;
+}
+
+Devices::Devices(std::vector<device::Place> places, hw::WorkerPool& pool)
+    : places_(std::move(places)) {
+  require(!places_.empty() && places_.front().kind == device::DeviceKind::cpu,
+          "the CPU is the first place");
+  for (const auto& place : places_) {
+    queues_.push_back(device::make_queue(place, &pool));
+    kits_.push_back(place.kind == device::DeviceKind::cuda ? make_cuda_kit(*queues_.back())
+                                                           : nullptr);
+  }
+}
+
+void Devices::synchronize() const {
+  for (const auto& queue : queues_) queue->synchronize();
+}
+
+}  // namespace ktx::engine

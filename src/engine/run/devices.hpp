@@ -1,0 +1,47 @@
+// The devices that a plan uses: a queue for each, and on GPUs what their kernels share.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/device/place.hpp"
+#include "core/device/queue.hpp"
+#include "core/hw/worker_pool.hpp"
+#include "placement/plan.hpp"
+
+namespace ktx::engine {
+
+/// What the kernels of one GPU share: memory for sums, libraries' handles (cuda_kit.hpp).
+struct CudaKit;
+struct CudaKitDeleter {
+  void operator()(CudaKit* kit) const noexcept;
+};
+using CudaKitPointer = std::unique_ptr<CudaKit, CudaKitDeleter>;
+/// Throws environment error.
+CudaKitPointer make_cuda_kit(device::Queue& queue);
+
+/// The places that a plan names: the CPU first.
+std::vector<device::Place> places_of(const placement::Plan& plan);
+
+class Devices {
+ public:
+  /// places: the CPU first. Throws environment error when a GPU is missing or refuses.
+  Devices(std::vector<device::Place> places, hw::WorkerPool& pool);
+
+  std::span<const device::Place> places() const noexcept { return places_; }
+  bool has_gpus() const noexcept { return places_.size() > 1; }
+  device::Queue& queue(int place) const noexcept { return *queues_[static_cast<size_t>(place)]; }
+  /// Of a GPU.
+  CudaKit& kit(int place) const noexcept { return *kits_[static_cast<size_t>(place)]; }
+
+  /// Throws environment error with the reason when a GPU has failed; waits for all work.
+  void synchronize() const;
+
+ private:
+  std::vector<device::Place> places_;
+  std::vector<std::unique_ptr<device::Queue>> queues_;  // one a place
+  std::vector<CudaKitPointer> kits_;                    // one a place; null of the CPU
+};
+
+}  // namespace ktx::engine

@@ -1,0 +1,35 @@
+// What a build without CUDA has in place of cuda_*.cpp: no plan for GPUs comes as far as here,
+// since there is no such device.
+#ifndef KTX_HAVE_CUDA
+#include "core/base/error.hpp"
+#include "engine/run/commands.hpp"
+#include "engine/run/devices.hpp"
+
+namespace ktx::engine {
+
+void CudaKitDeleter::operator()(CudaKit*) const noexcept {}
+
+CudaKitPointer make_cuda_kit(device::Queue&) {
+  throw_bug("a GPU without CUDA");
+}
+std::unique_ptr<Command> make_cuda_command(const CommandContext&, std::span<const graph::Node>) {
+  throw_bug("a command of a GPU without CUDA");
+}
+size_t cuda_scratch_bytes(const CommandContext&, std::span<const graph::Node>) {
+  return 0;
+}
+std::unique_ptr<Command> make_inputs_command(const CommandContext&, int) {
+  throw_bug("a command of a GPU without CUDA");
+}
+std::unique_ptr<Command> make_post_command(const CommandContext&, int) {
+  throw_bug("a command of a GPU without CUDA");
+}
+std::unique_ptr<Command> make_receive_command(const CommandContext&, int) {
+  throw_bug("a command of a GPU without CUDA");
+}
+std::unique_ptr<Command> make_answer_command(const CommandContext&, int) {
+  throw_bug("a command of a GPU without CUDA");
+}
+
+}  // namespace ktx::engine
+#endif

@@ -1,0 +1,36 @@
+// The GPUs' part of a decode step as graphs: one for each of some numbers of rows, launched with a
+// single call, whatever the batch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/device/graph.hpp"
+#include "engine/run/program.hpp"
+
+namespace ktx::engine {
+
+/// Of a program and a workspace. Rows up to that number are padded with unused ones to the next
+/// that there is a graph for.
+class Recording {
+ public:
+  static constexpr int64_t most_rows = 64;
+
+  /// Captures everything while loading; throws environment error when a GPU refuses. All must
+  /// outlive it.
+  Recording(const Program& program, Workspace& workspace, KvStore& cache, hw::WorkerPool& pool);
+  ~Recording();
+
+  bool holds(int64_t rows) const noexcept;
+  /// Whose inputs are staged.
+  void launch(int64_t rows) const noexcept;
+
+ private:
+  const Program& program_;
+  Workspace& workspace_;
+  std::vector<std::pair<int64_t, std::unique_ptr<device::Graph>>> graphs_;  // by rows
+};
+
+}  // namespace ktx::engine

@@ -1,0 +1,126 @@
+// What each op on a GPU reads and writes, and the conversions where these differ.
+#include "engine/run/value_types.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ktx::engine {
+
+using graph::Graph;
+using graph::Node;
+using graph::NumberType;
+using graph::Op;
+using graph::Value;
+
+namespace {
+
+bool reads_bf16(Op op) {
+  return op == Op::linear || op == Op::silu_mul || op == Op::moe;
+}
+
+enum class Writes : uint8_t { f32, bf16, either };
+
+Writes writes(Op op) {
+  switch (op) {
+    case Op::mla:
+    case Op::gqa:
+    case Op::silu_mul:
+      return Writes::bf16;
+    case Op::rms_norm:
+    case Op::linear:
+      return Writes::either;
+    default:
+      return Writes::f32;
+  }
+}
+
+class Typing {
+ public:
+  Typing(Graph& graph, const std::vector<device::Place>& places) : graph_(graph), places_(places) {
+    wanted_.resize(graph.values.size());
+    for (const Node& node : graph.nodes)
+      for (const int input : node.inputs) wanted_of(owner(input)).add(type_read(node, input));
+  }
+
+  void run() {
+    std::vector<Node> nodes = std::exchange(graph_.nodes, {});
+    for (Node& node : nodes) {
+      for (int& input : node.inputs) input = in_type(node, input);
+      decide(node);
+      graph_.nodes.push_back(node);
+      const Wanted wanted = wanted_of(node.output);
+      // Next to its norm, so that one kernel writes both.
+      if (on_gpu(node) && node.op == Op::rms_norm && wanted.f32 && wanted.bf16)
+        converted(node, node.output, NumberType::bf16);
+    }
+    for (Value& value : graph_.values)
+      if (value.base >= 0) value.type = graph_.values[static_cast<size_t>(value.base)].type;
+  }
+
+ private:
+  struct Wanted {
+    bool f32 = false, bf16 = false;
+    void add(NumberType type) { (type == NumberType::bf16 ? bf16 : f32) = true; }
+  };
+
+  Value& value(int v) { return graph_.values[static_cast<size_t>(v)]; }
+  int owner(int v) { return value(v).base >= 0 ? value(v).base : v; }
+  Wanted& wanted_of(int v) { return wanted_[static_cast<size_t>(v)]; }
+  bool on_gpu(const Node& node) const {
+    return places_[static_cast<size_t>(node.place)].kind == device::DeviceKind::cuda;
+  }
+
+  NumberType type_read(const Node& node, int input) {
+    return on_gpu(node) && reads_bf16(node.op) && !value(input).routing ? NumberType::bf16
+                                                                        : NumberType::f32;
+  }
+
+  void decide(const Node& node) {
+    if (!on_gpu(node) || value(node.output).routing) return;
+    const Writes can = writes(node.op);
+    const Wanted wanted = wanted_of(node.output);
+    const bool only_bf16 = wanted.bf16 && !wanted.f32;
+    if (can == Writes::bf16 || (can == Writes::either && only_bf16))
+      value(node.output).type = NumberType::bf16;
+  }
+
+  // The value as the node reads it.
+  int in_type(const Node& node, int input) {
+    const NumberType type = type_read(node, input);
+    if (value(owner(input)).type == type || value(input).routing) return input;
+    return converted(node, input, type);
+  }
+
+  // The value's other form, made once, where it lies.
+  int converted(const Node& reader, int v, NumberType type) {
+    for (const auto& [from, to] : conversions_)
+      if (from == v) return to;
+    const int place = value(owner(v)).place;
+    graph_.values.push_back({.name = value(v).name + (type == NumberType::bf16 ? " in bf16" : " in f32"),
+                             .width = value(v).width,
+                             .place = place,
+                             .type = type});
+    wanted_.emplace_back();
+    const int to = static_cast<int>(graph_.values.size()) - 1;
+    graph_.nodes.push_back({.op = Op::convert,
+                            .inputs = {v},
+                            .output = to,
+                            .layer = reader.layer,
+                            .place = place});
+    conversions_.emplace_back(v, to);
+    return to;
+  }
+
+  Graph& graph_;
+  const std::vector<device::Place>& places_;
+  std::vector<Wanted> wanted_;                   // [values] by owner
+  std::vector<std::pair<int, int>> conversions_;  // from, to
+};
+
+}  // namespace
+
+void give_types(Graph& graph, const std::vector<device::Place>& places) {
+  Typing(graph, places).run();
+}
+
+}  // namespace ktx::engine
