@@ -56,6 +56,13 @@ class CudaQueue : public Queue {
     cudaMemcpy2DAsync(rows.to, rows.to_stride, rows.from, rows.from_stride, rows.row_bytes,
                       rows.rows, cudaMemcpyDefault, stream_);
   }
+  bool failed() const noexcept override {
+    const CurrentGpu current(place_.index);
+    if (cudaPeekAtLastError() != cudaSuccess) return true;  // left for synchronize() to tell
+    const cudaError_t done = cudaStreamQuery(stream_);
+    if (done == cudaErrorNotReady) cudaGetLastError();  // that it is not ready yet is no failure
+    return done != cudaSuccess && done != cudaErrorNotReady;
+  }
   void synchronize() override {
     const CurrentGpu current(place_.index);
     const cudaError_t launched = cudaGetLastError();  // what a launch refused

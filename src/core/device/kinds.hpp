@@ -1,10 +1,12 @@
-// What the kinds of devices besides the CPU do for memory.hpp and queue.hpp: implemented by
-// cuda_*.cpp, or where there is no CUDA toolkit by no_cuda.cpp.
+// What the kinds of devices besides the CPU do for memory.hpp, queue.hpp, graph.hpp and
+// handshake.hpp: implemented by cuda_*, or where there is no CUDA toolkit by no_cuda.cpp.
 #pragma once
 
 #include <memory>
 #include <span>
 
+#include "core/device/graph.hpp"
+#include "core/device/handshake.hpp"
 #include "core/device/memory.hpp"
 #include "core/device/queue.hpp"
 
@@ -16,5 +18,12 @@ std::unique_ptr<Queue> make_cuda_queue(Place place);
 /// False when there is no GPU to pin for.
 bool cuda_pin(std::span<std::byte> memory);
 void cuda_unpin(std::span<std::byte> memory) noexcept;
+
+std::unique_ptr<Graph> cuda_capture(Queue& queue, const std::function<void()>& submit);
+
+/// The kernels of cuda_post() and cuda_wait() are on this GPU when the call returns.
+void cuda_load_handshake(Place place);
+void cuda_post(const Pieces& pieces, const HandshakeFlags& flags, const Queue& queue) noexcept;
+void cuda_wait(const Pieces& pieces, const HandshakeFlags& flags, const Queue& queue) noexcept;
 
 }  // namespace ktx::device

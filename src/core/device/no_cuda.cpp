@@ -1,4 +1,4 @@
-// What a build without CUDA answers in place of cuda_*.cpp.
+// What a build without CUDA answers in place of cuda_*.
 #ifndef KTX_HAVE_CUDA
 #include "core/base/error.hpp"
 #include "core/device/kinds.hpp"
@@ -26,6 +26,18 @@ bool cuda_pin(std::span<std::byte>) {
 }
 
 void cuda_unpin(std::span<std::byte>) noexcept {}
+
+std::unique_ptr<Graph> cuda_capture(Queue& queue, const std::function<void()>&) {
+  throw_no_cuda(queue.place());
+}
+
+void cuda_load_handshake(Place place) {
+  throw_no_cuda(place);
+}
+
+// No queue of a GPU can get here.
+void cuda_post(const Pieces&, const HandshakeFlags&, const Queue&) noexcept {}
+void cuda_wait(const Pieces&, const HandshakeFlags&, const Queue&) noexcept {}
 
 }  // namespace ktx::device
 #endif

@@ -33,6 +33,7 @@ class CpuQueue : public Queue {
       std::memcpy(static_cast<std::byte*>(rows.to) + r * rows.to_stride,
                   static_cast<const std::byte*>(rows.from) + r * rows.from_stride, rows.row_bytes);
   }
+  bool failed() const noexcept override { return false; }
   void synchronize() override {}
 
  private:

@@ -48,6 +48,9 @@ class Queue {
   virtual void copy(void* to, const void* from, size_t bytes) noexcept = 0;
   /// The same of rows.
   virtual void copy_rows(const CopyRows& rows) noexcept = 0;
+  /// Whether some of the work so far has failed; does not wait, and costs a microsecond or so.
+  /// Asked in the thread that submits, it knows of refused submissions too.
+  virtual bool failed() const noexcept = 0;
   /// The caller waits for all work. Throws environment error when some of it failed.
   virtual void synchronize() = 0;
 };

@@ -22,6 +22,7 @@ TEST_CASE("a queue of the CPU has done what was submitted") {
   queue->record(*event);
   queue->wait(*event);
   REQUIRE(event->passed());
+  REQUIRE_FALSE(queue->failed());
   queue->synchronize();
 }
 
@@ -44,7 +45,8 @@ TEST_CASE("a queue waits for what another one has recorded") {
   b->copy(second.data(), first.data(), n);
   b->copy(to.data(), second.data(), n);
   b->record(*copied);
-  host->wait(*copied);  // makes the caller wait
+  REQUIRE_FALSE(b->failed());  // which does not wait
+  host->wait(*copied);         // makes the caller wait
   REQUIRE(copied->passed());
   REQUIRE(std::memcmp(from.data(), to.data(), n) == 0);
 }

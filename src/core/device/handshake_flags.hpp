@@ -1,0 +1,48 @@
+// The flags through which the CPU and a GPU meet, as both sides read them: handshake.hpp. For host
+// and device.
+#pragma once
+
+#include <cstdint>
+
+namespace ktx::device {
+
+enum class HandshakeStatus : uint32_t {
+  ok,
+  timed_out,  // one side has waited for the other until its deadline
+  aborted,    // by the CPU
+  failed      // the GPU's queue
+};
+
+/// A flag is one word, so that it is never seen half written: how many times the sides have met,
+/// modulo 2^32, and a status.
+constexpr uint64_t make_flag(uint32_t epoch, HandshakeStatus status) noexcept {
+  return uint64_t{static_cast<uint32_t>(status)} << 32 | epoch;
+}
+constexpr uint32_t epoch_of(uint64_t flag) noexcept {
+  return static_cast<uint32_t>(flag);
+}
+constexpr HandshakeStatus status_of(uint64_t flag) noexcept {
+  return static_cast<HandshakeStatus>(flag >> 32);
+}
+/// Whether a flag's epoch is this one or a later one.
+constexpr bool has_reached(uint64_t flag, uint32_t epoch) noexcept {
+  return static_cast<int32_t>(epoch_of(flag) - epoch) >= 0;
+}
+
+/// What the GPU keeps in its own memory from kernel to kernel. Since kernels count the epoch, a
+/// graph can be launched again as it is.
+struct HandshakeState {
+  uint32_t epoch;          // of the last post
+  uint32_t arrived;        // blocks of the running post that have copied their share
+  HandshakeStatus status;  // but for `ok` every post and wait returns at once
+};
+
+/// What kernels are given.
+struct HandshakeFlags {
+  uint64_t* posted = nullptr;    // in pinned memory; the GPU writes, the CPU reads
+  uint64_t* answered = nullptr;  // in pinned memory; the CPU writes, the GPU reads
+  HandshakeState* state = nullptr;
+  uint64_t answer_within_ns = 0;
+};
+
+}  // namespace ktx::device
