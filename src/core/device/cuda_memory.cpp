@@ -33,7 +33,8 @@ Block cuda_alloc(Place place, size_t bytes) {
 
 bool cuda_pin(std::span<std::byte> memory) {
   if (memory.empty() || gpu_count() == 0) return false;
-  check(cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterPortable),
+  check(cudaHostRegister(memory.data(), memory.size(),
+                         cudaHostRegisterPortable | cudaHostRegisterMapped),
         "pinning " + base::format_bytes(memory.size()) + " for the GPUs");
   return true;
 }
