@@ -41,19 +41,22 @@ std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
 }  // namespace
 
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
-    : plan(p), source(whole_source(p)), pool(pool_nodes(p)) {
+    : plan(p), source(whole_source(p)), pool(pool_nodes(p)), devices(places_of(p.details()), pool) {
   const auto start = std::chrono::steady_clock::now();
-  WeightOptions loading{.cache = p.weights_cache(), .progress = {}};
+  WeightOptions loading{.cache = p.weights_cache(), .progress = {}, .gpus = {}};
+  for (size_t place = 1; place < devices.places().size(); ++place)
+    loading.gpus.push_back(&devices.queue(static_cast<int>(place)));
   if (options.progress)
     loading.progress = [&](const std::string& module, uint64_t done, uint64_t total) {
       options.progress({module, done, total});
     };
   weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
   const auto& details = p.details();
-  program = std::make_unique<Program>(details, *weights);
+  programs = std::make_unique<Programs>(details, *weights, devices);
   cache = std::make_unique<KvStore>(details.model.info.caches, details.cache_format,
-                                    details.cache_pages, details.machine);
-  scheduler = std::make_unique<Scheduler>(details, *program, *cache, pool);
+                                    details.cache_pages, details.machine,
+                                    cache_queues(details, devices));
+  scheduler = std::make_unique<Scheduler>(details, *programs, *cache, pool);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
@@ -85,7 +88,7 @@ void Engine::finish_cache(const std::function<void(const LoadProgress&)>& progre
   });
 }
 int Engine::vocab_size() const noexcept {
-  return static_cast<int>(state_->program->logits().width);
+  return static_cast<int>(state_->programs->of(engine::Phase::decode).logits().width);
 }
 int64_t Engine::cache_length() const noexcept {
   return state_->plan.details().cache_length;

@@ -29,7 +29,7 @@ struct Session::State {
 };
 
 void Session::State::check(std::span<const int32_t> ids) const {
-  const auto vocab = engine->program->logits().width;
+  const auto vocab = engine->programs->of(engine::Phase::decode).logits().width;
   if (ids.empty()) throw_input("the prompt is empty: expected at least one token");
   for (const int32_t id : ids)
     if (id < 0 || id >= vocab)

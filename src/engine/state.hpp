@@ -7,8 +7,9 @@
 
 #include "core/hw/worker_pool.hpp"
 #include "engine/load/weights.hpp"
+#include "engine/run/devices.hpp"
 #include "engine/run/kv_store.hpp"
-#include "engine/run/program.hpp"
+#include "engine/run/programs.hpp"
 #include "engine/run/scheduler.hpp"
 #include "ktx/engine.hpp"
 #include "loader/checkpoint.hpp"
@@ -25,8 +26,9 @@ struct EngineState {
   std::optional<Tokenizer> tokenizer;
   LoadReport report;
   hw::WorkerPool pool;
+  Devices devices;
   std::unique_ptr<Weights> weights;
-  std::unique_ptr<Program> program;
+  std::unique_ptr<Programs> programs;
   std::unique_ptr<KvStore> cache;
   std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above
 };

@@ -123,6 +123,7 @@ std::span<const KernelRow> kernels(graph::Op op) {
     case graph::Op::scale_sigmoid:
     case graph::Op::last_rows:
     case graph::Op::copy:
+    case graph::Op::convert:
       return only_ref;
   }
   return only_ref;

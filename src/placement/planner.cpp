@@ -164,7 +164,7 @@ void sum_up_memory(Plan& plan) {
   const auto layout =
       graph::layout_values(plan.model.graph, plan.step_rows(), graph::max_logit_rows);
   plan.activation_bytes =
-      static_cast<uint64_t>(plan.workspaces()) * static_cast<uint64_t>(layout.size) * sizeof(float);
+      static_cast<uint64_t>(plan.workspaces()) * static_cast<uint64_t>(layout.size);
 }
 
 // A module whose weights all lie on one node is read at that node's bandwidth alone.

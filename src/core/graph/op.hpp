@@ -1,7 +1,7 @@
 // The ops: mathematical operations with a contract. Every node of a graph is one of them.
 //
-// T is the number of tokens of the step. All values are [T, width] row-major, f32 on the CPU and f32
-// or bf16 on a GPU, except routing (see Op::router).
+// T is the number of tokens of the step. All values are [T, width] row-major, f32 on the CPU and
+// f32 or bf16 on a GPU, except routing (see Op::router).
 #pragma once
 
 #include <cstdint>

@@ -170,6 +170,7 @@ class Validator {
       case Op::moe:
         return check_moe(node, std::get<MoeParams>(node.params));
       case Op::copy:
+      case Op::convert:
         return expect(false, "copies are made by lowering");
     }
   }

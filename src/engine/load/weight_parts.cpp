@@ -65,8 +65,7 @@ void describe_module(const placement::PlannedModule& planned, const graph::Modul
   if (residents.empty()) return;
   for (auto& weight : add(planned.residents.device, planned.weights)) {
     hold_only(weight, residents);
-    weight.matrix_bytes =
-        ops::packed_bytes(weight.layout, weight.format, weight.rows, weight.cols);
+    weight.matrix_bytes = ops::packed_bytes(weight.layout, weight.format, weight.rows, weight.cols);
   }
 }
 
@@ -141,8 +140,8 @@ std::vector<Part> parts_of(const placement::Plan& plan, LoadedModules& modules) 
       if (is_new) parts.emplace_back();
       auto& weights = parts[at->second].weights;
       const auto* stored = &module.weights[i % count];
-      auto same = std::ranges::find_if(
-          weights, [&](const PartWeight& w) { return w.job.weight == stored; });
+      auto same = std::ranges::find_if(weights,
+                                       [&](const PartWeight& w) { return w.job.weight == stored; });
       if (same == weights.end()) {
         weights.push_back({{&module, stored, of.format, of.layout, {}}, {}});
         same = weights.end() - 1;

@@ -161,8 +161,8 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
     gpus.upload(one);
   }
   // Those of GPUs first: the rest then needs no portions.
-  std::ranges::stable_partition(missing,
-                                [](const Part* part) { return GpuLoader::staged_bytes(*part) > 0; });
+  std::ranges::stable_partition(
+      missing, [](const Part* part) { return GpuLoader::staged_bytes(*part) > 0; });
   for (auto* part : missing) {
     point_to_memory(*part, memory_, nodes);
     for (const auto& weight : part->weights) source_bytes_ += stored_bytes(*weight.job.weight);
@@ -211,7 +211,8 @@ void Weights::load_missing(const std::vector<Part*>& missing, const loader::Tens
   }
 }
 
-// Streaming reads the CPU's memory at the full rate of the bus. The driver pins a few GiB at a time.
+// Streaming reads the CPU's memory at the full rate of the bus. The driver pins a few GiB at a
+// time.
 void Weights::pin_memory() {
   constexpr size_t piece = size_t{1} << 30;
   for (const auto block : memory_.blocks())

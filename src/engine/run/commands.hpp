@@ -20,7 +20,7 @@ struct CommandContext {
   const placement::Plan* plan = nullptr;
   const Weights* weights = nullptr;
   const graph::Graph* graph = nullptr;  // lowered
-  const Devices* devices = nullptr;      // null: the CPU alone, or nothing is run
+  const Devices* devices = nullptr;     // null: the CPU alone, or nothing is run
   std::span<const device::Place> places;
   const ExpertSlots* slots = nullptr;
   std::vector<ValueRef> values;  // one a value of the graph
@@ -42,10 +42,10 @@ std::unique_ptr<Command> make_cuda_command(const CommandContext& context,
                                            std::span<const graph::Node> nodes);
 size_t cuda_scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);
 
-/// What stands around the nodes' commands where there are GPUs. Inputs: the batch to a GPU, first of
-/// all. Receive: on the CPU, waits until what was copied from a GPU has come. Answer: on the CPU,
-/// what was computed may be copied to a GPU. Post: on a GPU, where the CPU answers without having
-/// been sent anything.
+/// What stands around the nodes' commands where there are GPUs. Inputs: the batch to a GPU, first
+/// of all. Receive: on the CPU, waits until what was copied from a GPU has come. Answer: on the
+/// CPU, what was computed may be copied to a GPU. Post: on a GPU, where the CPU answers without
+/// having been sent anything.
 std::unique_ptr<Command> make_inputs_command(const CommandContext& context, int gpu);
 std::unique_ptr<Command> make_post_command(const CommandContext& context, int gpu);
 std::unique_ptr<Command> make_receive_command(const CommandContext& context, int gpu);

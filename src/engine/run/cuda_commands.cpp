@@ -189,10 +189,8 @@ class CudaConvert final : public CudaCommand {
   CudaConvert(const CommandContext& c, const Node& node)
       : CudaCommand(c, node), x_(input(c, node, 0)), y_(output(c, node)) {}
   void run(const StepContext& step) const noexcept override {
-    ops::cuda::ConvertArgs args{.from_stride = x_.stride,
-                                .to_stride = y_.stride,
-                                .tokens = rows(step),
-                                .width = y_.width};
+    ops::cuda::ConvertArgs args{
+        .from_stride = x_.stride, .to_stride = y_.stride, .tokens = rows(step), .width = y_.width};
     if (x_.type == NumberType::bf16)
       args.from_bf16 = bf16(step, x_);
     else

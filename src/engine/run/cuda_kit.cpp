@@ -7,6 +7,10 @@ void CudaKitDeleter::operator()(CudaKit* kit) const noexcept {
   delete kit;
 }
 
+void reset_handshake(CudaKit& kit) {
+  kit.handshake.reset();
+}
+
 CudaKitPointer make_cuda_kit(device::Queue& queue) {
   return CudaKitPointer(new CudaKit(queue));
 }

@@ -16,7 +16,8 @@ struct CudaKit {
   ops::cuda::MatmulSpace matmul;
   ops::cuda::HeadProducts heads;
   device::Handshake handshake;
-  std::unique_ptr<device::Event> posted;  // the last copies to the CPU, where a step submits directly
+  std::unique_ptr<device::Event>
+      posted;  // the last copies to the CPU, where a step submits directly
 };
 
 }  // namespace ktx::engine

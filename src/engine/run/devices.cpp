@@ -37,8 +37,14 @@ Devices::Devices(std::vector<device::Place> places, hw::WorkerPool& pool)
   }
 }
 
-void Devices::synchronize() const {
+bool Devices::failed() const noexcept {
+  return std::ranges::any_of(queues_, [](const auto& queue) { return queue->failed(); });
+}
+
+void Devices::recover() const {
   for (const auto& queue : queues_) queue->synchronize();
+  for (const auto& kit : kits_)
+    if (kit) reset_handshake(*kit);
 }
 
 }  // namespace ktx::engine

@@ -20,6 +20,8 @@ struct CudaKitDeleter {
 using CudaKitPointer = std::unique_ptr<CudaKit, CudaKitDeleter>;
 /// Throws environment error.
 CudaKitPointer make_cuda_kit(device::Queue& queue);
+/// Both sides begin anew. Throws environment error when the GPU has failed.
+void reset_handshake(CudaKit& kit);
 
 /// The places that a plan names: the CPU first.
 std::vector<device::Place> places_of(const placement::Plan& plan);
@@ -35,8 +37,12 @@ class Devices {
   /// Of a GPU.
   CudaKit& kit(int place) const noexcept { return *kits_[static_cast<size_t>(place)]; }
 
-  /// Throws environment error with the reason when a GPU has failed; waits for all work.
-  void synchronize() const;
+  /// Whether a GPU has failed; costs little and does not wait.
+  bool failed() const noexcept;
+  /// After a step has failed: waits for all work, and makes ready for another step when all that
+  /// was wrong is that the CPU and a GPU have waited for each other for too long. Throws
+  /// environment error with the reason when a GPU has failed.
+  void recover() const;
 
  private:
   std::vector<device::Place> places_;

@@ -10,7 +10,7 @@ Step::Step(const Program& program, const Batch& batch, Workspace& workspace, KvS
   workspace.stage(batch);
   if (recording == nullptr || !recording->holds(batch.rows())) return;
   context_.submission = Submission::recorded;
-  recording->launch(batch.rows());
+  context_.rows = recording->launch(batch.rows());
 }
 
 void Step::advance() noexcept {

@@ -45,10 +45,7 @@ KvStore::KvStore(std::span<const graph::KvRow> rows, graph::KvFormat format, int
 
 ops::KvPages KvStore::cache(int i) noexcept {
   const Cache& cache = caches_[static_cast<size_t>(i)];
-  return {.data = cache.data,
-          .format = format_,
-          .row = cache.row,
-          .row_bytes = cache.row_bytes};
+  return {.data = cache.data, .format = format_, .row = cache.row, .row_bytes = cache.row_bytes};
 }
 
 int64_t KvStore::free_pages() const {

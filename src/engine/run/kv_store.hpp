@@ -22,8 +22,8 @@ namespace ktx::engine {
 /// Safe to use from several threads, each of which uses sequences of its own.
 class KvStore {
  public:
-  /// rows[i]: what cache i keeps of a token; gpus[i]: the queue of the GPU that it lies on, null: on
-  /// the CPU, as all do when gpus is empty. The CPU's memory is touched only as tokens come; on
+  /// rows[i]: what cache i keeps of a token; gpus[i]: the queue of the GPU that it lies on, null:
+  /// on the CPU, as all do when gpus is empty. The CPU's memory is touched only as tokens come; on
   /// several NUMA nodes it is interleaved. Throws environment error when there is not enough.
   KvStore(std::span<const graph::KvRow> rows, graph::KvFormat format, int64_t pages,
           const hw::Machine& machine, std::span<device::Queue* const> gpus = {});

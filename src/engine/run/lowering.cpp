@@ -51,7 +51,14 @@ class Placing {
   Value& value(int v) { return out_.values[static_cast<size_t>(v)]; }
 
   std::vector<int> places_of(const Node& node) {
-    if (node.module < 0) return {place_of_value(out_, node.inputs.front())};
+    if (node.module < 0) {
+      for (const int input : node.inputs) {
+        const int place = place_of_value(out_, input);
+        if (places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda)
+          return {place};
+      }
+      return {place_of_value(out_, node.inputs.front())};
+    }
     if (places_.of_module.empty()) return {cpu_place};
     return places_.of_module[static_cast<size_t>(node.module)];
   }

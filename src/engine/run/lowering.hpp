@@ -21,10 +21,11 @@ struct ModulePlaces {
 };
 
 /// Gives every node and value a place, which is an index into places.places. A node without a
-/// module runs where its first input lies. An input that lies elsewhere is copied there, once for
-/// all readers. Experts of several places become a moe node each, which computes the experts that
-/// its place holds, and sums of what they make; the node of a place that they are streamed to reads
-/// the routing on the CPU too. Logits end on the first place, which is the CPU.
+/// module runs where its first input on a GPU lies, else where its first input does. An input that
+/// lies elsewhere is copied there, once for all readers. Experts of several places become a moe
+/// node each, which computes the experts that its place holds, and sums of what they make; the node
+/// of a place that they are streamed to reads the routing on the CPU too. Logits end on the first
+/// place, which is the CPU.
 ///
 /// On GPUs the inputs of products are bf16: what makes them writes them so where it can (type_of),
 /// else a convert node stands behind it.

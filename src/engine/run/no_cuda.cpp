@@ -9,6 +9,8 @@ namespace ktx::engine {
 
 void CudaKitDeleter::operator()(CudaKit*) const noexcept {}
 
+void reset_handshake(CudaKit&) {}
+
 CudaKitPointer make_cuda_kit(device::Queue&) {
   throw_bug("a GPU without CUDA");
 }

@@ -2,6 +2,7 @@
 #include "engine/run/program.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "engine/run/commands.hpp"
@@ -48,8 +49,8 @@ CommandContext command_context(const placement::Plan& plan, const Weights& weigh
 }
 
 // Puts the commands of a program in order, and between them what the CPU and GPUs need to meet:
-// every post of a GPU is received and answered once, in the order of posts, whether or not something
-// is copied to that GPU then.
+// every post of a GPU is received and answered once, in the order of posts, whether or not
+// something is copied to that GPU then.
 class Assembly {
  public:
   using List = std::vector<std::unique_ptr<Command>>;
@@ -195,12 +196,14 @@ Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPla
 Program::~Program() = default;
 
 const PlacedRope& Program::rope_table(const graph::Rope& rope, int place, int64_t positions) {
-  const auto known =
+  auto known =
       std::ranges::find_if(ropes_, [&](const auto& r) { return same_rope(r->rope, rope); });
-  if (known == ropes_.end())
+  if (known == ropes_.end()) {
     ropes_.push_back(std::make_unique<PlacedRope>(
         PlacedRope{rope, std::make_unique<ops::RopeTable>(rope, positions), {}}));
-  PlacedRope& placed = known == ropes_.end() ? *ropes_.back() : **known;
+    known = ropes_.end() - 1;
+  }
+  PlacedRope& placed = **known;
   placed.on_gpus.resize(places().size());
   auto& block = placed.on_gpus[static_cast<size_t>(place)];
   const auto& where = places()[static_cast<size_t>(place)];

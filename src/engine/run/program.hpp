@@ -111,8 +111,8 @@ class Program {
   }
   std::span<const device::Place> places() const noexcept { return places_.modules.places; }
   const Devices* devices() const noexcept { return devices_; }
-  std::span<const int64_t> value_bytes() const noexcept { return layout_.arena; }        // a place
-  std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }      // a place
+  std::span<const int64_t> value_bytes() const noexcept { return layout_.arena; }    // a place
+  std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }  // a place
   const ValueRef& logits() const noexcept { return logits_; }
   int64_t max_rows() const noexcept { return max_rows_; }
   int64_t max_sequences() const noexcept { return max_sequences_; }

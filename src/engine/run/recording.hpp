@@ -24,8 +24,8 @@ class Recording {
   ~Recording();
 
   bool holds(int64_t rows) const noexcept;
-  /// Whose inputs are staged.
-  void launch(int64_t rows) const noexcept;
+  /// The batch is staged. Returns the rows that are computed.
+  int64_t launch(int64_t rows) const noexcept;
 
  private:
   const Program& program_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/log.hpp"
 #include "core/hw/thread_stack.hpp"
 #include "ops/linear/linear.hpp"
 
@@ -37,11 +38,16 @@ void answer(Request& request, StopReason reason, std::exception_ptr error) {
 
 }  // namespace
 
-Scheduler::Scheduler(const placement::Plan& plan, const Program& program, KvStore& cache,
+Scheduler::Scheduler(const placement::Plan& plan, const Programs& programs, KvStore& cache,
                      hw::WorkerPool& pool)
-    : plan_(plan), program_(program), cache_(cache), pool_(pool) {
-  for (int i = 0; i < plan.workspaces(); ++i)
-    workspaces_.push_back(std::make_unique<Workspace>(program, plan.machine));
+    : plan_(plan),
+      programs_(programs),
+      cache_(cache),
+      pool_(pool),
+      slice_workspace_(programs.of(Phase::prefill), plan.machine),
+      decode_workspace_(programs.of(Phase::decode), plan.machine) {
+  if (programs.devices().has_gpus())
+    recording_.emplace(programs.of(Phase::decode), decode_workspace_, cache, pool);
   try {
     thread_ = std::thread([this] {
       hw::call_on_huge_pages([](void* self) { static_cast<Scheduler*>(self)->loop(); }, this);
@@ -173,7 +179,7 @@ void Scheduler::begin_slice() {
     if (room == 0 || plan_.deterministic) break;
   }
   if (slice_.seats.empty()) return;
-  depart(slice_, *workspaces_.front());
+  depart(slice_, Phase::prefill);
   const std::lock_guard lock(mutex_);
   ++counts_.slices;
 }
@@ -205,8 +211,13 @@ void Scheduler::run_decode() {
   }
   if (flight.seats.empty()) return;
   flight.batch.decode_kernels = plan_.deterministic;
-  depart(flight, *workspaces_.back());
+  depart(flight, Phase::decode, recording_ ? &*recording_ : nullptr);
   while (!flight.step->finished()) flight.step->advance();
+  if (flight.step->failed() && !programs_.devices().failed()) {
+    base::log(LogLevel::warning,
+              "a GPU and the CPU waited too long for each other: the step is repeated");
+    repeat(flight);
+  }
   {  // before anybody hears of it
     const std::lock_guard lock(mutex_);
     ++counts_.decode_steps;
@@ -247,16 +258,52 @@ void Scheduler::add_prompt(Flight& flight, Seat& seat, int64_t rows) {
   }
 }
 
-void Scheduler::depart(Flight& flight, Workspace& workspace) {
-  flight.step.emplace(program_, flight.batch, workspace, cache_, pool_);
+void Scheduler::depart(Flight& flight, Phase phase, const Recording* recording) {
+  auto& workspace = phase == Phase::prefill ? slice_workspace_ : decode_workspace_;
+  flight.step.emplace(programs_.of(phase), flight.batch, workspace, cache_, pool_, recording);
+}
+
+// What a step writes to the cache it writes again: nothing has been committed.
+void Scheduler::repeat(Flight& flight) {
+  try {
+    programs_.devices().recover();
+  } catch (const Error&) {
+    return;  // crash() says what it was
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++counts_.repeated_steps;
+  }
+  depart(flight, Phase::decode);
+  while (!flight.step->finished()) flight.step->advance();
+}
+
+// A GPU has failed: all who are part of the step hear why.
+void Scheduler::crash(Flight& flight) {
+  std::exception_ptr reason;
+  try {
+    programs_.devices().recover();
+    throw_environment("a GPU and the CPU waited too long for each other");
+  } catch (...) {
+    reason = std::current_exception();
+  }
+  const auto seats = flight.seats;
+  flight.clear();
+  for (Seat* seat : seats) {
+    seat->in_flight = false;
+    seat->error = reason;
+    finish(*seat, StopReason::cancelled);
+  }
 }
 
 void Scheduler::land(Flight& flight) {
+  if (flight.step->failed() || programs_.devices().failed()) return crash(flight);
   commit(flight);
   const auto rows = static_cast<int64_t>(flight.logit_rows.size());
   for (int64_t row = 0; row < rows; row += graph::max_logit_rows) {
     const int64_t count = std::min(graph::max_logit_rows, rows - row);
     const float* logits = flight.step->logits(row, count);
+    if (flight.step->failed()) return crash(flight);
     deliver(
         std::span(flight.logit_rows).subspan(static_cast<size_t>(row), static_cast<size_t>(count)),
         logits);
@@ -291,7 +338,7 @@ void Scheduler::commit(const Flight& flight) {
 
 // Samples where tokens are generated, on all workers, and gives rows to those who asked for them.
 void Scheduler::deliver(std::span<const LogitRow> rows, const float* logits) {
-  const auto vocab = static_cast<size_t>(program_.logits().width);
+  const auto vocab = static_cast<size_t>(programs_.of(Phase::decode).logits().width);
   std::vector<int32_t> tokens(rows.size());
   const auto sample = [&](size_t i) noexcept {
     Seat& seat = *rows[i].seat;

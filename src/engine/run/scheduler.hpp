@@ -17,7 +17,8 @@
 #include "core/hw/worker_pool.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/run/kv_store.hpp"
-#include "engine/run/program.hpp"
+#include "engine/run/programs.hpp"
+#include "engine/run/recording.hpp"
 #include "engine/run/request.hpp"
 #include "engine/run/workspace.hpp"
 #include "placement/plan.hpp"
@@ -38,7 +39,7 @@ namespace ktx::engine {
 class Scheduler {
  public:
   /// All must outlive it. Throws environment error when memory or a thread is missing.
-  Scheduler(const placement::Plan& plan, const Program& program, KvStore& cache,
+  Scheduler(const placement::Plan& plan, const Programs& programs, KvStore& cache,
             hw::WorkerPool& pool);
   /// No request may be under way.
   ~Scheduler();
@@ -52,6 +53,7 @@ class Scheduler {
     int64_t decode_steps = 0, decode_rows = 0;  // rows of decoding sequences in all steps
     int64_t slices = 0, slice_layers = 0;
     int64_t decode_steps_within_slices = 0;
+    int64_t repeated_steps = 0;  // decode steps in which the CPU and a GPU lost each other
   };
   Counts counts() const;
 
@@ -97,8 +99,10 @@ class Scheduler {
   bool is_joining(const Seat& seat) const noexcept;
   void add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase);
   void add_prompt(Flight& flight, Seat& seat, int64_t rows);
-  void depart(Flight& flight, Workspace& workspace);
+  void depart(Flight& flight, Phase phase, const Recording* recording = nullptr);
   void land(Flight& flight);
+  void repeat(Flight& flight);
+  void crash(Flight& flight);
   void commit(const Flight& flight);
   void deliver(std::span<const LogitRow> rows, const float* logits);
   void give_rows(std::span<const LogitRow> rows, const float* logits);
@@ -106,10 +110,11 @@ class Scheduler {
   void finish(Seat& seat, StopReason reason);
 
   const placement::Plan& plan_;
-  const Program& program_;
+  const Programs& programs_;
   KvStore& cache_;
   hw::WorkerPool& pool_;
-  std::vector<std::unique_ptr<Workspace>> workspaces_;  // the first of slices, the last of decode
+  Workspace slice_workspace_, decode_workspace_;
+  std::optional<Recording> recording_;  // of decode, where there are GPUs
 
   mutable std::mutex mutex_;  // guards what follows up to the blank line
   std::condition_variable arrived_;

@@ -33,7 +33,8 @@ StepInputs::StepInputs(InputShape shape, device::Queue& queue)
   position_of_ = take(shape_.rows);
   pages_before_ = take(shape_.rows + 1);
   on_gpu_ = device::alloc(queue.place(), static_cast<size_t>(numbers) * sizeof(int32_t));
-  staging_ = device::alloc({}, static_cast<size_t>(uploaded_) * sizeof(int32_t), device::Pinned::yes);
+  staging_ =
+      device::alloc({}, static_cast<size_t>(uploaded_) * sizeof(int32_t), device::Pinned::yes);
   copied_ = queue.make_event();
 }
 

@@ -39,11 +39,11 @@ class StepInputs {
 
   const InputShape& shape() const noexcept { return shape_; }
   // In the GPU's memory.
-  const int32_t* ids() const noexcept { return at(ids_); }                // [rows] -1: unused
-  const int32_t* first_row() const noexcept { return at(first_row_); }    // [sequences]
-  const int32_t* row_count() const noexcept { return at(row_count_); }    // [sequences]
-  const int32_t* past() const noexcept { return at(past_); }              // [sequences]
-  const int32_t* pages() const noexcept { return at(pages_); }            // [sequences, pages]
+  const int32_t* ids() const noexcept { return at(ids_); }              // [rows] -1: unused
+  const int32_t* first_row() const noexcept { return at(first_row_); }  // [sequences]
+  const int32_t* row_count() const noexcept { return at(row_count_); }  // [sequences]
+  const int32_t* past() const noexcept { return at(past_); }            // [sequences]
+  const int32_t* pages() const noexcept { return at(pages_); }          // [sequences, pages]
   /// [rows] Of layers with that default; 0: an unused row.
   const int32_t* experts_per_token(int layer_default) const noexcept;
   // What kernels derive of them.

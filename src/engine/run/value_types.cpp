@@ -96,24 +96,22 @@ class Typing {
     for (const auto& [from, to] : conversions_)
       if (from == v) return to;
     const int place = value(owner(v)).place;
-    graph_.values.push_back({.name = value(v).name + (type == NumberType::bf16 ? " in bf16" : " in f32"),
-                             .width = value(v).width,
-                             .place = place,
-                             .type = type});
+    graph_.values.push_back(
+        {.name = value(v).name + (type == NumberType::bf16 ? " in bf16" : " in f32"),
+         .width = value(v).width,
+         .place = place,
+         .type = type});
     wanted_.emplace_back();
     const int to = static_cast<int>(graph_.values.size()) - 1;
-    graph_.nodes.push_back({.op = Op::convert,
-                            .inputs = {v},
-                            .output = to,
-                            .layer = reader.layer,
-                            .place = place});
+    graph_.nodes.push_back(
+        {.op = Op::convert, .inputs = {v}, .output = to, .layer = reader.layer, .place = place});
     conversions_.emplace_back(v, to);
     return to;
   }
 
   Graph& graph_;
   const std::vector<device::Place>& places_;
-  std::vector<Wanted> wanted_;                   // [values] by owner
+  std::vector<Wanted> wanted_;                    // [values] by owner
   std::vector<std::pair<int, int>> conversions_;  // from, to
 };
 

@@ -31,7 +31,7 @@ std::vector<Life> lives(const Graph& g, const ValueLayout& layout, int64_t token
     after_last_rows = after_last_rows || node.op == Op::last_rows;
     const size_t v = owner(g, node.output);
     const int64_t size =
-        (after_last_rows ? rows : tokens) * g.values[v].width * (g.values[v].routing ? 2 : 1);
+        (after_last_rows ? rows : tokens) * g.values[v].width * (g.values[v].routing ? 8 : 4);
     out[v] = {i, i, layout.offset[v], layout.offset[v] + size, true};
     // The nodes from last_rows on may run again, so what it reads lives on.
     for (int input : node.inputs) {
@@ -59,7 +59,7 @@ TEST_CASE("values of a place that live at the same time never overlap") {
     for (size_t a = 0; a < all.size(); ++a) {
       if (!all[a].owns) continue;
       sum += all[a].end - all[a].begin;
-      CHECK(all[a].begin % 16 == 0);
+      CHECK(all[a].begin % 64 == 0);
       CHECK(all[a].begin >= 0);
       CHECK(all[a].end <= layout.arena[static_cast<size_t>(g.values[a].place)]);
       CHECK(layout.stride[a] == g.values[a].width);
@@ -90,7 +90,7 @@ TEST_CASE("a view lies within its value and keeps its stride") {
   for (size_t v = 0; v < g.values.size(); ++v) {
     if (g.values[v].base < 0) continue;
     const auto base = static_cast<size_t>(g.values[v].base);
-    CHECK(layout.offset[v] == layout.offset[base] + g.values[v].offset);
+    CHECK(layout.offset[v] == layout.offset[base] + 4 * g.values[v].offset);
     CHECK(layout.stride[v] == g.values[base].width);
     ++views;
   }

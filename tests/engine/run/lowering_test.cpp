@@ -46,6 +46,28 @@ std::string text(const graph::Graph& graph) {
   return out;
 }
 
+using Places = std::vector<std::vector<int>>;
+
+/// All places are of the CPU.
+engine::ModulePlaces cpus(Places of_module) {
+  return {
+      .places = std::vector<device::Place>(3), .of_module = std::move(of_module), .streams = {}};
+}
+/// The CPU and a GPU.
+engine::ModulePlaces hybrid(Places of_module, std::vector<bool> streams = {}) {
+  return {.places = {device::Place{}, {device::DeviceKind::cuda, 0}},
+          .of_module = std::move(of_module),
+          .streams = std::move(streams)};
+}
+
+std::string types(const graph::Graph& graph) {
+  std::string out;
+  for (const auto& node : graph.nodes)
+    out +=
+        graph.values[static_cast<size_t>(node.output)].type == graph::NumberType::bf16 ? 'b' : 'f';
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("on one place nothing changes but the order of linear nodes") {
@@ -57,8 +79,7 @@ TEST_CASE("on one place nothing changes but the order of linear nodes") {
   s.add(Op::linear, {3});              // 4: q_b
   s.add(Op::linear, {1});              // 5: kv_a
   s.add(Op::silu_mul, {4, 5}, false);  // 6
-  const std::vector<std::vector<int>> places(6, {0});
-  CHECK(text(engine::lower(s.graph, places)) ==
+  CHECK(text(engine::lower(s.graph, {})) ==
         "embedding -> 0 @0\n"
         "rms_norm 0 -> 1 @0\n"
         "linear 1 -> 2 @0\n"
@@ -75,7 +96,7 @@ TEST_CASE("a value that crosses is copied once for all its readers there") {
   const int b = s.add(Op::linear, {x});              // 2, place 1
   const int c = s.add(Op::silu_mul, {a, b}, false);  // 3, where its first input lies
   s.add(Op::add, {x, c}, false);                     // 4, place 0
-  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {1}, {1}});
+  const auto lowered = engine::lower(s.graph, cpus({{0}, {1}, {1}}));
   CHECK(text(lowered) ==
         "embedding -> 0 @0\n"
         "copy 0 -> 5 @1\n"
@@ -93,7 +114,7 @@ TEST_CASE("of a view only its columns are copied") {
   const int x = s.add(Op::embedding, {});  // 0
   const int part = s.slice(x);             // 1
   s.add(Op::rms_norm, {part});             // 2, place 1
-  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {1}});
+  const auto lowered = engine::lower(s.graph, cpus({{0}, {1}}));
   CHECK(text(lowered) == "embedding -> 0 @0\ncopy 1 -> 3 @1\nrms_norm 3 -> 2 @1\n");
   CHECK(lowered.values[3].width == 2);
   CHECK(lowered.values[3].base == -1);
@@ -105,7 +126,7 @@ TEST_CASE("experts of several places are computed on each, and summed where the 
   const int chosen = s.add(Op::router, {x}, true, true);  // 1
   const int y = s.add(Op::moe, {x, chosen});              // 2, places 0, 1 and 2
   s.add(Op::add, {x, y}, false);                          // 3
-  const auto lowered = engine::lower(s.graph, std::vector<std::vector<int>>{{0}, {0}, {0, 1, 2}});
+  const auto lowered = engine::lower(s.graph, cpus({{0}, {0}, {0, 1, 2}}));
   CHECK(text(lowered) ==
         "embedding -> 0 @0\n"
         "router 0 -> 1 @0\n"
@@ -125,13 +146,45 @@ TEST_CASE("experts of several places are computed on each, and summed where the 
 }
 
 TEST_CASE("commands take up to eight linear nodes of one input") {
-  std::vector<Node> nodes(11);
-  for (auto& node : nodes) {
-    node.op = Op::linear;
-    node.inputs = {3};
-  }
-  nodes[10].inputs = {4};
-  CHECK(engine::command_nodes(nodes, 0).size() == 8);
-  CHECK(engine::command_nodes(nodes, 8).size() == 2);
-  CHECK(engine::command_nodes(nodes, 10).size() == 1);
+  Sketch s;
+  const int x = s.add(Op::embedding, {});
+  for (int i = 0; i < 10; ++i) s.add(Op::linear, {x});
+  s.add(Op::linear, {1});
+  CHECK(engine::command_nodes(s.graph, 1).size() == 8);
+  CHECK(engine::command_nodes(s.graph, 9).size() == 2);
+  CHECK(engine::command_nodes(s.graph, 11).size() == 1);
+}
+
+TEST_CASE("a hybrid layer: the GPU has all its work before the CPU begins, products read bf16") {
+  Sketch s;
+  const int x = s.add(Op::embedding, {});  // 0: all modules but the experts on the GPU
+  const int n = s.add(Op::rms_norm, {x});  // 1
+  const int chosen = s.add(Op::router, {n}, true, true);    // 2
+  const int y = s.add(Op::moe, {n, chosen});                // 3: on the CPU
+  const int gate = s.add(Op::linear, {n});                  // 4
+  const int up = s.add(Op::linear, {n});                    // 5
+  const int silu = s.add(Op::silu_mul, {gate, up}, false);  // 6
+  const int down = s.add(Op::linear, {silu});               // 7
+  const int sum = s.add(Op::add, {y, down}, false);         // 8, where the experts are: on the CPU
+  s.add(Op::add, {x, sum}, false);                          // 9
+  const auto lowered = engine::lower(s.graph, hybrid({{1}, {1}, {1}, {0}, {1}, {1}, {1}}));
+  CHECK(text(lowered) ==
+        "embedding -> 0 @1\n"
+        "rms_norm 0 -> 1 @1\n"
+        "convert 1 -> 13 @1\n"
+        "router 1 -> 2 @1\n"
+        "copy 1 -> 10 @0\n"
+        "copy 2 -> 11 @0\n"
+        "linear 13 -> 4 @1\n"
+        "linear 13 -> 5 @1\n"
+        "silu_mul 4 5 -> 6 @1\n"
+        "linear 6 -> 7 @1\n"
+        "moe 10 11 -> 3 @0\n"
+        "copy 3 -> 12 @1\n"
+        "add 12 7 -> 8 @1\n"
+        "add 0 8 -> 9 @1\n");
+  CHECK(types(lowered) == "ffbfffbbbfffff");
+  // A norm and its conversion, and copies to the same place, are a command each.
+  CHECK(engine::command_nodes(lowered, 1).size() == 2);
+  CHECK(engine::command_nodes(lowered, 4).size() == 2);
 }

@@ -108,9 +108,10 @@ TEST_CASE("on two places the numbers are those of one") {
   const std::vector<std::vector<int32_t>> prompts{some_ids(20, 5), some_ids(1, 9), some_ids(70, 1)};
   const auto expected = logits(Program(plan, loaded().weights), prompts);
   for (const auto& of_module : {experts_elsewhere(plan.model), in_turns(plan.model)}) {
-    const Program program(plan, loaded().weights,
-                          {.places = {device::Place{}, device::Place{}}, .of_module = of_module});
-    CHECK(program.value_numbers()[1] > 0);
+    const Program program(
+        plan, loaded().weights,
+        {.modules = {.places = {device::Place{}, device::Place{}}, .of_module = of_module}});
+    CHECK(program.value_bytes()[1] > 0);
     CHECK(logits(program, prompts) == expected);
   }
 }
@@ -129,11 +130,11 @@ TEST_CASE("experts on two places at once give the sum of one, wherever each is")
   Places places;
   for (const auto& module : plan.model.modules)
     places.push_back(module.op == "moe" ? std::vector<int>{0, 1} : std::vector<int>{0});
-  const Program program(plan, loaded().weights,
-                        {.places = {device::Place{}, device::Place{}},
-                         .of_module = places,
-                         .slots = {std::vector<const int32_t*>(modules, here.data()),
-                                   std::vector<const int32_t*>(modules, there.data())}});
+  const Program program(
+      plan, loaded().weights,
+      {.modules = {.places = {device::Place{}, device::Place{}}, .of_module = places},
+       .slots = {std::vector<const int32_t*>(modules, here.data()),
+                 std::vector<const int32_t*>(modules, there.data())}});
   CHECK(test::relative_error(logits(program, prompts), expected) < 1e-4);
   // Another split of the same program, between two steps: slots are read at every step.
   std::swap(here, there);

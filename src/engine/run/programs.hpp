@@ -1,0 +1,46 @@
+// A plan made ready to run: a program for each phase, since a module's place may differ between
+// them, and steps of decoding are small.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/run/batch.hpp"
+#include "engine/run/devices.hpp"
+#include "engine/run/program.hpp"
+
+namespace ktx::engine {
+
+class Programs {
+ public:
+  /// All must outlive it. Throws environment error when a GPU has too little memory.
+  Programs(const placement::Plan& plan, const Weights& weights, const Devices& devices);
+
+  /// prefill: of slices of prompts; decode: of steps of decoding sequences and what joins them.
+  const Program& of(Phase phase) const noexcept {
+    return phase == Phase::prefill ? prefill_ : decode_;
+  }
+  const Devices& devices() const noexcept { return devices_; }
+
+ private:
+  /// Where the experts of modules with residents are: see ExpertSlots.
+  struct Slots {
+    Slots(const placement::Plan& plan, const Weights& weights, size_t places);
+    std::vector<std::unique_ptr<std::vector<int32_t>>> numbers;
+    ExpertSlots slots;
+  };
+
+  const Devices& devices_;
+  Slots slots_;
+  Program prefill_, decode_;
+};
+
+/// The rows of a phase's steps at most.
+int64_t most_rows(const placement::Plan& plan, Phase phase) noexcept;
+
+/// The queue of the GPU of each of the model's caches, null where it is the CPU's; empty where all
+/// are.
+std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devices& devices);
+
+}  // namespace ktx::engine

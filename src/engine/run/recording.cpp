@@ -1,0 +1,80 @@
+// Capturing a program's commands for GPUs.
+#include "engine/run/recording.hpp"
+
+#include <algorithm>
+
+#include "engine/run/workspace.hpp"
+
+namespace ktx::engine {
+
+namespace {
+
+// What is captured belongs to one queue; those of other GPUs begin and end with it.
+class Fork {
+ public:
+  Fork(const Program& program, int first) : devices_(*program.devices()), first_(first) {
+    for (int p = first + 1; p < static_cast<int>(program.places().size()); ++p)
+      others_.push_back({p, devices_.queue(p).make_event()});
+    begun_ = devices_.queue(first).make_event();
+  }
+  void begin() const noexcept {
+    devices_.queue(first_).record(*begun_);
+    for (const auto& other : others_) devices_.queue(other.place).wait(*begun_);
+  }
+  void end() const noexcept {
+    for (const auto& other : others_) {
+      devices_.queue(other.place).record(*other.ended);
+      devices_.queue(first_).wait(*other.ended);
+    }
+  }
+
+ private:
+  struct Other {
+    int place;
+    std::unique_ptr<device::Event> ended;
+  };
+  const Devices& devices_;
+  int first_;
+  std::vector<Other> others_;
+  std::unique_ptr<device::Event> begun_;
+};
+
+}  // namespace
+
+Recording::Recording(const Program& program, Workspace& workspace, KvStore& cache,
+                     hw::WorkerPool& pool)
+    : program_(program), workspace_(workspace) {
+  constexpr int first_gpu = 1;  // the CPU is place 0
+  const Fork fork(program, first_gpu);
+  const int64_t most = std::min(most_rows, program.max_rows());
+  for (int64_t rows = 1;; rows = std::min(2 * rows, most)) {
+    Batch batch;
+    batch.ids.resize(static_cast<size_t>(rows));
+    const StepContext step{batch, workspace, cache, pool, rows, Submission::recorded, {}};
+    const auto submit = [&] {
+      fork.begin();
+      for (const auto& layer : program.layers())
+        for (const auto& command : layer)
+          if (program.on_gpu(*command)) command->run(step);
+      fork.end();
+    };
+    graphs_.emplace_back(rows, device::capture(program.devices()->queue(first_gpu), submit));
+    if (rows == most) break;
+  }
+}
+
+Recording::~Recording() = default;
+
+bool Recording::holds(int64_t rows) const noexcept {
+  return rows <= graphs_.back().first;
+}
+
+int64_t Recording::launch(int64_t rows) const noexcept {
+  const auto graph = std::ranges::find_if(graphs_, [&](const auto& g) { return g.first >= rows; });
+  graph->second->launch();
+  for (int p = 1; p < static_cast<int>(program_.places().size()); ++p)
+    workspace_.inputs(p).mark_uploaded();
+  return graph->first;
+}
+
+}  // namespace ktx::engine
