@@ -2,7 +2,7 @@
 // order.
 #include "ops/moe/cuda.hpp"
 
-#include <algorithm>
+#include <climits>
 
 #include "core/device/cuda.hpp"
 #include "ops/matmul/cuda/matmul.hpp"
@@ -31,7 +31,7 @@ Scratch layout(const MoeArgs& args, std::byte* base, int64_t tokens, int64_t pai
   take(scratch.sorted.used_expert, most_experts);
   take(scratch.sorted.used_first, most_experts + 1);
   take(scratch.sorted.used_tiles, most_experts + 1);
-  take(scratch.sorted.order, pairs);
+  take(scratch.sorted.order, tokens * args.top_k);
   take(scratch.sorted.position, tokens * args.top_k);
   take(scratch.h, pairs * args.intermediate);
   take(scratch.out, pairs * args.hidden);
@@ -40,19 +40,54 @@ Scratch layout(const MoeArgs& args, std::byte* base, int64_t tokens, int64_t pai
 
 constexpr int threads = 256;
 
-// A thread a number of y: its pairs are added in the order of the token's experts.
+/// sum + the weighted outputs of those of a token's pairs whose positions are in [first, beyond),
+/// in the order of the token's experts. out: from position `first` on.
+__device__ __forceinline__ float add_pairs(const MoeArgs& args, const int32_t* position,
+                                           const float* out, int64_t t, int64_t i, int first,
+                                           int beyond, float sum) {
+  for (int64_t pair = t * args.top_k; pair < (t + 1) * args.top_k; ++pair)
+    if (const int at = position[pair]; at >= first && at < beyond)
+      sum = fmaf(args.weights[pair], out[int64_t{at - first} * args.hidden + i], sum);
+  return sum;
+}
+
+// A thread a number of y.
 __global__ void __launch_bounds__(threads)
     sum_kernel(MoeArgs args, const int32_t* position, const float* out) {
   const int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x, t = blockIdx.y;
   if (i >= args.hidden) return;
-  float sum = args.add != nullptr ? args.add[t * args.y_stride + i] : 0;
-  for (int64_t pair = t * args.top_k; pair < (t + 1) * args.top_k; ++pair)
-    if (position[pair] >= 0)
-      sum = fmaf(args.weights[pair], out[position[pair] * args.hidden + i], sum);
-  args.y[t * args.y_stride + i] = sum;
+  const float add = args.add != nullptr ? args.add[t * args.y_stride + i] : 0;
+  args.y[t * args.y_stride + i] = add_pairs(args, position, out, t, i, 0, INT_MAX, add);
 }
 
-ProductsArgs products_of(const MoeArgs& args, const Scratch& scratch, quant::Format format,
+// A block a token that has pairs in the part: it comes with the first of them.
+__global__ void __launch_bounds__(threads)
+    add_kernel(MoeArgs args, Routing routing, const int32_t* position, const float* out) {
+  const int first = routing.used_first[routing.begin];
+  const int beyond = routing.used_first[end_of(routing)];
+  for (int at = first + blockIdx.x; at < beyond; at += gridDim.x) {
+    const int pair = routing.order[at];
+    const int64_t t = pair / args.top_k;
+    bool has_before = false;
+    for (int64_t other = t * args.top_k; other < pair; ++other)
+      has_before |= position[other] >= first && position[other] < beyond;
+    if (has_before) continue;
+    float* y = args.y + t * args.y_stride;
+    for (int64_t i = threadIdx.x; i < args.hidden; i += threads)
+      y[i] = add_pairs(args, position, out, t, i, first, beyond, y[i]);
+  }
+}
+
+Routing routing_of(const MoeArgs& args, const SortedPairs& sorted) noexcept {
+  return {.used = sorted.used,
+          .used_expert = sorted.used_expert,
+          .used_first = sorted.used_first,
+          .used_tiles = sorted.used_tiles,
+          .order = sorted.order,
+          .top_k = args.top_k};
+}
+
+ProductsArgs products_of(const MoeArgs& args, const SortedPairs& sorted, quant::Format format,
                          int64_t rows, int64_t cols) noexcept {
   const X16 x16 = *x16_format(format);
   return {.format = x16,
@@ -60,14 +95,32 @@ ProductsArgs products_of(const MoeArgs& args, const Scratch& scratch, quant::For
           .cols = static_cast<int>(cols),
           .group_bytes = x16_group_bytes(x16, cols),
           .groups = static_cast<int>((rows + row_group - 1) / row_group),
-          .routing = {.used = scratch.sorted.used,
-                      .used_expert = scratch.sorted.used_expert,
-                      .used_first = scratch.sorted.used_first,
-                      .used_tiles = scratch.sorted.used_tiles,
-                      .order = scratch.sorted.order,
-                      .top_k = args.top_k},
+          .routing = routing_of(args, sorted),
           .experts = args.table};
 }
+
+/// The products of the experts, planned.
+struct ExpertProducts {
+  ProductsArgs gate_up, down;
+
+  ExpertProducts(const MoeArgs& args, const Scratch& scratch, const device::Queue& queue) noexcept
+      : gate_up(products_of(args, scratch.sorted, args.gate_up, args.intermediate, args.hidden)),
+        down(products_of(args, scratch.sorted, args.down, args.hidden, args.intermediate)) {
+    gate_up.gated = true;
+    gate_up.x = args.x;
+    gate_up.x_stride = args.x_stride;
+    gate_up.x_row = RowOf::token;
+    gate_up.y_bf16 = scratch.h;
+    gate_up.y_stride = args.intermediate;
+    down.x = scratch.h;
+    down.x_stride = args.intermediate;
+    down.y = scratch.out;
+    down.y_stride = args.hidden;
+    plan_products(gate_up, args.tokens, queue);  // an expert gets one pair of a token at most
+    plan_products(down, args.tokens, queue);
+  }
+  int tokens_a_tile() const noexcept { return 8 * gate_up.token_tiles; }
+};
 
 }  // namespace
 
@@ -91,27 +144,49 @@ void moe(const MoeArgs& args, const device::Queue& queue) noexcept {
   const device::CurrentGpu current(queue.place().index);
   const Scratch scratch = layout(args, args.scratch, args.tokens, args.scratch_pairs);
 
-  ProductsArgs gate_up = products_of(args, scratch, args.gate_up, args.intermediate, args.hidden);
-  gate_up.gated = true;
-  gate_up.x = args.x;
-  gate_up.x_stride = args.x_stride;
-  gate_up.x_row = RowOf::token;
-  gate_up.y_bf16 = scratch.h;
-  gate_up.y_stride = args.intermediate;
-  ProductsArgs down = products_of(args, scratch, args.down, args.hidden, args.intermediate);
-  down.x = scratch.h;
-  down.x_stride = args.intermediate;
-  down.y = scratch.out;
-  down.y_stride = args.hidden;
-
-  plan_products(gate_up, args.tokens, queue);  // an expert gets one pair of a token at most
-  plan_products(down, args.tokens, queue);
-  sort_pairs(args, scratch.sorted, 8 * gate_up.token_tiles, queue);
-  run_products(gate_up, queue);
-  run_products(down, queue);
+  const ExpertProducts products(args, scratch, queue);
+  sort_pairs(args, scratch.sorted, products.tokens_a_tile(), queue);
+  run_products(products.gate_up, queue);
+  run_products(products.down, queue);
   const dim3 grid(device::blocks_for(args.hidden, threads), static_cast<unsigned>(args.tokens));
   sum_kernel<<<grid, threads, 0, device::stream_of(queue)>>>(args, scratch.sorted.position,
                                                              scratch.out);
+}
+
+void moe_begin(const MoeArgs& args, const ExpertOrder& order, const device::Queue& queue) noexcept {
+  if (args.tokens == 0) return;
+  const device::CurrentGpu current(queue.place().index);
+  const Scratch scratch = layout(args, args.scratch, args.tokens, args.scratch_pairs);
+  const ExpertProducts products(args, scratch, queue);
+  sort_pairs(args, order, scratch.sorted, products.tokens_a_tile(), queue);
+
+  const auto stream = device::stream_of(queue);
+  const auto pitch = static_cast<size_t>(args.y_stride) * sizeof(float);
+  const auto width = static_cast<size_t>(args.hidden) * sizeof(float);
+  const auto tokens = static_cast<size_t>(args.tokens);
+  if (args.add == nullptr)
+    cudaMemset2DAsync(args.y, pitch, 0, width, tokens, stream);
+  else if (args.add != args.y)
+    cudaMemcpy2DAsync(args.y, pitch, args.add, pitch, width, tokens, cudaMemcpyDeviceToDevice,
+                      stream);
+}
+
+void moe_part(const MoeArgs& args, int begin, int end, const device::Queue& queue) noexcept {
+  if (args.tokens == 0 || begin == end) return;
+  const device::CurrentGpu current(queue.place().index);
+  const Scratch scratch = layout(args, args.scratch, args.tokens, args.scratch_pairs);
+  ExpertProducts products(args, scratch, queue);
+  Routing& routing = products.gate_up.routing;
+  routing.begin = begin;
+  routing.end = end;
+  products.down.routing = routing;
+  run_products(products.gate_up, queue);
+  run_products(products.down, queue);
+  constexpr int blocks_a_multiprocessor = 8;
+  const int blocks =
+      device::limits_of(queue.place().index).multiprocessors * blocks_a_multiprocessor;
+  add_kernel<<<blocks, threads, 0, device::stream_of(queue)>>>(
+      args, routing, scratch.sorted.position, scratch.out);
 }
 
 }  // namespace ktx::ops::cuda

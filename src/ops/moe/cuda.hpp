@@ -5,6 +5,7 @@
 // needed on the CPU.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,6 +17,7 @@
 namespace ktx::ops::cuda {
 
 constexpr int most_experts = 1024;
+constexpr int most_expert_slots = 256;
 
 /// y[t] = add[t] + sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e =
 /// ids[t, i], in the order of i, over the experts that are in the table; ids below 0 are unused.
@@ -37,14 +39,31 @@ struct MoeArgs {
   int64_t scratch_pairs = 0;  // that it was sized for
 };
 
+/// Experts that come to the GPU one group after the other, in that order. It travels in the
+/// parameters of a launch, so that no memory of it has to outlive a step.
+struct ExpertOrder {
+  int count = 0;
+  std::array<uint16_t, most_experts> expert{};  // its id
+  std::array<uint8_t, most_experts> slot{};     // where in the table it is when its turn comes
+};
+
 /// Empty when a GPU can run such experts, else the reason.
 std::string moe_refusal(quant::Format gate_up, quant::Format down, int64_t hidden,
                         int64_t intermediate);
 
 /// Bytes of scratch for steps of so many tokens, of which at most `pairs` pairs of a token and an
-/// expert are for experts of the table (tokens * top_k are always enough).
+/// expert are for experts of the table (tokens * top_k are always enough), or for those of one part
+/// (as many as it has experts, times tokens).
 int64_t moe_scratch_bytes(const MoeArgs& shape, int64_t max_tokens, int64_t pairs) noexcept;
 
 void moe(const MoeArgs& args, const device::Queue& queue) noexcept;
+
+/// The same in parts, for experts that do not lie in the table all at once: moe_begin() sorts the
+/// pairs by the order's experts and makes y = add, or 0; then each moe_part() adds to y what
+/// experts [begin, end) of the order give to their tokens. `table` is then indexed by the order's
+/// slots, of which a part reads its own. A token's sum is taken part by part, within a part in the
+/// order of i. All calls are given the same args.
+void moe_begin(const MoeArgs& args, const ExpertOrder& order, const device::Queue& queue) noexcept;
+void moe_part(const MoeArgs& args, int begin, int end, const device::Queue& queue) noexcept;
 
 }  // namespace ktx::ops::cuda

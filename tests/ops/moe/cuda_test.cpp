@@ -119,6 +119,21 @@ void check(ktx::test::Gpu& gpu, const Experts& weights, Format gate_up, Format d
   cuda::moe(args, gpu.queue());
   const auto again = gpu.download<float>(y);
   CHECK(std::memcmp(got.data(), again.data(), got.size() * 4) == 0);
+
+  // In parts: scratch for the pairs of two experts, each at the slot of its number.
+  cuda::ExpertOrder order;
+  for (const int e : {7, 3, 0, 8, 5, 1, 6, 2}) {
+    order.expert[static_cast<size_t>(order.count)] = static_cast<uint16_t>(e);
+    order.slot[static_cast<size_t>(order.count++)] = static_cast<uint8_t>(e);
+  }
+  args.scratch_pairs = std::min(2, top_k) * tokens;
+  cuda::moe_begin(args, order, gpu.queue());
+  for (const auto& [begin, end] :
+       {std::pair{0, 2}, std::pair{2, 3}, std::pair{3, 5}, std::pair{5, 7}, std::pair{7, 8}})
+    cuda::moe_part(args, begin, end, gpu.queue());
+  auto parts = gpu.download<float>(y);
+  for (size_t i = 0; i < added.size(); ++i) parts[i] -= added[i];
+  CHECK(ktx::test::relative_distance(parts, expected) < 0x1p-8);
 }
 
 }  // namespace
@@ -135,6 +150,8 @@ TEST_CASE("cuda: routed experts, some of them missing, some pairs unused") {
     for (const int64_t tokens : {1, 3, 6, 40, 100})
       check(gpu, weights, gate_up, down, tokens, random);
   }
+  const Experts weights(gpu, Format::q4_k, Format::q4_k, random);
+  check(gpu, weights, Format::q4_k, Format::q4_k, 1500, random);  // all warps sort, in turns
 }
 
 TEST_CASE("cuda: experts that no kernel reads are refused with a reason") {

@@ -35,9 +35,15 @@ __device__ __forceinline__ int group_of(const ProductsArgs& args, int pair, int 
   return args.gated ? pair : min(2 * pair + side, args.groups - 1);
 }
 
+/// Position of the first row that is found by position.
+__device__ __forceinline__ int first_position(const Routing& routing) {
+  return routing.used == nullptr ? 0 : routing.used_first[routing.begin];
+}
+
 /// Row of x, or of y, of a position.
 __device__ __forceinline__ int64_t row_at(RowOf of, const Routing& routing, int position) {
-  return of == RowOf::position ? position : routing.order[position] / routing.top_k;
+  if (of == RowOf::token) return routing.order[position] / routing.top_k;
+  return position - first_position(routing);
 }
 
 /// One more block has come to a tile; what its threads wrote before a barrier is seen by those
@@ -159,14 +165,15 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, side = lane / 16;
   const int shares = few_rows_warps / args.plan.row_warps;
   const int row_warp = warp / shares, share = warp % shares;
-  const int tiles = args.routing.used == nullptr
-                        ? args.tiles
-                        : args.routing.used_tiles[*args.routing.used] * args.row_blocks;
-
-  for (int index = blockIdx.x; index < tiles; index += gridDim.x) {
+  int first = 0, beyond = args.tiles;
+  if (args.routing.used != nullptr) {
+    first = args.routing.used_tiles[args.routing.begin] * args.row_blocks;
+    beyond = args.routing.used_tiles[end_of(args.routing)] * args.row_blocks;
+  }
+  for (int index = first + blockIdx.x; index < beyond; index += gridDim.x) {
     const Tile tile = tile_of(args, index, 8 * Tiles);
     const int pair = tile.block * args.plan.row_warps + row_warp;
-    const bool beyond = pair >= args.pairs;  // its sums are of the last pair, and not stored
+    const bool stored = pair < args.pairs;  // else its sums are of the last pair
     const uint8_t* group = (side == 0 ? tile.first : tile.second) +
                            group_of(args, min(pair, args.pairs - 1), side) * args.group_bytes;
     StepLoader<Format, Tiles> loader{
@@ -182,7 +189,7 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     const StepRange steps =
         share_of(args.steps, blockIdx.y * shares + share, args.plan.splits * shares);
     add_few_rows<Format, Tiles>(loader, steps, sums);
-    if (add_shares<Tiles>(args, index, row_warp, share, sums) && !beyond)
+    if (add_shares<Tiles>(args, index, row_warp, share, sums) && stored)
       finish<Format, Tiles>(args, tile, pair, sums);
     __syncthreads();  // before sums are shared again
   }
