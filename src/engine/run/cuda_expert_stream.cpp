@@ -30,36 +30,47 @@ struct SlotLayout {
   }
 };
 
-/// Copies the experts' matrices to `to`, each `stride` after the one before, piece by piece where
-/// several nodes hold rows; experts that follow one another in memory go in one copy. Returns the
-/// bytes.
-int64_t copy_matrices(const LoadedWeight& weight, std::span<const StreamedExpert> experts,
-                      std::byte* to, int64_t stride, cudaStream_t stream) noexcept {
-  const int64_t group_bytes = ops::x16_group_bytes(*ops::x16_format(weight.format), weight.cols);
-  const ops::NodeRows whole{weight.data, 0, weight.rows, weight.matrix_bytes};
-  const std::span<const ops::NodeRows> pieces =
-      weight.nodes.empty() ? std::span(&whole, 1) : std::span(weight.nodes);
-  int64_t bytes = 0, row = 0;  // rows before are copied; a node that holds no others is a replica
-  for (const ops::NodeRows& piece : pieces) {
-    if (piece.row_begin != row || piece.row_end == row) continue;
-    const int64_t rows = piece.row_end - row;
-    const int64_t width = (rows + ops::row_group - 1) / ops::row_group * group_bytes;
-    for (size_t begin = 0, end = 0; begin < experts.size(); begin = end) {
-      const int32_t first = experts[begin].expert;
-      while (end < experts.size() &&
-             experts[end].expert == first + static_cast<int32_t>(end - begin))
-        ++end;
-      cudaMemcpy2DAsync(
-          to + static_cast<int64_t>(begin) * stride + row / ops::row_group * group_bytes,
-          static_cast<size_t>(stride), piece.data + first * piece.matrix_bytes,
-          static_cast<size_t>(piece.matrix_bytes), static_cast<size_t>(width), end - begin,
-          cudaMemcpyHostToDevice, stream);
+/// Copies to a GPU from the CPU's memory, which is pinned in pieces.
+struct PinnedCopies {
+  device::Queue& queue;
+  uintptr_t piece;
+
+  void copy(std::byte* to, const std::byte* from, int64_t bytes) const noexcept {
+    for (auto left = static_cast<size_t>(bytes); left > 0;) {
+      const size_t part = std::min(left, piece - reinterpret_cast<uintptr_t>(from) % piece);
+      queue.copy(to, from, part);
+      to += part, from += part, left -= part;
     }
-    bytes += width * static_cast<int64_t>(experts.size());
-    row = piece.row_end;
   }
-  return bytes;
-}
+
+  /// The experts' matrices, each `stride` after the one before: piece by piece where several nodes
+  /// hold rows, and in one copy those that follow one another here as there. Returns the bytes.
+  int64_t copy_matrices(const LoadedWeight& weight, std::span<const StreamedExpert> experts,
+                        std::byte* to, int64_t stride) const noexcept {
+    const int64_t group_bytes = ops::x16_group_bytes(*ops::x16_format(weight.format), weight.cols);
+    const ops::NodeRows whole{weight.data, 0, weight.rows, weight.matrix_bytes};
+    const std::span<const ops::NodeRows> nodes =
+        weight.nodes.empty() ? std::span(&whole, 1) : std::span(weight.nodes);
+    int64_t row = 0;  // rows before are copied; a node that holds no others is a replica
+    int64_t at = 0;   // in each matrix
+    for (const ops::NodeRows& node : nodes) {
+      if (node.row_begin != row || node.row_end == row) continue;
+      const int64_t groups = (node.row_end - row + ops::row_group - 1) / ops::row_group;
+      const bool dense = node.matrix_bytes == stride && groups * group_bytes == stride;
+      for (size_t begin = 0, end = 0; begin < experts.size(); begin = end) {
+        const int32_t first = experts[begin].expert;
+        do ++end;
+        while (dense && end < experts.size() &&
+               experts[end].expert == first + static_cast<int32_t>(end - begin));
+        copy(to + static_cast<int64_t>(begin) * stride + at, node.data + first * node.matrix_bytes,
+             static_cast<int64_t>(end - begin) * groups * group_bytes);
+      }
+      row = node.row_end;
+      at += groups * group_bytes;
+    }
+    return at * static_cast<int64_t>(experts.size());
+  }
+};
 
 }  // namespace
 
@@ -120,11 +131,6 @@ class ExpertStream::Timer {
   size_t first_ = 0, used_ = 0;
   ExpertStreamTimes times_;
 };
-
-int64_t ExpertStream::bytes(const ExpertStreamShape& shape) noexcept {
-  return shape.slots * (SlotLayout(shape).bytes +
-                        shape.group * static_cast<int64_t>(sizeof(ops::cuda::ExpertWeights)));
-}
 
 ExpertStream::ExpertStream(device::Queue& compute, const ExpertStreamShape& shape, Timed timed)
     : shape_(shape), compute_(compute), copies_(device::make_queue(compute.place())) {
@@ -248,16 +254,15 @@ void ExpertStream::fetch(const LayerExperts& layer, int slot,
                          std::span<const StreamedExpert> experts) noexcept {
   Slot& events = slots_[static_cast<size_t>(slot)];
   copies_->wait(*events.freed);
-  const device::CurrentGpu current(copies_->place().index);
   const auto copy = [&] {
+    const PinnedCopies copies{*copies_, static_cast<uintptr_t>(shape_.pinned_piece)};
     const SlotLayout layout(shape_);
     std::byte* base = ring_.data() + slot * layout.bytes;
     int64_t bytes = 0;
     for (const auto& [weight, role] :
          {std::pair{layer.gate, layout.gate}, std::pair{layer.up, layout.up},
           std::pair{layer.down, layout.down}})
-      bytes += copy_matrices(*weight, experts, base + role.offset, role.stride,
-                             device::stream_of(*copies_));
+      bytes += copies.copy_matrices(*weight, experts, base + role.offset, role.stride);
     return bytes;
   };
   if (timer_ != nullptr)

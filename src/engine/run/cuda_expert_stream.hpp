@@ -33,6 +33,9 @@ struct ExpertStreamShape {
   int64_t gate_bytes = 0, down_bytes = 0;
   int slots = 4;  // at least 2
   int group = 4;  // experts in a slot; slots * group at most ops::cuda::most_expert_slots
+  /// Copies cross no address that is a multiple of it: pieces of memory that were pinned one by one
+  /// meet at such (CUDA refuses a copy from two of them).
+  int64_t pinned_piece = int64_t{256} << 20;
 };
 
 /// What has been done since the stream was made.
@@ -50,8 +53,12 @@ class ExpertStream {
   ExpertStream(device::Queue& compute, const ExpertStreamShape& shape, Timed timed = Timed::no);
   ~ExpertStream();
 
-  /// Bytes of the GPU's memory.
-  static int64_t bytes(const ExpertStreamShape& shape) noexcept;
+  /// Bytes of the GPU's memory; here, so that a plan can be made without a CUDA toolkit.
+  static constexpr int64_t bytes(const ExpertStreamShape& shape) noexcept {
+    return shape.slots * shape.group *
+           (2 * shape.gate_bytes + shape.down_bytes +
+            static_cast<int64_t>(sizeof(ops::cuda::ExpertWeights)));
+  }
 
   /// y = add, or 0, + what these experts give to their tokens, in the queue of the computation;
   /// copies begin at once. An expert's tokens are those whose ids name it: all of them, as many as

@@ -201,7 +201,9 @@ TEST_CASE("expert stream: the listed experts' sum, whatever the groups, formats 
       for (const auto& [slots, group] : {std::pair{2, 1}, std::pair{4, 4}, std::pair{3, 2}}) {
         INFO(quant::name(gate_up) << ", " << quant::name(down) << " x " << tokens << ", " << slots
                                   << " slots of " << group);
-        ExpertStream stream(gpu.queue(), shape_of(layer, slots, group));
+        ExpertStreamShape shape = shape_of(layer, slots, group);
+        if (group == 2) shape.pinned_piece = 64 << 10;  // less than a matrix
+        ExpertStream stream(gpu.queue(), shape);
         const auto got = run(gpu, stream, layer, step, list);
         CHECK(ktx::test::relative_distance(got, expected) < tolerance);
         CHECK(run(gpu, stream, layer, step, list) == got);
@@ -308,6 +310,5 @@ TEST_CASE("expert stream: the plan's bytes of the ring") {
       .gate_bytes = ops::packed_bytes(ops::Layout::x16, Format::q4_k, 2048, 7168),
       .down_bytes = ops::packed_bytes(ops::Layout::x16, Format::q6_k, 7168, 2048)};
   const int64_t experts_bytes = 16 * (2 * shape.gate_bytes + shape.down_bytes);
-  CHECK(ExpertStream::bytes(shape) >= experts_bytes);
-  CHECK(ExpertStream::bytes(shape) < experts_bytes + 4096);
+  CHECK(ExpertStream::bytes(shape) - experts_bytes == 16 * 24);  // the table
 }
