@@ -22,12 +22,18 @@ struct CommandContext {
   const graph::Graph* graph = nullptr;  // lowered
   const Devices* devices = nullptr;     // null: the CPU alone, or nothing is run
   std::span<const device::Place> places;
+  const ModulePlaces* modules = nullptr;  // null: all on the CPU
   const ExpertSlots* slots = nullptr;
   std::vector<ValueRef> values;  // one a value of the graph
   std::function<const PlacedRope&(const graph::Rope&, int place)> rope_table;
   int64_t max_rows = 0, max_sequences = 1;
   int workers = 1;
 
+  /// Whether the experts of a module come to a GPU as a step goes on.
+  bool streams(int module) const {
+    return modules != nullptr && !modules->streams.empty() &&
+           modules->streams[static_cast<size_t>(module)];
+  }
   /// Of the GPU at that place; the largest of today's where the plan's machine does not say.
   int multiprocessors(int place) const;
 };

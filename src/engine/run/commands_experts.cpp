@@ -1,4 +1,6 @@
 // The commands of the router and of the routed experts.
+#include <chrono>
+
 #include "engine/run/commands_internal.hpp"
 #include "ops/moe/moe.hpp"
 #include "ops/router/router.hpp"
@@ -70,7 +72,8 @@ class MoeCommand final : public Command {
         x_(input(c, node, 0)),
         routing_(input(c, node, 1)),
         y_(output(c, node)),
-        max_rows_(c.max_rows) {
+        max_rows_(c.max_rows),
+        streams_(c.streams(node.module)) {
     const auto& params = std::get<graph::MoeParams>(node.params);
     args_ = {.top_k = params.top_k,
              .experts = params.experts,
@@ -95,12 +98,17 @@ class MoeCommand final : public Command {
     args.y = y.data;
     args.y_stride = y.stride;
     args.scratch = step.workspace.scratch(place());
+    if (streams_) args.slots = step.workspace.expert_slots.data();
+    const auto start = std::chrono::steady_clock::now();
     ops::moe(args, step.pool);
+    step.workspace.expert_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
  private:
   ValueRef x_, routing_, y_;
   int64_t max_rows_;
+  bool streams_;
   ops::MoeArgs args_;
 };
 

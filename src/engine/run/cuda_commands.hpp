@@ -50,6 +50,14 @@ size_t cuda_attention_scratch(const CommandContext& context, const graph::Node& 
 
 std::unique_ptr<Command> make_cuda_router(const CommandContext& context, const graph::Node& node);
 std::unique_ptr<Command> make_cuda_moe(const CommandContext& context, const graph::Node& node);
+/// Experts that stay in the GPU's memory.
+std::unique_ptr<Command> make_cuda_resident_moe(const CommandContext& context,
+                                                const graph::Node& node);
+size_t cuda_resident_moe_scratch(const CommandContext& context, const graph::Node& node);
+/// Experts that come from the CPU's memory as the step goes on, beside those that stay here.
+std::unique_ptr<Command> make_cuda_streamed_moe(const CommandContext& context,
+                                                const graph::Node& node);
+size_t cuda_streamed_moe_scratch(const CommandContext& context, const graph::Node& node);
 size_t cuda_router_scratch(const CommandContext& context, const graph::Node& node);
 size_t cuda_moe_scratch(const CommandContext& context, const graph::Node& node);
 

@@ -124,6 +124,10 @@ std::unique_ptr<Command> make_cuda_router(const CommandContext& c, const Node& n
 }
 
 std::unique_ptr<Command> make_cuda_moe(const CommandContext& c, const Node& node) {
+  return c.streams(node.module) ? make_cuda_streamed_moe(c, node) : make_cuda_resident_moe(c, node);
+}
+
+std::unique_ptr<Command> make_cuda_resident_moe(const CommandContext& c, const Node& node) {
   return std::make_unique<CudaMoe>(c, node);
 }
 
@@ -133,6 +137,11 @@ size_t cuda_router_scratch(const CommandContext& c, const Node& node) {
 }
 
 size_t cuda_moe_scratch(const CommandContext& c, const Node& node) {
+  return c.streams(node.module) ? cuda_streamed_moe_scratch(c, node)
+                                : cuda_resident_moe_scratch(c, node);
+}
+
+size_t cuda_resident_moe_scratch(const CommandContext& c, const Node& node) {
   const auto shape = moe_shape(c, node);
   const int64_t rows = std::min(c.max_rows, expert_rows);
   return static_cast<size_t>(ops::cuda::moe_scratch_bytes(shape, rows, rows * shape.top_k));

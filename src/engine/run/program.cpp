@@ -187,6 +187,9 @@ Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPla
   for (const int count : plan.experts_per_token)
     if (count > 0 && std::ranges::find(default_experts_, count) == default_experts_.end())
       default_experts_.push_back(count);
+  for (const auto& node : plan.model.graph.nodes)
+    if (const auto* moe = std::get_if<graph::MoeParams>(&node.params))
+      max_experts_ = std::max(max_experts_, moe->experts);
   graph_ = lower(plan.model.graph, places_.modules);
   layout_ = graph::layout_values(graph_, max_rows_, graph::max_logit_rows);
   layout_.arena.resize(places_.modules.places.size(), 0);
@@ -220,6 +223,7 @@ void Program::compile(const placement::Plan& plan, const Weights& weights) {
   auto context = command_context(plan, weights, graph_, places());
   context.devices = devices_;
   context.slots = &places_.slots;
+  context.modules = &places_.modules;
   context.max_rows = max_rows_;
   context.rope_table = [&](const graph::Rope& rope, int place) -> const PlacedRope& {
     return rope_table(rope, place, plan.cache_length);

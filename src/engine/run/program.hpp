@@ -117,6 +117,7 @@ class Program {
   int64_t max_rows() const noexcept { return max_rows_; }
   int64_t max_sequences() const noexcept { return max_sequences_; }
   int64_t max_pages() const noexcept { return max_pages_; }  // of a sequence
+  int max_experts() const noexcept { return max_experts_; }  // of a layer
   /// The numbers of experts a token that layers have by default, each once.
   std::span<const int> default_experts() const noexcept { return default_experts_; }
 
@@ -129,6 +130,7 @@ class Program {
   graph::Graph graph_;
   graph::ValueLayout layout_;
   int64_t max_rows_, max_sequences_, max_pages_;
+  int max_experts_ = 0;
   std::vector<int> default_experts_;
   std::vector<size_t> scratch_bytes_;
   std::vector<std::unique_ptr<PlacedRope>> ropes_;

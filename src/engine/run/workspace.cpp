@@ -8,7 +8,8 @@ namespace ktx::engine {
 Workspace::Workspace(const Program& program, const hw::Machine& machine)
     : experts_per_token(static_cast<size_t>(program.max_rows())),
       sequences(static_cast<size_t>(program.max_sequences())),
-      prompts(sequences.size()) {
+      prompts(sequences.size()),
+      expert_slots(static_cast<size_t>(program.max_experts())) {
   for (size_t p = 0; p < program.places().size(); ++p) {
     const auto& place = program.places()[p];
     const auto values = static_cast<size_t>(program.value_bytes()[p]);

@@ -46,7 +46,11 @@ class Workspace {
   std::vector<int32_t> experts_per_token;    // [max_rows] of the layer being run
   std::vector<ops::SequenceRows> sequences;  // [max_sequences] as attention reads them
   std::vector<ops::cuda::Prompt> prompts;    // the same on GPUs
-  bool failed = false;                       // a GPU does not answer: nothing more is run
+  /// Of the experts of the layer being run, where some are streamed: [experts] the numbers of those
+  /// that the CPU computes among its matrices, -1: the others; and how long it took.
+  std::vector<int32_t> expert_slots;
+  double expert_seconds = 0;
+  bool failed = false;  // a GPU does not answer: nothing more is run
 
  private:
   struct PlaceMemory {

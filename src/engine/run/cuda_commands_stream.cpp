@@ -1,0 +1,206 @@
+// Routed experts of a slice of a prompt, split between the CPU and a GPU to which they are
+// streamed.
+#include <algorithm>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.hpp"
+#include "engine/run/cuda_commands.hpp"
+#include "ops/moe/cuda.hpp"
+
+namespace ktx::engine {
+
+using graph::Node;
+
+namespace {
+
+/// Layers whose times are taken together to correct the rates.
+constexpr int layers_of_rates = 4;
+
+LayerExperts layer_experts(const CommandContext& c, int module) {
+  return {.gate = &c.weights->get(module, "gate"),
+          .up = &c.weights->get(module, "up"),
+          .down = &c.weights->get(module, "down")};
+}
+
+// The largest matrices of all layers that are streamed to this GPU.
+ExpertStreamShape stream_shape(const CommandContext& c, int gpu) {
+  ExpertStreamShape shape;
+  for (const Node& node : c.graph->nodes) {
+    if (node.op != graph::Op::moe || node.place != gpu || !c.streams(node.module)) continue;
+    const auto layer = layer_experts(c, node.module);
+    const auto bytes = [](const LoadedWeight& w) {
+      return ops::packed_bytes(w.layout, w.format, w.rows, w.cols);
+    };
+    shape.gate_bytes = std::max(shape.gate_bytes, bytes(*layer.gate));
+    shape.down_bytes = std::max(shape.down_bytes, bytes(*layer.down));
+  }
+  return shape;
+}
+
+// What the plan's machine says, or what such machines have: corrected as soon as layers have run.
+SplitRates first_rates(const CommandContext& c, int gpu) {
+  const auto& machine = c.plan->machine;
+  const auto& card = machine.gpus[static_cast<size_t>(c.places[static_cast<size_t>(gpu)].index)];
+  const auto known = [](double figure, double usual) { return figure > 0 ? figure : usual; };
+  const double of_core = machine.isa >= hw::Isa::amx_int8      ? 0.8e12
+                         : machine.isa >= hw::Isa::avx512_vnni ? 0.15e12
+                                                               : 0.04e12;
+  return {.copy_bytes = known(card.copy_bandwidth, 45e9),
+          .read_bytes = known(machine.read_bandwidth, 100e9),
+          .cpu_flops = of_core * c.workers,
+          .gpu_flops = known(card.tensor_flops, 300e12) / 4};
+}
+
+ops::cuda::MoeArgs moe_shape(const CommandContext& c, const Node& node) {
+  const auto& params = std::get<graph::MoeParams>(node.params);
+  const auto layer = layer_experts(c, node.module);
+  return {.top_k = params.top_k,
+          .experts = params.experts,
+          .hidden = params.hidden,
+          .intermediate = params.intermediate,
+          .gate_up = layer.gate->format,
+          .down = layer.down->format};
+}
+
+bool holds_residents(const CommandContext& c, const Node& node) {
+  return c.weights->find(node.module, "gate", c.places[static_cast<size_t>(node.place)]) != nullptr;
+}
+
+class CudaStreamedMoe final : public CudaCommand {
+ public:
+  CudaStreamedMoe(const CommandContext& c, const Node& node)
+      : CudaCommand(c, node),
+        x_(input(c, node, 0)),
+        routing_(input(c, node, 1)),
+        on_cpu_(input(c, node, 2)),
+        y_(output(c, node)),
+        max_rows_(c.max_rows),
+        module_(static_cast<size_t>(node.module)),
+        layer_(layer_experts(c, node.module)),
+        args_(moe_shape(c, node)),
+        is_fixed_(c.plan->deterministic),
+        residents_(c.plan->find(node.module)->residents.experts) {
+    if (holds_residents(c, node)) resident_moe_ = make_cuda_resident_moe(c, node);
+    args_.scratch_pairs = c.max_rows;
+    auto& shared = c.devices->kit(node.place).stream;
+    if (!shared)
+      shared =
+          std::make_unique<SharedStream>(queue(), stream_shape(c, node.place),
+                                         first_rates(c, node.place), c.plan->model.modules.size());
+    auto& popular = shared->popular[module_];
+    for (int32_t e = 0; e < args_.experts; ++e) popular.push_back(e);
+    tokens_.resize(popular.size());
+    order_.resize(popular.size());
+    const auto bytes = [](const LoadedWeight& w) {
+      return static_cast<double>(ops::packed_bytes(w.layout, w.format, w.rows, w.cols));
+    };
+    expert_bytes_ = bytes(*layer_.gate) + bytes(*layer_.up) + bytes(*layer_.down);
+    for (const Node& n : c.graph->nodes)
+      if (n.op == graph::Op::moe && n.place == node.place && n.layer > node.layer &&
+          c.streams(n.module)) {
+        next_module_ = static_cast<size_t>(n.module);
+        next_ = layer_experts(c, n.module);
+        break;
+      }
+  }
+
+  void run(const StepContext& step) const noexcept override {
+    count_tokens(step);
+    auto& shared = *kit().stream;
+    correct_rates(step, shared);
+    const auto split = split_experts({.tokens = tokens_,
+                                      .residents = residents_,
+                                      .prefetched = shared.stream.prefetched(layer_),
+                                      .expert_bytes = expert_bytes_,
+                                      .token_flops = 6.0 * static_cast<double>(args_.hidden) *
+                                                     static_cast<double>(args_.intermediate),
+                                      .granularity = 1},
+                                     shared.rates.rates(), order_);
+    shared.predicted.gpu += split.predicted.gpu;
+    shared.predicted.cpu += split.predicted.cpu;
+    std::ranges::fill(step.workspace.expert_slots, -1);
+    for (const auto& expert : split.rest)
+      step.workspace.expert_slots[static_cast<size_t>(expert.expert)] =
+          layer_.gate->slots.empty() ? expert.expert
+                                     : layer_.gate->slots[static_cast<size_t>(expert.expert)];
+    submit(step, split.streamed, shared);
+  }
+
+ private:
+  void count_tokens(const StepContext& step) const noexcept {
+    std::ranges::fill(tokens_, 0);
+    const int32_t* ids = routing(step.workspace, on_cpu_, max_rows_).ids;
+    for (int64_t i = 0; i < step.rows * args_.top_k; ++i)
+      if (ids[i] >= 0) ++tokens_[static_cast<size_t>(ids[i])];
+  }
+
+  // The CPU's time is that of the layer before, which has ended; the GPU's is what has been timed
+  // since.
+  void correct_rates(const StepContext& step, SharedStream& shared) const noexcept {
+    shared.elapsed.cpu += std::exchange(step.workspace.expert_seconds, 0.0);
+    if (is_fixed_ || ++shared.layers < layers_of_rates) return;
+    const auto times = shared.stream.times();
+    shared.elapsed.gpu =
+        std::max(times.copying - shared.times.copying, times.computing - shared.times.computing);
+    shared.rates.add(shared.predicted, shared.elapsed);
+    shared.times = times;
+    shared.predicted = shared.elapsed = {};
+    shared.layers = 0;
+  }
+
+  void submit(const StepContext& step, std::span<const StreamedExpert> streamed,
+              SharedStream& shared) const noexcept {
+    const auto chosen = routing(step.workspace, routing_, max_rows_);
+    auto args = args_;
+    args.x = bf16(step, x_);
+    args.x_stride = x_.stride;
+    args.tokens = step.rows;
+    args.ids = chosen.ids;
+    args.weights = chosen.weights;
+    args.y = f32(step, y_);
+    args.y_stride = y_.stride;
+    args.scratch = scratch(step);
+    if (resident_moe_) {
+      resident_moe_->run(step);
+      args.add = args.y;
+    }
+    shared.stream.run(layer_, streamed, args);
+    auto& popular = shared.popular[module_];
+    std::ranges::stable_sort(popular, std::ranges::greater{},
+                             [&](int32_t e) { return tokens_[static_cast<size_t>(e)]; });
+    if (next_.gate != nullptr && !streamed.empty())
+      shared.stream.prefetch(next_, shared.popular[next_module_]);
+  }
+
+  ValueRef x_, routing_, on_cpu_, y_;
+  int64_t max_rows_;
+  size_t module_;
+  LayerExperts layer_;
+  ops::cuda::MoeArgs args_;
+  bool is_fixed_;
+  std::vector<int32_t> residents_;         // of any GPU
+  std::unique_ptr<Command> resident_moe_;  // of this one
+  double expert_bytes_ = 0;
+  LayerExperts next_;  // of the next layer; its gate is null behind the last
+  size_t next_module_ = 0;
+  // Of the step at hand: all steps of a program are of one thread.
+  mutable std::vector<int32_t> tokens_;
+  mutable std::vector<StreamedExpert> order_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_cuda_streamed_moe(const CommandContext& c, const Node& node) {
+  return std::make_unique<CudaStreamedMoe>(c, node);
+}
+
+size_t cuda_streamed_moe_scratch(const CommandContext& c, const Node& node) {
+  const auto streamed =
+      static_cast<size_t>(ops::cuda::moe_scratch_bytes(moe_shape(c, node), c.max_rows, c.max_rows));
+  return holds_residents(c, node) ? std::max(streamed, cuda_resident_moe_scratch(c, node))
+                                  : streamed;
+}
+
+}  // namespace ktx::engine
