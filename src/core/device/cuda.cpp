@@ -1,6 +1,10 @@
 // Errors of the CUDA runtime, the current GPU, what GPUs are made of.
 #include "core/device/cuda.hpp"
 
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -13,11 +17,41 @@ void check(cudaError_t error, std::string_view doing) {
   throw_environment(std::string(doing) + ": " + cudaGetErrorString(error));
 }
 
-int gpu_count() noexcept {
+namespace {
+
+std::vector<int> find_devices() {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
   cudaGetLastError();  // a missing driver must not fail the next call
-  return count;
+  std::vector<int> devices;
+  const char* named = std::getenv("KTX_CUDA_DEVICES");
+  if (named == nullptr) {
+    for (int i = 0; i < count; ++i) devices.push_back(i);
+    return devices;
+  }
+  std::istringstream list(named);
+  for (std::string number; std::getline(list, number, ',');) {
+    int device = -1;
+    std::from_chars(number.data(), number.data() + number.size(), device);
+    if (device < 0 || device >= count) break;  // as CUDA does: what follows is not there
+    devices.push_back(device);
+  }
+  return devices;
+}
+
+const std::vector<int>& devices() noexcept {
+  static const std::vector<int> found = find_devices();
+  return found;
+}
+
+}  // namespace
+
+int gpu_count() noexcept {
+  return static_cast<int>(devices().size());
+}
+
+int cuda_device(int index) noexcept {
+  return devices()[static_cast<size_t>(index)];
 }
 
 void require_gpu(Place place) {
@@ -29,7 +63,7 @@ void require_gpu(Place place) {
 
 CurrentGpu::CurrentGpu(int index) noexcept {
   cudaGetDevice(&before_);
-  if (before_ != index) cudaSetDevice(index);
+  if (before_ != cuda_device(index)) cudaSetDevice(cuda_device(index));
 }
 
 CurrentGpu::~CurrentGpu() {
@@ -40,10 +74,10 @@ CurrentGpu::~CurrentGpu() {
 
 namespace {
 
-GpuLimits read_limits(int index) {
-  const auto read = [index](cudaDeviceAttr what) {
+GpuLimits read_limits(int device) {
+  const auto read = [device](cudaDeviceAttr what) {
     int value = 0;
-    check(cudaDeviceGetAttribute(&value, what, index), "reading a GPU's limits");
+    check(cudaDeviceGetAttribute(&value, what, device), "reading a GPU's limits");
     return value;
   };
   return {.multiprocessors = read(cudaDevAttrMultiProcessorCount),
@@ -58,7 +92,7 @@ GpuLimits read_limits(int index) {
 const GpuLimits& limits_of(int index) {
   static const std::vector<GpuLimits> limits = [] {
     std::vector<GpuLimits> all;
-    for (int i = 0; i < gpu_count(); ++i) all.push_back(read_limits(i));
+    for (const int device : devices()) all.push_back(read_limits(device));
     return all;
   }();
   require(index >= 0 && static_cast<size_t>(index) < limits.size(), "limits of a missing GPU");

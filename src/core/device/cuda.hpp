@@ -12,8 +12,11 @@ namespace ktx::device {
 /// Throws environment error "doing: CUDA's reason" unless it went well; clears CUDA's last error.
 void check(cudaError_t error, std::string_view doing);
 
-/// GPUs that work here: 0 without a driver.
+/// GPUs that work here: 0 without a driver. KTX_CUDA_DEVICES names them, as CUDA_VISIBLE_DEVICES
+/// does: 1,0 turns two around, and 0,0 makes two of one, to try a plan for two.
 int gpu_count() noexcept;
+/// CUDA's number of a GPU.
+int cuda_device(int index) noexcept;
 
 /// Throws environment error unless there is such a GPU.
 void require_gpu(Place place);

@@ -27,6 +27,7 @@ class CudaQueue : public Queue {
  public:
   explicit CudaQueue(Place place) : place_(place) {
     const CurrentGpu current(place.index);
+    reach_others();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
           to_string(place) + ": making a stream");
   }
@@ -53,6 +54,8 @@ class CudaQueue : public Queue {
     cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_);
   }
   void copy_rows(const CopyRows& rows) noexcept override {
+    if (rows.to_stride == rows.row_bytes && rows.from_stride == rows.row_bytes)
+      return copy(rows.to, rows.from, rows.rows * rows.row_bytes);
     cudaMemcpy2DAsync(rows.to, rows.to_stride, rows.from, rows.from_stride, rows.row_bytes,
                       rows.rows, cudaMemcpyDefault, stream_);
   }
@@ -71,6 +74,18 @@ class CudaQueue : public Queue {
   }
 
  private:
+  // Copies between GPUs that reach each other do not go through the CPU's memory.
+  void reach_others() const noexcept {
+    const int own = cuda_device(place_.index);
+    for (int i = 0; i < gpu_count(); ++i) {
+      int reachable = 0;
+      if (cuda_device(i) == own) continue;
+      cudaDeviceCanAccessPeer(&reachable, own, cuda_device(i));
+      if (reachable != 0) cudaDeviceEnablePeerAccess(cuda_device(i), 0);
+      cudaGetLastError();  // that it is enabled already is no failure
+    }
+  }
+
   Place place_;
   cudaStream_t stream_ = nullptr;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/device/cuda.hpp"
 #include "engine/run/lowering.hpp"
 #include "ops/elementwise/cuda.hpp"
 #include "ops/embedding/cuda.hpp"
@@ -30,7 +31,7 @@ class CudaEmbedding final : public CudaCommand {
     const auto& weight = weight_of(c, node, "weight");
     args_ = {.weights = weight.data, .format = weight.format, .cols = weight.cols};
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     auto args = args_;
     args.ids = step.workspace.inputs(place()).ids();
     args.tokens = step.rows;
@@ -60,7 +61,7 @@ class CudaNorm final : public CudaCommand {
              .width = weight.cols,
              .eps = std::get<graph::NormParams>(nodes.front().params).eps};
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     auto args = args_;
     args.x = f32(step, x_);
     args.x_stride = x_.stride;
@@ -101,7 +102,7 @@ class CudaLinear final : public CudaCommand {
                            .add = {}});
     }
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     const int64_t tokens = rows(step);
     for (const auto& matrix : matrices_) {
       ops::cuda::MatmulArgs args{.w = matrix.w,
@@ -141,7 +142,7 @@ class CudaSiluMul final : public CudaCommand {
         gate_(input(c, node, 0)),
         up_(input(c, node, 1)),
         y_(output(c, node)) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     ops::cuda::silu_mul({.gate = bf16(step, gate_),
                          .gate_stride = gate_.stride,
                          .up = bf16(step, up_),
@@ -167,7 +168,7 @@ class CudaPair final : public CudaCommand {
         b_(input(c, node, 1)),
         y_(output(c, node)),
         function_(function) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     function_({.a = f32(step, a_),
                .a_stride = a_.stride,
                .b = f32(step, b_),
@@ -188,7 +189,7 @@ class CudaConvert final : public CudaCommand {
  public:
   CudaConvert(const CommandContext& c, const Node& node)
       : CudaCommand(c, node), x_(input(c, node, 0)), y_(output(c, node)) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     ops::cuda::ConvertArgs args{
         .from_stride = x_.stride, .to_stride = y_.stride, .tokens = rows(step), .width = y_.width};
     if (x_.type == NumberType::bf16)
@@ -210,7 +211,7 @@ class CudaLastRows final : public CudaCommand {
  public:
   CudaLastRows(const CommandContext& c, const Node& node)
       : CudaCommand(c, node), x_(input(c, node, 0)), y_(output(c, node)) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     ops::cuda::TakeRowsArgs args{.x = f32(step, x_),
                                  .x_stride = x_.stride,
                                  .y = f32(step, y_),
@@ -227,6 +228,11 @@ class CudaLastRows final : public CudaCommand {
 };
 
 }  // namespace
+
+void CudaCommand::run(const StepContext& step) const noexcept {
+  const device::CurrentGpu current(queue_.place().index);
+  submit(step);
+}
 
 std::unique_ptr<Command> make_cuda_command(const CommandContext& c, std::span<const Node> nodes) {
   const auto& node = nodes.front();

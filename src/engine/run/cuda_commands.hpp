@@ -15,7 +15,12 @@ class CudaCommand : public Command {
   CudaCommand(const CommandContext& c, int gpu, bool tail) noexcept
       : Command(gpu), queue_(c.devices->queue(gpu)), kit_(c.devices->kit(gpu)), tail_(tail) {}
 
+  void run(const StepContext& step) const noexcept final;
+
  protected:
+  /// Called while launches go to the command's GPU.
+  virtual void submit(const StepContext& step) const noexcept = 0;
+
   device::Queue& queue() const noexcept { return queue_; }
   CudaKit& kit() const noexcept { return kit_; }
   int64_t rows(const StepContext& step) const noexcept {

@@ -71,7 +71,7 @@ class CudaMla final : public CudaCommand {
              .cache = {},
              .prompts = {}};
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     const Rows of_step = rows_of_step(step);
     auto args = args_;
     args.batch = cuda_batch(step, place());
@@ -105,7 +105,7 @@ class CudaGqa final : public CudaCommand {
         v_(input(c, node, 2)),
         y_(output(c, node)),
         rope_(rope_on(c.rope_table(params_.rotary, node.place), node.place)) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     const Rows of_step = rows_of_step(step);
     ops::cuda::gqa({.params = &params_,
                     .rope = rope_,

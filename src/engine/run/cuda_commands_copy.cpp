@@ -82,7 +82,7 @@ class CopyToCpu final : public CudaCommand {
   CopyToCpu(const CommandContext& c, std::span<const Node> nodes)
       : CudaCommand(c, input(c, nodes.front(), 0).place, in_tail(c, nodes.front())),
         crossing_(c, nodes) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     if (step.submission == Submission::recorded)
       return kit().handshake.post(crossing_.pieces(step.workspace, step.rows));
     crossing_.copy(step.workspace, rows(step), queue());
@@ -97,7 +97,7 @@ class CopyToGpu final : public CudaCommand {
  public:
   CopyToGpu(const CommandContext& c, std::span<const Node> nodes)
       : CudaCommand(c, nodes.front()), crossing_(c, nodes) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     if (step.submission == Submission::recorded)
       return kit().handshake.wait(crossing_.pieces(step.workspace, step.rows));
     crossing_.copy(step.workspace, rows(step), queue());
@@ -116,7 +116,7 @@ class CopyBetweenGpus final : public CudaCommand {
         source_(c.devices->queue(input(c, nodes.front(), 0).place)),
         ready_(source_.make_event()),
         done_(queue().make_event()) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     source_.record(*ready_);
     queue().wait(*ready_);
     crossing_.copy(step.workspace, rows(step), queue());
@@ -133,7 +133,7 @@ class CopyBetweenGpus final : public CudaCommand {
 class InputsCommand final : public CudaCommand {
  public:
   InputsCommand(const CommandContext& c, int gpu) : CudaCommand(c, gpu, false) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     auto& inputs = step.workspace.inputs(place());
     inputs.upload();
     if (step.submission == Submission::direct) inputs.mark_uploaded();
@@ -145,7 +145,7 @@ class InputsCommand final : public CudaCommand {
 class PostCommand final : public CudaCommand {
  public:
   PostCommand(const CommandContext& c, int gpu) : CudaCommand(c, gpu, false) {}
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     if (step.submission == Submission::recorded) kit().handshake.post({});
   }
 };

@@ -31,7 +31,7 @@ class CudaRouter final : public CudaCommand {
              .bias = bias == nullptr ? nullptr : bias->floats(),
              .most = y_.width};
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     const auto chosen = routing(step.workspace, y_, max_rows_);
     auto args = args_;
     args.x = f32(step, x_);
@@ -94,7 +94,7 @@ class CudaMoe final : public CudaCommand {
     args_.table = table_.as<ops::cuda::ExpertWeights>();
     args_.scratch_pairs = std::min(max_rows_, expert_rows) * args_.top_k;
   }
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     const auto chosen = routing(step.workspace, routing_, max_rows_);
     for (int64_t row = 0; row < step.rows; row += expert_rows) {
       auto args = args_;

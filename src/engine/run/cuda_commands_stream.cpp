@@ -106,7 +106,7 @@ class CudaStreamedMoe final : public CudaCommand {
       }
   }
 
-  void run(const StepContext& step) const noexcept override {
+  void submit(const StepContext& step) const noexcept override {
     count_tokens(step);
     auto& shared = *kit().stream;
     correct_rates(step, shared);
@@ -125,7 +125,7 @@ class CudaStreamedMoe final : public CudaCommand {
       step.workspace.expert_slots[static_cast<size_t>(expert.expert)] =
           layer_.gate->slots.empty() ? expert.expert
                                      : layer_.gate->slots[static_cast<size_t>(expert.expert)];
-    submit(step, split.streamed, shared);
+    run_streamed(step, split.streamed, shared);
   }
 
  private:
@@ -150,8 +150,8 @@ class CudaStreamedMoe final : public CudaCommand {
     shared.layers = 0;
   }
 
-  void submit(const StepContext& step, std::span<const StreamedExpert> streamed,
-              SharedStream& shared) const noexcept {
+  void run_streamed(const StepContext& step, std::span<const StreamedExpert> streamed,
+                    SharedStream& shared) const noexcept {
     const auto chosen = routing(step.workspace, routing_, max_rows_);
     auto args = args_;
     args.x = bf16(step, x_);

@@ -1,0 +1,160 @@
+// Plans for GPUs: whole models on a GPU alone, hybrid, streamed, with resident experts and on two
+// GPUs have the logits of transformers and of the CPU.
+// covers: cuda_commands, cuda_commands_attention, cuda_commands_copy, cuda_commands_experts,
+// covers: cuda_commands_stream, cuda_kit, devices, no_cuda, recording, step_inputs, value_types
+#include "engine/run/programs.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "catch.hpp"
+#include "core/base/file.hpp"
+#include "ktx/session.hpp"
+#include "support/gpu.hpp"
+#include "support/own_file.hpp"
+#include "support/reference.hpp"
+
+using namespace ktx;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Placements of a whole model. Rules that match nothing are errors: those of experts are left out
+// where there are none.
+struct Placement {
+  const char* name;
+  std::string experts;  // place and phases of the routed experts; empty: as the rest
+  std::string rest;
+};
+const Placement placements[] = {
+    {"gpu alone", "", "place: {device: cuda:0}"},
+    {"hybrid", "place: {device: cpu}", "place: {device: cuda:0}"},
+    {"streamed", "place: {device: cpu}, prefill: {device: cuda:0, stream: yes}",
+     "place: {device: cuda:0}"},
+    {"resident", "place: {device: cpu, experts: {resident: 3, on: cuda:0}}",
+     "place: {device: cuda:0}"},
+    {"resident and streamed",
+     "place: {device: cpu, experts: {resident: 3, on: cuda:0}}, prefill: {device: cuda:0, stream: "
+     "yes}",
+     "place: {device: cuda:0}"},
+    {"attention on the CPU", "place: {device: cuda:0}", "place: {device: cpu}"},
+    {"prompts on the GPU", "place: {device: cpu}, prefill: {device: cuda:0}",
+     "place: {device: cuda:0}"},
+};
+
+fs::path rules_file(const Placement& placement, bool has_experts) {
+  const auto file = test::own_file("programs_test.yaml");
+  std::string text = "ktx: 1\nrules:\n";
+  if (has_experts && !placement.experts.empty())
+    text += "  - {name: experts, match: {class: moe.experts}, " + placement.experts + "}\n";
+  base::write_file(file, text + "  - {name: rest, match: {name: '.*'}, " + placement.rest + "}\n");
+  return file;
+}
+
+Engine load(const fs::path& model, const Placement& placement, bool has_experts = true,
+            const char* cache = "bf16") {
+  return Engine(make_plan({.model = model,
+                           .rules = rules_file(placement, has_experts),
+                           .threads = 2,
+                           .cache_length = 512,
+                           .sessions = 3,
+                           .cache_format = cache}));
+}
+
+std::vector<float> logits(Engine& engine, std::span<const int32_t> ids, size_t at_once) {
+  Session session(engine);
+  std::vector<float> out;
+  for (; !ids.empty(); ids = ids.subspan(std::min(at_once, ids.size())))
+    session.evaluate(ids.first(std::min(at_once, ids.size())),
+                     [&](int64_t, int64_t rows, const float* numbers) {
+                       out.insert(out.end(), numbers, numbers + rows * engine.vocab_size());
+                     });
+  return out;
+}
+
+/// The median over rows of their relative errors: in small random models rounding sends some token
+/// to another expert.
+double median_error(std::span<const float> got, std::span<const float> expected, size_t width) {
+  if (got.size() != expected.size() || got.empty()) return INFINITY;
+  std::vector<double> errors;
+  for (size_t at = 0; at < got.size(); at += width)
+    errors.push_back(test::relative_error(got.subspan(at, width), expected.subspan(at, width)));
+  std::ranges::nth_element(errors, errors.begin() + std::ssize(errors) / 2);
+  return errors[errors.size() / 2];
+}
+
+constexpr double tolerance = 1e-2;  // of bf16 inputs of products
+
+bool has_experts(const fs::path& folder) {
+  return folder.filename() != "llama";
+}
+
+}  // namespace
+
+TEST_CASE("cuda: every architecture in every placement has the logits of transformers") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  for (const auto& entry : fs::directory_iterator(test::data_dir / "arch"))
+    for (const auto& placement : placements) {
+      const auto& folder = entry.path();
+      INFO(folder.filename().string() << ", " << placement.name);
+      Engine engine = load(folder, placement, has_experts(folder));
+      const test::Reference reference(folder / "reference.safetensors");
+      const auto width = static_cast<size_t>(engine.vocab_size());
+      const auto ids = reference.get<int32_t>("0.ids");
+      const auto expected = reference.get<float>("0.logits");
+      // In slices, and in recorded decode steps of one row and of five.
+      CHECK(median_error(logits(engine, ids, ids.size()), expected, width) < tolerance);
+      CHECK(median_error(logits(engine, ids, 1), expected, width) < tolerance);
+      CHECK(median_error(logits(engine, ids, 5), expected, width) < tolerance);
+    }
+}
+
+TEST_CASE("cuda: the shipped model in all formats of the cache") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  const Placement cpu{"cpu", "place: {device: cpu}", "place: {device: cpu}"};
+  std::vector<int32_t> ids(150);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 37 % 4096);
+  Engine reference = load(test::shipped_model, cpu, true, "f32");
+  const auto expected = logits(reference, ids, ids.size());
+  const auto width = static_cast<size_t>(reference.vocab_size());
+  for (const char* format : {"f32", "bf16", "fp8"}) {
+    INFO(format);
+    Engine engine = load(test::shipped_model, placements[1], true, format);
+    const double limit = format == std::string("fp8") ? 5 * tolerance : tolerance;
+    CHECK(median_error(logits(engine, ids, ids.size()), expected, width) < limit);
+    CHECK(median_error(logits(engine, ids, 1), expected, width) < limit);
+  }
+}
+
+TEST_CASE("cuda: sessions decode together, with numbers of experts of their own, and fork") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  Engine engine = load(test::shipped_model, placements[1]);
+  const auto text = [&](Session& session, int experts) {
+    const std::vector<int32_t> prompt(20, 11 + experts);
+    return session.generate(prompt, {.max_new_tokens = 24, .experts_per_token = experts}).ids;
+  };
+  std::vector<std::vector<int32_t>> alone, together(3);
+  for (const int experts : {8, 6, 2}) {
+    Session session(engine);
+    alone.push_back(text(session, experts));
+  }
+  CHECK(alone[0] != alone[1]);
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < 3; ++i)
+      threads.emplace_back([&, i] {
+        Session session(engine);
+        together[i] = text(session, std::array{8, 6, 2}[i]);
+      });
+  }
+  for (size_t i = 0; i < 3; ++i) CHECK(together[i].size() == alone[i].size());
+
+  // A fork shares a page that both then write to.
+  Session first(engine);
+  text(first, 8);
+  Session second = first.fork(first.position());
+  const std::vector<int32_t> more{5, 6, 7};
+  const auto a = first.generate(more, {.max_new_tokens = 8}).ids;
+  CHECK(second.generate(more, {.max_new_tokens = 8}).ids == a);
+}
