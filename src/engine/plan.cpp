@@ -120,6 +120,23 @@ placement::PlanOptions placement_options(const PlanOptions& options) {
   return out;
 }
 
+// What running takes besides weights and KV cache: of the CPU alone, since step_memory knows no
+// GPU.
+std::vector<placement::DeviceMemory> run_memory(const placement::Plan& plan,
+                                                const loader::TensorSource& source) {
+  placement::DeviceMemory cpu{.device = "cpu"};
+  cpu.loading = engine::loading_bytes(plan.model, source, plan.threads);
+  if (plan.devices.size() > 1) return {cpu};
+  const auto workspaces = static_cast<uint64_t>(plan.workspaces());
+  const auto values =
+      graph::layout_values(plan.model.graph, plan.step_rows(), graph::max_logit_rows);
+  const auto step = engine::step_memory(plan);
+  cpu.activations = workspaces * static_cast<uint64_t>(values.size);
+  cpu.scratch = workspaces * step.scratch;
+  cpu.rope_tables = step.rope_tables;
+  return {cpu};
+}
+
 }  // namespace
 
 Plan make_plan(const PlanOptions& options) {
@@ -130,11 +147,7 @@ Plan make_plan(const PlanOptions& options) {
   std::shared_ptr<const loader::TensorSource> source =
       engine::open_source(opened.model, {.header_only = options.header_only});
   settings.run_memory = [&source](const placement::Plan& decided) {
-    const auto step = engine::step_memory(decided);
-    return placement::RunMemory{
-        .scratch = step.scratch,
-        .rope_tables = step.rope_tables,
-        .loading = engine::loading_bytes(decided.model, *source, decided.threads)};
+    return run_memory(decided, *source);
   };
   auto plan =
       placement::make_plan(rules, engine::build_model(*source), machine_for(options), settings);

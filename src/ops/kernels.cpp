@@ -1,11 +1,12 @@
 // The kernels of every op for placement: those with matrices from the matmul table, those with
-// loops over floats from theirs.
+// loops over floats from theirs, those of GPUs one an op.
 #include "ops/kernels.hpp"
 
 #include <algorithm>
 #include <vector>
 
 #include "ops/attention/mla.hpp"
+#include "ops/cuda/refusals.hpp"
 #include "ops/f32/f32.hpp"
 #include "ops/matmul/matmul.hpp"
 
@@ -67,6 +68,40 @@ std::string slow_mla(const KernelRow& row, const KernelQuery& query) {
   });
 }
 
+// ---- GPUs ----
+
+std::string refuse_on_gpu(const KernelRow&, const KernelQuery& query) {
+  if (std::string reason = matrix_refusal(query, nullptr); !reason.empty()) return reason;
+  const auto& weights = query.module->weights;
+  const auto op = graph::find_op(query.module->op);
+  if (weights.empty() || !op) return {};
+  const graph::Weight& first = weights.front();
+  switch (*op) {
+    case graph::Op::linear:
+      return cuda::matmul_refusal(query.formats[0], first.rows, first.cols);
+    case graph::Op::moe:
+      if (query.formats[0] != query.formats[1]) return "reads gate and up in one format";
+      return cuda::moe_refusal(query.formats[0], query.formats[2], first.cols, first.rows);
+    case graph::Op::embedding:
+      return cuda::embedding_refusal(query.formats[0]);
+    case graph::Op::mla:
+      return cuda::mla_refusal(first.cols, first.rows);
+    case graph::Op::router:
+      return cuda::router_refusal(first.rows, first.cols);
+    default:
+      return {};
+  }
+}
+
+constexpr KernelRow gpu_row{"cuda", "cuda", hw::Isa::scalar, refuse_on_gpu};
+
+// ---- CPUs, and both ----
+
+std::vector<KernelRow> with_gpu_row(std::vector<KernelRow> rows) {
+  rows.insert(rows.end() - 1, gpu_row);  // before ref
+  return rows;
+}
+
 std::vector<KernelRow> matmul_rows() {
   std::vector<KernelRow> rows;
   for (const MatmulKernel& kernel : matmul_kernels())
@@ -97,14 +132,17 @@ std::vector<KernelRow> rows_without_matrices(const Table& table) {
 }
 
 // A format's own scalar decoder, or loops that are one for all CPUs.
-constexpr KernelRow only_ref[] = {{"ref", "cpu", hw::Isa::scalar, refuse_none}};
+constexpr KernelRow only_ref[] = {gpu_row, {"ref", "cpu", hw::Isa::scalar, refuse_none}};
 
 }  // namespace
 
 std::span<const KernelRow> kernels(graph::Op op) {
-  static const std::vector<KernelRow> linear = linear_rows(), moe = matmul_rows(), mla = mla_rows(),
-                                      gqa = rows_without_matrices(attention_kernels()),
-                                      f32 = rows_without_matrices(f32::kernels());
+  static const std::vector<KernelRow> linear = with_gpu_row(linear_rows()),
+                                      moe = with_gpu_row(matmul_rows()),
+                                      mla = with_gpu_row(mla_rows()),
+                                      gqa =
+                                          with_gpu_row(rows_without_matrices(attention_kernels())),
+                                      f32 = with_gpu_row(rows_without_matrices(f32::kernels()));
   switch (op) {
     case graph::Op::linear:
       return linear;
@@ -127,6 +165,11 @@ std::span<const KernelRow> kernels(graph::Op op) {
       return only_ref;
   }
   return only_ref;
+}
+
+Layout gpu_layout(graph::Op op, const graph::Weight& weight) noexcept {
+  const bool multiplies = op == graph::Op::linear || op == graph::Op::moe;
+  return multiplies && weight.role != "bias" ? Layout::x16 : Layout::rows;
 }
 
 std::string slow_path(const KernelRow& row, const KernelQuery& query) {

@@ -9,6 +9,7 @@
 #include "core/graph/module.hpp"
 #include "core/graph/op.hpp"
 #include "core/hw/isa.hpp"
+#include "ops/matmul/matmul.hpp"
 
 namespace ktx::ops {
 
@@ -20,8 +21,8 @@ struct KernelQuery {
 
 struct KernelRow {
   std::string_view name;    // "avx512_vnni", "ref"
-  std::string_view device;  // device kind: "cpu", later "cuda"
-  hw::Isa isa;              // the least CPU level it needs
+  std::string_view device;  // device kind: "cpu" or "cuda"
+  hw::Isa isa;              // cpu: the least level it needs
   /// Empty when it can run the module, else the reason.
   std::string (*refusal)(const KernelRow& row, const KernelQuery& query);
   bool for_prefill = false;  // alone: decode takes the best of the other rows
@@ -33,7 +34,12 @@ struct KernelRow {
 /// modules that it does not refuse.
 std::string slow_path(const KernelRow& row, const KernelQuery& query);
 
-/// The kernels of an op, best first; "ref" last. Tests and benchmarks iterate it.
+/// The kernels of an op, of each device best first; "ref" last. Those of GPUs are there in builds
+/// without CUDA too: a plan for another box names them. Tests and benchmarks iterate it.
 std::span<const KernelRow> kernels(graph::Op op);
+
+/// The layout in which the op's kernel on a GPU reads a weight's matrices: what it multiplies by in
+/// the CPU's layout, all else row by row.
+Layout gpu_layout(graph::Op op, const graph::Weight& weight) noexcept;
 
 }  // namespace ktx::ops

@@ -5,12 +5,13 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "ops/kernels.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
 
 namespace {
+
+constexpr int least_capability = 80;  // mma of bf16, cp.async
 
 std::string list_devices(const hw::Machine& machine) {
   std::string out = "devices of this machine: cpu";
@@ -19,20 +20,43 @@ std::string list_devices(const hw::Machine& machine) {
   return out;
 }
 
+void check_gpu(const std::string& device, const hw::Machine& machine, const std::string& where) {
+  if (!is_gpu(device)) return;
+  const auto number = static_cast<size_t>(device_number(device));
+  if (number >= machine.gpus.size())
+    throw_environment(
+        "device " + device + ": this machine has " +
+            (machine.gpus.empty() ? "no GPU"
+                                  : "no such GPU, only " + std::to_string(machine.gpus.size())),
+        where, {list_devices(machine)});
+  const int capability = machine.gpus[number].capability;
+  if (capability == 0 || capability >= least_capability) return;
+  const auto text = [](int c) { return std::to_string(c / 10) + "." + std::to_string(c % 10); };
+  throw_environment("device " + device + ": " + machine.gpus[number].name +
+                        " has compute capability " + text(capability) + ", kernels need " +
+                        text(least_capability),
+                    where, {list_devices(machine)});
+}
+
+// The rule's layers are cut into ranges of equal length, one a device.
+const std::string& device_of_layer(const std::vector<std::string>& devices,
+                                   const Decision& decision, const std::string& where) {
+  const auto& layers = decision.layers;
+  if (devices.size() > layers.size())
+    throw_input("device: can't spread " + std::to_string(layers.size()) + " layers over " +
+                    std::to_string(devices.size()) + " devices",
+                where);
+  const auto found = std::ranges::find(layers, decision.module->layer);
+  if (found == layers.end()) return devices.front();
+  return devices[static_cast<size_t>(found - layers.begin()) * devices.size() / layers.size()];
+}
+
 }  // namespace
 
 graph::Op op_of(const graph::Module& module) {
   const auto op = graph::find_op(module.op);
   if (!op) throw_bug("module " + module.path + " has the unknown op '" + module.op + "'");
   return *op;
-}
-
-std::vector<std::string> device_kinds(graph::Op op) {
-  std::vector<std::string> kinds;
-  for (const auto& row : ops::kernels(op))
-    if (std::find(kinds.begin(), kinds.end(), row.device) == kinds.end())
-      kinds.emplace_back(row.device);
-  return kinds;
 }
 
 bool matches_name(const Match& match, const graph::Module& module) {
@@ -55,26 +79,12 @@ bool matches_layers(const Match& match, const graph::Module& module) {
 void apply_device(const Place& place, Decision& decision) {
   if (!place.devices) return;
   const auto& [devices, where] = *place.devices;
-  for (const auto& device : devices) {
-    const auto kind = device_kind(device);
-    const auto& gpus = decision.machine->gpus;
-    if (kind == "cuda" && static_cast<size_t>(device_number(device)) >= gpus.size())
-      throw_environment(
-          "device " + device + ": this machine has " +
-              (gpus.empty() ? "no GPU" : "no such GPU, only " + std::to_string(gpus.size())),
-          where, {list_devices(*decision.machine)});
-    const auto kinds = device_kinds(decision.op);
-    if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
-      throw_input("device " + device + ": op '" + std::string(graph::info(decision.op).name) +
-                      "' has no kernel for " + kind + " devices in this version",
-                  where,
-                  {"devices that can run " + decision.module->path + ": " + base::join(kinds)});
-  }
-  if (devices.size() > 1)
-    throw_input("device: this version can't split a rule's modules over several devices, found " +
-                    base::join(devices),
-                where, {"give one device, or one rule a device with its own layers"});
-  decision.device = devices.front();
+  for (const auto& device : devices) check_gpu(device, *decision.machine, where);
+  if (devices.size() > 1 && !place.spread)
+    throw_input("device: " + base::join(devices) + " is a list, without a word how to use it",
+                where, {"add spread: layers, or give one device"});
+  decision.device =
+      devices.size() == 1 ? devices.front() : device_of_layer(devices, decision, where);
 }
 
 void apply_op(const Place& place, Decision& decision) {
@@ -100,8 +110,16 @@ void apply_format(const Place& place, Decision& decision) {
 
 void apply_numa(const Place& place, Decision& decision) {
   if (!place.numa) return;
-  decision.numa = place.numa;
   const auto& [policy, where] = *place.numa;
+  if (is_gpu(decision.device)) {
+    if (place.devices &&
+        std::ranges::find(place.devices->value, "cpu") != place.devices->value.end())
+      return;  // it is for the rule's other layers
+    throw_input("numa: " + decision.module->path + " is on " + decision.device +
+                    ", whose memory has no NUMA nodes",
+                where, {"leave numa out"});
+  }
+  decision.numa = place.numa;
   if (policy.kind != NumaKind::node) return;
   std::vector<std::string> ids;
   for (const auto& node : decision.machine->nodes) {
@@ -112,15 +130,21 @@ void apply_numa(const Place& place, Decision& decision) {
                     {"nodes of this machine: " + base::join(ids)});
 }
 
+// What it does is in apply_device.
 void apply_spread(const Place& place, Decision&) {
-  if (!place.spread) return;
-  if (!place.devices || place.devices->value.size() < 2)
-    throw_input("spread: " + place.spread->value +
-                    " needs a list of devices, e.g. "
-                    "device: [cuda:0, cuda:1]",
-                place.spread->where);
-  throw_input("spread: this version can't split a rule's modules over several devices",
-              place.spread->where);
+  if (!place.spread || (place.devices && place.devices->value.size() > 1)) return;
+  throw_input(
+      "spread: " + place.spread->value + " needs a list of devices, e.g. device: [cuda:0, cuda:1]",
+      place.spread->where);
+}
+
+void apply_stream(const Place& place, Decision& decision) {
+  if (!place.stream) return;
+  decision.stream = place.stream->value;
+  if (decision.stream && decision.op != graph::Op::moe)
+    throw_input("stream: " + decision.module->path + " has no routed experts, its op is " +
+                    std::string(graph::info(decision.op).name),
+                place.stream->where, {"let the rule match only class moe.experts"});
 }
 
 void apply_experts(const Place& place, Decision& decision) {
@@ -130,9 +154,11 @@ void apply_experts(const Place& place, Decision& decision) {
     throw_input("experts: " + decision.module->path + " has no routed experts, its op is " +
                     std::string(graph::info(decision.op).name),
                 where, {"let the rule match only class moe.experts"});
-  throw_input("experts: this version can't keep experts on " + experts.device +
-                  "; op 'moe' runs all experts of a module on one device",
-              where, {"devices that can run them: " + base::join(device_kinds(graph::Op::moe))});
+  if (!experts.device.empty() && !is_gpu(experts.device))
+    throw_input("experts: on: expected a GPU, found " + experts.device, where,
+                {list_devices(*decision.machine)});
+  check_gpu(experts.device, *decision.machine, where);
+  decision.experts = place.experts;
 }
 
 void check_ram(const MachineNeeds& needs, const hw::Machine& machine) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "core/graph/graph.hpp"
@@ -15,12 +16,15 @@ struct Decision {
   const hw::Machine* machine = nullptr;
   const graph::Module* module = nullptr;
   graph::Op op = graph::Op::add;  // the module's
+  std::span<const int> layers;    // that its rule is for, ascending
 
   std::string device = "cpu";
   OpChoice kernel;
   std::optional<quant::Format> format;  // nothing: keep
   std::string format_where;
   std::optional<Given<NumaPolicy>> numa;  // nothing: the op's default (numa.hpp)
+  bool stream = false;
+  std::optional<Given<ResidentExperts>> experts;
 };
 
 // match: whether the module fulfils the key; true when it was not given.
@@ -34,6 +38,7 @@ void apply_op(const Place& place, Decision& decision);
 void apply_format(const Place& place, Decision& decision);
 void apply_numa(const Place& place, Decision& decision);
 void apply_spread(const Place& place, Decision& decision);
+void apply_stream(const Place& place, Decision& decision);
 void apply_experts(const Place& place, Decision& decision);
 
 // machine: each throws an environment error when the machine has less.
@@ -43,8 +48,5 @@ void check_isa(const MachineNeeds& needs, const hw::Machine& machine);
 
 /// The op that runs a module. Throws a `bug` error when the module names none.
 graph::Op op_of(const graph::Module& module);
-
-/// The device kinds that some kernel of the op runs on, e.g. {"cpu"}.
-std::vector<std::string> device_kinds(graph::Op op);
 
 }  // namespace ktx::placement

@@ -10,6 +10,7 @@
 #include "core/base/text.hpp"
 #include "placement/numa.hpp"
 #include "placement/totals.hpp"
+#include "placement/values.hpp"
 #include "placement/weights.hpp"
 
 namespace ktx::placement {
@@ -61,19 +62,19 @@ std::string folded_path(const graph::Module& module) {
 }
 
 // "q4_k", or "gate,up q4_k; down q6_k". Vectors only where there is nothing else.
-std::string formats_text(const graph::Module& module, const PlannedModule& planned) {
+std::string formats_text(const graph::Module& module, const std::vector<PlannedWeight>& planned) {
   std::vector<std::pair<std::string, std::vector<std::string>>> groups;
   const bool matrix = std::any_of(module.weights.begin(), module.weights.end(),
                                   [](const graph::Weight& w) { return !w.is_vector(); });
-  for (size_t i = 0; i < planned.weights.size(); ++i) {
+  for (size_t i = 0; i < planned.size(); ++i) {
     if (matrix && module.weights[i].is_vector()) continue;
-    std::string text = format_text(planned.weights[i], module.weights[i].transposed);
+    std::string text = format_text(planned[i], module.weights[i].transposed);
     const auto found = std::find_if(groups.begin(), groups.end(),
                                     [&](const auto& group) { return group.first == text; });
     if (found == groups.end())
-      groups.push_back({std::move(text), {planned.weights[i].role}});
+      groups.push_back({std::move(text), {planned[i].role}});
     else
-      found->second.push_back(planned.weights[i].role);
+      found->second.push_back(planned[i].role);
   }
   if (groups.empty()) return "-";
   if (groups.size() == 1) return groups.front().first;
@@ -82,10 +83,35 @@ std::string formats_text(const graph::Module& module, const PlannedModule& plann
   return base::join(parts, "; ");
 }
 
+// Those of both phases where they differ.
+std::string formats_text(const graph::Module& module, const PlannedModule& planned) {
+  std::string text = formats_text(module, planned.weights);
+  if (planned.prefill_weights.empty()) return text;
+  const auto prefill = formats_text(module, planned.prefill_weights);
+  return prefill == text ? text : text + " / " + prefill;
+}
+
 std::string op_text(const graph::Module& module, const PlannedModule& planned) {
   std::string text = module.op + "." + planned.decode.name;
-  if (planned.prefill.name != planned.decode.name) text += " / " + planned.prefill.name;
+  if (planned.prefill.name != planned.decode.name || planned.stream)
+    text += " / " + planned.prefill.name;
+  if (planned.stream) text += " + cuda";
   return text;
+}
+
+// "cpu", "cpu / cuda:0" for prompts elsewhere, "cpu / cpu + cuda:0" for prompts on both; with
+// residents " (16 on cuda:0)" or however many.
+std::string device_text(const PlannedModule& planned) {
+  std::string text = planned.device;
+  if (planned.prefill_device != planned.device)
+    text += (planned.stream ? " / " + planned.device + " + " : " / ") + planned.prefill_device;
+  const auto& residents = planned.residents;
+  if (residents.experts.empty()) return text;
+  return text + " (" + std::to_string(residents.experts.size()) + " on " + residents.device + ")";
+}
+
+std::string numa_text(const PlannedModule& planned) {
+  return is_gpu(planned.device) && is_gpu(planned.prefill_device) ? "-" : to_string(planned.numa);
 }
 
 std::string file_name(const std::string& where) {
@@ -141,17 +167,22 @@ std::string modules_section(const Plan& plan) {
   std::vector<Folded<7>> folded;
   for (const auto& planned : plan.modules) {
     const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-    auto& row = fold<7>(folded, {folded_path(module), op_text(module, planned), planned.device,
-                                 formats_text(module, planned), to_string(planned.numa),
-                                 file_name(planned.rule_where), planned.rule_name});
+    auto& row =
+        fold<7>(folded, {folded_path(module), op_text(module, planned), device_text(planned),
+                         formats_text(module, planned), numa_text(planned),
+                         file_name(planned.rule_where), planned.rule_name});
     if (module.layer >= 0) row.layers.push_back(module.layer);
     row.bytes += planned.bytes;
   }
   group_by_path(folded);
-  const bool phases = std::any_of(plan.modules.begin(), plan.modules.end(),
-                                  [](const auto& m) { return m.decode.name != m.prefill.name; });
-  std::vector<Row> rows{{"module", "layers", phases ? "op (decode / prefill)" : "op", "device",
-                         "format", "numa", "bytes", "rule"}};
+  const bool phases = std::any_of(plan.modules.begin(), plan.modules.end(), [](const auto& m) {
+    return m.stream || m.decode.name != m.prefill.name;
+  });
+  const bool places = std::any_of(plan.modules.begin(), plan.modules.end(),
+                                  [](const auto& m) { return m.device != m.prefill_device; });
+  std::vector<Row> rows{{"module", "layers", phases ? "op (decode / prefill)" : "op",
+                         places ? "device (decode / prefill)" : "device", "format", "numa", "bytes",
+                         "rule"}};
   for (const auto& row : folded)
     rows.push_back({row.cells[0], layers_text(row.layers), row.cells[1], row.cells[2], row.cells[3],
                     row.cells[4], row.bytes == 0 ? "-" : base::format_bytes(row.bytes),
@@ -240,39 +271,105 @@ void add_node_rows(const Plan& plan, std::vector<Row>& rows) {
   }
 }
 
-std::string totals_section(const Plan& plan) {
-  const auto sums = totals(plan);
-  std::vector<Row> rows;
-  for (const auto& [device, bytes] : sums.devices)
-    rows.push_back({"weights on " + device, base::format_bytes(bytes)});
+// A figure of every device that uses memory, in a column each; a plan of the CPU alone has one.
+struct MemoryRow {
+  const char* name;
+  uint64_t DeviceMemory::*bytes;
+  std::string note;
+};
+
+std::vector<MemoryRow> memory_rows(const Plan& plan) {
   const auto sessions = static_cast<size_t>(plan.sessions);
-  rows.push_back({"KV cache", base::format_bytes(plan.cache_bytes) + " in " +
-                                  std::string(graph::info(plan.cache_format).name) + " for " +
-                                  (sessions > 1 ? plural(sessions, "session") + " of " : "") +
-                                  plural(static_cast<size_t>(plan.cache_length), "token")});
-  rows.push_back({"activations", base::format_bytes(plan.activation_bytes) + " for " +
-                                     (plan.workspaces() > 1 ? "two " : "") + "steps of " +
-                                     plural(static_cast<size_t>(plan.step_rows()), "token")});
-  if (plan.run_memory.scratch > 0)
-    rows.push_back({"kernels' scratch", base::format_bytes(plan.run_memory.scratch)});
-  if (plan.run_memory.rope_tables > 0)
-    rows.push_back({"rope tables", base::format_bytes(plan.run_memory.rope_tables)});
-  if (plan.run_memory.loading > 0)
-    rows.push_back({"loading buffers",
-                    base::format_bytes(plan.run_memory.loading) + " before there is a KV cache"});
-  rows.push_back({"memory", base::format_bytes(sums.memory) + " of " +
-                                base::format_bytes(plan.machine.memory_bytes())});
+  return {
+      {"weights", &DeviceMemory::weights, ""},
+      {"KV cache", &DeviceMemory::cache,
+       "in " + std::string(graph::info(plan.cache_format).name) + " for " +
+           (sessions > 1 ? plural(sessions, "session") + " of " : "") +
+           plural(static_cast<size_t>(plan.cache_length), "token")},
+      {"activations", &DeviceMemory::activations,
+       std::string("for ") + (plan.workspaces() > 1 ? "two " : "") + "steps of " +
+           plural(static_cast<size_t>(plan.step_rows()), "token")},
+      {"kernels' scratch", &DeviceMemory::scratch, ""},
+      {"rope tables", &DeviceMemory::rope_tables, ""},
+      {"streamed experts", &DeviceMemory::streaming, ""},
+      {"driver", &DeviceMemory::driver, ""},
+      {"loading buffers", &DeviceMemory::loading, "before there is a KV cache"},
+  };
+}
+
+const hw::Gpu& gpu_of(const Plan& plan, const std::string& device) {
+  return plan.machine.gpus.at(static_cast<size_t>(device_number(device)));
+}
+
+uint64_t memory_of_device(const Plan& plan, const std::string& device) {
+  return is_gpu(device) ? gpu_of(plan, device).memory_bytes : plan.machine.memory_bytes();
+}
+
+std::string memory_section(const Plan& plan) {
+  std::vector<Row> rows{{""}};
+  for (const auto& memory : plan.devices) rows.front().push_back(memory.device);
+  const auto add = [&](const std::string& name, const auto& text, const std::string& note) {
+    Row row{name};
+    for (const auto& memory : plan.devices) row.push_back(text(memory));
+    row.push_back(note);
+    rows.push_back(std::move(row));
+  };
+  for (const auto& [name, bytes, note] : memory_rows(plan))
+    if (std::ranges::any_of(plan.devices, [&](const auto& m) { return m.*bytes > 0; }))
+      add(
+          name, [&](const auto& m) { return m.*bytes == 0 ? "-" : base::format_bytes(m.*bytes); },
+          note);
+  add(
+      "at most", [](const auto& m) { return base::format_bytes(m.most()); }, "");
+  add(
+      "of", [&](const auto& m) { return base::format_bytes(memory_of_device(plan, m.device)); },
+      "");
+  return "\nmemory\n" + table(rows);
+}
+
+std::string decode_text(const Plan& plan) {
+  if (plan.predicted_decode <= 0) return "not predicted: the machine's read bandwidth is not known";
+  const auto rate = [](double bandwidth) { return number_text(bandwidth / 1e9) + " GB/s"; };
+  std::string text = number_text(plan.predicted_decode) + " tokens/s if bound by reading at " +
+                     rate(plan.machine.read_bandwidth);
+  for (const auto& memory : plan.devices) {
+    if (!is_gpu(memory.device)) continue;
+    const double bandwidth = gpu_of(plan, memory.device).read_bandwidth;
+    text += ", " + memory.device +
+            (bandwidth > 0 ? " at " + rate(bandwidth) : " without its unknown share");
+  }
+  return text;
+}
+
+// Of plans whose experts pass through GPUs.
+std::string prefill_text(const Plan& plan) {
+  if (plan.predicted_prefill <= 0)
+    return "not predicted: needs read_bandwidth and tensor_flops of the machine, copy_bandwidth "
+           "and "
+           "tensor_flops of its GPUs";
+  double least = 1, most = 0;
+  for (const auto& planned : plan.modules)
+    if (planned.stream) {
+      least = std::min(least, planned.stream_share);
+      most = std::max(most, planned.stream_share);
+    }
+  const auto percent = [](double share) { return number_text(100 * share); };
+  return number_text(plan.predicted_prefill) + " tokens/s in slices of " +
+         std::to_string(plan.prefill_chunk) + " if bound by routed experts, of which " +
+         percent(least) + (percent(least) == percent(most) ? "" : " to " + percent(most)) +
+         " % pass through a GPU";
+}
+
+std::string totals_section(const Plan& plan) {
+  std::vector<Row> rows;
   add_node_rows(plan, rows);
-  for (const auto& use : sums.experts)
+  for (const auto& use : experts_used(plan))
     rows.push_back({"experts a token", std::to_string(use.per_token) + " of " +
                                            std::to_string(use.experts) + " in layers " +
                                            to_string(ranges_of(use.layers))});
   rows.push_back({"read a token", base::format_bytes(plan.bytes_per_token())});
-  rows.push_back({"decode", plan.predicted_decode > 0
-                                ? number_text(plan.predicted_decode) +
-                                      " tokens/s if bound by reading at " +
-                                      number_text(plan.machine.read_bandwidth / 1e9) + " GB/s"
-                                : "not predicted: the machine's read bandwidth is not known"});
+  rows.push_back({"decode", decode_text(plan)});
+  if (plan.streams()) rows.push_back({"prefill", prefill_text(plan)});
   return "\ntotals, " + plural(static_cast<size_t>(plan.threads), "thread") + "\n" + table(rows);
 }
 
@@ -302,7 +399,7 @@ std::string explain(const Plan& plan) {
          rules_section(plan) +
          notes_section(plan, "formats that do not apply", &PlannedModule::note) +
          notes_section(plan, "NUMA policies that do not apply", &PlannedModule::numa_note) +
-         skipped_section(plan) + unused_section(plan) + totals_section(plan);
+         skipped_section(plan) + unused_section(plan) + memory_section(plan) + totals_section(plan);
 }
 
 }  // namespace ktx::placement

@@ -20,13 +20,15 @@ std::string explain(const Plan& plan);
 /// The same tree, one entry a module:
 ///   {"ktx", "rules_file", "machine", "model", "warnings": ["..."], "settings": [{"name", "value",
 ///   "from"}], "modules":
-///   [{"path", "classes", "layer", "op", "device",
+///   [{"path", "classes", "layer", "op", "device", "prefill_device", "stream", "stream_share",
+///    "residents": null or {"device", "experts", "keep_ram", "bytes"},
 ///    "decode": {"kernel", "skipped": [{"kernel", "reason"}]}, "prefill", "numa", "weights":
-///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "note", "numa_note",
-///    "bytes", "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused": [{"path",
-///    "reason"}], "totals"}
-/// numa: the policy that a module's matrices follow; totals.nodes: what each NUMA node holds. Sizes
-/// are bytes; bandwidths bytes/s; unknown ones null.
+///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "prefill_weights", "note",
+///    "numa_note", "bytes", "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused":
+///    [{"path", "reason"}], "totals"}
+/// numa: the policy that a module's matrices follow on the CPU; totals.devices: the memory of each
+/// device; totals.nodes: what each NUMA node holds. Sizes are bytes; bandwidths bytes/s; unknown
+/// ones null.
 Json to_json(const Plan& plan);
 
 }  // namespace ktx::placement

@@ -21,11 +21,16 @@ Json machine_json(const hw::Machine& machine) {
                      {"memory_bytes", node.memory_bytes}});
   Json gpus = Json::array();
   for (const auto& gpu : machine.gpus)
-    gpus.push_back({{"name", gpu.name}, {"memory_bytes", gpu.memory_bytes}});
+    gpus.push_back({{"name", gpu.name},
+                    {"memory_bytes", gpu.memory_bytes},
+                    {"read_bandwidth", known(gpu.read_bandwidth)},
+                    {"copy_bandwidth", known(gpu.copy_bandwidth)},
+                    {"tensor_flops", known(gpu.tensor_flops)}});
   return {{"name", machine.name},
           {"isa", hw::name(machine.isa)},
           {"memory_bytes", machine.memory_bytes()},
           {"read_bandwidth", known(machine.read_bandwidth)},
+          {"tensor_flops", known(machine.tensor_flops)},
           {"nodes", std::move(nodes)},
           {"gpus", std::move(gpus)}};
 }
@@ -47,29 +52,45 @@ Json kernel_json(const KernelPick& pick) {
   return {{"kernel", pick.name}, {"skipped", std::move(skipped)}};
 }
 
-Json module_json(const Plan& plan, const PlannedModule& planned) {
-  const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+Json weights_json(const graph::Module& module, const std::vector<PlannedWeight>& planned) {
   Json weights = Json::array();
-  for (size_t i = 0; i < planned.weights.size(); ++i) {
-    const auto& weight = planned.weights[i];
+  for (size_t i = 0; i < planned.size(); ++i) {
     const auto& shape = module.weights[i];
-    weights.push_back({{"role", weight.role},
+    weights.push_back({{"role", planned[i].role},
                        {"count", shape.count},
                        {"rows", shape.rows},
                        {"cols", shape.cols},
-                       {"source", quant::name(weight.source)},
-                       {"format", quant::name(weight.format)},
-                       {"bytes", weight.bytes}});
+                       {"source", quant::name(planned[i].source)},
+                       {"format", quant::name(planned[i].format)},
+                       {"bytes", planned[i].bytes}});
   }
+  return weights;
+}
+
+Json residents_json(const PlannedResidents& residents) {
+  if (residents.experts.empty()) return nullptr;
+  return {{"device", residents.device},
+          {"experts", residents.experts},
+          {"keep_ram", residents.keep_ram},
+          {"bytes", residents.bytes}};
+}
+
+Json module_json(const Plan& plan, const PlannedModule& planned) {
+  const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
   return {{"path", module.path},
           {"classes", module.classes},
           {"layer", module.layer},
           {"op", module.op},
           {"device", planned.device},
+          {"prefill_device", planned.prefill_device},
+          {"stream", planned.stream},
+          {"stream_share", known(planned.stream_share)},
+          {"residents", residents_json(planned.residents)},
           {"decode", kernel_json(planned.decode)},
           {"prefill", kernel_json(planned.prefill)},
           {"numa", to_string(planned.numa)},
-          {"weights", std::move(weights)},
+          {"weights", weights_json(module, planned.weights)},
+          {"prefill_weights", weights_json(module, planned.prefill_weights)},
           {"note", planned.note},
           {"numa_note", planned.numa_note},
           {"bytes", planned.bytes},
@@ -77,11 +98,23 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
           {"rule", {{"name", planned.rule_name}, {"where", planned.rule_where}}}};
 }
 
+Json device_json(const DeviceMemory& memory) {
+  return {{"device", memory.device},
+          {"weight_bytes", memory.weights},
+          {"cache_bytes", memory.cache},
+          {"activation_bytes", memory.activations},
+          {"scratch_bytes", memory.scratch},
+          {"rope_table_bytes", memory.rope_tables},
+          {"streaming_bytes", memory.streaming},
+          {"driver_bytes", memory.driver},
+          {"loading_bytes", memory.loading},
+          {"most_bytes", memory.most()}};
+}
+
 Json totals_json(const Plan& plan) {
-  const auto sums = totals(plan);
-  Json devices = Json::object(), experts = Json::array(), nodes = Json::array();
-  for (const auto& [name, bytes] : sums.devices) devices[name] = bytes;
-  for (const auto& use : sums.experts)
+  Json devices = Json::array(), experts = Json::array(), nodes = Json::array();
+  for (const auto& memory : plan.devices) devices.push_back(device_json(memory));
+  for (const auto& use : experts_used(plan))
     experts.push_back({{"per_token", use.per_token},
                        {"experts", use.experts},
                        {"layers", to_string(ranges_of(use.layers))}});
@@ -95,22 +128,18 @@ Json totals_json(const Plan& plan) {
           {"cache_length", plan.cache_length},
           {"cache_format", graph::info(plan.cache_format).name},
           {"cache_pages", plan.cache_pages},
-          {"cache_bytes", plan.cache_bytes},
+          {"cache_bytes", plan.cache_bytes()},
           {"prefill_chunk", plan.prefill_chunk},
           {"step_rows", plan.step_rows()},
           {"workspaces", plan.workspaces()},
           {"max_experts_per_token", plan.max_experts_per_token},
-          {"activation_bytes", plan.activation_bytes},
-          {"scratch_bytes", plan.run_memory.scratch},
-          {"rope_table_bytes", plan.run_memory.rope_tables},
-          {"loading_bytes", plan.run_memory.loading},
-          {"memory_bytes", sums.memory},
           {"devices", std::move(devices)},
           {"nodes", std::move(nodes)},
           {"experts_per_token", std::move(experts)},
           {"bytes_per_token", plan.bytes_per_token()},
           {"threads", plan.threads},
-          {"predicted_decode_tokens_per_second", known(plan.predicted_decode)}};
+          {"predicted_decode_tokens_per_second", known(plan.predicted_decode)},
+          {"predicted_prefill_tokens_per_second", known(plan.predicted_prefill)}};
 }
 
 }  // namespace

@@ -23,9 +23,13 @@ std::string full_name(const KernelTask& task, std::string_view kernel) {
 
 Layouts layouts_of(const KernelTask& task, std::string_view kernel) {
   Layouts layouts(task.formats.size(), ops::Layout::rows);
-  for (size_t i = 0; i < layouts.size(); ++i)
-    if (is_packed(task.op, task.module->weights[i]))
+  for (size_t i = 0; i < layouts.size(); ++i) {
+    const auto& weight = task.module->weights[i];
+    if (task.device_kind != "cpu")
+      layouts[i] = ops::gpu_layout(task.op, weight);
+    else if (is_packed(task.op, weight))
       layouts[i] = matmul_kernel(task, kernel, i).layout(task.formats[i]);
+  }
   return layouts;
 }
 
@@ -102,6 +106,9 @@ KernelPick pick_best(const KernelTask& task, std::span<const ops::KernelRow> row
   std::vector<std::string> notes;
   for (const auto& skipped : pick.skipped)
     notes.push_back(full_name(task, skipped.name) + " " + skipped.reason);
+  if (task.device_kind != "cpu")
+    notes.push_back("device: cpu runs it; formats that a GPU runs: " +
+                    gpu_formats(task.op, *task.module));
   throw_input("no kernel of op '" + std::string(graph::info(task.op).name) + "' can run " +
                   task.module->path + " on " + task.device_kind,
               choice.where, std::move(notes));
@@ -125,6 +132,23 @@ const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view 
   const auto* found = ops::find_matmul_kernel(kernel);
   require(found != nullptr, "no such matmul kernel");
   return *found;
+}
+
+std::string gpu_refusal(graph::Op op, const graph::Module& module,
+                        std::span<const quant::Format> formats) {
+  const auto rows = ops::kernels(op);
+  const auto of_gpus = std::ranges::find(rows, "cuda", &ops::KernelRow::device);
+  return of_gpus->refusal(*of_gpus, {&module, formats});
+}
+
+std::string gpu_formats(graph::Op op, const graph::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& format : quant::formats()) {
+    const std::vector<quant::Format> formats(module.weights.size(), format.format);
+    if (format.encode != nullptr && gpu_refusal(op, module, formats).empty())
+      names.emplace_back(format.name);
+  }
+  return names.empty() ? "none" : base::join(names);
 }
 
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,

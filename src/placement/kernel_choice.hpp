@@ -21,7 +21,7 @@ struct KernelTask {
   const graph::Module* module = nullptr;
   graph::Op op = graph::Op::add;
   std::span<const quant::Format> formats;  // one a weight of the module
-  std::string device_kind;                 // "cpu"
+  std::string device_kind;                 // "cpu" or "cuda"
   hw::Isa isa = hw::Isa::scalar;           // the machine's
 };
 
@@ -38,6 +38,13 @@ bool is_packed(graph::Op op, const graph::Weight& weight) noexcept;
 /// ops::mla_matmul_kernel.
 const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
                                        size_t weight);
+
+/// Empty when a GPU can run the module, its matrices in these formats, else the reason.
+std::string gpu_refusal(graph::Op op, const graph::Module& module,
+                        std::span<const quant::Format> formats);
+
+/// The formats that ktx quantizes to and a GPU runs the module in, as text.
+std::string gpu_formats(graph::Op op, const graph::Module& module);
 
 /// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read
 /// the same packed bytes; with auto the second phase follows the first. A kernel for prefill alone

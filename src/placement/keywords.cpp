@@ -38,8 +38,9 @@ constexpr std::array match_table{
 constexpr std::array place_table{
     PlaceKeyword{
         "device", "cpu | cuda:N | a list",
-        "Where the module runs. Default: cpu. This version has kernels for cpu only; other "
-        "devices are refused while planning.",
+        "Where the module runs and its weights lie. Default: cpu. A list needs spread: layers. "
+        "prefill: {device: ...} places prompts elsewhere than decoding, with a second copy of the "
+        "weights there (see stream); attention has one device, where its KV cache lies.",
         [](const Yaml& v, Place& p) {
           p.devices = {parse_devices(v), v.where};
         },
@@ -69,19 +70,33 @@ constexpr std::array place_table{
         apply_numa},
     PlaceKeyword{
         "spread", "layers",
-        "With a list of devices: splits the rule's layers over them. Refused while planning "
-        "in this version.",
+        "With a list of devices: splits the layers that match: {layers: ...} gives, or all of the "
+        "model's, into ranges of equal length, one a device in turn. Modules outside the layers "
+        "go to the first device.",
         [](const Yaml& v, Place& p) {
           p.spread = {parse_spread(v), v.where};
         },
         apply_spread},
-    PlaceKeyword{"experts", "{resident: N, on: DEVICE, by: FILE}",
-                 "Keeps the N most used experts of each layer on a GPU. Refused while planning in "
-                 "this version.",
-                 [](const Yaml& v, Place& p) {
-                   p.experts = {parse_experts(v), v.where};
-                 },
-                 apply_experts},
+    PlaceKeyword{
+        "stream", "yes | no",
+        "With prefill: {device: cuda:N, stream: yes} and experts on the cpu: instead of a second "
+        "copy, experts pass through the GPU while a prompt runs, and both devices share the work. "
+        "Default: no.",
+        [](const Yaml& v, Place& p) {
+          p.stream = {v.as_bool("stream"), v.where};
+        },
+        apply_stream},
+    PlaceKeyword{
+        "experts", "{resident: N | vram: SIZE, on: cuda:N, by: FILE | list: [..], keep_ram: no}",
+        "Keeps N routed experts of each layer on a GPU, where they run while the others run on the "
+        "cpu; or as many as fit when the plan may use SIZE of that GPU's memory for all it has "
+        "there. on: default where prompts run (see stream). Which: those that FILE, relative to "
+        "this one, gives as layers: {3: [5, 17], 4: [8]}, most used first; or those of the list, "
+        "in every layer; or the first by number. keep_ram: yes leaves a copy of them on the cpu.",
+        [](const Yaml& v, Place& p) {
+          p.experts = {parse_experts(v), v.where};
+        },
+        apply_experts},
 };
 
 constexpr std::array machine_table{
@@ -147,12 +162,12 @@ constexpr std::array rule_table{
                   parse_keywords(v, place_keywords(), "place", r.place);
                 },
                 nullptr},
-    RuleKeyword{"decode", "map", "Keys of place that differ while decoding: op.",
+    RuleKeyword{"decode", "map", "Keys of place that differ while decoding: device, op.",
                 [](const Yaml& v, Rule& r) {
                   parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
                 },
                 nullptr},
-    RuleKeyword{"prefill", "map", "Keys of place that differ while prefilling: op.",
+    RuleKeyword{"prefill", "map", "Keys of place that differ while prefilling: device, op, stream.",
                 [](const Yaml& v, Rule& r) {
                   parse_keywords(v, place_keywords(), "prefill", r.prefill.emplace());
                 },

@@ -76,14 +76,22 @@ std::vector<WeightPart> parts_of(const graph::Weight& weight, bool packed,
   return copies;
 }
 
+std::vector<WeightPart> part_on_gpu(const graph::Weight& weight, const PlannedWeight& planned) {
+  return {part(weight, planned, WeightPart::no_node, 0, weight.rows)};
+}
+
 std::vector<uint64_t> bytes_of_nodes(const Plan& plan) {
   std::vector<uint64_t> bytes(plan.machine.nodes.size());
-  uint64_t shared = plan.memory_bytes() - plan.weight_bytes();
+  const auto& cpu = plan.devices.front();
+  uint64_t shared = cpu.most() - cpu.weights;
   for (const auto& planned : plan.modules)
-    for (const auto& weight : planned.weights)
-      for (const auto& part : weight.parts)
-        (part.node == WeightPart::every_node ? shared : bytes[static_cast<size_t>(part.node)]) +=
-            part.bytes;
+    for (const auto* weights : {&planned.weights, &planned.prefill_weights})
+      for (const auto& weight : *weights)
+        for (const auto& part : weight.parts)
+          if (part.node == WeightPart::every_node)
+            shared += part.bytes;
+          else if (part.node != WeightPart::no_node)
+            bytes[static_cast<size_t>(part.node)] += part.bytes;
   for (auto& node : bytes) node += shared / bytes.size();
   return bytes;
 }

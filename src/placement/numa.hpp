@@ -26,6 +26,9 @@ std::vector<WeightPart> parts_of(const graph::Weight& weight, bool packed,
                                  const PlannedWeight& planned, const NumaPolicy& policy,
                                  const hw::Machine& machine, std::span<const int> node_threads);
 
+/// The whole of a weight in the memory of a GPU.
+std::vector<WeightPart> part_on_gpu(const graph::Weight& weight, const PlannedWeight& planned);
+
 /// Bytes that each node of the plan's machine holds: of weights, and of what all nodes share an
 /// equal part: interleaved weights, and what loading or running takes besides.
 std::vector<uint64_t> bytes_of_nodes(const Plan& plan);

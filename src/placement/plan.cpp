@@ -19,6 +19,11 @@ std::string to_string(const NumaPolicy& policy) {
   return "node:" + std::to_string(policy.node);
 }
 
+uint64_t DeviceMemory::most() const noexcept {
+  const uint64_t running = cache + activations + scratch + rope_tables + streaming;
+  return driver + weights + std::max(running, loading);
+}
+
 int64_t Plan::step_rows() const noexcept {
   return std::max(prefill_chunk, max_decode_rows * sessions);
 }
@@ -45,10 +50,16 @@ uint64_t Plan::bytes_per_token() const noexcept {
   return bytes;
 }
 
-uint64_t Plan::memory_bytes() const noexcept {
-  const uint64_t running =
-      cache_bytes + activation_bytes + run_memory.scratch + run_memory.rope_tables;
-  return weight_bytes() + std::max(running, run_memory.loading);
+uint64_t Plan::cache_bytes() const noexcept {
+  uint64_t bytes = 0;
+  for (const auto& memory : devices) bytes += memory.cache;
+  return bytes;
+}
+
+const DeviceMemory* Plan::find_device(std::string_view device) const noexcept {
+  for (const auto& memory : devices)
+    if (memory.device == device) return &memory;
+  return nullptr;
 }
 
 }  // namespace ktx::placement

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/graph/graph.hpp"
@@ -41,11 +42,12 @@ struct KernelPick {
 /// alone, in the memory of one node.
 struct WeightPart {
   static constexpr int every_node = -1;  // interleaved over all of them
+  static constexpr int no_node = -2;     // in the memory of a GPU
 
   int node = every_node;  // index into Plan::machine.nodes
   int64_t row_begin = 0, row_end = 0;
   int64_t matrix_bytes = 0;
-  uint64_t bytes = 0;  // of all matrices
+  uint64_t bytes = 0;  // of the matrices that lie there: all but experts that a GPU alone holds
 };
 
 struct PlannedWeight {
@@ -61,6 +63,7 @@ struct PlannedResidents {
   std::string device;            // "cuda:0"
   std::vector<int32_t> experts;  // ascending
   bool keep_ram = false;         // the module's device holds them too
+  uint64_t bytes = 0;            // on `device`, in Layout::x16
 };
 
 struct PlannedModule {
@@ -71,9 +74,13 @@ struct PlannedModule {
   /// experts with `device`.
   std::string prefill_device;
   bool stream = false;
+  /// Of the experts that are not resident, the part that passes through the GPU for a slice of
+  /// prefill_chunk tokens, predicted so that both devices finish together; 0: not known.
+  double stream_share = 0;
   PlannedResidents residents;  // of routed experts; no experts: none
-  KernelPick decode, prefill;
-  NumaPolicy numa;                    // of its matrices; on a machine of one node, that node
+  KernelPick decode, prefill;  // on `device` and prefill_device; if `stream`, both on `device`
+  /// Of its matrices on the CPU; on a machine of one node, that node.
+  NumaPolicy numa;
   std::string rule_name, rule_where;  // the rule that decided: name and file:line
   std::vector<PlannedWeight> weights;
   std::vector<PlannedWeight> prefill_weights;  // on prefill_device, where it is another one
@@ -96,12 +103,21 @@ struct PlannedSetting {
   std::string name, value, from;
 };
 
-/// Bytes of memory that only the engine knows of; besides these it needs a few MB for the program
-/// itself, its threads and the tokenizer.
-struct RunMemory {
+/// Bytes on one device. Besides these the CPU needs a few MB for the program itself, its threads
+/// and the tokenizer.
+struct DeviceMemory {
+  std::string device;        // "cpu" or "cuda:0"
+  uint64_t weights = 0;      // all copies, experts that stay on a GPU included
+  uint64_t cache = 0;        // KV cache of all sessions
+  uint64_t activations = 0;  // the values between the ops of a step, all workspaces
   uint64_t scratch = 0;      // of the kernels, all workspaces
   uint64_t rope_tables = 0;  // for cache_length positions
+  uint64_t streaming = 0;    // where experts lie while they pass through
+  uint64_t driver = 0;       // what a GPU's driver keeps for itself
   uint64_t loading = 0;      // buffers that are gone when loading is done
+
+  /// The most that is in use at once: to load, or to run all sessions.
+  uint64_t most() const noexcept;
 };
 
 /// Rows of one decoding sequence in a step at most: its token and those guessed to follow it.
@@ -126,10 +142,10 @@ struct Plan {
   int64_t prefill_chunk = 0;           // tokens of one prompt in a step at most
   int max_experts_per_token = 0;       // columns of a routing: no token uses more experts
   std::vector<int> experts_per_token;  // [layers] unless a request says otherwise; -1: no experts
-  uint64_t cache_bytes = 0;            // KV cache of all sessions
-  uint64_t activation_bytes = 0;       // the values between the ops of a step, all workspaces
-  RunMemory run_memory;
-  double predicted_decode = 0;  // tokens/s by the machine's read bandwidth; 0: not known
+  std::vector<DeviceMemory> devices;   // "cpu" first, then the GPUs that are used
+  /// Tokens/s, 0: not known. Of decoding if nothing but reading weights takes time; of slices of
+  /// prefill_chunk tokens if nothing but routed experts does.
+  double predicted_decode = 0, predicted_prefill = 0;
 
   /// Rows of a step at most: a slice of a prompt, or the decoding sequences'.
   int64_t step_rows() const noexcept;
@@ -141,8 +157,9 @@ struct Plan {
   bool streams() const noexcept;
   uint64_t weight_bytes() const noexcept;     // in memory, all copies
   uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
-  /// The most that is in use at once: to load, or to run all sessions.
-  uint64_t memory_bytes() const noexcept;
+  uint64_t cache_bytes() const noexcept;      // KV cache of all sessions, on all devices
+  /// The memory of a device; null when the plan does not use it.
+  const DeviceMemory* find_device(std::string_view device) const noexcept;
 };
 
 }  // namespace ktx::placement

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "core/graph/graph.hpp"
 #include "core/hw/machine.hpp"
@@ -23,9 +24,10 @@ struct PlanOptions {
   std::optional<graph::KvFormat> cache_format;
   std::optional<bool> deterministic;
   std::optional<std::string> model, tokenizer, weights_cache;  // paths
-  /// What the engine will need for a plan whose modules are decided, scratch for one workspace;
-  /// empty: not counted.
-  std::function<RunMemory(const Plan&)> run_memory;
+  /// What only the engine knows that a plan whose modules are decided needs of each device:
+  /// activations, scratch, rope_tables, streaming and loading, for all workspaces. Of experts that
+  /// stay on a GPU until a size is reached one a layer is there. Empty: not counted.
+  std::function<std::vector<DeviceMemory>(const Plan&)> run_memory;
 };
 
 /// A pure function: reads neither weights nor the hardware. `model` is as its checkpoint's header

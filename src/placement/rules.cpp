@@ -40,6 +40,14 @@ Rule parse_rule(const base::Yaml& yaml, size_t number) {
   return rule;
 }
 
+// A profile of experts lies beside the rules file.
+void read_profile(const std::string& rules_file, Place& place) {
+  if (!place.experts || !place.experts->value.profile) return;
+  auto& experts = place.experts->value;
+  experts.order =
+      read_expert_order(std::filesystem::path(rules_file).parent_path() / experts.profile->value);
+}
+
 }  // namespace
 
 std::string to_string(const std::vector<LayerRange>& ranges) {
@@ -82,6 +90,7 @@ Rules parse_rules(const base::Yaml& yaml, const std::string& file) {
     throw_input("the rules file does not give its schema version", where,
                 {"begin it with the line 'ktx: 1'"});
   parse_keywords(yaml, file_keywords(), "the rules file", rules);
+  for (auto& rule : rules.rules) read_profile(file, rule.place);
   if (rules.rules.empty())
     throw_input("the rules file has no rules", where,
                 {"a rule for everything: {name: rest, match: {name: '.*'}, place: {device: cpu}}"});

@@ -14,6 +14,7 @@
 #include "core/graph/op.hpp"
 #include "core/hw/isa.hpp"
 #include "core/quant/format.hpp"
+#include "placement/expert_order.hpp"
 #include "placement/plan.hpp"
 #include "text/regex.hpp"
 
@@ -60,10 +61,15 @@ struct OpChoice {
   std::string where;
 };
 
-/// The most used experts of each layer on a device, by a profile of their use.
+/// Experts that stay on a GPU: so many of each layer, or what fits into so many bytes there.
 struct ResidentExperts {
-  int64_t count = 0;
-  std::string device, profile;
+  std::optional<int64_t> count;
+  std::optional<uint64_t> vram;
+  std::string device;              // empty: the one that prompts run on
+  Maybe<std::string> profile;      // a path, as written
+  ExpertOrder order;               // what it says
+  Maybe<std::vector<int>> listed;  // the same in every layer
+  bool keep_ram = false;
 };
 
 /// What a rule asks for; what is not given is left to the defaults.
@@ -73,6 +79,7 @@ struct Place {
   Maybe<std::optional<quant::Format>> format;  // inner nothing: keep
   Maybe<NumaPolicy> numa;
   Maybe<std::string> spread;
+  Maybe<bool> stream;
   Maybe<ResidentExperts> experts;
 };
 

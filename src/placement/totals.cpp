@@ -1,8 +1,6 @@
 // Sums over a plan.
 #include "placement/totals.hpp"
 
-#include <algorithm>
-
 namespace ktx::placement {
 
 namespace {
@@ -31,19 +29,10 @@ std::vector<LayerRange> ranges_of(const std::vector<int>& layers) {
   return ranges;
 }
 
-Totals totals(const Plan& plan) {
-  Totals sums;
-  for (const auto& planned : plan.modules) {
-    const auto found = std::find_if(sums.devices.begin(), sums.devices.end(),
-                                    [&](const auto& d) { return d.first == planned.device; });
-    if (found == sums.devices.end())
-      sums.devices.emplace_back(planned.device, planned.bytes);
-    else
-      found->second += planned.bytes;
-  }
-  sums.memory = plan.memory_bytes();
-  for (const auto& node : plan.model.graph.nodes) add_expert_use(plan, node, sums.experts);
-  return sums;
+std::vector<ExpertUse> experts_used(const Plan& plan) {
+  std::vector<ExpertUse> uses;
+  for (const auto& node : plan.model.graph.nodes) add_expert_use(plan, node, uses);
+  return uses;
 }
 
 }  // namespace ktx::placement

@@ -75,6 +75,10 @@ std::string device_kind(std::string_view device) {
   return std::string(device.substr(0, device.find(':')));
 }
 
+bool is_gpu(std::string_view device) {
+  return device_kind(device) == "cuda";
+}
+
 int device_number(std::string_view device) {
   const auto name = device::parse_device(device);
   return name ? name->index : 0;
@@ -224,24 +228,35 @@ NamePattern parse_pattern(const Yaml& value) {
 
 ResidentExperts parse_experts(const Yaml& value) {
   ResidentExperts experts;
-  const std::vector<std::string> keys{"resident", "on", "by"};
   for (const auto& [key, item] : value.as_map("experts")) {
     if (key.scalar == "resident") {
       experts.count = item.as_int("resident");
-      if (experts.count < 1)
+      if (*experts.count < 1)
         throw_input("resident: expected at least 1 expert, found " + item.describe(), item.where);
+    } else if (key.scalar == "vram") {
+      experts.vram = parse_size(item, "vram");
     } else if (key.scalar == "on") {
       experts.device = item.as_string("on");
       check_device(experts.device, item.where);
     } else if (key.scalar == "by") {
-      experts.profile = item.as_string("by");
+      experts.profile = {parse_path(item, "by"), item.where};
+    } else if (key.scalar == "list") {
+      experts.listed = {parse_expert_list(item, "list"), item.where};
+    } else if (key.scalar == "keep_ram") {
+      experts.keep_ram = item.as_bool("keep_ram");
     } else {
       throw_input("unknown key '" + key.scalar + "' in experts", key.where,
-                  base::suggestions(key.scalar, keys, "keys"));
+                  base::suggestions(key.scalar,
+                                    {"resident", "vram", "on", "by", "list", "keep_ram"}, "keys"));
     }
   }
-  for (const auto& key : keys)
-    if (value.find(key) == nullptr) throw_input("experts: '" + key + ":' is missing", value.where);
+  if (experts.count && experts.vram)
+    throw_input("experts: resident and vram both say how many; give one of them", value.where);
+  if (experts.profile && experts.listed)
+    throw_input("experts: by and list both say which; give one of them", value.where);
+  if (!experts.count && !experts.vram && !experts.listed)
+    throw_input("experts: how many is missing: resident: N of each layer, vram: SIZE or a list",
+                value.where);
   return experts;
 }
 

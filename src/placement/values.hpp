@@ -42,7 +42,7 @@ std::string parse_class(const base::Yaml& value);
 std::string parse_spread(const base::Yaml& value);
 NamePattern parse_pattern(const base::Yaml& value);
 
-/// {resident: 16, on: cuda:0, by: profile.yaml}
+/// {resident: 16, on: cuda:0, by: profile.yaml}; the profile is not read yet.
 ResidentExperts parse_experts(const base::Yaml& value);
 
 /// 6, or {default: 8, layers: {3-20: 6}}
@@ -50,6 +50,7 @@ ExpertsPerToken parse_experts_per_token(const base::Yaml& value);
 
 /// The kind of a device name: "cuda" of "cuda:0"; and its number, 0 without one.
 std::string device_kind(std::string_view device);
+bool is_gpu(std::string_view device);
 int device_number(std::string_view device);
 
 /// A node on one line, as in YAML's flow style: {device: cpu, format: int8}.

@@ -4,6 +4,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "ops/matmul/matmul.hpp"
+#include "placement/values.hpp"
 
 namespace ktx::placement {
 
@@ -45,6 +46,7 @@ Format kept_format(const Decision& decision, const graph::Weight& weight) {
 
 Format choose_format(const Decision& decision, const graph::Weight& weight) {
   if (always_f32(decision.op, weight)) return Format::f32;
+  if (decision.op == graph::Op::mla && is_gpu(decision.device)) return Format::bf16;
   if (!decision.format) return kept_format(decision, weight);
   const Format format = *decision.format;
   const bool stored_so = format == weight.source && !(weight.transposed && has_blocks(format));

@@ -16,7 +16,8 @@ bool always_f32(graph::Op op, const graph::Weight& weight) noexcept;
 
 /// One format a weight of decision.module. Matrices get the rule's format, or with `keep` their
 /// own; a transposed matrix whose checkpoint format has blocks along what becomes its rows is kept
-/// as f32. Throws input error when the format can't store or ktx can't make it.
+/// as f32. On a GPU the matrices of latent attention are bf16, whatever the rules say. Throws input
+/// error when the format can't store or ktx can't make it.
 std::vector<quant::Format> choose_formats(const Decision& decision);
 
 /// "bf16", "int8 (from bf16)" or "f32 (from q8_0, transposed)".

@@ -30,9 +30,10 @@ TEST_CASE("a plan takes its defaults from the model and the machine") {
   CHECK(plan.details().threads == plan.details().machine.core_count());
   CHECK(top_k(plan) == 8);
   CHECK(plan.details().predicted_decode == 0);  // nothing was measured
-  const auto& besides = plan.details().run_memory;
+  const auto& besides = plan.details().devices.front();
   CHECK(besides.rope_tables == 4096 * 64 * sizeof(float));  // 32 pairs, one table for all layers
   CHECK(besides.scratch > 512 * 256 * sizeof(float));       // at least a step's copy of its inputs
+  CHECK(besides.activations > 512 * 256 * sizeof(float));
   CHECK(besides.loading > 4u << 20);
   CHECK(Json::parse(plan.json()).is_object());
 }
@@ -85,7 +86,9 @@ TEST_CASE("options for many sessions") {
   CHECK(plan.details().cache_format == graph::KvFormat::fp8);
   CHECK(plan.details().deterministic);
   CHECK(plan.details().max_experts_per_token == 12);
-  CHECK(plan.details().run_memory.scratch >= 2 * one.details().run_memory.scratch);
+  const auto& memory = plan.details().devices.front();
+  CHECK(memory.scratch >= 2 * one.details().devices.front().scratch);
+  CHECK(memory.activations >= 2 * one.details().devices.front().activations);
   o.cache_format = "int8";
   CHECK_THROWS_AS(make_plan(o), Error);
 }

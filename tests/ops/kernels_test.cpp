@@ -27,6 +27,13 @@ const ops::KernelRow& row(graph::Op op, std::string_view name) {
   return ops::kernels(op).front();
 }
 
+std::vector<ops::KernelRow> rows_of(graph::Op op, std::string_view device) {
+  std::vector<ops::KernelRow> rows;
+  for (const auto& kernel : ops::kernels(op))
+    if (kernel.device == device) rows.push_back(kernel);
+  return rows;
+}
+
 std::string refusal(std::string_view name, const graph::Module& module,
                     const std::vector<Format>& formats) {
   const auto& kernel = row(graph::Op::moe, name);
@@ -38,8 +45,9 @@ std::string refusal(std::string_view name, const graph::Module& module,
 TEST_CASE("every op has kernels, best first, ref last and for every machine") {
   for (const auto& op : graph::ops()) {
     INFO(op.name);
-    const auto rows = ops::kernels(op.op);
+    const auto rows = rows_of(op.op, "cpu");
     REQUIRE_FALSE(rows.empty());
+    REQUIRE(ops::kernels(op.op).back().name == "ref");
     REQUIRE(rows.back().name == "ref");
     REQUIRE(rows.back().isa == hw::Isa::scalar);
     // Kernels for prefill alone stand before those of their level.
@@ -48,7 +56,10 @@ TEST_CASE("every op has kernels, best first, ref last and for every machine") {
                (rows[i].isa == rows[i - 1].isa && rows[i - 1].for_prefill)));
     for (const auto& kernel : rows)
       REQUIRE(kernel.for_prefill == (op.op == graph::Op::linear && kernel.name == "onednn"));
-    for (const auto& kernel : rows) REQUIRE(kernel.device == "cpu");
+    const auto of_gpus = rows_of(op.op, "cuda");
+    REQUIRE(of_gpus.size() == 1);
+    REQUIRE(of_gpus[0].name == "cuda");
+    REQUIRE(rows.size() + 1 == ops::kernels(op.op).size());
   }
   REQUIRE(ops::kernels(graph::Op::linear).front().name == "amx");
   REQUIRE(ops::kernels(graph::Op::mla).front().name == "amx");
@@ -67,10 +78,47 @@ TEST_CASE("a kernel refuses a module for any of its weights, and says which") {
   REQUIRE(refusal("ref", narrow, {Format::q4_k, Format::q4_k, Format::int8}).empty());
 }
 
+TEST_CASE("a GPU's kernel refuses by the op of the module") {
+  const auto module = experts_module();
+  REQUIRE(refusal("cuda", module, {Format::q8_0, Format::q8_0, Format::int4_32}).empty());
+  REQUIRE(refusal("cuda", module, {Format::q4_k, Format::q4_k, Format::q4_k}) ==
+          "down has 96 columns, which q4_k (blocks of 256) can't store");
+  REQUIRE(refusal("cuda", module, {Format::q4_k, Format::q5_k, Format::int8}) ==
+          "reads gate and up in one format");
+  REQUIRE(refusal("cuda", module, {Format::iq3_s, Format::iq3_s, Format::int8}) ==
+          "reads no iq3_s");
+  REQUIRE(refusal("cuda", module, {Format::q4_k, Format::q4_k, Format::f16}) ==
+          "reads no experts in f16");
+  const auto refused = [](graph::Op op, graph::Weight weight, Format format) {
+    graph::Module it{.path = "it", .op = std::string(graph::info(op).name), .weights = {weight}};
+    const auto& kernel = row(op, "cuda");
+    return kernel.refusal(kernel, {.module = &it, .formats = {&format, 1}});
+  };
+  REQUIRE(refused(graph::Op::linear, {.rows = 8, .cols = 64}, Format::f16).empty());
+  REQUIRE(refused(graph::Op::linear, {.rows = 8, .cols = 40}, Format::bf16) ==
+          "needs columns in multiples of 32, not 40");
+  REQUIRE(refused(graph::Op::embedding, {.rows = 8, .cols = 256}, Format::q2_k) ==
+          "reads no rows of q2_k");
+  REQUIRE(refused(graph::Op::mla, {.rows = 512, .cols = 100}, Format::bf16) ==
+          "needs heads in multiples of 8, not 100");
+  REQUIRE(refused(graph::Op::router, {.rows = 2000, .cols = 256}, Format::f32) ==
+          "chooses among at most 1024 experts, not 2000");
+  REQUIRE(refused(graph::Op::rms_norm, {.rows = 1, .cols = 7}, Format::f32).empty());
+}
+
+TEST_CASE("a GPU multiplies by matrices as they lie for the CPU, and reads all else by rows") {
+  const graph::Weight matrix{.role = "weight", .rows = 8, .cols = 64};
+  REQUIRE(ops::gpu_layout(graph::Op::linear, matrix) == ops::Layout::x16);
+  REQUIRE(ops::gpu_layout(graph::Op::moe, matrix) == ops::Layout::x16);
+  REQUIRE(ops::gpu_layout(graph::Op::linear, {.role = "bias"}) == ops::Layout::rows);
+  for (const auto op : {graph::Op::embedding, graph::Op::mla, graph::Op::router})
+    REQUIRE(ops::gpu_layout(op, matrix) == ops::Layout::rows);
+}
+
 TEST_CASE(
     "norm and router run the float loops of their row; ops without such loops have ref alone") {
   for (const auto op : {graph::Op::rms_norm, graph::Op::router, graph::Op::silu_mul}) {
-    const auto rows = ops::kernels(op);
+    const auto rows = rows_of(op, "cpu");
     REQUIRE(rows.size() == ops::f32::kernels().size());
     for (const auto& kernel : rows) {
       const auto* loops = ops::f32::find_kernel(kernel.name);
@@ -79,7 +127,7 @@ TEST_CASE(
     }
     REQUIRE(rows.front().name == "avx512");
   }
-  REQUIRE(ops::kernels(graph::Op::embedding).size() == 1);
+  REQUIRE(rows_of(graph::Op::embedding, "cpu").size() == 1);
 }
 
 TEST_CASE("a kernel without a loop for a format says so: it decodes row by row") {

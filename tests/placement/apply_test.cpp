@@ -22,12 +22,6 @@ std::string error_with(const std::string& match, const std::string& place) {
   return error_with(match, place, sample::machine());
 }
 
-hw::Machine with_gpus(int count) {
-  auto machine = sample::machine();
-  for (int i = 0; i < count; ++i) machine.gpus.push_back({"RTX 4090", uint64_t{24} << 30});
-  return machine;
-}
-
 std::string needs_error(const std::string& needs, const hw::Machine& machine) {
   const auto rules = sample::rules("ktx: 1\nmachine: {" + needs +
                                    "}\nrules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
@@ -41,22 +35,59 @@ TEST_CASE("devices that can't be had") {
   CHECK(
       error_with(head, "device: 'cuda:0'") ==
       "r.yaml:3:56: device cuda:0: this machine has no GPU\n  note: devices of this machine: cpu");
-  CHECK(error_with(head, "device: 'cuda:2'", with_gpus(2)) ==
+  CHECK(error_with(head, "device: 'cuda:2'", sample::machine_with_gpus(2)) ==
         "r.yaml:3:56: device cuda:2: this machine has no such GPU, only 2\n"
         "  note: devices of this machine: cpu, cuda:0 (RTX 4090), cuda:1 (RTX 4090)");
-  CHECK(error_with(head, "device: 'cuda:0'", with_gpus(1)) ==
-        "r.yaml:3:56: device cuda:0: op 'linear' has no kernel for cuda devices in this version\n"
-        "  note: devices that can run lm_head: cpu");
-  CHECK(error_with(head, "device: [cpu, 'cuda:0'], spread: layers").find("has no GPU") !=
+  CHECK(error_with(head, "device: 'cuda:0'", sample::machine_with_gpus(1)).empty());
+  auto old = sample::machine_with_gpus(1);
+  old.gpus[0].capability = 75;
+  CHECK(error_with(head, "device: 'cuda:0'", old) ==
+        "r.yaml:3:56: device cuda:0: RTX 4090 has compute capability 7.5, kernels need 8.0\n"
+        "  note: devices of this machine: cpu, cuda:0 (RTX 4090)");
+  old.gpus[0].capability = 80;
+  CHECK(error_with(head, "device: 'cuda:0'", old).empty());
+}
+
+TEST_CASE("a list of devices and spread belong together") {
+  const std::string mlps = "class: mlp.dense";
+  CHECK(error_with(mlps, "device: [cpu, 'cuda:0'], spread: layers").find("has no GPU") !=
         std::string::npos);
-  CHECK(error_with(head, "spread: layers") ==
-        "r.yaml:3:56: spread: layers needs a list of devices, e.g. device: [cuda:0, cuda:1]");
-  CHECK(error_with("class: moe.experts", "experts: {resident: 4, on: 'cuda:0', by: p.yaml}") ==
-        "r.yaml:3:62: experts: this version can't keep experts on cuda:0; op 'moe' runs all "
-        "experts of a module on one device\n  note: devices that can run them: cpu");
-  CHECK(error_with(head, "experts: {resident: 4, on: 'cuda:0', by: p.yaml}") ==
+  CHECK(error_with(mlps, "device: [cpu, 'cuda:0']", sample::machine_with_gpus(1)) ==
+        "r.yaml:3:59: device: cpu, cuda:0 is a list, without a word how to use it\n"
+        "  note: add spread: layers, or give one device");
+  CHECK(error_with(mlps, "spread: layers") ==
+        "r.yaml:3:59: spread: layers needs a list of devices, e.g. device: [cuda:0, cuda:1]");
+  CHECK(error_with(mlps + ", layers: 0", "device: [cpu, 'cuda:0'], spread: layers",
+                   sample::machine_with_gpus(1)) ==
+        "r.yaml:3:70: device: can't spread 1 layers over 2 devices");
+}
+
+TEST_CASE("experts that can't stay on a GPU") {
+  const std::string experts = "class: moe.experts", four = "experts: {resident: 4, on: 'cuda:0'";
+  CHECK(error_with("name: lm_head", four + "}", sample::machine_with_gpus(1)) ==
         "r.yaml:3:57: experts: lm_head has no routed experts, its op is linear\n"
         "  note: let the rule match only class moe.experts");
+  CHECK(error_with(experts, four + "}").find("device cuda:0: this machine has no GPU") !=
+        std::string::npos);
+  CHECK(error_with(experts, "experts: {resident: 4, on: cpu}", sample::machine_with_gpus(1)) ==
+        "r.yaml:3:62: experts: on: expected a GPU, found cpu\n"
+        "  note: devices of this machine: cpu, cuda:0 (RTX 4090)");
+}
+
+TEST_CASE("streaming is for routed experts") {
+  CHECK(error_with("name: lm_head", "stream: yes", sample::machine_with_gpus(1)) ==
+        "r.yaml:3:56: stream: lm_head has no routed experts, its op is linear\n"
+        "  note: let the rule match only class moe.experts");
+}
+
+TEST_CASE("a GPU has no NUMA nodes") {
+  CHECK(
+      error_with("name: lm_head", "device: 'cuda:0', numa: shard", sample::machine_with_gpus(1)) ==
+      "r.yaml:3:72: numa: lm_head is on cuda:0, whose memory has no NUMA nodes\n"
+      "  note: leave numa out");
+  CHECK(error_with("class: linear", "device: [cpu, 'cuda:0'], spread: layers, numa: shard",
+                   sample::machine_with_gpus(1))
+            .empty());
 }
 
 TEST_CASE("an op that is not the module's") {
@@ -88,8 +119,8 @@ TEST_CASE("what the machine must have") {
         "r.yaml:2:16: these rules need a CPU with amx_int8, this machine has avx2");
   CHECK(needs_error("vram: 14GiB", machine) ==
         "r.yaml:2:17: these rules need 14.0 GiB of GPU memory, this machine has no GPU");
-  CHECK(needs_error("vram: 48GiB", with_gpus(2)).empty());
-  CHECK(needs_error("vram: 49GiB", with_gpus(2)) ==
+  CHECK(needs_error("vram: 48GiB", sample::machine_with_gpus(2)).empty());
+  CHECK(needs_error("vram: 49GiB", sample::machine_with_gpus(2)) ==
         "r.yaml:2:17: these rules need 49.0 GiB of GPU memory, this machine has 48.0 GiB");
 }
 
@@ -109,8 +140,4 @@ TEST_CASE("each key of match by itself") {
   CHECK_FALSE(matches_layers(match, module));
   match.layers->value.push_back({3, 3});
   CHECK(matches_layers(match, module));
-}
-
-TEST_CASE("device kinds of an op") {
-  CHECK(device_kinds(graph::Op::linear) == std::vector<std::string>{"cpu"});
 }

@@ -24,7 +24,7 @@ TEST_CASE("JSON tells what the plan holds") {
   CHECK(json["rules"].size() == 3);
   CHECK(json["unused"][0]["path"] == "model.layers.6");
   CHECK(json["totals"]["weight_bytes"] == plan.weight_bytes());
-  CHECK(json["totals"]["cache_bytes"] == plan.cache_bytes);
+  CHECK(json["totals"]["cache_bytes"] == plan.cache_bytes());
   CHECK(json["totals"]["experts_per_token"][1]["per_token"] == 6);
   CHECK(json["totals"]["experts_per_token"][1]["layers"] == "2");
   CHECK(json["totals"]["predicted_decode_tokens_per_second"] == plan.predicted_decode);

@@ -12,7 +12,7 @@ using namespace ktx::placement;
 TEST_CASE("explain prints the plan as the golden files have it") {
   for (const auto& [name, plan] :
        {std::pair{"plain.txt", sample::plain_plan()}, std::pair{"rich.txt", sample::rich_plan()},
-        std::pair{"numa.txt", sample::numa_plan()}}) {
+        std::pair{"numa.txt", sample::numa_plan()}, std::pair{"gpu.txt", sample::gpu_plan()}}) {
     INFO(name);
     const auto text = explain(plan);
     CHECK(text == sample::golden(name, text));

@@ -11,6 +11,18 @@
 
 namespace ktx::placement::sample {
 
+/// What the engine might say that running takes.
+inline std::vector<DeviceMemory> run_memory(const Plan& plan) {
+  std::vector<DeviceMemory> needs;
+  for (const auto& memory : plan.devices)
+    needs.push_back({.device = memory.device,
+                     .activations = uint64_t{6} << 20,
+                     .scratch = uint64_t{3} << 20,
+                     .streaming = uint64_t{memory.driver > 0 ? 10u : 0u} << 20,
+                     .loading = uint64_t{memory.driver > 0 ? 0u : 40u} << 20});
+  return needs;
+}
+
 /// A plan with everything that EXPLAIN tells: phases, skipped kernels, notes, mixed formats.
 inline Plan rich_plan() {
   const auto rules = sample::rules(R"(ktx: 1
@@ -36,7 +48,8 @@ rules:
   shape.q_lora = 256;
   auto machine = sample::machine(hw::Isa::avx512);
   machine.read_bandwidth = 20e9;
-  return make_plan(rules, deepseek(shape), std::move(machine), {.threads = 2});
+  return make_plan(rules, deepseek(shape), std::move(machine),
+                   {.threads = 2, .run_memory = run_memory});
 }
 
 /// The checkpoint's formats under one rule.
@@ -74,7 +87,44 @@ rules:
   auto machine = sample::machine(hw::Isa::avx512, 2);
   machine.nodes[1].cores = 4;
   machine.read_bandwidth = 20e9;
-  return make_plan(rules, deepseek(), std::move(machine), {.threads = 5});
+  return make_plan(rules, deepseek(), std::move(machine), {.threads = 5, .run_memory = run_memory});
+}
+
+/// Two GPUs that share the layers, experts on the CPU that pass through them or stay there.
+inline Plan gpu_plan() {
+  const auto rules = sample::rules(R"(ktx: 1
+rules:
+  - name: late experts
+    match: {class: moe.experts, layers: 4-5}
+    place: {experts: {resident: 4, on: 'cuda:1'}}
+    prefill: {device: 'cuda:1', stream: yes}
+  - name: experts
+    match: {class: moe.experts}
+    place: {}
+    prefill: {device: 'cuda:0', stream: yes}
+  - name: head
+    match: {class: head}
+    place: {format: int8}
+    prefill: {device: 'cuda:1', format: int4/64}
+  - name: rest
+    match: {name: '.*'}
+    place: {device: ['cuda:0', 'cuda:1'], spread: layers}
+)");
+  DeepSeek shape;
+  shape.layers = 6;
+  shape.matrices = quant::Format::q4_k;
+  shape.down = quant::Format::q6_k;
+  shape.q_lora = 256;
+  auto machine = machine_with_gpus(2);
+  machine.read_bandwidth = 20e9;
+  machine.tensor_flops = 1e12;
+  for (auto& gpu : machine.gpus) {
+    gpu.read_bandwidth = 1e12;
+    gpu.copy_bandwidth = 25e9;
+    gpu.tensor_flops = 100e12;
+  }
+  return make_plan(rules, deepseek(shape), std::move(machine),
+                   {.threads = 4, .run_memory = run_memory});
 }
 
 /// The golden file's text. With KTX_UPDATE_GOLDEN=1 in the environment it is first written anew.

@@ -149,7 +149,7 @@ TEST_CASE(
           }
         }
         const auto bytes = bytes_of_nodes(plan);
-        const uint64_t all = plan.memory_bytes();
+        const uint64_t all = plan.devices.front().most();
         const uint64_t sum = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
         CHECK(sum <= all);
         CHECK(sum + bytes.size() > all);  // shared bytes are divided, rounded down

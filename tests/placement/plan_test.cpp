@@ -25,14 +25,23 @@ TEST_CASE("a plan finds a module's place and sums its bytes") {
   CHECK(plan.weight_bytes() == 123);
 }
 
-TEST_CASE("a plan needs its weights and, one after the other, loading buffers and running memory") {
+TEST_CASE(
+    "a device needs its weights and, one after the other, loading buffers and running memory") {
+  DeviceMemory memory{.device = "cuda:1", .weights = 1000, .cache = 40, .activations = 30};
+  memory.scratch = 10;
+  memory.rope_tables = 5;
+  memory.streaming = 15;
+  memory.driver = 7;
+  memory.loading = 99;
+  CHECK(memory.most() == 1107);
+  memory.loading = 101;
+  CHECK(memory.most() == 1108);
+}
+
+TEST_CASE("a plan finds a device's memory and sums its caches") {
   Plan plan;
-  plan.modules.resize(1);
-  plan.modules[0].bytes = 1000;
-  plan.cache_bytes = 40;
-  plan.activation_bytes = 30;
-  plan.run_memory = {.scratch = 20, .rope_tables = 10, .loading = 99};
-  CHECK(plan.memory_bytes() == 1100);
-  plan.run_memory.loading = 101;
-  CHECK(plan.memory_bytes() == 1101);
+  plan.devices = {{.device = "cpu", .cache = 3}, {.device = "cuda:0", .cache = 4}};
+  CHECK(plan.cache_bytes() == 7);
+  CHECK(plan.find_device("cuda:0") == &plan.devices[1]);
+  CHECK(plan.find_device("cuda:1") == nullptr);
 }

@@ -67,19 +67,21 @@ TEST_CASE("what the engine needs besides counts as memory of the plan") {
   const auto alone = plan_of(rest, {.cache_length = 100});
   const auto needs = [&](const Plan& decided) {
     CHECK(decided.modules.size() == alone.modules.size());
-    return RunMemory{.scratch = 5, .rope_tables = 2, .loading = 1};
+    return std::vector<DeviceMemory>{
+        {.device = "cpu", .activations = 3, .scratch = 5, .rope_tables = 2, .loading = 1}};
   };
   const auto plan = plan_of(rest, {.cache_length = 100, .run_memory = needs});
-  CHECK(plan.memory_bytes() == alone.memory_bytes() + 7);
-  const auto too_much = [](const Plan&) { return RunMemory{.scratch = 1ull << 50}; };
+  CHECK(plan.devices.front().most() == alone.devices.front().most() + 10);
+  const auto too_much = [](const Plan&) {
+    return std::vector<DeviceMemory>{{.device = "cpu", .scratch = 1ull << 50}};
+  };
   CHECK_THROWS_AS(plan_of(rest, {.run_memory = too_much}), Error);
 }
 
-TEST_CASE("cache, activations and prediction") {
+TEST_CASE("cache and prediction") {
   auto machine = sample::machine();
   const auto unknown = plan_of(rest, {.cache_length = 100});
-  CHECK(unknown.cache_bytes == 4 * (512 + 64) * 2 * 128);  // bf16, pages of 64 tokens
-  CHECK(unknown.activation_bytes > 0);
+  CHECK(unknown.cache_bytes() == 4 * (512 + 64) * 2 * 128);  // bf16, pages of 64 tokens
   CHECK(unknown.predicted_decode == 0);
   machine.read_bandwidth = 20e9;
   const auto known = plan_of(rest, {}, {}, machine);
@@ -91,30 +93,25 @@ TEST_CASE("cache, activations and prediction") {
 }
 
 TEST_CASE("memory for many sessions: their caches, and two steps in flight") {
-  const auto needs = [](const Plan&) { return RunMemory{.scratch = 1000, .rope_tables = 10}; };
-  const PlanOptions options{.cache_length = 100, .prefill_chunk = 64, .run_memory = needs};
+  const PlanOptions options{.cache_length = 100, .prefill_chunk = 64};
   const auto one = plan_of(rest, options);
   CHECK(one.cache_pages == 2);
   CHECK(one.step_rows() == 64);
   CHECK(one.workspaces() == 1);
-  CHECK(one.run_memory.scratch == 1000);
   auto of_many = options;
   of_many.sessions = 8;
   const auto eight = plan_of(rest, of_many);
   CHECK(eight.cache_pages == 16);
-  CHECK(eight.cache_bytes == 8 * one.cache_bytes);
+  CHECK(eight.cache_bytes() == 8 * one.cache_bytes());
   CHECK(eight.step_rows() == 64);
   CHECK(eight.workspaces() == 2);
-  CHECK(eight.activation_bytes == 2 * one.activation_bytes);
-  CHECK(eight.run_memory.scratch == 2000);
-  CHECK(eight.run_memory.rope_tables == 10);
   of_many.sessions = 9;
   CHECK(plan_of(rest, of_many).step_rows() == 72);  // all of them may decode 8 rows at once
 }
 
 TEST_CASE("the formats of the KV cache differ in bytes") {
   const auto bytes = [](graph::KvFormat format) {
-    return plan_of(rest, {.cache_length = 64, .cache_format = format}).cache_bytes;
+    return plan_of(rest, {.cache_length = 64, .cache_format = format}).cache_bytes();
   };
   CHECK(bytes(graph::KvFormat::f32) == 4 * 64 * 4 * (512 + 64));
   CHECK(bytes(graph::KvFormat::bf16) == 4 * 64 * 2 * (512 + 64));

@@ -38,7 +38,7 @@ rules:
     place: {device: ['cuda:0', 'cuda:1'], spread: layers}
   - name: rest
     match: {name: '.*'}
-    place: {device: 'cuda:0', experts: {resident: 16, on: 'cuda:0', by: profile.yaml}}
+    place: {device: 'cuda:0', experts: {resident: 16, on: 'cuda:0', list: [2, 1]}}
 )");
   CHECK(rules.file == "r.yaml");
   CHECK(rules.machine.ram->value == uint64_t{382} << 30);
@@ -106,7 +106,7 @@ TEST_CASE("mistakes in a rule") {
         "  note: valid keys: name, class, layers");
   CHECK(error_in_list("  - {name: a, match: {name: x}, place: {devise: cpu}}\n") ==
         "r.yaml:3:41: unknown key 'devise' in place\n  note: did you mean 'device'?\n"
-        "  note: valid keys: device, op, format, numa, spread, experts");
+        "  note: valid keys: device, op, format, numa, spread, stream, experts");
   CHECK(error_in_list("  - {name: a, match: {name: x}, place: {}, decod: {}}\n") ==
         "r.yaml:3:44: unknown key 'decod' in rule 1\n  note: did you mean 'decode'?\n"
         "  note: valid keys: name, match, place, decode, prefill");

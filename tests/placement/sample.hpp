@@ -191,6 +191,12 @@ inline hw::Machine machine(hw::Isa isa = hw::Isa::avx512_vnni, int nodes = 1, ui
   return m;
 }
 
+inline hw::Machine machine_with_gpus(int count, uint64_t gib = 24) {
+  auto m = machine();
+  for (int i = 0; i < count; ++i) m.gpus.push_back({.name = "RTX 4090", .memory_bytes = gib << 30});
+  return m;
+}
+
 inline Rules rules(const std::string& text) {
   return parse_rules(base::parse_yaml(text, "r.yaml"), "r.yaml");
 }

@@ -8,20 +8,17 @@
 using namespace ktx;
 using namespace ktx::placement;
 
-TEST_CASE("totals by device and experts a token") {
+TEST_CASE("experts a token by layers") {
   const auto rules = sample::rules(
       "ktx: 1\nmodel: {experts_per_token: {default: 8, layers: {2: 6}}}\n"
       "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n");
   const auto plan = make_plan(rules, sample::deepseek(), sample::machine(hw::Isa::scalar, 2), {});
-  const auto sums = totals(plan);
-  CHECK(sums.memory == plan.memory_bytes());
-  REQUIRE(sums.devices.size() == 1);
-  CHECK(sums.devices[0] == std::pair<std::string, uint64_t>("cpu", plan.weight_bytes()));
-  REQUIRE(sums.experts.size() == 2);
-  CHECK(sums.experts[0].per_token == 8);
-  CHECK(sums.experts[0].layers == std::vector<int>{1, 3});
-  CHECK(sums.experts[1].per_token == 6);
-  CHECK(sums.experts[1].layers == std::vector<int>{2});
+  const auto uses = experts_used(plan);
+  REQUIRE(uses.size() == 2);
+  CHECK(uses[0].per_token == 8);
+  CHECK(uses[0].layers == std::vector<int>{1, 3});
+  CHECK(uses[1].per_token == 6);
+  CHECK(uses[1].layers == std::vector<int>{2});
   CHECK(plan.bytes_per_token() < plan.weight_bytes());
 }
 

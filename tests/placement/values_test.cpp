@@ -126,20 +126,6 @@ TEST_CASE("sizes, levels, classes, patterns") {
         "r.yaml:1:6: spread: expected 'layers', found 'experts'");
 }
 
-TEST_CASE("resident experts") {
-  const auto experts = parse_experts(value("{resident: 16, on: 'cuda:0', by: profile.yaml}"));
-  CHECK(experts.count == 16);
-  CHECK(experts.device == "cuda:0");
-  CHECK(experts.profile == "profile.yaml");
-  CHECK(error_of([] { parse_experts(value("{resident: 16, on: cpu}")); }) ==
-        "r.yaml:1:6: experts: 'by:' is missing");
-  CHECK(error_of([] { parse_experts(value("{resident: 0, on: cpu, by: p}")); }) ==
-        "r.yaml:1:17: resident: expected at least 1 expert, found '0'");
-  CHECK(error_of([] { parse_experts(value("{residnt: 16}")); }) ==
-        "r.yaml:1:7: unknown key 'residnt' in experts\n  note: did you mean 'resident'?\n"
-        "  note: valid keys: resident, on, by");
-}
-
 TEST_CASE("experts a token") {
   CHECK(parse_experts_per_token(value("6")).everywhere->value == 6);
   const auto mixed = parse_experts_per_token(value("{default: 8, layers: {3-20: 6, '30,32': 4}}"));
@@ -160,6 +146,36 @@ TEST_CASE("experts a token") {
   CHECK(error_of([] { parse_experts_per_token(value("{defalt: 6}")); }) ==
         "r.yaml:1:7: unknown key 'defalt' in experts_per_token\n  note: did you mean 'default'?\n"
         "  note: valid keys: default, layers");
+}
+
+TEST_CASE("experts that stay: how many, which, where") {
+  const auto experts = parse_experts(value("{resident: 16, on: 'cuda:1', by: p.yaml}"));
+  CHECK(experts.count == 16);
+  CHECK_FALSE(experts.vram);
+  CHECK(experts.device == "cuda:1");
+  CHECK(experts.profile->value == "p.yaml");
+  CHECK_FALSE(experts.keep_ram);
+  const auto sized = parse_experts(value("{vram: 20GiB, on: 'cuda:0', keep_ram: yes}"));
+  CHECK(sized.vram == uint64_t{20} << 30);
+  CHECK_FALSE(sized.count);
+  CHECK(sized.keep_ram);
+  CHECK(parse_experts(value("{list: [4, 2], on: 'cuda:0'}")).listed->value ==
+        std::vector<int>{4, 2});
+  const auto error = [](const std::string& text) {
+    return error_of([&] { parse_experts(value(text)); });
+  };
+  CHECK(error("{resident: 0, on: 'cuda:0'}") ==
+        "r.yaml:1:17: resident: expected at least 1 expert, found '0'");
+  CHECK(error("{on: 'cuda:0'}") ==
+        "r.yaml:1:6: experts: how many is missing: resident: N of each layer, vram: SIZE or a "
+        "list");
+  CHECK(error("{resident: 1, vram: 1GiB, on: 'cuda:0'}") ==
+        "r.yaml:1:6: experts: resident and vram both say how many; give one of them");
+  CHECK(error("{by: p, list: [1], on: 'cuda:0'}") ==
+        "r.yaml:1:6: experts: by and list both say which; give one of them");
+  CHECK(error("{residnt: 1}") ==
+        "r.yaml:1:7: unknown key 'residnt' in experts\n  note: did you mean 'resident'?\n"
+        "  note: valid keys: resident, vram, on, by, list, keep_ram");
 }
 
 TEST_CASE("values print on one line as they were written") {

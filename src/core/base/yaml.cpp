@@ -173,8 +173,8 @@ double Yaml::as_double(std::string_view what) const {
 }
 
 bool Yaml::as_bool(std::string_view what) const {
-  if (kind == YamlKind::scalar && scalar == "true") return true;
-  if (kind == YamlKind::scalar && scalar == "false") return false;
+  if (kind == YamlKind::scalar && (scalar == "true" || scalar == "yes")) return true;
+  if (kind == YamlKind::scalar && (scalar == "false" || scalar == "no")) return false;
   wrong(*this, what, "true or false");
 }
 

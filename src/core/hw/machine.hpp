@@ -34,6 +34,7 @@ struct Machine {
   bool is_this_box = false;  // its CPU and node numbers mean something here
   Isa isa = Isa::scalar;
   double read_bandwidth = 0;    // bytes/s of all nodes together; 0: not known
+  double tensor_flops = 0;      // with experts' weights, per second of all cores; 0: not known
   uint64_t l2_bytes = 0;        // of one core
   uint64_t l3_bytes = 0;        // of one package
   std::vector<NumaNode> nodes;  // at least one
@@ -54,10 +55,14 @@ Machine detect_machine();
 ///   isa: amx_int8
 ///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}  # of each; or a list of nodes
 ///   read_bandwidth: 300GB/s                                    # of all nodes together
+///   tensor_flops: 35TFLOP/s                                    # with experts, of all cores
 ///   l2: 2MiB                                                   # of one core
 ///   l3: 60MiB                                                  # of one package
-///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2}]
-/// Only isa and nodes (cores, memory) must be there. Throws input error with file:line:column.
+///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2, capability: 8.9, multiprocessors: 128,
+///           read_bandwidth: 1008GB/s, copy_bandwidth: 25GB/s, tensor_flops: 165TFLOP/s}]  # of
+///           each
+/// Only isa and nodes (cores, memory) must be there, and of a GPU name and memory. Throws input
+/// error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);
 Machine parse_machine(const base::Yaml& yaml);
 

@@ -1,6 +1,7 @@
 // Machines described in YAML.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <string_view>
@@ -60,6 +61,18 @@ double read_rate(const Yaml& yaml, std::string_view what) {
     throw_input(std::string(what) + ": expected a rate like 300GB/s, found " + yaml.describe(),
                 yaml.where);
   return static_cast<double>(*bytes);
+}
+
+// "780TFLOP/s"
+double read_flops(const Yaml& yaml, std::string_view what) {
+  std::string text = yaml.scalar;
+  const bool known = text.ends_with("FLOP/s");
+  const auto number =
+      known ? base::parse_bytes(text.substr(0, text.size() - 6) + "B") : std::nullopt;
+  if (!number || *number == 0)
+    throw_input(std::string(what) + ": expected a rate like 780TFLOP/s, found " + yaml.describe(),
+                yaml.where);
+  return static_cast<double>(*number);
 }
 
 Isa read_isa(const Yaml& yaml) {
@@ -127,12 +140,37 @@ std::vector<NumaNode> read_nodes(const Yaml& yaml) {
   return number_cpus(shapes);
 }
 
+// 8.9 -> 89
+int read_capability(const Yaml& yaml) {
+  const double value = yaml.as_double("capability");
+  const auto tenths = std::lround(10 * value);
+  if (tenths < 10 || tenths > 999 || std::abs(10 * value - static_cast<double>(tenths)) > 1e-6)
+    throw_input("capability: expected a number like 8.9, found " + yaml.scalar, yaml.where);
+  return static_cast<int>(tenths);
+}
+
+Gpu read_gpu(const Yaml& yaml) {
+  check_keys(yaml, "a GPU",
+             {"name", "memory", "count", "capability", "multiprocessors", "read_bandwidth",
+              "copy_bandwidth", "tensor_flops"});
+  Gpu gpu{need(yaml, "a GPU", "name").as_string("name"),
+          read_bytes(need(yaml, "a GPU", "memory"), "memory")};
+  if (const auto* value = yaml.find("capability")) gpu.capability = read_capability(*value);
+  if (const auto* value = yaml.find("multiprocessors"))
+    gpu.multiprocessors = static_cast<int>(read_count(*value, "multiprocessors", 1, 4096));
+  if (const auto* value = yaml.find("read_bandwidth"))
+    gpu.read_bandwidth = read_rate(*value, "read_bandwidth");
+  if (const auto* value = yaml.find("copy_bandwidth"))
+    gpu.copy_bandwidth = read_rate(*value, "copy_bandwidth");
+  if (const auto* value = yaml.find("tensor_flops"))
+    gpu.tensor_flops = read_flops(*value, "tensor_flops");
+  return gpu;
+}
+
 std::vector<Gpu> read_gpus(const Yaml& yaml) {
   std::vector<Gpu> gpus;
   for (const auto& item : yaml.as_sequence("gpus")) {
-    check_keys(item, "a GPU", {"name", "memory", "count"});
-    const Gpu gpu{need(item, "a GPU", "name").as_string("name"),
-                  read_bytes(need(item, "a GPU", "memory"), "memory")};
+    const Gpu gpu = read_gpu(item);
     const auto* count = item.find("count");
     gpus.insert(
         gpus.end(),
@@ -144,7 +182,8 @@ std::vector<Gpu> read_gpus(const Yaml& yaml) {
 }  // namespace
 
 Machine parse_machine(const Yaml& yaml) {
-  check_keys(yaml, "a machine", {"name", "isa", "nodes", "read_bandwidth", "l2", "l3", "gpus"});
+  check_keys(yaml, "a machine",
+             {"name", "isa", "nodes", "read_bandwidth", "tensor_flops", "l2", "l3", "gpus"});
   Machine machine;
   machine.name = "unnamed machine";
   if (const auto* value = yaml.find("name")) machine.name = value->as_string("name");
@@ -152,6 +191,8 @@ Machine parse_machine(const Yaml& yaml) {
   machine.nodes = read_nodes(need(yaml, "a machine", "nodes"));
   if (const auto* value = yaml.find("read_bandwidth"))
     machine.read_bandwidth = read_rate(*value, "read_bandwidth");
+  if (const auto* value = yaml.find("tensor_flops"))
+    machine.tensor_flops = read_flops(*value, "tensor_flops");
   if (const auto* value = yaml.find("l2")) machine.l2_bytes = read_bytes(*value, "l2");
   if (const auto* value = yaml.find("l3")) machine.l3_bytes = read_bytes(*value, "l3");
   if (const auto* value = yaml.find("gpus")) machine.gpus = read_gpus(*value);

@@ -38,7 +38,7 @@ constexpr double least_seconds = 0.05;  // of a repetition: short calls are repe
 std::vector<std::string> kernel_names(const std::string& op) {
   std::vector<std::string> names{"auto"};
   for (const auto& row : ops::kernels(op == "moe" ? graph::Op::moe : graph::Op::linear))
-    names.emplace_back(row.name);
+    if (row.device == "cpu") names.emplace_back(row.name);
   return names;
 }
 

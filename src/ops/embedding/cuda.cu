@@ -88,7 +88,7 @@ __global__ void embedding_kernel(EmbeddingArgs args, int64_t row_bytes) {
 
 using Kernel = void (*)(EmbeddingArgs, int64_t);
 
-/// Null for a format that has none.
+/// Null for the formats of embedding_refusal.
 Kernel kernel_of(Format format) noexcept {
   using namespace quant;
   switch (format) {
@@ -130,11 +130,6 @@ Kernel kernel_of(Format format) noexcept {
 }
 
 }  // namespace
-
-std::string embedding_refusal(Format format) {
-  if (kernel_of(format) != nullptr) return {};
-  return "reads no " + std::string(quant::name(format)) + " rows";
-}
 
 void embedding(const EmbeddingArgs& args, const device::Queue& queue) noexcept {
   if (args.tokens == 0) return;

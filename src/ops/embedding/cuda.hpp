@@ -2,14 +2,14 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 
 #include "core/device/queue.hpp"
 #include "core/quant/format.hpp"
 
 namespace ktx::ops::cuda {
 
-/// y[t, :] = row ids[t] of a matrix in Layout::rows; all in the GPU's memory.
+/// y[t, :] = row ids[t] of a matrix in Layout::rows; all in the GPU's memory. See embedding_refusal
+/// (ops/cuda/refusals.hpp).
 struct EmbeddingArgs {
   const std::byte* weights = nullptr;  // [rows, cols], rows of quant::row_bytes(format, cols)
   quant::Format format = quant::Format::f32;
@@ -19,9 +19,6 @@ struct EmbeddingArgs {
   float* y = nullptr;  // [tokens, cols]
   int64_t y_stride = 0;
 };
-
-/// Empty when rows of the format can be read, else the reason.
-std::string embedding_refusal(quant::Format format);
 
 void embedding(const EmbeddingArgs& args, const device::Queue& queue) noexcept;
 

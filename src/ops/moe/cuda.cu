@@ -124,17 +124,6 @@ struct ExpertProducts {
 
 }  // namespace
 
-std::string moe_refusal(quant::Format gate_up, quant::Format down, int64_t hidden,
-                        int64_t intermediate) {
-  for (const auto& [format, rows, cols] :
-       {std::tuple{gate_up, intermediate, hidden}, std::tuple{down, hidden, intermediate}}) {
-    if (std::string reason = matmul_refusal(format, rows, cols); !reason.empty()) return reason;
-    if (!has_few_rows(*x16_format(format)))
-      return "no GPU kernel of experts reads " + std::string(quant::name(format));
-  }
-  return {};
-}
-
 int64_t moe_scratch_bytes(const MoeArgs& shape, int64_t max_tokens, int64_t pairs) noexcept {
   return layout(shape, nullptr, max_tokens, pairs).bytes;
 }

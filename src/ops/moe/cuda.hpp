@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "core/device/queue.hpp"
 #include "core/quant/format.hpp"
@@ -21,7 +20,7 @@ constexpr int most_expert_slots = 256;
 
 /// y[t] = add[t] + sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e =
 /// ids[t, i], in the order of i, over the experts that are in the table; ids below 0 are unused.
-/// Strides in numbers.
+/// Strides in numbers. See moe_refusal (ops/cuda/refusals.hpp).
 struct MoeArgs {
   const uint16_t* x = nullptr;  // bf16 [tokens, hidden]
   int64_t x_stride = 0;         // a multiple of 8
@@ -46,10 +45,6 @@ struct ExpertOrder {
   std::array<uint16_t, most_experts> expert{};  // its id
   std::array<uint8_t, most_experts> slot{};     // where in the table it is when its turn comes
 };
-
-/// Empty when a GPU can run such experts, else the reason.
-std::string moe_refusal(quant::Format gate_up, quant::Format down, int64_t hidden,
-                        int64_t intermediate);
 
 /// Bytes of scratch for steps of so many tokens, of which at most `pairs` pairs of a token and an
 /// expert are for experts of the table (tokens * top_k are always enough), or for those of one part

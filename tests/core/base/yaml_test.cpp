@@ -69,6 +69,8 @@ TEST_CASE("typed access") {
   REQUIRE(yaml.find("float")->as_double("t") == 1500.0);
   REQUIRE(yaml.find("yes")->as_bool("t"));
   REQUIRE_FALSE(yaml.find("no")->as_bool("t"));
+  REQUIRE(parse_yaml("a: yes", "f").find("a")->as_bool("t"));
+  REQUIRE_FALSE(parse_yaml("a: no", "f").find("a")->as_bool("t"));
   REQUIRE(yaml.find("list")->as_sequence("t").size() == 1);
   REQUIRE(yaml.find("map")->as_map("t").size() == 1);
 

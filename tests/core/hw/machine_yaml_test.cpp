@@ -18,18 +18,49 @@ std::string error_of(const std::string& text) {
 }
 }  // namespace
 
+TEST_CASE("what a GPU is made of") {
+  const auto machine = parse(
+      "isa: avx2\nnodes: {cores: 1, memory: 1GiB}\n"
+      "gpus: [{name: H200, memory: 141GB, count: 2, capability: 9.0, multiprocessors: 132, "
+      "read_bandwidth: 4.3TB/s, copy_bandwidth: 55GB/s, tensor_flops: 780TFLOP/s}]\n");
+  REQUIRE(machine.gpus.size() == 2);
+  for (const auto& gpu : machine.gpus) {
+    REQUIRE(gpu.capability == 90);
+    REQUIRE(gpu.multiprocessors == 132);
+    REQUIRE(gpu.read_bandwidth == 4.3e12);
+    REQUIRE(gpu.copy_bandwidth == 55e9);
+    REQUIRE(gpu.tensor_flops == 780e12);
+  }
+  const auto error = [](const std::string& key) {
+    return error_of(
+        "isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus:\n  - name: A\n    memory: "
+        "1GiB\n    " +
+        key + "\n");
+  };
+  REQUIRE(error("capability: 8.95") ==
+          "input m.yaml:6:17: capability: expected a number like 8.9, found 8.95");
+  REQUIRE(error("tensor_flops: 780T") ==
+          "input m.yaml:6:19: tensor_flops: expected a rate like 780TFLOP/s, found '780T'");
+  REQUIRE(error("copy_bandwidth: 55GB") ==
+          "input m.yaml:6:21: copy_bandwidth: expected a rate like 300GB/s, found '55GB'");
+  REQUIRE(error("multiprocessors: 0").find("multiprocessors: expected 1 to 4096, found 0") !=
+          std::string::npos);
+}
+
 TEST_CASE("a machine of equal nodes") {
   const auto machine = parse(
       "name: two-socket Xeon\n"
       "isa: amx_int8\n"
       "nodes: {count: 2, cores: 3, threads: 6, memory: 384GiB}\n"
       "read_bandwidth: 300GB/s\n"
+      "tensor_flops: 35TFLOP/s\n"
       "l2: 2MiB\n"
       "l3: 60MiB\n"
       "gpus: [{name: RTX 4090, memory: 24GiB}, {name: H200, memory: 141GB, count: 2}]\n");
   REQUIRE(machine.name == "two-socket Xeon");
   REQUIRE(machine.isa == Isa::amx_int8);
   REQUIRE(machine.read_bandwidth == 300e9);
+  REQUIRE(machine.tensor_flops == 35e12);
   REQUIRE(machine.l2_bytes == uint64_t{2} << 20);
   REQUIRE(machine.l3_bytes == uint64_t{60} << 20);
   REQUIRE(machine.nodes.size() == 2);
@@ -45,6 +76,8 @@ TEST_CASE("a machine of equal nodes") {
   REQUIRE(machine.gpus[0].name == "RTX 4090");
   REQUIRE(machine.gpus[0].memory_bytes == uint64_t{24} << 30);
   REQUIRE(machine.gpus[2].memory_bytes == 141'000'000'000);
+  REQUIRE(machine.gpus[2].capability == 0);
+  REQUIRE(machine.gpus[2].read_bandwidth == 0);
 }
 
 TEST_CASE("a machine of unequal nodes, and what may be left out") {
@@ -66,7 +99,7 @@ TEST_CASE("unknown keys are errors that name the nearest") {
   REQUIRE(error_of("isa: avx2\nnode: {cores: 1, memory: 1GiB}\n") ==
           "input m.yaml:2:1: unknown key 'node' of a machine\n"
           "  note: did you mean 'nodes'?\n"
-          "  note: valid keys: name, isa, nodes, read_bandwidth, l2, l3, gpus");
+          "  note: valid keys: name, isa, nodes, read_bandwidth, tensor_flops, l2, l3, gpus");
   REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memroy: 1GiB}\n") ==
           "input m.yaml:2:19: unknown key 'memroy' of a node\n"
           "  note: did you mean 'memory'?\n"
@@ -76,7 +109,8 @@ TEST_CASE("unknown keys are errors that name the nearest") {
           "  note: valid keys: cores, threads, memory");
   REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus: [{vram: 2GiB}]\n") ==
           "input m.yaml:3:9: unknown key 'vram' of a GPU\n"
-          "  note: valid keys: name, memory, count");
+          "  note: valid keys: name, memory, count, capability, multiprocessors, read_bandwidth, "
+          "copy_bandwidth, tensor_flops");
 }
 
 TEST_CASE("missing keys and wrong kinds") {

@@ -3,6 +3,7 @@
 
 #include "catch.hpp"
 #include "core/quant/random_rows.hpp"
+#include "ops/cuda/refusals.hpp"
 #include "ops/ops_numbers.hpp"
 #include "support/gpu.hpp"
 
@@ -46,8 +47,4 @@ TEST_CASE("cuda: embedding rows of every format that it reads") {
     }
   }
   REQUIRE(formats == 16);
-}
-
-TEST_CASE("cuda: embedding says which formats it does not read") {
-  CHECK(ops::cuda::embedding_refusal(quant::Format::iq1_s) == "reads no iq1_s rows");
 }

@@ -2,6 +2,7 @@
 #include "ops/moe/cuda.hpp"
 
 #include "catch.hpp"
+#include "ops/cuda/refusals.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/ops_numbers.hpp"
 #include "support/gpu.hpp"
@@ -152,10 +153,4 @@ TEST_CASE("cuda: routed experts, some of them missing, some pairs unused") {
   }
   const Experts weights(gpu, Format::q4_k, Format::q4_k, random);
   check(gpu, weights, Format::q4_k, Format::q4_k, 1500, random);  // all warps sort, in turns
-}
-
-TEST_CASE("cuda: experts that no kernel reads are refused with a reason") {
-  CHECK(cuda::moe_refusal(Format::q4_k, Format::q6_k, 7168, 2048).empty());
-  CHECK(cuda::moe_refusal(Format::q4_k, Format::f16, 7168, 2048).find("f16") != std::string::npos);
-  CHECK_FALSE(cuda::moe_refusal(Format::q4_k, Format::iq1_s, 7168, 2048).empty());
 }

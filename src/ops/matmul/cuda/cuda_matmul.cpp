@@ -77,15 +77,6 @@ void multiply(cublasLtHandle_t handle, const DenseArgs& args, cudaStream_t strea
 
 }  // namespace
 
-std::string matmul_refusal(quant::Format format, int64_t rows, int64_t cols) {
-  const auto x16 = x16_format(format);
-  if (!x16) return "no GPU kernel reads " + std::string(quant::name(format));
-  if (cols % 32 != 0) return "the columns, " + std::to_string(cols) + ", are no multiple of 32";
-  if (x16_group_bytes(*x16, cols) > INT32_MAX) return "its rows are too long";
-  if (rows > int64_t{1} << 24) return "it has too many rows";
-  return {};
-}
-
 MatmulSpace::MatmulSpace(device::Queue& queue)
     : queue_(queue),
       partial_(device::alloc(queue.place(), partial_bytes)),

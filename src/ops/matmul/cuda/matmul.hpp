@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "core/device/memory.hpp"
 #include "core/device/queue.hpp"
@@ -23,15 +22,13 @@
 
 namespace ktx::ops::cuda {
 
-/// A matrix [rows, cols] in Layout::x16 in a GPU's memory.
+/// A matrix [rows, cols] in Layout::x16 in a GPU's memory; see matmul_refusal
+/// (ops/cuda/refusals.hpp).
 struct PackedMatrix {
   const std::byte* data = nullptr;
   quant::Format format = quant::Format::f32;
   int64_t rows = 0, cols = 0;
 };
-
-/// Empty when a GPU can multiply by such a matrix, else the reason.
-std::string matmul_refusal(quant::Format format, int64_t rows, int64_t cols);
 
 /// From more tokens on rows are decoded for cuBLASLt.
 constexpr int64_t few_tokens = 64;

@@ -2,6 +2,7 @@
 #include "ops/matmul/cuda/matmul.hpp"
 
 #include "catch.hpp"
+#include "ops/cuda/refusals.hpp"
 #include "ops/matmul/cuda/few_rows_index.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
@@ -167,10 +168,4 @@ TEST_CASE("cuda: decoded rows give the same products, in slabs too") {
     cuda::matmul_by_decoded_rows(args, space);
     check(in, gpu.download<float>(y), 3, rows, weight_error(Format::q4_k, true), false);
   }
-}
-
-TEST_CASE("cuda: what no kernel can multiply by is refused with a reason") {
-  CHECK(cuda::matmul_refusal(Format::q4_k, 7168, 2048).empty());
-  CHECK(cuda::matmul_refusal(Format::iq3_s, 7168, 2048).find("iq3_s") != std::string::npos);
-  CHECK(cuda::matmul_refusal(Format::bf16, 7168, 2040).find("2040") != std::string::npos);
 }

@@ -1,0 +1,31 @@
+// Experts that stay on a GPU beside a CPU that runs the others: which ones, and their bytes.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/graph/graph.hpp"
+#include "placement/plan.hpp"
+#include "placement/rules.hpp"
+
+namespace ktx::placement {
+
+/// Throws input error unless the experts, as they are stored for the CPU, can run on a GPU too.
+/// key: of the rule that asks for it.
+void check_experts_on_gpu(const PlannedModule& planned, const graph::Module& module,
+                          std::string_view key, const std::string& device,
+                          const std::string& where);
+
+/// The residents of a module that is placed otherwise; of those that a size decides, one so far.
+void start_residents(const Given<ResidentExperts>& asked, const graph::Module& module,
+                     PlannedModule& planned);
+
+/// More residents, by the rules that give a size, equally many in each layer, as long as all that
+/// the plan has on that GPU fits. The plan's memory is summed up; its weights are afterwards to be
+/// counted anew. Throws environment error when not even one of each layer fits.
+void fill_residents(const Rules& rules, Plan& plan);
+
+/// Bytes of one expert on a GPU.
+uint64_t expert_bytes(const PlannedModule& planned, const graph::Module& module);
+
+}  // namespace ktx::placement
