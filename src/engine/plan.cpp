@@ -7,7 +7,7 @@
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
 #include "engine/load/weight_loader.hpp"
-#include "engine/run/program.hpp"
+#include "engine/run/programs.hpp"
 #include "engine/source.hpp"
 #include "ktx/tokenizer.hpp"
 #include "placement/explain.hpp"
@@ -120,21 +120,12 @@ placement::PlanOptions placement_options(const PlanOptions& options) {
   return out;
 }
 
-// What running takes besides weights and KV cache: of the CPU alone, since step_memory knows no
-// GPU.
+// What running takes besides weights and KV cache.
 std::vector<placement::DeviceMemory> run_memory(const placement::Plan& plan,
                                                 const loader::TensorSource& source) {
-  placement::DeviceMemory cpu{.device = "cpu"};
-  cpu.loading = engine::loading_bytes(plan.model, source, plan.threads);
-  if (plan.devices.size() > 1) return {cpu};
-  const auto workspaces = static_cast<uint64_t>(plan.workspaces());
-  const auto values =
-      graph::layout_values(plan.model.graph, plan.step_rows(), graph::max_logit_rows);
-  const auto step = engine::step_memory(plan);
-  cpu.activations = workspaces * static_cast<uint64_t>(values.size);
-  cpu.scratch = workspaces * step.scratch;
-  cpu.rope_tables = step.rope_tables;
-  return {cpu};
+  auto memory = engine::step_memory(plan);
+  memory.front().loading = engine::loading_bytes(plan.model, source, plan.threads);
+  return memory;
 }
 
 }  // namespace

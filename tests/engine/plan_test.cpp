@@ -87,8 +87,9 @@ TEST_CASE("options for many sessions") {
   CHECK(plan.details().deterministic);
   CHECK(plan.details().max_experts_per_token == 12);
   const auto& memory = plan.details().devices.front();
-  CHECK(memory.scratch >= 2 * one.details().devices.front().scratch);
-  CHECK(memory.activations >= 2 * one.details().devices.front().activations);
+  // Decode steps of four sessions have 32 rows, those of one have 8; slices of prompts are the same.
+  CHECK(memory.scratch > one.details().devices.front().scratch);
+  CHECK(memory.activations > one.details().devices.front().activations);
   o.cache_format = "int8";
   CHECK_THROWS_AS(make_plan(o), Error);
 }

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -25,7 +24,7 @@ struct CommandContext {
   const ModulePlaces* modules = nullptr;  // null: all on the CPU
   const ExpertSlots* slots = nullptr;
   std::vector<ValueRef> values;  // one a value of the graph
-  std::function<const PlacedRope&(const graph::Rope&, int place)> rope_table;
+  RopeTables* ropes = nullptr;
   int64_t max_rows = 0, max_sequences = 1;
   int workers = 1;
 

@@ -80,7 +80,7 @@ class MlaCommand final : public Command {
         latent_(input(c, node, 1)),
         k_rope_(input(c, node, 2)),
         y_(output(c, node)),
-        rope_(c.rope_table(params_.rotary, node.place).table.get()) {}
+        rope_(&c.ropes->get(params_.rotary, node.place).table) {}
   void run(const StepContext& step) const noexcept override {
     auto& workspace = step.workspace;
     const auto q = workspace.view(q_), latent = workspace.view(latent_);
@@ -121,7 +121,7 @@ class GqaCommand final : public Command {
         k_(input(c, node, 1)),
         v_(input(c, node, 2)),
         y_(output(c, node)),
-        rope_(c.rope_table(params_.rotary, node.place).table.get()) {}
+        rope_(&c.ropes->get(params_.rotary, node.place).table) {}
   void run(const StepContext& step) const noexcept override {
     auto& workspace = step.workspace;
     const auto q = workspace.view(q_), k = workspace.view(k_);

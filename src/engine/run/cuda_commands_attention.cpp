@@ -66,7 +66,7 @@ class CudaMla final : public CudaCommand {
     args_ = {.params = &params_,
              .k_b = matrices("k_b"),
              .v_b = matrices("v_b"),
-             .rope = rope_on(c.rope_table(params_.rotary, node.place), node.place),
+             .rope = rope_on(c.ropes->get(params_.rotary, node.place), node.place),
              .batch = {},
              .cache = {},
              .prompts = {}};
@@ -104,7 +104,7 @@ class CudaGqa final : public CudaCommand {
         k_(input(c, node, 1)),
         v_(input(c, node, 2)),
         y_(output(c, node)),
-        rope_(rope_on(c.rope_table(params_.rotary, node.place), node.place)) {}
+        rope_(rope_on(c.ropes->get(params_.rotary, node.place), node.place)) {}
   void submit(const StepContext& step) const noexcept override {
     const Rows of_step = rows_of_step(step);
     ops::cuda::gqa({.params = &params_,

@@ -7,6 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "engine/run/cuda_commands.hpp"
+#include "engine/run/programs.hpp"
 #include "ops/moe/cuda.hpp"
 
 namespace ktx::engine {
@@ -22,21 +23,6 @@ LayerExperts layer_experts(const CommandContext& c, int module) {
   return {.gate = &c.weights->get(module, "gate"),
           .up = &c.weights->get(module, "up"),
           .down = &c.weights->get(module, "down")};
-}
-
-// The largest matrices of all layers that are streamed to this GPU.
-ExpertStreamShape stream_shape(const CommandContext& c, int gpu) {
-  ExpertStreamShape shape;
-  for (const Node& node : c.graph->nodes) {
-    if (node.op != graph::Op::moe || node.place != gpu || !c.streams(node.module)) continue;
-    const auto layer = layer_experts(c, node.module);
-    const auto bytes = [](const LoadedWeight& w) {
-      return ops::packed_bytes(w.layout, w.format, w.rows, w.cols);
-    };
-    shape.gate_bytes = std::max(shape.gate_bytes, bytes(*layer.gate));
-    shape.down_bytes = std::max(shape.down_bytes, bytes(*layer.down));
-  }
-  return shape;
 }
 
 // What the plan's machine says, or what such machines have: corrected as soon as layers have run.
@@ -86,9 +72,9 @@ class CudaStreamedMoe final : public CudaCommand {
     args_.scratch_pairs = c.max_rows;
     auto& shared = c.devices->kit(node.place).stream;
     if (!shared)
-      shared =
-          std::make_unique<SharedStream>(queue(), stream_shape(c, node.place),
-                                         first_rates(c, node.place), c.plan->model.modules.size());
+      shared = std::make_unique<SharedStream>(
+          queue(), stream_shape(*c.plan, device::to_string(queue().place())),
+          first_rates(c, node.place), c.plan->model.modules.size());
     auto& popular = shared->popular[module_];
     for (int32_t e = 0; e < args_.experts; ++e) popular.push_back(e);
     tokens_.resize(popular.size());

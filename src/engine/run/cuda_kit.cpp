@@ -7,6 +7,10 @@ void CudaKitDeleter::operator()(CudaKit* kit) const noexcept {
   delete kit;
 }
 
+uint64_t cuda_kit_bytes() noexcept {
+  return ops::cuda::MatmulSpace::bytes() + ops::cuda::HeadProducts::bytes();
+}
+
 void reset_handshake(CudaKit& kit) {
   kit.handshake.reset();
 }

@@ -20,6 +20,8 @@ struct CudaKitDeleter {
 using CudaKitPointer = std::unique_ptr<CudaKit, CudaKitDeleter>;
 /// Throws environment error.
 CudaKitPointer make_cuda_kit(device::Queue& queue);
+/// Bytes of the GPU's memory that a kit takes.
+uint64_t cuda_kit_bytes() noexcept;
 /// Both sides begin anew. Throws environment error when the GPU has failed.
 void reset_handshake(CudaKit& kit);
 

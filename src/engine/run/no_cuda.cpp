@@ -9,6 +9,9 @@ namespace ktx::engine {
 
 void CudaKitDeleter::operator()(CudaKit*) const noexcept {}
 
+uint64_t cuda_kit_bytes() noexcept {
+  return 0;
+}
 void reset_handshake(CudaKit&) {}
 
 CudaKitPointer make_cuda_kit(device::Queue&) {

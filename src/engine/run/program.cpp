@@ -15,16 +15,6 @@ using graph::Op;
 
 namespace {
 
-bool same_rope(const graph::Rope& a, const graph::Rope& b) {
-  return a.frequency == b.frequency && a.magnitude == b.magnitude && a.interleaved == b.interleaved;
-}
-
-const graph::Rope* rope_of(const Node& node) {
-  if (const auto* mla = std::get_if<graph::MlaParams>(&node.params)) return &mla->rotary;
-  if (const auto* gqa = std::get_if<graph::GqaParams>(&node.params)) return &gqa->rotary;
-  return nullptr;
-}
-
 // Bytes of scratch on each place: of the command that needs most.
 std::vector<size_t> most_scratch(const CommandContext& context) {
   std::vector<size_t> most(context.places.size(), 0);
@@ -38,14 +28,30 @@ std::vector<size_t> most_scratch(const CommandContext& context) {
 }
 
 CommandContext command_context(const placement::Plan& plan, const Weights& weights,
-                               const graph::Graph& graph, std::span<const device::Place> places) {
-  return {.plan = &plan,
-          .weights = &weights,
-          .graph = &graph,
-          .places = places,
-          .max_rows = plan.step_rows(),
-          .max_sequences = plan.sessions,
-          .workers = plan.threads};
+                               const graph::Graph& graph, const graph::ValueLayout& layout,
+                               const ModulePlaces& places) {
+  CommandContext context{.plan = &plan,
+                         .weights = &weights,
+                         .graph = &graph,
+                         .places = places.places,
+                         .modules = &places,
+                         .max_sequences = plan.sessions,
+                         .workers = plan.threads};
+  for (size_t v = 0; v < graph.values.size(); ++v)
+    context.values.push_back({.place = graph.values[v].place,
+                              .type = graph.values[v].type,
+                              .routing = graph.values[v].routing,
+                              .offset = layout.offset[v],
+                              .stride = layout.stride[v],
+                              .width = graph.values[v].width});
+  return context;
+}
+
+graph::ValueLayout layout_of(const graph::Graph& lowered, const ModulePlaces& places,
+                             int64_t max_rows) {
+  auto layout = graph::layout_values(lowered, max_rows, graph::max_logit_rows);
+  layout.arena.resize(places.places.size(), 0);
+  return layout;
 }
 
 // Puts the commands of a program in order, and between them what the CPU and GPUs need to meet:
@@ -130,22 +136,13 @@ int CommandContext::multiprocessors(int place) const {
                                                                 : most;
 }
 
-StepMemory step_memory(const placement::Plan& plan) {
-  const Weights weights(plan);
-  const auto graph = group_linears(plan.model.graph);
-  const device::Place cpu;
-  StepMemory memory{.scratch =
-                        most_scratch(command_context(plan, weights, graph, {&cpu, 1})).front()};
-  std::vector<const graph::Rope*> ropes;  // those that differ
-  for (const auto& node : graph.nodes) {
-    const auto* rope = rope_of(node);
-    if (rope == nullptr ||
-        std::ranges::any_of(ropes, [&](const auto* known) { return same_rope(*known, *rope); }))
-      continue;
-    ropes.push_back(rope);
-    memory.rope_tables += ops::RopeTable::bytes(*rope, plan.cache_length);
-  }
-  return memory;
+ProgramMemory program_memory(const placement::Plan& plan, const Weights& weights,
+                             const ModulePlaces& places, int64_t max_rows) {
+  const auto graph = lower(plan.model.graph, places);
+  const auto layout = layout_of(graph, places, max_rows);
+  auto context = command_context(plan, weights, graph, layout, places);
+  context.max_rows = max_rows;
+  return {layout.arena, most_scratch(context)};
 }
 
 ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
@@ -178,12 +175,13 @@ ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
 }
 
 Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places,
-                 const Devices* devices, int64_t max_rows)
+                 int64_t max_rows, const Devices* devices, RopeTables* ropes)
     : places_(std::move(places)),
       devices_(devices),
       max_rows_(max_rows > 0 ? max_rows : plan.step_rows()),
       max_sequences_(plan.sessions),
-      max_pages_(graph::pages_of(plan.cache_length)) {
+      max_pages_(graph::pages_of(plan.cache_length)),
+      own_ropes_(plan.cache_length, devices) {
   for (const int count : plan.experts_per_token)
     if (count > 0 && std::ranges::find(default_experts_, count) == default_experts_.end())
       default_experts_.push_back(count);
@@ -191,50 +189,18 @@ Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPla
     if (const auto* moe = std::get_if<graph::MoeParams>(&node.params))
       max_experts_ = std::max(max_experts_, moe->experts);
   graph_ = lower(plan.model.graph, places_.modules);
-  layout_ = graph::layout_values(graph_, max_rows_, graph::max_logit_rows);
-  layout_.arena.resize(places_.modules.places.size(), 0);
-  compile(plan, weights);
+  layout_ = layout_of(graph_, places_.modules, max_rows_);
+  compile(plan, weights, ropes);
 }
 
 Program::~Program() = default;
 
-const PlacedRope& Program::rope_table(const graph::Rope& rope, int place, int64_t positions) {
-  auto known =
-      std::ranges::find_if(ropes_, [&](const auto& r) { return same_rope(r->rope, rope); });
-  if (known == ropes_.end()) {
-    ropes_.push_back(std::make_unique<PlacedRope>(
-        PlacedRope{rope, std::make_unique<ops::RopeTable>(rope, positions), {}}));
-    known = ropes_.end() - 1;
-  }
-  PlacedRope& placed = **known;
-  placed.on_gpus.resize(places().size());
-  auto& block = placed.on_gpus[static_cast<size_t>(place)];
-  const auto& where = places()[static_cast<size_t>(place)];
-  if (where.kind == device::DeviceKind::cuda && block.size() == 0) {
-    const auto numbers = std::as_bytes(std::span(placed.table->cos_sin()));
-    block = device::alloc(where, numbers.size());
-    devices_->queue(place).copy(block.data(), numbers.data(), numbers.size());
-    devices_->queue(place).synchronize();
-  }
-  return placed;
-}
-
-void Program::compile(const placement::Plan& plan, const Weights& weights) {
-  auto context = command_context(plan, weights, graph_, places());
+void Program::compile(const placement::Plan& plan, const Weights& weights, RopeTables* ropes) {
+  auto context = command_context(plan, weights, graph_, layout_, places_.modules);
   context.devices = devices_;
   context.slots = &places_.slots;
-  context.modules = &places_.modules;
   context.max_rows = max_rows_;
-  context.rope_table = [&](const graph::Rope& rope, int place) -> const PlacedRope& {
-    return rope_table(rope, place, plan.cache_length);
-  };
-  for (size_t v = 0; v < graph_.values.size(); ++v)
-    context.values.push_back({.place = graph_.values[v].place,
-                              .type = graph_.values[v].type,
-                              .routing = graph_.values[v].routing,
-                              .offset = layout_.offset[v],
-                              .stride = layout_.stride[v],
-                              .width = graph_.values[v].width});
+  context.ropes = ropes != nullptr ? ropes : &own_ropes_;
   scratch_bytes_ = most_scratch(context);
 
   Assembly assembly(context);

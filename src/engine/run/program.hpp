@@ -18,7 +18,7 @@
 #include "engine/run/devices.hpp"
 #include "engine/run/kv_store.hpp"
 #include "engine/run/lowering.hpp"
-#include "ops/attention/rope.hpp"
+#include "engine/run/rope_tables.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::engine {
@@ -75,29 +75,25 @@ struct ProgramPlaces {
   ExpertSlots slots;
 };
 
-/// A rope's table in the memory of a place.
-struct PlacedRope {
-  graph::Rope rope;
-  std::unique_ptr<ops::RopeTable> table;
-  std::vector<device::Block> on_gpus;  // [places] its numbers; empty where nothing reads it
-};
-
-/// Bytes that running a plan takes besides weights, KV cache and the values between ops.
-struct StepMemory {
-  uint64_t scratch = 0;      // of one workspace
-  uint64_t rope_tables = 0;  // for the plan's cache length
-};
-StepMemory step_memory(const placement::Plan& plan);
-
 /// Where a plan's modules run in a phase; places: as places_of(plan) gives them.
 ModulePlaces module_places(const placement::Plan& plan, Phase phase);
+
+/// Bytes of each place that a workspace of such a program takes.
+struct ProgramMemory {
+  std::vector<int64_t> values;  // [places] those between the ops
+  std::vector<size_t> scratch;  // [places] of the kernels
+};
+/// weights: shapes are enough.
+ProgramMemory program_memory(const placement::Plan& plan, const Weights& weights,
+                             const ModulePlaces& places, int64_t max_rows);
 
 /// Immutable and shared by all steps.
 class Program {
  public:
-  /// A program for batches of up to so many rows. devices: of the places; null: the CPU alone.
+  /// A program for batches of up to so many rows, 0: of any step of the plan. devices: of the
+  /// places; null: the CPU alone. ropes: shared with other programs; null: its own.
   Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places = {},
-          const Devices* devices = nullptr, int64_t max_rows = 0);
+          int64_t max_rows = 0, const Devices* devices = nullptr, RopeTables* ropes = nullptr);
   ~Program();
 
   using Commands = std::span<const std::unique_ptr<Command>>;
@@ -122,8 +118,7 @@ class Program {
   std::span<const int> default_experts() const noexcept { return default_experts_; }
 
  private:
-  void compile(const placement::Plan& plan, const Weights& weights);
-  const PlacedRope& rope_table(const graph::Rope& rope, int place, int64_t positions);
+  void compile(const placement::Plan& plan, const Weights& weights, RopeTables* ropes);
 
   ProgramPlaces places_;
   const Devices* devices_;
@@ -133,7 +128,7 @@ class Program {
   int max_experts_ = 0;
   std::vector<int> default_experts_;
   std::vector<size_t> scratch_bytes_;
-  std::vector<std::unique_ptr<PlacedRope>> ropes_;
+  RopeTables own_ropes_;
   std::vector<std::unique_ptr<Command>> body_, tail_;
   std::vector<Commands> layers_;
   ValueRef logits_;

@@ -2,6 +2,7 @@
 #include "engine/run/programs.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ktx::engine {
 
@@ -22,10 +23,11 @@ Programs::Slots::Slots(const placement::Plan& plan, const Weights& weights, size
 Programs::Programs(const placement::Plan& plan, const Weights& weights, const Devices& devices)
     : devices_(devices),
       slots_(plan, weights, devices.places().size()),
-      prefill_(plan, weights, {module_places(plan, Phase::prefill), slots_.slots}, &devices,
-               most_rows(plan, Phase::prefill)),
-      decode_(plan, weights, {module_places(plan, Phase::decode), slots_.slots}, &devices,
-              most_rows(plan, Phase::decode)) {}
+      ropes_(plan.cache_length, &devices),
+      prefill_(plan, weights, {module_places(plan, Phase::prefill), slots_.slots},
+               most_rows(plan, Phase::prefill), &devices, &ropes_),
+      decode_(plan, weights, {module_places(plan, Phase::decode), slots_.slots},
+              most_rows(plan, Phase::decode), &devices, &ropes_) {}
 
 int64_t most_rows(const placement::Plan& plan, Phase phase) noexcept {
   return phase == Phase::prefill ? plan.prefill_chunk : placement::max_decode_rows * plan.sessions;
@@ -44,6 +46,60 @@ std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devi
       queues[static_cast<size_t>(mla ? mla->cache : gqa->cache)] = &devices.queue(place);
   }
   return queues;
+}
+
+ExpertStreamShape stream_shape(const placement::Plan& plan, const std::string& device) {
+  ExpertStreamShape shape;
+  for (const auto& planned : plan.modules) {
+    if (!planned.stream || planned.prefill_device != device) continue;
+    for (const auto& weight : planned.weights) {
+      const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+      const auto& stored = *module.find(weight.role);
+      const int64_t bytes =
+          ops::packed_bytes(weight.layout, weight.format, stored.rows, stored.cols);
+      auto& most = weight.role == "down" ? shape.down_bytes : shape.gate_bytes;
+      most = std::max(most, bytes);
+    }
+  }
+  return shape;
+}
+
+std::vector<placement::DeviceMemory> step_memory(const placement::Plan& plan) {
+  const Weights weights(plan);
+  const auto places = places_of(plan);
+  std::vector<placement::DeviceMemory> out(places.size());
+  for (size_t p = 0; p < places.size(); ++p) out[p].device = device::to_string(places[p]);
+  for (const Phase phase : {Phase::prefill, Phase::decode}) {
+    const auto memory =
+        program_memory(plan, weights, module_places(plan, phase), most_rows(plan, phase));
+    for (size_t p = 0; p < places.size(); ++p) {
+      out[p].activations += static_cast<uint64_t>(memory.values[p]);
+      out[p].scratch += memory.scratch[p];
+    }
+  }
+  for (auto& of : out) {
+    if (of.device == out.front().device) continue;
+    of.scratch += cuda_kit_bytes();
+    const auto shape = stream_shape(plan, of.device);
+    if (shape.gate_bytes > 0) of.streaming = static_cast<uint64_t>(ExpertStream::bytes(shape));
+  }
+  const auto modules = module_places(plan, Phase::decode);
+  std::vector<std::pair<const graph::Rope*, int>> known;
+  for (const auto& node : plan.model.graph.nodes) {
+    const auto* rope = rope_of(node.params);
+    if (rope == nullptr) continue;
+    // The CPU makes the table of a GPU.
+    for (const int place : {0, modules.of_module[static_cast<size_t>(node.module)].front()}) {
+      if (std::ranges::any_of(known, [&](const auto& k) {
+            return k.second == place && same_rope(*k.first, *rope);
+          }))
+        continue;
+      known.emplace_back(rope, place);
+      out[static_cast<size_t>(place)].rope_tables +=
+          ops::RopeTable::bytes(*rope, plan.cache_length);
+    }
+  }
+  return out;
 }
 
 }  // namespace ktx::engine

@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/run/batch.hpp"
+#include "engine/run/cuda_expert_stream.hpp"
 #include "engine/run/devices.hpp"
 #include "engine/run/program.hpp"
 
@@ -33,6 +35,7 @@ class Programs {
 
   const Devices& devices_;
   Slots slots_;
+  RopeTables ropes_;
   Program prefill_, decode_;
 };
 
@@ -42,5 +45,12 @@ int64_t most_rows(const placement::Plan& plan, Phase phase) noexcept;
 /// The queue of the GPU of each of the model's caches, null where it is the CPU's; empty where all
 /// are.
 std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devices& devices);
+
+/// The ring of experts that are streamed to a device; its gate_bytes are 0 where none are.
+ExpertStreamShape stream_shape(const placement::Plan& plan, const std::string& device);
+
+/// What running a plan takes besides weights and KV cache, of each device that it uses: for
+/// placement::PlanOptions::run_memory.
+std::vector<placement::DeviceMemory> step_memory(const placement::Plan& plan);
 
 }  // namespace ktx::engine

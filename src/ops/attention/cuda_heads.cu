@@ -143,6 +143,10 @@ HeadProducts::HeadProducts(const device::Queue& queue)
   }
 }
 
+uint64_t HeadProducts::bytes() noexcept {
+  return workspace_bytes;
+}
+
 HeadProducts::~HeadProducts() {
   cublasLtDestroy(library_->handle);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "core/device/memory.hpp"
@@ -29,6 +30,8 @@ class HeadProducts {
   /// Throws environment error when cuBLASLt cannot start.
   explicit HeadProducts(const device::Queue& queue);
   ~HeadProducts();
+  /// Bytes of the GPU's memory.
+  static uint64_t bytes() noexcept;
   HeadProducts(const HeadProducts&) = delete;
   HeadProducts& operator=(const HeadProducts&) = delete;
 

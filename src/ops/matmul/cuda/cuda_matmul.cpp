@@ -91,6 +91,10 @@ MatmulSpace::MatmulSpace(device::Queue& queue)
   handle_ = handle;
 }
 
+uint64_t MatmulSpace::bytes() noexcept {
+  return partial_bytes + most_tiles * sizeof(unsigned) + slab_bytes + workspace_bytes;
+}
+
 MatmulSpace::~MatmulSpace() {
   const device::CurrentGpu current(queue_.place().index);
   cublasLtDestroy(static_cast<cublasLtHandle_t>(handle_));

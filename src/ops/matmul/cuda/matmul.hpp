@@ -50,6 +50,8 @@ class MatmulSpace {
  public:
   explicit MatmulSpace(device::Queue& queue);
   ~MatmulSpace();
+  /// Bytes of the GPU's memory.
+  static uint64_t bytes() noexcept;
 
  private:
   friend void matmul(const MatmulArgs& args, MatmulSpace& space) noexcept;
