@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -219,22 +220,32 @@ bool in_tail(const CommandContext& context, const Node& node) {
   return std::any_of(cut, nodes.end(), [&](const Node& n) { return n.output == node.output; });
 }
 
-Loops::Loops(const CommandContext& context, const Node& node)
-    : decode(ops::f32::find_kernel(context.plan->find(node.module)->decode.name)),
-      prefill(ops::f32::find_kernel(context.plan->find(node.module)->prefill.name)) {
-  require(decode != nullptr && prefill != nullptr, "the plan names float loops that don't exist");
+// The kernels of both phases on the CPU: a phase whose kernel is a GPU's never runs here, but for
+// short prompts that join a decode step.
+template <class Find>
+auto kernels_of_cpu(const placement::PlannedModule& planned, const Find& find) {
+  auto* decode = find(planned.decode.name);
+  auto* prefill = find(planned.prefill.name);
+  require(decode != nullptr || prefill != nullptr, "the plan names kernels that do not exist");
+  return std::pair(decode != nullptr ? decode : prefill, prefill != nullptr ? prefill : decode);
+}
+
+Loops::Loops(const CommandContext& context, const Node& node) {
+  std::tie(decode, prefill) =
+      kernels_of_cpu(*context.plan->find(node.module), ops::f32::find_kernel);
 }
 
 ops::PackedMatrix packed_matrix(const CommandContext& context, int module,
                                 const LoadedWeight& weight) {
   const auto* planned = context.plan->find(module);
   require(planned != nullptr, "a module is run but not planned");
+  const auto [decode, prefill] = kernels_of_cpu(*planned, ops::find_matmul_kernel);
   return {.data = weight.data,
           .format = weight.format,
           .rows = weight.rows,
           .cols = weight.cols,
-          .decode = ops::find_matmul_kernel(planned->decode.name),
-          .prefill = ops::find_matmul_kernel(planned->prefill.name),
+          .decode = decode,
+          .prefill = prefill,
           .matrix_bytes = weight.matrix_bytes,
           .nodes = weight.nodes};
 }
