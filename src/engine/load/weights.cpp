@@ -214,11 +214,10 @@ void Weights::load_missing(const std::vector<Part*>& missing, const loader::Tens
 // Streaming reads the CPU's memory at the full rate of the bus. The driver pins a few GiB at a
 // time.
 void Weights::pin_memory() {
-  constexpr uintptr_t piece = uintptr_t{1} << 30;  // cut at multiples of it
   for (const auto block : memory_.blocks())
     for (size_t at = 0; at < block.size();) {
       const auto address = reinterpret_cast<uintptr_t>(block.data() + at);
-      const size_t bytes = std::min(block.size() - at, piece - address % piece);
+      const size_t bytes = std::min(block.size() - at, pinned_piece - address % pinned_piece);
       pins_.emplace_back(block.subspan(at, bytes));
       at += bytes;
     }

@@ -23,6 +23,10 @@
 
 namespace ktx::engine {
 
+/// Memory is pinned in pieces that meet at multiples of this address. CUDA refuses a copy from two
+/// of them.
+constexpr size_t pinned_piece = size_t{1} << 30;
+
 /// Matrices [rows, cols] in the memory of a place.
 struct LoadedWeight {
   std::string_view role;

@@ -30,10 +30,15 @@ struct SlotLayout {
   }
 };
 
+/// Which of the matrices here is the expert's.
+int64_t index_of(const LoadedWeight& weight, const StreamedExpert& expert) noexcept {
+  return weight.slots.empty() ? expert.expert : weight.slots[static_cast<size_t>(expert.expert)];
+}
+
 /// Copies to a GPU from the CPU's memory, which is pinned in pieces.
 struct PinnedCopies {
   device::Queue& queue;
-  uintptr_t piece;
+  size_t piece;
 
   void copy(std::byte* to, const std::byte* from, int64_t bytes) const noexcept {
     for (auto left = static_cast<size_t>(bytes); left > 0;) {
@@ -58,10 +63,10 @@ struct PinnedCopies {
       const int64_t groups = (node.row_end - row + ops::row_group - 1) / ops::row_group;
       const bool dense = node.matrix_bytes == stride && groups * group_bytes == stride;
       for (size_t begin = 0, end = 0; begin < experts.size(); begin = end) {
-        const int32_t first = experts[begin].expert;
+        const int64_t first = index_of(weight, experts[begin]);
         do ++end;
         while (dense && end < experts.size() &&
-               experts[end].expert == first + static_cast<int32_t>(end - begin));
+               index_of(weight, experts[end]) == first + static_cast<int64_t>(end - begin));
         copy(to + static_cast<int64_t>(begin) * stride + at, node.data + first * node.matrix_bytes,
              static_cast<int64_t>(end - begin) * groups * group_bytes);
       }
@@ -255,7 +260,7 @@ void ExpertStream::fetch(const LayerExperts& layer, int slot,
   Slot& events = slots_[static_cast<size_t>(slot)];
   copies_->wait(*events.freed);
   const auto copy = [&] {
-    const PinnedCopies copies{*copies_, static_cast<uintptr_t>(shape_.pinned_piece)};
+    const PinnedCopies copies{*copies_, shape_.pinned_piece};
     const SlotLayout layout(shape_);
     std::byte* base = ring_.data() + slot * layout.bytes;
     int64_t bytes = 0;

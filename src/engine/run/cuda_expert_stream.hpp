@@ -20,8 +20,8 @@
 
 namespace ktx::engine {
 
-/// The matrices of a layer's experts in the CPU's memory: in Layout::x16, and pinned, or their
-/// copies would make the CPU wait.
+/// The matrices of a layer's experts in the CPU's memory, all that are ever streamed: in
+/// Layout::x16, and pinned, or their copies would make the CPU wait.
 struct LayerExperts {
   const LoadedWeight* gate = nullptr;
   const LoadedWeight* up = nullptr;
@@ -33,9 +33,7 @@ struct ExpertStreamShape {
   int64_t gate_bytes = 0, down_bytes = 0;
   int slots = 4;  // at least 2
   int group = 4;  // experts in a slot; slots * group at most ops::cuda::most_expert_slots
-  /// Copies cross no address that is a multiple of it: pieces of memory that were pinned one by one
-  /// meet at such (CUDA refuses a copy from two of them).
-  int64_t pinned_piece = int64_t{256} << 20;
+  size_t pinned_piece = engine::pinned_piece;  // copies cross no address that is a multiple of it
 };
 
 /// What has been done since the stream was made.

@@ -2,6 +2,8 @@
 #include "engine/run/cuda_expert_stream.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <numeric>
 
 #include "catch.hpp"
@@ -311,4 +313,73 @@ TEST_CASE("expert stream: the plan's bytes of the ring") {
       .down_bytes = ops::packed_bytes(ops::Layout::x16, Format::q6_k, 7168, 2048)};
   const int64_t experts_bytes = 16 * (2 * shape.gate_bytes + shape.down_bytes);
   CHECK(ExpertStream::bytes(shape) - experts_bytes == 16 * 24);  // the table
+}
+
+TEST_CASE("expert stream: speed of a quarter of a layer of DeepSeek-V3", "[.bench]") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  constexpr int all = 256, streamed = 64, chosen = 8;
+  constexpr int64_t x_size = 7168, h_size = 2048;
+  ktx::test::Gpu gpu;
+  std::vector<ktx::device::Block> blocks;
+  const auto weight = [&](int64_t rows, int64_t cols) {
+    const int64_t bytes = ops::packed_bytes(ops::Layout::x16, Format::q4_k, rows, cols);
+    blocks.push_back(
+        ktx::device::alloc({}, static_cast<size_t>(streamed * bytes), ktx::device::Pinned::yes));
+    return LoadedWeight{.format = Format::q4_k,
+                        .layout = ops::Layout::x16,
+                        .count = streamed,
+                        .rows = rows,
+                        .cols = cols,
+                        .data = blocks.back().data(),
+                        .matrix_bytes = bytes};
+  };
+  const LoadedWeight gate = weight(h_size, x_size), up = weight(h_size, x_size),
+                     down = weight(x_size, h_size);
+  Random random(9);
+  for (const int64_t tokens : {512, 2048, 8192}) {
+    std::vector<int32_t> ids;
+    std::vector<StreamedExpert> list(streamed);
+    for (int64_t t = 0; t < tokens; ++t) {
+      const int first = random.below(all);
+      for (int i = 0; i < chosen; ++i) ids.push_back((first + i * i * 7) % all);
+    }
+    for (int e = 0; e < streamed; ++e)
+      list[static_cast<size_t>(e)] = {e,
+                                      static_cast<int32_t>(std::count(ids.begin(), ids.end(), e))};
+    const auto x = gpu.upload(std::vector<uint16_t>(static_cast<size_t>(tokens * x_size)));
+    const auto y = gpu.upload(std::vector<float>(static_cast<size_t>(tokens * x_size)));
+    const auto on_ids = gpu.upload(ids), weights = gpu.upload(std::vector<float>(ids.size()));
+    cuda::MoeArgs args{.x = x.as<uint16_t>(),
+                       .x_stride = x_size,
+                       .tokens = tokens,
+                       .ids = on_ids.as<int32_t>(),
+                       .weights = weights.as<float>(),
+                       .top_k = chosen,
+                       .experts = all,
+                       .hidden = x_size,
+                       .intermediate = h_size,
+                       .y = y.as<float>(),
+                       .y_stride = x_size,
+                       .add = y.as<float>(),
+                       .scratch_pairs = tokens};
+    const auto scratch = gpu.upload(
+        std::vector<std::byte>(static_cast<size_t>(cuda::moe_scratch_bytes(args, tokens, tokens))));
+    args.scratch = scratch.data();
+    ExpertStream stream(gpu.queue(),
+                        {.gate_bytes = gate.matrix_bytes, .down_bytes = down.matrix_bytes},
+                        Timed::yes);
+    stream.run({&gate, &up, &down}, list, args);  // loads the kernels
+    gpu.queue().synchronize();
+    const ExpertStreamTimes before = stream.times();
+    const auto begin = std::chrono::steady_clock::now();
+    stream.run({&gate, &up, &down}, list, args);
+    gpu.queue().synchronize();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    const ExpertStreamTimes after = stream.times();
+    const double copying = after.copying - before.copying;
+    std::printf("%4d tokens, %d experts: %.1f ms; copying %.1f ms (%.1f GB/s), computing %.1f ms\n",
+                static_cast<int>(tokens), streamed, 1e3 * took.count(), 1e3 * copying,
+                static_cast<double>(after.bytes - before.bytes) / copying / 1e9,
+                1e3 * (after.computing - before.computing));
+  }
 }
