@@ -24,6 +24,7 @@ struct Arguments {
   PlanOptions plan;
   std::vector<int64_t> prompts{512};
   int64_t decode = 128;
+  int64_t depth = 0;
   int repeat = 5;
   bool json = false;
 };
@@ -94,16 +95,20 @@ Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab,
   return row;
 }
 
-Row bench_decode(Session& session, const Plan& plan, int64_t tokens, int vocab, int repeat) {
+Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int vocab) {
   const auto prompt = some_ids(1, vocab);
   std::vector<double> rates;
-  for (int i = 0; i <= repeat; ++i) {
-    session.rewind(0);
+  session.rewind(0);
+  if (a.depth > 0) session.generate(some_ids(a.depth, vocab), {.max_new_tokens = 0});
+  for (int i = 0; i <= a.repeat; ++i) {
+    session.rewind(a.depth);
     // The first of the generated tokens comes from the prompt's step.
-    const auto result = session.generate(prompt, {.max_new_tokens = tokens + 1});
+    const auto result = session.generate(prompt, {.max_new_tokens = a.decode + 1});
     if (i > 0) rates.push_back(static_cast<double>(result.decode_tokens) / result.decode_seconds);
   }
-  auto row = summarize("decode " + std::to_string(tokens), std::move(rates));
+  auto row = summarize("decode " + std::to_string(a.decode) +
+                           (a.depth > 0 ? " after " + std::to_string(a.depth) : ""),
+                       std::move(rates));
   row.bytes_per_second = row.median * static_cast<double>(plan.bytes_per_token());
   return row;
 }
@@ -308,7 +313,7 @@ Json to_json(const KernelBench& bench) {
 
 void bench_model(const Arguments& a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
-  const auto plan = tools::make_plan_for(a.plan, std::max(longest, a.decode + 1));
+  const auto plan = tools::make_plan_for(a.plan, std::max(longest, a.depth + a.decode + 1));
   const auto machine = measure_machine();
   auto engine = tools::load_engine(plan);
   tools::finish_cache(engine);  // writing it takes memory bandwidth
@@ -316,8 +321,7 @@ void bench_model(const Arguments& a) {
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)
     rows.push_back(bench_prefill(session, engine.plan(), tokens, engine.vocab_size(), a.repeat));
-  if (a.decode > 0)
-    rows.push_back(bench_decode(session, engine.plan(), a.decode, engine.vocab_size(), a.repeat));
+  if (a.decode > 0) rows.push_back(bench_decode(session, engine.plan(), a, engine.vocab_size()));
   session.rewind(0);
   std::optional<Gap> gap;
   if (engine.plan().sessions() > 1) {
@@ -359,6 +363,8 @@ void add_model_options(CLI::App& app, Arguments& a) {
       ->type_name("N,...")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
+  app.add_option("-d,--depth", a.depth, "tokens in the cache before decoding begins; default: 0")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   app.add_option("-n,--decode", a.decode, "tokens to decode after a prompt of one; 0: none")
       ->type_name("N")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))

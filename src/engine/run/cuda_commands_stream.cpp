@@ -76,9 +76,10 @@ class CudaStreamedMoe final : public CudaCommand {
           queue(), stream_shape(*c.plan, device::to_string(queue().place())),
           first_rates(c, node.place), c.plan->model.modules.size());
     auto& popular = shared->popular[module_];
-    for (int32_t e = 0; e < args_.experts; ++e) popular.push_back(e);
-    tokens_.resize(popular.size());
-    order_.resize(popular.size());
+    for (int32_t e = 0; e < args_.experts; ++e)
+      if (!std::ranges::binary_search(residents_, e)) popular.push_back(e);
+    tokens_.resize(static_cast<size_t>(args_.experts));
+    order_.resize(static_cast<size_t>(args_.experts));
     const auto bytes = [](const LoadedWeight& w) {
       return static_cast<double>(ops::packed_bytes(w.layout, w.format, w.rows, w.cols));
     };

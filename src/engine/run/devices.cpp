@@ -41,8 +41,12 @@ bool Devices::failed() const noexcept {
   return std::ranges::any_of(queues_, [](const auto& queue) { return queue->failed(); });
 }
 
-void Devices::recover() const {
+void Devices::synchronize() const {
   for (const auto& queue : queues_) queue->synchronize();
+}
+
+void Devices::recover() const {
+  synchronize();
   for (const auto& kit : kits_)
     if (kit) reset_handshake(*kit);
 }

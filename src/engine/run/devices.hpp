@@ -41,6 +41,8 @@ class Devices {
 
   /// Whether a GPU has failed; costs little and does not wait.
   bool failed() const noexcept;
+  /// Waits for all work. Throws environment error when a GPU has failed.
+  void synchronize() const;
   /// After a step has failed: waits for all work, and makes ready for another step when all that
   /// was wrong is that the CPU and a GPU have waited for each other for too long. Throws
   /// environment error with the reason when a GPU has failed.

@@ -278,6 +278,18 @@ void Scheduler::repeat(Flight& flight) {
   while (!flight.step->finished()) flight.step->advance();
 }
 
+// Whoever asked for no logits is done when GPUs are. False when one has failed.
+bool Scheduler::wait_for_ends(const Flight& flight) const {
+  const bool ends = std::ranges::any_of(
+      flight.seats, [](const Seat* seat) { return seat->decodes() && !generates(*seat->request); });
+  try {
+    if (ends) programs_.devices().synchronize();
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
 // A GPU has failed: all who are part of the step hear why.
 void Scheduler::crash(Flight& flight) {
   std::exception_ptr reason;
@@ -299,6 +311,7 @@ void Scheduler::crash(Flight& flight) {
 void Scheduler::land(Flight& flight) {
   if (flight.step->failed() || programs_.devices().failed()) return crash(flight);
   commit(flight);
+  if (!wait_for_ends(flight)) return crash(flight);
   const auto rows = static_cast<int64_t>(flight.logit_rows.size());
   for (int64_t row = 0; row < rows; row += graph::max_logit_rows) {
     const int64_t count = std::min(graph::max_logit_rows, rows - row);

@@ -102,6 +102,7 @@ class Scheduler {
   void depart(Flight& flight, Phase phase, const Recording* recording = nullptr);
   void land(Flight& flight);
   void repeat(Flight& flight);
+  bool wait_for_ends(const Flight& flight) const;
   void crash(Flight& flight);
   void commit(const Flight& flight);
   void deliver(std::span<const LogitRow> rows, const float* logits);
