@@ -11,6 +11,7 @@ decode), device, format, NUMA policy, bytes, and the rule that decided. Neither 
 
   ktx-plan --rules my-box.yaml                          the model that the file names, on this box
   ktx-plan --rules my-box.yaml --model deepseek-v3/ --machine two-sockets.yaml --json
+                                                        for a box as in examples/my-machine.yaml
   ktx-plan --keywords                                   every keyword of a rules file, with its meaning
 )";
 

@@ -111,7 +111,7 @@ std::string device_text(const PlannedModule& planned) {
 }
 
 std::string numa_text(const PlannedModule& planned) {
-  return is_gpu(planned.device) && is_gpu(planned.prefill_device) ? "-" : to_string(planned.numa);
+  return has_numa(planned) ? to_string(planned.numa) : "-";
 }
 
 std::string file_name(const std::string& where) {

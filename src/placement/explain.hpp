@@ -26,9 +26,9 @@ std::string explain(const Plan& plan);
 ///    [{"role", "count", "rows", "cols", "source", "format", "bytes"}], "prefill_weights", "note",
 ///    "numa_note", "bytes", "bytes_per_token", "rule": {"name", "where"}}], "rules", "unused":
 ///    [{"path", "reason"}], "totals"}
-/// numa: the policy that a module's matrices follow on the CPU; totals.devices: the memory of each
-/// device; totals.nodes: what each NUMA node holds. Sizes are bytes; bandwidths bytes/s; unknown
-/// ones null.
+/// numa: the policy that a module's matrices follow on the CPU, null on GPUs; totals.devices: the
+/// memory of each device; totals.nodes: what each NUMA node holds. Sizes are bytes; bandwidths
+/// bytes/s; unknown ones null.
 Json to_json(const Plan& plan);
 
 }  // namespace ktx::placement

@@ -88,7 +88,7 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
           {"residents", residents_json(planned.residents)},
           {"decode", kernel_json(planned.decode)},
           {"prefill", kernel_json(planned.prefill)},
-          {"numa", to_string(planned.numa)},
+          {"numa", has_numa(planned) ? Json(to_string(planned.numa)) : Json(nullptr)},
           {"weights", weights_json(module, planned.weights)},
           {"prefill_weights", weights_json(module, planned.prefill_weights)},
           {"note", planned.note},

@@ -162,16 +162,20 @@ constexpr std::array rule_table{
                   parse_keywords(v, place_keywords(), "place", r.place);
                 },
                 nullptr},
-    RuleKeyword{"decode", "map", "Keys of place that differ while decoding: device, op.",
-                [](const Yaml& v, Rule& r) {
-                  parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
-                },
-                nullptr},
-    RuleKeyword{"prefill", "map", "Keys of place that differ while prefilling: device, op, stream.",
-                [](const Yaml& v, Rule& r) {
-                  parse_keywords(v, place_keywords(), "prefill", r.prefill.emplace());
-                },
-                nullptr},
+    RuleKeyword{
+        "decode", "map",
+        "Keys of place that differ while decoding: op, or device and with it format and numa.",
+        [](const Yaml& v, Rule& r) {
+          parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
+        },
+        nullptr},
+    RuleKeyword{
+        "prefill", "map",
+        "Keys of place that differ for prompts: op, stream, or device and with it format and numa.",
+        [](const Yaml& v, Rule& r) {
+          parse_keywords(v, place_keywords(), "prefill", r.prefill.emplace());
+        },
+        nullptr},
 };
 
 constexpr std::array file_table{

@@ -1,6 +1,8 @@
 // Sums over a plan.
 #include "placement/totals.hpp"
 
+#include "placement/values.hpp"
+
 namespace ktx::placement {
 
 namespace {
@@ -27,6 +29,10 @@ std::vector<LayerRange> ranges_of(const std::vector<int>& layers) {
     else
       ranges.push_back({layer, layer});
   return ranges;
+}
+
+bool has_numa(const PlannedModule& planned) {
+  return !is_gpu(planned.device) || !is_gpu(planned.prefill_device);
 }
 
 std::vector<ExpertUse> experts_used(const Plan& plan) {

@@ -16,6 +16,9 @@ struct ExpertUse {
 
 std::vector<ExpertUse> experts_used(const Plan& plan);
 
+/// Whether a NUMA policy says where weights of the module lie: one of its phases runs on the CPU.
+bool has_numa(const PlannedModule& planned);
+
 /// Ranges of increasing numbers: 3, 4, 5, 9 -> 3-5,9.
 std::vector<LayerRange> ranges_of(const std::vector<int>& layers);
 

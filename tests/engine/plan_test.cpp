@@ -2,9 +2,10 @@
 #include "ktx/plan.hpp"
 
 #include "catch.hpp"
+#include "engine/source.hpp"
 #include "ktx/error.hpp"
 #include "ktx/tokenizer.hpp"
-#include "placement/plan.hpp"
+#include "placement/planner.hpp"
 #include "support/own_file.hpp"
 #include "support/reference.hpp"
 
@@ -111,6 +112,72 @@ TEST_CASE("a plan for another box needs neither its hardware nor the weights") {
   CHECK(plan.text().find("two sockets") != std::string::npos);
   for (const auto& module : plan.details().modules) CHECK(module.decode.name != "avx512_vnni");
   CHECK(plan.details().predicted_decode > 0);
+}
+
+namespace {
+
+// Room for what the engine needs of each device besides.
+std::vector<placement::DeviceMemory> room(const placement::Plan& plan) {
+  std::vector<placement::DeviceMemory> needs;
+  for (const auto& memory : plan.devices)
+    needs.push_back({.device = memory.device, .scratch = uint64_t{2200} << 20});
+  return needs;
+}
+
+/// The least box that a rules file is for.
+struct Box {
+  const char* rules;
+  const char* model;
+  int gpus;
+  uint64_t gpu_gib, ram_gib;
+};
+
+placement::Plan plan_of(const Box& box) {
+  hw::Machine machine{.isa = hw::Isa::amx_int8};
+  machine.nodes = {{.memory_bytes = box.ram_gib << 30, .cpus = {0}, .cores = 32}};
+  for (int i = 0; i < box.gpus; ++i)
+    machine.gpus.push_back({.name = "a GPU", .memory_bytes = box.gpu_gib << 30, .capability = 86});
+  const auto source = engine::open_source(box.model, {.header_only = true});
+  return placement::make_plan(
+      placement::read_rules(test::source_dir / "optimize_rules" / box.rules),
+      engine::build_model(*source), machine, {.run_memory = room});
+}
+
+}  // namespace
+
+TEST_CASE("the rules files for GPUs plan DeepSeek-V3 on the boxes that they are for") {
+  const char* q4_k_m = "synth:deepseek-v3,mix=q4_k_m";
+  for (const Box& box :
+       {Box{"hybrid-14g.yaml", q4_k_m, 1, 14, 382}, Box{"hybrid-24g.yaml", q4_k_m, 1, 23, 382},
+        Box{"hybrid-48g.yaml", q4_k_m, 1, 46, 360},
+        Box{"hybrid-int8-int4.yaml", "synth:deepseek-v3,mix=fp8", 1, 22, 640},
+        Box{"hybrid-2gpu.yaml", q4_k_m, 2, 23, 360}, Box{"hybrid-4gpu.yaml", q4_k_m, 4, 23, 330}}) {
+    INFO(box.rules);
+    const auto plan = plan_of(box);
+    CHECK(plan.devices.size() == 1 + static_cast<size_t>(box.gpus));
+    for (const auto& planned : plan.modules) {
+      const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+      CHECK(planned.stream == (module.op == "moe"));
+      if (module.op == "mla") CHECK(planned.device != "cpu");
+    }
+    CHECK_THROWS_AS(plan_of({box.rules, box.model, 0, 0, box.ram_gib}), Error);
+    CHECK_THROWS_AS(plan_of({box.rules, box.model, box.gpus, box.gpu_gib, box.ram_gib - 30}),
+                    Error);
+  }
+}
+
+TEST_CASE("resident experts fill what a GPU has left") {
+  const auto residents = [](const placement::Plan& plan, size_t least) {
+    for (const auto& planned : plan.modules)
+      if (planned.stream) {
+        CHECK(planned.residents.experts.size() >= least);
+        CHECK(planned.residents.device == planned.prefill_device);
+      }
+  };
+  const char* q4_k_m = "synth:deepseek-v3,mix=q4_k_m";
+  residents(plan_of({"hybrid-48g.yaml", q4_k_m, 1, 46, 360}), 15);
+  residents(plan_of({"hybrid-2gpu.yaml", q4_k_m, 2, 23, 360}), 10);
+  residents(plan_of({"hybrid-4gpu.yaml", q4_k_m, 4, 23, 330}), 30);
 }
 
 TEST_CASE("every keyword is documented") {

@@ -45,6 +45,33 @@ TEST_CASE("the JSON of a plan is the golden file's") {
   CHECK(text == sample::golden("plain.json", text));
 }
 
+TEST_CASE("JSON tells of GPUs") {
+  const auto plan = sample::gpu_plan();
+  const auto json = to_json(plan);
+  REQUIRE(json["totals"]["devices"].size() == 3);
+  CHECK(json["totals"]["devices"][1]["device"] == "cuda:0");
+  CHECK(json["totals"]["devices"][1]["most_bytes"] == plan.devices[1].most());
+  CHECK(json["totals"]["predicted_prefill_tokens_per_second"] == plan.predicted_prefill);
+  CHECK(json["machine"]["gpus"][0]["copy_bandwidth"] == 25e9);
+  size_t residents = 0;
+  for (size_t i = 0; i < plan.modules.size(); ++i) {
+    const auto& planned = plan.modules[i];
+    const auto& entry = json["modules"][i];
+    CHECK(entry["prefill_device"] == planned.prefill_device);
+    CHECK(entry["stream"] == planned.stream);
+    CHECK(entry["prefill_weights"].size() == planned.prefill_weights.size());
+    CHECK(entry["residents"].is_null() == planned.residents.experts.empty());
+    CHECK(entry["numa"].is_null() == (planned.device != "cpu"));
+    if (!planned.stream) continue;
+    CHECK(entry["stream_share"] == planned.stream_share);
+    if (planned.residents.experts.empty()) continue;
+    CHECK(entry["residents"]["experts"] == planned.residents.experts);
+    CHECK(entry["residents"]["bytes"] == planned.residents.bytes);
+    ++residents;
+  }
+  CHECK(residents == 2);
+}
+
 TEST_CASE("unknown figures are null") {
   const auto json = to_json(sample::plain_plan());
   CHECK(json["machine"]["read_bandwidth"].is_null());

@@ -263,6 +263,12 @@ TEST_CASE("the shipped rules files plan models with and without experts") {
         CHECK(make_plan(rules, sample::deepseek(shape), sample::machine(isa), {}).rules.size() ==
               1);
   }
+  const auto on_gpu =
+      read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "optimize_rules/all-gpu.yaml");
+  for (const auto& shape : {sample::DeepSeek{}, dense}) {
+    const auto plan = make_plan(on_gpu, sample::deepseek(shape), sample::machine_with_gpus(1), {});
+    CHECK(plan.find_device("cuda:0")->weights == plan.weight_bytes());
+  }
   const auto mine = read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "examples/my-box.yaml");
   CHECK(make_plan(mine, sample::deepseek(), sample::machine(), {}).rules.size() == 3);
   CHECK(error_of([&] {

@@ -22,6 +22,12 @@ TEST_CASE("experts a token by layers") {
   CHECK(plan.bytes_per_token() < plan.weight_bytes());
 }
 
+TEST_CASE("NUMA policies are for what runs on the CPU") {
+  CHECK(has_numa({.device = "cpu", .prefill_device = "cuda:0"}));
+  CHECK(has_numa({.device = "cuda:0", .prefill_device = "cpu"}));
+  CHECK_FALSE(has_numa({.device = "cuda:0", .prefill_device = "cuda:1"}));
+}
+
 TEST_CASE("numbers fold to ranges") {
   CHECK(to_string(ranges_of({3, 4, 5, 9})) == "3-5,9");
   CHECK(to_string(ranges_of({})).empty());

@@ -18,6 +18,17 @@ std::string error_of(const std::string& text) {
 }
 }  // namespace
 
+TEST_CASE("the shipped example describes all of a machine") {
+  const auto machine =
+      read_machine(std::filesystem::path(KTX_SOURCE_DIR) / "examples/my-machine.yaml");
+  REQUIRE(machine.isa == Isa::amx_int8);
+  REQUIRE(machine.tensor_flops == 35e12);
+  REQUIRE(machine.l3_bytes == uint64_t{60} << 20);
+  REQUIRE(machine.gpus.size() == 1);
+  REQUIRE(machine.gpus[0].capability == 89);
+  REQUIRE(machine.gpus[0].copy_bandwidth == 25e9);
+}
+
 TEST_CASE("what a GPU is made of") {
   const auto machine = parse(
       "isa: avx2\nnodes: {cores: 1, memory: 1GiB}\n"
