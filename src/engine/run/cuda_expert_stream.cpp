@@ -30,9 +30,9 @@ struct SlotLayout {
   }
 };
 
-/// Which of the matrices here is the expert's.
-int64_t index_of(const LoadedWeight& weight, const StreamedExpert& expert) noexcept {
-  return weight.slots.empty() ? expert.expert : weight.slots[static_cast<size_t>(expert.expert)];
+/// Which of the matrices here is the expert's; -1: it is elsewhere.
+int64_t index_of(const LoadedWeight& weight, int32_t expert) noexcept {
+  return weight.slots.empty() ? expert : weight.slots[static_cast<size_t>(expert)];
 }
 
 /// Copies to a GPU from the CPU's memory, which is pinned in pieces.
@@ -63,10 +63,10 @@ struct PinnedCopies {
       const int64_t groups = (node.row_end - row + ops::row_group - 1) / ops::row_group;
       const bool dense = node.matrix_bytes == stride && groups * group_bytes == stride;
       for (size_t begin = 0, end = 0; begin < experts.size(); begin = end) {
-        const int64_t first = index_of(weight, experts[begin]);
+        const int64_t first = index_of(weight, experts[begin].expert);
         do ++end;
         while (dense && end < experts.size() &&
-               index_of(weight, experts[end]) == first + static_cast<int64_t>(end - begin));
+               index_of(weight, experts[end].expert) == first + static_cast<int64_t>(end - begin));
         copy(to + static_cast<int64_t>(begin) * stride + at, node.data + first * node.matrix_bytes,
              static_cast<int64_t>(end - begin) * groups * group_bytes);
       }
@@ -237,8 +237,9 @@ void ExpertStream::run(const LayerExperts& layer, std::span<const StreamedExpert
 void ExpertStream::prefetch(const LayerExperts& layer, std::span<const int32_t> experts) noexcept {
   const auto most = static_cast<size_t>(shape_.slots * shape_.group);
   experts_.clear();
-  for (const int32_t expert : experts.first(std::min(most, experts.size())))
-    experts_.push_back({expert, 0});
+  for (const int32_t expert : experts)
+    if (experts_.size() < most && index_of(*layer.gate, expert) >= 0)
+      experts_.push_back({expert, 0});
   prefetched_layer_ = layer.gate;
   prefetched_.clear();
   prefetched_slot_ = next_;

@@ -65,9 +65,9 @@ class ExpertStream {
   void run(const LayerExperts& layer, std::span<const StreamedExpert> experts,
            ops::cuda::MoeArgs args) noexcept;
 
-  /// Copies the first of these experts, as many as the ring holds, as soon as what has been run
-  /// leaves its slots. If the next run() is of this layer it begins with those that it is asked
-  /// for; the others are forgotten.
+  /// Copies the first of these experts that lie in the CPU's memory, as many as the ring holds, as
+  /// soon as what has been run leaves its slots. If the next run() is of this layer it begins with
+  /// those that it is asked for; the others are forgotten.
   void prefetch(const LayerExperts& layer, std::span<const int32_t> experts) noexcept;
   /// Experts of a layer that its run() would not copy.
   std::span<const int32_t> prefetched(const LayerExperts& layer) const noexcept;

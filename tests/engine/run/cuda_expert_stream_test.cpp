@@ -19,7 +19,7 @@ namespace cuda = ktx::ops::cuda;
 
 namespace {
 
-constexpr int experts = 12, top_k = 3;
+constexpr int experts = 12, top_k = 3, elsewhere = 5;
 constexpr int64_t hidden = 512, intermediate = 256;
 
 enum class Nodes { one, shards, replicas };
@@ -41,9 +41,15 @@ struct Role {
           ktx::device::alloc({}, static_cast<size_t>(experts * bytes), ktx::device::Pinned::yes));
       loaded.nodes.push_back({blocks.back().data(), begin, end, bytes});
     }
+    if (nodes == Nodes::replicas) {  // in another order, and one of them elsewhere
+      for (int e = 0; e < experts; ++e) loaded.slots.push_back(experts - 1 - e);
+      loaded.slots[elsewhere] = -1;
+    }
     for (int e = 0; e < experts; ++e) {
       const Matrix matrix(format, rows, cols, random);
       plain.insert(plain.end(), matrix.bytes.begin(), matrix.bytes.end());
+      const int slot = loaded.slots.empty() ? e : loaded.slots[static_cast<size_t>(e)];
+      if (slot < 0) continue;
       for (const ops::NodeRows& piece : loaded.nodes)
         ops::pack_matrix(
             {.layout = ops::Layout::x16,
@@ -52,7 +58,7 @@ struct Role {
              .cols = cols,
              .row_end = piece.row_end - piece.row_begin,
              .src = matrix.bytes.data() + piece.row_begin * quant::row_bytes(format, cols),
-             .dst = const_cast<std::byte*>(piece.data) + e * piece.matrix_bytes});
+             .dst = const_cast<std::byte*>(piece.data) + slot * piece.matrix_bytes});
     }
     if (nodes != Nodes::one) return;
     loaded.data = loaded.nodes[0].data;
@@ -209,6 +215,10 @@ TEST_CASE("expert stream: the listed experts' sum, whatever the groups, formats 
         const auto got = run(gpu, stream, layer, step, list);
         CHECK(ktx::test::relative_distance(got, expected) < tolerance);
         CHECK(run(gpu, stream, layer, step, list) == got);
+        stream.prefetch(layer.experts(), std::vector<int32_t>{elsewhere, list[0]});
+        CHECK(stream.prefetched(layer.experts()).size() == (nodes == Nodes::replicas ? 1u : 2u));
+        CHECK(ktx::test::relative_distance(run(gpu, stream, layer, step, list), expected) <
+              tolerance);
       }
     }
   }
