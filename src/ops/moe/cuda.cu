@@ -91,10 +91,9 @@ ProductsArgs products_of(const MoeArgs& args, const SortedPairs& sorted, quant::
                          int64_t rows, int64_t cols) noexcept {
   const X16 x16 = *x16_format(format);
   return {.format = x16,
-          .rows = static_cast<int>(rows),
           .cols = static_cast<int>(cols),
           .group_bytes = x16_group_bytes(x16, cols),
-          .groups = static_cast<int>((rows + row_group - 1) / row_group),
+          .parts = {{.rows = static_cast<int>(rows)}},
           .routing = routing_of(args, sorted),
           .experts = args.table};
 }
@@ -110,12 +109,12 @@ struct ExpertProducts {
     gate_up.x = args.x;
     gate_up.x_stride = args.x_stride;
     gate_up.x_row = RowOf::token;
-    gate_up.y_bf16 = scratch.h;
-    gate_up.y_stride = args.intermediate;
+    gate_up.parts[0].y_bf16 = scratch.h;
+    gate_up.parts[0].y_stride = args.intermediate;
     down.x = scratch.h;
     down.x_stride = args.intermediate;
-    down.y = scratch.out;
-    down.y_stride = args.hidden;
+    down.parts[0].y = scratch.out;
+    down.parts[0].y_stride = args.hidden;
     plan_products(gate_up, args.tokens, queue);  // an expert gets one pair of a token at most
     plan_products(down, args.tokens, queue);
   }

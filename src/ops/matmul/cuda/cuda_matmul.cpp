@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/device/cuda.hpp"
+#include "ops/elementwise/cuda.hpp"
 #include "ops/matmul/cuda/decode_rows.hpp"
 #include "ops/matmul/cuda/matmul.hpp"
 #include "ops/matmul/cuda/products.hpp"
@@ -21,6 +22,26 @@ constexpr size_t workspace_bytes = size_t{32} << 20;
 
 int64_t group_bytes_of(const PackedMatrix& w) noexcept {
   return x16_group_bytes(*x16_format(w.format), w.cols);
+}
+
+const uint8_t* bytes_of(const PackedMatrix& w) noexcept {
+  return reinterpret_cast<const uint8_t*>(w.data);
+}
+
+/// Whether so many tokens are multiplied from packed bytes.
+bool by_few_rows(const PackedMatrix& w, int64_t tokens) noexcept {
+  return has_few_rows(*x16_format(w.format)) && tokens <= few_tokens;
+}
+
+/// Of matrices like w, without their parts.
+ProductsArgs few_rows_args(const PackedMatrix& w, const uint16_t* x, int64_t x_stride,
+                           int64_t tokens) noexcept {
+  return {.format = *x16_format(w.format),
+          .cols = static_cast<int>(w.cols),
+          .group_bytes = group_bytes_of(w),
+          .tokens = static_cast<int>(tokens),
+          .x = x,
+          .x_stride = x_stride};
 }
 
 /// cuBLASLt's descriptions of one product, freed with it.
@@ -101,27 +122,78 @@ MatmulSpace::~MatmulSpace() {
 }
 
 void matmul(const MatmulArgs& args, MatmulSpace& space) noexcept {
-  const X16 format = *x16_format(args.w.format);
-  if (args.tokens == 0) return;
-  if (!has_few_rows(format) || args.tokens > few_tokens) return matmul_by_decoded_rows(args, space);
-  ProductsArgs products{.format = format,
-                        .rows = static_cast<int>(args.w.rows),
-                        .cols = static_cast<int>(args.w.cols),
-                        .group_bytes = group_bytes_of(args.w),
-                        .groups = static_cast<int>((args.w.rows + row_group - 1) / row_group),
-                        .weights = reinterpret_cast<const uint8_t*>(args.w.data),
-                        .tokens = static_cast<int>(args.tokens),
-                        .x = args.x,
-                        .x_stride = args.x_stride,
-                        .y = args.y,
-                        .y_bf16 = args.y_bf16,
-                        .y_stride = args.y_stride,
-                        .add = args.add,
-                        .partial = space.partial_.as<float>(),
-                        .arrived = space.arrived_.as<unsigned>()};
-  plan_products(products, args.tokens, space.queue_,
+  matmul_many({&args, 1}, space);
+}
+
+void matmul_many(std::span<const MatmulArgs> products, MatmulSpace& space) noexcept {
+  for (size_t i = 0; i < products.size(); ++i) {
+    const MatmulArgs& first = products[i];
+    if (first.tokens == 0) return;
+    if (!by_few_rows(first.w, first.tokens)) {
+      matmul_by_decoded_rows(first, space);
+      continue;
+    }
+    // With all of its format that follow, unless it has gone with one before.
+    const auto goes_along = [&](const MatmulArgs& other) {
+      return other.w.format == first.w.format;
+    };
+    if (std::any_of(products.begin(), products.begin() + static_cast<int64_t>(i), goes_along))
+      continue;
+    ProductsArgs args = few_rows_args(first.w, first.x, first.x_stride, first.tokens);
+    args.part_count = 0;
+    for (const MatmulArgs& product : products.subspan(i))
+      if (goes_along(product))
+        args.parts[args.part_count++] = {.rows = static_cast<int>(product.w.rows),
+                                         .weights = bytes_of(product.w),
+                                         .y = product.y,
+                                         .y_bf16 = product.y_bf16,
+                                         .y_stride = product.y_stride,
+                                         .add = product.add};
+    space.run(args);
+  }
+}
+
+void gated(const GatedArgs& args, MatmulSpace& space) noexcept {
+  const PackedMatrix &gate = args.gate, &up = args.up;
+  if (by_few_rows(gate, args.tokens) && gate.format == up.format) {
+    ProductsArgs products = few_rows_args(gate, args.x, args.x_stride, args.tokens);
+    products.gated = true;
+    products.parts[0] = {.rows = static_cast<int>(gate.rows),
+                         .weights = bytes_of(gate),
+                         .up = bytes_of(up),
+                         .y_bf16 = args.y,
+                         .y_stride = args.y_stride};
+    return space.run(products);
+  }
+  MatmulArgs both[2];
+  both[0] = {.w = gate,
+             .x = args.x,
+             .x_stride = args.x_stride,
+             .tokens = args.tokens,
+             .y_bf16 = args.y,
+             .y_stride = args.y_stride};
+  both[1] = both[0];
+  both[1].w = up;
+  both[1].y_bf16 = args.up_to;
+  both[1].y_stride = args.up_stride;
+  matmul_many(both, space);
+  silu_mul({.gate = args.y,
+            .gate_stride = args.y_stride,
+            .up = args.up_to,
+            .up_stride = args.up_stride,
+            .y = args.y,
+            .y_stride = args.y_stride,
+            .tokens = args.tokens,
+            .width = gate.rows},
+           space.queue_);
+}
+
+void MatmulSpace::run(ProductsArgs& products) noexcept {
+  products.partial = partial_.as<float>();
+  products.arrived = arrived_.as<unsigned>();
+  plan_products(products, products.tokens, queue_,
                 {.floats = partial_bytes / sizeof(float), .tiles = most_tiles});
-  run_products(products, space.queue_);
+  run_products(products, queue_);
 }
 
 void matmul_by_decoded_rows(const MatmulArgs& args, MatmulSpace& space) noexcept {
@@ -130,14 +202,13 @@ void matmul_by_decoded_rows(const MatmulArgs& args, MatmulSpace& space) noexcept
   const int64_t group_bytes = group_bytes_of(args.w);
   for (int64_t row = 0; row < args.w.rows; row += fit) {
     const int64_t rows = std::min(fit, args.w.rows - row);
-    decode_rows(
-        {.format = *x16_format(args.w.format),
-         .groups = reinterpret_cast<const uint8_t*>(args.w.data) + row / row_group * group_bytes,
-         .group_bytes = group_bytes,
-         .group_count = (rows + row_group - 1) / row_group,
-         .cols = args.w.cols,
-         .out = space.slab_.as<uint16_t>()},
-        space.queue_);
+    decode_rows({.format = *x16_format(args.w.format),
+                 .groups = bytes_of(args.w) + row / row_group * group_bytes,
+                 .group_bytes = group_bytes,
+                 .group_count = (rows + row_group - 1) / row_group,
+                 .cols = args.w.cols,
+                 .out = space.slab_.as<uint16_t>()},
+                space.queue_);
     multiply(static_cast<cublasLtHandle_t>(space.handle_),
              {.w = space.slab_.as<uint16_t>(),
               .rows = rows,

@@ -1,4 +1,6 @@
 // How products with few tokens a tile are cut, and the choice of their kernel.
+#include <span>
+
 #include "ops/matmul/cuda/products.cuh"
 
 namespace ktx::ops::cuda {
@@ -26,14 +28,20 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
   const int columns = step_chunks(args.format).columns;
   args.steps = (args.cols + columns - 1) / columns;
   args.token_tiles = tokens <= 8 ? 1 : 2;
-  args.pairs = args.gated ? args.groups : (args.groups + 1) / 2;
-  args.aligned = args.rows % 4 == 0 && args.y_stride % 4 == 0;
+  const std::span parts(args.parts, static_cast<size_t>(args.part_count));
+  int pairs = 0;  // blocks have pairs of one part: as if all but the last filled theirs
+  for (ProductPart& part : parts) {
+    part.groups = (part.rows + 15) / 16;
+    part.pairs = args.gated ? part.groups : (part.groups + 1) / 2;
+    part.aligned = part.rows % 4 == 0 && part.y_stride % 4 == 0;
+    pairs = (pairs + few_rows_warps - 1) / few_rows_warps * few_rows_warps + part.pairs;
+  }
   const int64_t token_blocks =
       args.routing.used != nullptr
           ? 1
           : (args.tokens + 8 * args.token_tiles - 1) / (8 * args.token_tiles);
   args.plan =
-      few_rows_plan({.pairs = args.pairs,
+      few_rows_plan({.pairs = pairs,
                      .steps = args.steps,
                      .tokens = tokens,
                      .token_blocks = token_blocks,
@@ -42,7 +50,11 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
                      .most_splits = args.routing.used != nullptr ? 1 : most_splits,
                      .most_blocks = space.tiles,
                      .capacity = space.floats / (args.token_tiles * 8 * 32)});
-  args.row_blocks = (args.pairs + args.plan.row_warps - 1) / args.plan.row_warps;
+  args.row_blocks = 0;
+  for (ProductPart& part : parts) {
+    args.row_blocks += (part.pairs + args.plan.row_warps - 1) / args.plan.row_warps;
+    part.end_block = args.row_blocks;
+  }
   args.tiles = static_cast<int>(args.row_blocks * token_blocks);
 }
 

@@ -1,5 +1,5 @@
-// The kernel of products with few tokens a tile: of one matrix, or of the experts that tokens
-// chose.
+// The kernel of products with few tokens a tile: of matrices that share their input, or of the
+// experts that tokens chose.
 #pragma once
 
 #include "core/device/cuda.hpp"
@@ -12,7 +12,8 @@ namespace ktx::ops::cuda {
 struct Tile {
   const uint8_t* first;   // matrix of the lanes of the first group of a pair
   const uint8_t* second;  // of the second
-  int block;              // row block: its pairs are row_warps * block ...
+  int part;               // of args.parts
+  int block;              // row block of the part: its pairs are row_warps * block ...
   int begin, end;         // positions of its tokens
 };
 
@@ -20,19 +21,24 @@ __device__ __forceinline__ Tile tile_of(const ProductsArgs& args, int index, int
   if (args.routing.used == nullptr) {
     const int token_tiles = (args.tokens + tokens_a_tile - 1) / tokens_a_tile;
     const int begin = index % token_tiles * tokens_a_tile;
-    return {args.weights, args.weights, index / token_tiles, begin,
-            min(begin + tokens_a_tile, args.tokens)};
+    int part = 0, block = index / token_tiles;
+    while (block >= args.parts[part].end_block) ++part;
+    if (part > 0) block -= args.parts[part - 1].end_block;
+    const uint8_t* first = args.parts[part].weights;
+    return {first, args.gated ? args.parts[part].up : first, part, block,
+            begin, min(begin + tokens_a_tile, args.tokens)};
   }
   const RoutedTile tile = routed_tile(args.routing, args.row_blocks, index, tokens_a_tile);
   const ExpertWeights& expert = args.experts[tile.expert];
   const uint8_t* first = args.gated ? expert.gate : expert.down;
-  return {first, args.gated ? expert.up : first, tile.block, tile.begin, tile.end};
+  return {first, args.gated ? expert.up : first, 0, tile.block, tile.begin, tile.end};
 }
 
 /// The lane's group of pair p: of one matrix groups 2 p and 2 p + 1, of gate and up the same group
 /// of both.
-__device__ __forceinline__ int group_of(const ProductsArgs& args, int pair, int side) {
-  return args.gated ? pair : min(2 * pair + side, args.groups - 1);
+__device__ __forceinline__ int group_of(const ProductsArgs& args, const Tile& tile, int pair,
+                                        int side) {
+  return args.gated ? pair : min(2 * pair + side, args.parts[tile.part].groups - 1);
 }
 
 /// Position of the first row that is found by position.
@@ -103,37 +109,38 @@ __device__ __forceinline__ bool add_shares(const ProductsArgs& args, int tile, i
 }
 
 /// Four consecutive rows of one token; `rows` of them are in the matrix.
-__device__ __forceinline__ void store_rows(const ProductsArgs& args, int64_t at, int rows,
+__device__ __forceinline__ void store_rows(const ProductPart& part, int64_t at, int rows,
                                            float (&y)[4]) {
-  if (args.add != nullptr)
+  if (part.add != nullptr)
     for (int r = 0; r < 4; ++r)
-      if (r < rows) y[r] += args.add[at + r];
-  if (args.y_bf16 != nullptr) {
+      if (r < rows) y[r] += part.add[at + r];
+  if (part.y_bf16 != nullptr) {
     const uint32_t low = bf16_pair(y[0], y[1]), high = bf16_pair(y[2], y[3]);
-    uint16_t* to = args.y_bf16 + at;
-    if (rows >= 4 && args.aligned) {
+    uint16_t* to = part.y_bf16 + at;
+    if (rows >= 4 && part.aligned) {
       *reinterpret_cast<uint2*>(to) = {low, high};
     } else {
       for (int r = 0; r < 4; ++r)
         if (r < rows) to[r] = static_cast<uint16_t>((r < 2 ? low : high) >> 16 * (r % 2));
     }
-  } else if (rows >= 4 && args.aligned) {
-    *reinterpret_cast<float4*>(args.y + at) = {y[0], y[1], y[2], y[3]};
+  } else if (rows >= 4 && part.aligned) {
+    *reinterpret_cast<float4*>(part.y + at) = {y[0], y[1], y[2], y[3]};
   } else {
     for (int r = 0; r < 4; ++r)
-      if (r < rows) args.y[at + r] = y[r];
+      if (r < rows) part.y[at + r] = y[r];
   }
 }
 
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void finish(const ProductsArgs& args, const Tile& tile, int pair,
                                        FewRowsSums<Tiles>& sums) {
+  const ProductPart& part = args.parts[tile.part];
   const int lane = threadIdx.x % 32, side = lane / 16, q = lane / 4 % 4, t = lane % 4;
   const int group = args.gated ? pair : 2 * pair + side, row = 16 * group + 4 * q;
   float scale[4] = {1, 1, 1, 1};
   if constexpr (Format == X16::int8) {
     const uint8_t* base = (side == 0 ? tile.first : tile.second) +
-                          group_of(args, pair, side) * args.group_bytes + q * 16;
+                          group_of(args, tile, pair, side) * args.group_bytes + q * 16;
     const float4 s = *reinterpret_cast<const float4*>(base);
     scale[0] = s.x, scale[1] = s.y, scale[2] = s.z, scale[3] = s.w;
   }
@@ -149,9 +156,9 @@ __device__ __forceinline__ void finish(const ProductsArgs& args, const Tile& til
           y[r] = y[r] / (1 + __expf(-y[r])) * up;
         }
       const int position = tile.begin + 8 * n + 2 * t + j;
-      if (position >= tile.end || row >= args.rows || (args.gated && side != 0)) continue;
-      const int64_t at = row_at(args.y_row, args.routing, position) * args.y_stride + row;
-      store_rows(args, at, args.rows - row, y);
+      if (position >= tile.end || row >= part.rows || (args.gated && side != 0)) continue;
+      const int64_t at = row_at(args.y_row, args.routing, position) * part.y_stride + row;
+      store_rows(part, at, part.rows - row, y);
     }
 }
 
@@ -161,7 +168,7 @@ constexpr int blocks_by_registers = step_chunks(Format).all() <= 12 ? 5 - Tiles 
 
 template <X16 Format, int Tiles>
 __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Format, Tiles>)
-    products_kernel(const ProductsArgs args) {
+    products_kernel(const __grid_constant__ ProductsArgs args) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, side = lane / 16;
   const int shares = few_rows_warps / args.plan.row_warps;
   const int row_warp = warp / shares, share = warp % shares;
@@ -170,12 +177,15 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     first = args.routing.used_tiles[args.routing.begin] * args.row_blocks;
     beyond = args.routing.used_tiles[end_of(args.routing)] * args.row_blocks;
   }
+  __shared__ Tile tile;  // which costs no registers there
   for (int index = first + blockIdx.x; index < beyond; index += gridDim.x) {
-    const Tile tile = tile_of(args, index, 8 * Tiles);
+    if (threadIdx.x == 0) tile = tile_of(args, index, 8 * Tiles);
+    __syncthreads();
     const int pair = tile.block * args.plan.row_warps + row_warp;
-    const bool stored = pair < args.pairs;  // else its sums are of the last pair
+    const int pairs = args.parts[tile.part].pairs;
+    const bool stored = pair < pairs;  // else its sums are of the last pair
     const uint8_t* group = (side == 0 ? tile.first : tile.second) +
-                           group_of(args, min(pair, args.pairs - 1), side) * args.group_bytes;
+                           group_of(args, tile, min(pair, pairs - 1), side) * args.group_bytes;
     StepLoader<Format, Tiles> loader{
         .group = group, .lane = lane_parts(Format, {lane / 4 % 4, lane % 4}), .cols = args.cols};
     for (int n = 0; n < Tiles; ++n) {

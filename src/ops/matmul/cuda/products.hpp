@@ -20,26 +20,39 @@ struct ExpertWeights {
 /// Which row of activations belongs to a position of the tokens.
 enum class RowOf : uint8_t { position, token };
 
-struct ProductsArgs {
-  X16 format = X16::f32;
-  int rows = 0, cols = 0;  // of the matrix, or of each expert's
-  int64_t group_bytes = 0;
-  int groups = 0;  // of 16 rows
+/// A matrix of a launch, or one of each expert, and where its product goes.
+struct ProductPart {
+  int rows = 0;
+  const uint8_t* weights = nullptr;  // of one matrix, or of gate; not of experts
+  const uint8_t* up = nullptr;       // of a gated product
+  float* y = nullptr;                // one of the two
+  uint16_t* y_bf16 = nullptr;        //
+  int64_t y_stride = 0;              // in numbers
+  const float* add = nullptr;        // is added to y; strides as y
 
-  const uint8_t* weights = nullptr;  // of one matrix
-  int tokens = 0;                    // positions of it
-  // Or of experts:
+  // Filled in by plan_products().
+  int groups = 0;        // of 16 rows
+  int pairs = 0;         // of groups
+  int end_block = 0;     // its row blocks end here, and begin where those of the part before end
+  bool aligned = false;  // rows of y may be stored by fours
+};
+constexpr int most_parts = 8;
+
+struct ProductsArgs {
+  X16 format = X16::f32;  // what all parts share
+  int cols = 0;
+  int64_t group_bytes = 0;
+  int part_count = 1;  // experts: 1
+  ProductPart parts[most_parts];
+  bool gated = false;  // y = silu(gate x) * (up x)
+
+  int tokens = 0;  // positions; or of experts:
   Routing routing;
   const ExpertWeights* experts = nullptr;
-  bool gated = false;  // y = silu(gate x) * (up x); else y = down x
 
   const uint16_t* x = nullptr;  // bf16
   int64_t x_stride = 0;         // in numbers, a multiple of 8
   RowOf x_row = RowOf::position;
-  float* y = nullptr;          // one of the two
-  uint16_t* y_bf16 = nullptr;  //
-  int64_t y_stride = 0;        // in numbers
-  const float* add = nullptr;  // is added to y; strides as y
   RowOf y_row = RowOf::position;
 
   float* partial = nullptr;     // sums of shares, where there is space for them
@@ -47,12 +60,10 @@ struct ProductsArgs {
 
   // Filled in by plan_products().
   FewRowsPlan plan{};
-  int token_tiles = 1;   // of 8 tokens in a tile of work
-  int steps = 0;         // of the columns
-  int pairs = 0;         // of groups
-  int row_blocks = 0;    // of row_warps pairs
-  int tiles = 0;         // of one matrix
-  bool aligned = false;  // rows of y may be stored by fours
+  int token_tiles = 1;  // of 8 tokens in a tile of work
+  int steps = 0;        // of the columns
+  int row_blocks = 0;   // of row_warps pairs, of all parts
+  int tiles = 0;        // without experts
 };
 
 /// Memory for the sums of shares.
@@ -61,7 +72,7 @@ struct PartialSpace {
   int64_t tiles = 0;   // at args.arrived
 };
 
-/// Cuts the work; tokens: of one matrix, or those that one expert may get.
+/// Cuts the work; tokens: args.tokens, or those that one expert may get.
 void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queue,
                    const PartialSpace& space = {}) noexcept;
 

@@ -6,7 +6,7 @@
 #include "ops/matmul/cuda/few_rows_index.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
-#include "support/gpu.hpp"
+#include "support/gpu_launches.hpp"
 
 using namespace ktx_test;
 namespace cuda = ktx::ops::cuda;
@@ -35,15 +35,22 @@ struct Inputs {
 
   cuda::MatmulArgs args(int64_t tokens) const {
     return {.w = {weights.data(), matrix.format, matrix.rows, matrix.cols},
-            .x = x.as<uint16_t>(),
+            .x = shared_x != nullptr ? shared_x : x.as<uint16_t>(),
             .x_stride = matrix.cols + 8,
             .tokens = tokens};
+  }
+
+  /// Takes the activations of another, which outlives it.
+  void share(const Inputs& other) {
+    bits = other.bits;
+    shared_x = other.x.as<uint16_t>();
   }
 
   Matrix matrix;
   std::vector<uint16_t> bits;  // bf16 [tokens, cols + 8]
   std::vector<float> sums;     // what is added: [tokens, rows]
   ktx::device::Block weights, x;
+  const uint16_t* shared_x = nullptr;
 };
 
 /// The weights' own rounding to bf16, which products of some formats and all decoded rows have.
@@ -149,6 +156,109 @@ TEST_CASE("cuda: products are added to a residual, or rounded to bf16") {
       args.y_stride = rows;
       cuda::matmul(args, space);
       check(in, from_bf16(gpu.download<uint16_t>(halves)), tokens, rows, error, false, 0x1p-8);
+    }
+}
+
+TEST_CASE("cuda: products of one input, few tokens in a launch a format") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(14);
+  const int64_t most = 70;
+  struct Of {
+    Format format;
+    int64_t rows;
+  };
+  // Parts that end within a block and within a group; q6_k and f16 between those of q4_k.
+  const std::vector<Of> matrices = {{Format::q4_k, 576}, {Format::q6_k, 85}, {Format::q4_k, 16},
+                                    {Format::f16, 40},   {Format::q4_k, 77}, {Format::q6_k, 300}};
+  constexpr size_t rounded = 1, added = 3;
+  for (const int64_t cols : {768, 4096}) {
+    std::vector<Inputs> inputs;
+    for (const Of& of : matrices) inputs.emplace_back(gpu, of.format, of.rows, cols, most, random);
+    for (Inputs& in : inputs) in.share(inputs.front());
+    const auto sums = gpu.upload(inputs[added].sums);
+    for (const int64_t tokens : {1, 3, 9, 33, 70}) {
+      std::vector<cuda::MatmulArgs> products;
+      std::vector<ktx::device::Block> outputs;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        cuda::MatmulArgs& args = products.emplace_back(inputs[i].args(tokens));
+        args.y_stride = matrices[i].rows + static_cast<int64_t>(i) % 3;
+        outputs.push_back(
+            gpu.poisoned(static_cast<size_t>(tokens * args.y_stride) * (i == rounded ? 2 : 4)));
+        if (i == rounded)
+          args.y_bf16 = outputs[i].as<uint16_t>();
+        else
+          args.y = outputs[i].as<float>();
+      }
+      products[added].add = sums.as<float>();
+      cuda::matmul_many(products, space);
+      cuda::matmul_many(products, space);  // finds what the first left in the space
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        INFO(quant::name(matrices[i].format) << " " << matrices[i].rows << " x " << tokens);
+        const bool decoded = tokens > cuda::few_tokens || matrices[i].format == Format::f16;
+        const auto y = i == rounded ? from_bf16(gpu.download<uint16_t>(outputs[i]))
+                                    : gpu.download<float>(outputs[i]);
+        check(inputs[i], y, tokens, products[i].y_stride, weight_error(matrices[i].format, decoded),
+              i == added, i == rounded ? 0x1p-8 : 0);
+      }
+    }
+    std::vector<cuda::MatmulArgs> of_q4_k;
+    const auto y = gpu.poisoned(577 * 4);
+    for (const size_t i : {0, 2, 4}) {
+      of_q4_k.push_back(inputs[i].args(1));
+      of_q4_k.back().y = y.as<float>();
+    }
+    CHECK(ktx::test::launches_of(gpu, [&] { cuda::matmul_many(of_q4_k, space); }) == 1);
+  }
+}
+
+TEST_CASE("cuda: gate and up with SiLU, few tokens of one format in a launch") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(15);
+  const int64_t rows = 84, cols = 768, stride = rows + 2;
+  for (const auto& [of_gate, of_up] :
+       {std::pair{Format::q4_k, Format::q4_k}, std::pair{Format::int8, Format::int8},
+        std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::f16, Format::f16}})
+    for (const int64_t tokens : {1, 5, 16, 33, 70}) {
+      INFO(quant::name(of_gate) << " and " << quant::name(of_up) << " x " << tokens);
+      const Inputs gate(gpu, of_gate, rows, cols, tokens, random);
+      Inputs up(gpu, of_up, rows, cols, tokens, random);
+      up.share(gate);
+      const auto y = gpu.poisoned(static_cast<size_t>(tokens * stride) * 2);
+      const auto up_to = gpu.poisoned(static_cast<size_t>(tokens * rows) * 2);
+      const cuda::MatmulArgs x = gate.args(tokens);
+      const cuda::GatedArgs args{.gate = x.w,
+                                 .up = up.args(tokens).w,
+                                 .x = x.x,
+                                 .x_stride = x.x_stride,
+                                 .tokens = tokens,
+                                 .y = y.as<uint16_t>(),
+                                 .y_stride = stride,
+                                 .up_to = up_to.as<uint16_t>(),
+                                 .up_stride = rows};
+      cuda::gated(args, space);
+      const auto got = from_bf16(gpu.download<uint16_t>(y));
+      double errors = 0, all = 0;
+      for (int64_t t = 0; t < tokens; ++t) {
+        const std::vector<float> token = gate.token(t);
+        for (int64_t r = 0; r < rows; ++r) {
+          const double g = dot(gate.matrix.row(r), token.data(), cols);
+          const double expected =
+              g / (1 + std::exp(-g)) * dot(up.matrix.row(r), token.data(), cols);
+          const double error = got[static_cast<size_t>(t * stride + r)] - expected;
+          errors += error * error;
+          all += expected * expected;
+        }
+        for (int64_t r = rows; r < stride; ++r)
+          REQUIRE(std::isnan(got[static_cast<size_t>(t * stride + r)]));
+      }
+      // gate, up, their product and, of decoded rows, the weights are rounded to bf16.
+      CHECK(std::sqrt(errors) < 0x1p-7 * std::sqrt(all));
+      if (tokens <= cuda::few_tokens && of_gate == of_up && of_gate != Format::f16)
+        CHECK(ktx::test::launches_of(gpu, [&] { cuda::gated(args, space); }) == 1);
     }
 }
 
