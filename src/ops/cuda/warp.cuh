@@ -1,5 +1,5 @@
 // The instructions that kernels share: bf16 pairs, tensor cores, copies into shared memory, sums of
-// a warp.
+// a warp, blocks that meet.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -59,6 +59,17 @@ __device__ __forceinline__ void await_copies() {
 __device__ __forceinline__ float warp_sum(float x) {
   for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(every_lane, x, step);
   return x;
+}
+
+/// One more block has come to what several work on, and how many came before it; what its threads
+/// wrote before a barrier is seen by those whose later arrival counts this one.
+__device__ __forceinline__ unsigned arrive(unsigned* arrived) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(arrived)
+               : "memory");
+  return before;
 }
 
 }  // namespace ktx::ops::cuda

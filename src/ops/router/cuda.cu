@@ -1,5 +1,6 @@
 // The router on a GPU: logits in parts along the hidden dimension, then a warp a token that adds
-// the parts in order, activates and selects.
+// the parts in order, activates and selects. Of few tokens the last block to finish its logits
+// selects.
 #include <algorithm>
 
 #include "core/device/cuda.hpp"
@@ -14,6 +15,9 @@ constexpr int depth = 16;             // columns of a step
 constexpr int threads = 256;          // each 4 rows x 4 experts
 constexpr int64_t most_blocks = 264;  // of a grid that is split along the columns
 constexpr int few_rows = 8;
+constexpr int at_once = 8;                // loads of weights that a thread waits for together
+constexpr size_t most_shared = 40 << 10;  // of the warps that select
+static_assert(most_shared >= 3 * graph::max_selected * sizeof(float));
 
 constexpr int64_t parts_of(int64_t n, int64_t size) noexcept {
   return (n + size - 1) / size;
@@ -40,28 +44,6 @@ struct LogitArgs {
   int64_t columns;  // of a part
   float* logits;    // [parts, rows, experts]
 };
-
-/// At most few_rows rows: a block an expert, so that every weight is read once.
-template <int R>
-__global__ void __launch_bounds__(128) few_logits_kernel(LogitArgs args) {
-  const float* weight = args.weight + blockIdx.x * args.hidden;
-  float sums[R] = {};
-  for (int64_t i = 4 * threadIdx.x; i < args.hidden; i += 4 * blockDim.x) {
-    const float4 w = *reinterpret_cast<const float4*>(weight + i);
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      if (r >= args.rows) break;
-      const float4 x = *reinterpret_cast<const float4*>(args.x + r * args.x_stride + i);
-      sums[r] += w.x * x.x + w.y * x.y + w.z * x.z + w.w * x.w;
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-    if (r >= args.rows) break;
-    const float sum = block_sum(sums[r]);
-    if (threadIdx.x == 0) args.logits[r * args.experts + blockIdx.x] = sum;
-  }
-}
 
 /// Four columns of a row, zero beyond the matrix.
 __device__ float4 load4(const float* base, int64_t stride, int64_t row, int64_t rows,
@@ -208,11 +190,15 @@ __device__ void limit_groups(const SelectArgs& args, const float* biased, float*
   }
 }
 
-__global__ void __launch_bounds__(32) select_kernel(SelectArgs args) {
-  __shared__ float scores[graph::max_selected], biased[graph::max_selected];
-  __shared__ float groups[graph::max_selected];
-  const int lane = threadIdx.x;
-  const int64_t row = blockIdx.x;
+/// Numbers in shared memory of a warp that selects.
+__host__ __device__ constexpr int shared_numbers(int experts, int groups) {
+  return 2 * experts + groups;
+}
+
+/// A warp selects the experts of a row.
+__device__ __forceinline__ void select(const SelectArgs& args, int64_t row, float* shared) {
+  const int lane = threadIdx.x % 32;
+  float *scores = shared, *biased = scores + args.experts, *groups = biased + args.experts;
   activate(args, row, scores, lane);
   for (int e = lane; e < args.experts; e += 32) {
     biased[e] = ordered(args.bias == nullptr ? scores[e] : scores[e] + args.bias[e]);
@@ -246,18 +232,83 @@ __global__ void __launch_bounds__(32) select_kernel(SelectArgs args) {
   }
 }
 
-void enqueue_logits(const LogitArgs& args, int64_t parts, const device::Queue& queue) noexcept {
-  const auto experts = static_cast<unsigned>(args.experts);
-  if (args.rows == 1) {
-    few_logits_kernel<1><<<experts, 128, 0, device::stream_of(queue)>>>(args);
-  } else if (args.rows <= few_rows) {
-    few_logits_kernel<few_rows><<<experts, 128, 0, device::stream_of(queue)>>>(args);
-  } else {
-    const dim3 grid(static_cast<unsigned>(parts_of(args.rows, tile)),
-                    static_cast<unsigned>(parts_of(args.experts, tile)),
-                    static_cast<unsigned>(parts));
-    logits_kernel<<<grid, threads, 0, device::stream_of(queue)>>>(args);
+__global__ void __launch_bounds__(32) select_kernel(SelectArgs args) {
+  extern __shared__ float shared[];
+  select(args, blockIdx.x, shared);
+}
+
+/// At most few_rows rows: a block an expert, so that every weight is read once. selectors: warps
+/// that select once all logits are there; 0: no warp does.
+template <int R>
+__global__ void __launch_bounds__(threads)
+    few_logits_kernel(LogitArgs args, SelectArgs selection, unsigned* arrived, int selectors) {
+  const float* weight = args.weight + blockIdx.x * args.hidden;
+  float sums[R] = {};
+  for (int64_t begin = 4 * threadIdx.x; begin < args.hidden; begin += at_once * 4 * threads) {
+    float4 w[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const int64_t i = begin + k * 4 * threads;
+      w[k] = i < args.hidden ? *reinterpret_cast<const float4*>(weight + i) : float4{};
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const int64_t i = begin + k * 4 * threads;
+      if (i >= args.hidden) break;
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        if (r >= args.rows) break;
+        const float4 x = *reinterpret_cast<const float4*>(args.x + r * args.x_stride + i);
+        sums[r] += w[k].x * x.x + w[k].y * x.y + w[k].z * x.z + w[k].w * x.w;
+      }
+    }
   }
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    if (r >= args.rows) break;
+    const float sum = block_sum(sums[r]);
+    if (threadIdx.x == 0) args.logits[r * args.experts + blockIdx.x] = sum;
+  }
+  if (selectors == 0) return;
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    last = arrive(arrived) == gridDim.x - 1;
+    if (last) *arrived = 0;  // as the next launch finds it
+  }
+  __syncthreads();
+  const int warp = threadIdx.x / 32;
+  if (!last || warp >= selectors) return;
+  extern __shared__ float shared[];
+  for (int64_t row = warp; row < args.rows; row += selectors)
+    select(selection, row, shared + warp * shared_numbers(selection.experts, selection.groups));
+}
+
+void run_few_rows(const LogitArgs& args, const SelectArgs& selection, unsigned* arrived,
+                  const device::Queue& queue) noexcept {
+  const size_t bytes_each =
+      static_cast<size_t>(shared_numbers(selection.experts, selection.groups)) * sizeof(float);
+  const auto fit = static_cast<int64_t>(most_shared / bytes_each);
+  const int selectors = arrived == nullptr ? 0 : static_cast<int>(std::min(args.rows, fit));
+  const auto kernel = args.rows == 1 ? few_logits_kernel<1> : few_logits_kernel<few_rows>;
+  const cudaStream_t stream = device::stream_of(queue);
+  kernel<<<static_cast<unsigned>(args.experts), threads,
+           static_cast<unsigned>(selectors) * bytes_each, stream>>>(args, selection, arrived,
+                                                                    selectors);
+  if (selectors == 0)
+    select_kernel<<<static_cast<unsigned>(args.rows), 32, bytes_each, stream>>>(selection);
+}
+
+void run_many_rows(const LogitArgs& args, const SelectArgs& selection,
+                   const device::Queue& queue) noexcept {
+  const dim3 grid(static_cast<unsigned>(parts_of(args.rows, tile)),
+                  static_cast<unsigned>(parts_of(args.experts, tile)),
+                  static_cast<unsigned>(selection.parts));
+  const cudaStream_t stream = device::stream_of(queue);
+  logits_kernel<<<grid, threads, 0, stream>>>(args);
+  select_kernel<<<static_cast<unsigned>(args.rows), 32,
+                  static_cast<size_t>(shared_numbers(selection.experts, selection.groups)) *
+                      sizeof(float),
+                  stream>>>(selection);
 }
 
 }  // namespace
@@ -276,26 +327,28 @@ void router(const RouterArgs& args, const device::Queue& queue) noexcept {
   const graph::RouterParams& p = *args.params;
   const Split split = split_columns(args.rows, p.experts, args.hidden);
   auto* logits = reinterpret_cast<float*>(args.scratch);
-  enqueue_logits({args.x, args.x_stride, args.rows, p.experts, args.hidden, args.weight,
-                  split.columns, logits},
-                 split.parts, queue);
-  select_kernel<<<static_cast<unsigned>(args.rows), 32, 0, device::stream_of(queue)>>>(
-      {.experts = p.experts,
-       .top_k = p.top_k,
-       .groups = p.groups,
-       .top_groups = p.top_groups,
-       .sigmoid = p.sigmoid,
-       .normalize = p.normalize,
-       .group_by_top2 = p.group_by_top2,
-       .scale = p.scale,
-       .rows = args.rows,
-       .parts = split.parts,
-       .logits = logits,
-       .bias = args.bias,
-       .experts_per_token = args.experts_per_token,
-       .most = args.most,
-       .ids = args.ids,
-       .weights = args.weights});
+  const LogitArgs products{args.x,      args.x_stride, args.rows,     p.experts,
+                           args.hidden, args.weight,   split.columns, logits};
+  const SelectArgs selection{.experts = p.experts,
+                             .top_k = p.top_k,
+                             .groups = p.groups,
+                             .top_groups = p.top_groups,
+                             .sigmoid = p.sigmoid,
+                             .normalize = p.normalize,
+                             .group_by_top2 = p.group_by_top2,
+                             .scale = p.scale,
+                             .rows = args.rows,
+                             .parts = split.parts,
+                             .logits = logits,
+                             .bias = args.bias,
+                             .experts_per_token = args.experts_per_token,
+                             .most = args.most,
+                             .ids = args.ids,
+                             .weights = args.weights};
+  if (args.rows <= few_rows)
+    run_few_rows(products, selection, args.arrived, queue);
+  else
+    run_many_rows(products, selection, queue);
 }
 
 }  // namespace ktx::ops::cuda

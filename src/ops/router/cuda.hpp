@@ -23,6 +23,7 @@ struct RouterArgs {
   int32_t* ids = nullptr;        // [rows, most], by descending biased score
   float* weights = nullptr;      // [rows, most]
   std::byte* scratch = nullptr;  // router_scratch_bytes() bytes, 16-byte aligned
+  unsigned* arrived = nullptr;   // one zero, left so: few rows take one launch; null: two
 };
 
 size_t router_scratch_bytes(const graph::RouterParams& params, int64_t hidden,

@@ -8,7 +8,7 @@
 #include "core/base/buffer.hpp"
 #include "ops/ops_numbers.hpp"
 #include "ops/router/router.hpp"
-#include "support/gpu.hpp"
+#include "support/gpu_launches.hpp"
 
 using namespace ktx;
 using test::random_floats;
@@ -36,6 +36,11 @@ const Case cases[] = {
     {"most experts, all chosen", {1024, 1024, 1, 1, true, true, false, 1}, 64, 2, true},
     {"many groups", {1024, 24, 256, 100, true, true, true, 1}, 64, 12, true},
     {"one expert a group", {64, 4, 64, 8, true, true, true, 1}, 132, 3, true},
+    {"most of all, more rows than warps select",
+     {1024, 8, 1024, 300, true, true, true, 1},
+     9000,
+     8,
+     true},
 };
 
 /// Whole numbers small enough that every order of addition gives the same logits, with many ties.
@@ -73,6 +78,27 @@ Routing run_cpu(const Case& c, const std::vector<float>& x, const std::vector<fl
   return result;
 }
 
+void check(const Case& c, const std::vector<int32_t>& counts, std::map<int, Routing>& by_count,
+           const std::vector<int32_t>& ids, const std::vector<float>& weights) {
+  const int64_t most = int64_t(ids.size()) / c.rows;
+  for (int64_t r = 0; r < c.rows; ++r) {
+    const int count = counts[size_t(r)];
+    const Routing& expected = by_count[count];
+    for (int64_t i = 0; i < most; ++i) {
+      const auto at = size_t(r * most + i);
+      INFO("row " << r << ", choice " << i << " of " << count);
+      if (i >= count) {
+        REQUIRE(ids[at] == -1);
+        REQUIRE(weights[at] == 0);
+      } else {
+        const auto from = size_t(r * count + i);
+        REQUIRE(ids[at] == expected.ids[from]);
+        REQUIRE(weights[at] == Approx(expected.weights[from]).epsilon(1e-5));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("cuda: the router chooses the experts that the CPU chooses, of ties the lower") {
@@ -95,44 +121,36 @@ TEST_CASE("cuda: the router chooses the experts that the CPU chooses, of ties th
 
     const auto on_x = gpu.upload(x), on_weight = gpu.upload(weight), on_bias = gpu.upload(bias);
     const auto on_counts = gpu.upload(counts);
-    const auto ids = gpu.poisoned(size_t(c.rows * most) * 4);
-    const auto weights = gpu.poisoned(size_t(c.rows * most) * 4);
-    const auto scratch = gpu.poisoned(ops::cuda::router_scratch_bytes(p, c.hidden, c.rows));
-    ops::cuda::router({.params = &p,
-                       .x = on_x.as<float>(),
-                       .x_stride = c.hidden + 4,
-                       .rows = c.rows,
-                       .hidden = c.hidden,
-                       .weight = on_weight.as<float>(),
-                       .bias = c.bias ? on_bias.as<float>() : nullptr,
-                       .experts_per_token = on_counts.as<int32_t>(),
-                       .most = most,
-                       .ids = ids.as<int32_t>(),
-                       .weights = weights.as<float>(),
-                       .scratch = scratch.data()},
-                      gpu.queue());
-    const auto got_ids = gpu.download<int32_t>(ids);
-    const auto got = gpu.download<float>(weights);
     std::map<int, Routing> by_count;
     for (const int count : counts) {
       if (!by_count.contains(count)) by_count[count] = run_cpu(c, x, weight, bias, count);
     }
-    for (int64_t r = 0; r < c.rows; ++r) {
-      const int count = counts[size_t(r)];
-      const Routing& expected = by_count[count];
-      for (int64_t i = 0; i < most; ++i) {
-        const auto at = size_t(r * most + i);
-        INFO("row " << r << ", choice " << i << " of " << count);
-        if (i >= count) {
-          REQUIRE(got_ids[at] == -1);
-          REQUIRE(got[at] == 0);
-        } else {
-          const auto from = size_t(r * count + i);
-          REQUIRE(got_ids[at] == expected.ids[from]);
-          REQUIRE(got[at] == Approx(expected.weights[from]).epsilon(1e-5));
-        }
-      }
+    const auto scratch = gpu.poisoned(ops::cuda::router_scratch_bytes(p, c.hidden, c.rows));
+    const auto arrived = gpu.upload(std::vector<unsigned>{0});
+    // In two launches, in one, and in one once more with what that left.
+    for (unsigned* counter :
+         {static_cast<unsigned*>(nullptr), arrived.as<unsigned>(), arrived.as<unsigned>()}) {
+      const auto ids = gpu.poisoned(size_t(c.rows * most) * 4);
+      const auto weights = gpu.poisoned(size_t(c.rows * most) * 4);
+      const ops::cuda::RouterArgs args{.params = &p,
+                                       .x = on_x.as<float>(),
+                                       .x_stride = c.hidden + 4,
+                                       .rows = c.rows,
+                                       .hidden = c.hidden,
+                                       .weight = on_weight.as<float>(),
+                                       .bias = c.bias ? on_bias.as<float>() : nullptr,
+                                       .experts_per_token = on_counts.as<int32_t>(),
+                                       .most = most,
+                                       .ids = ids.as<int32_t>(),
+                                       .weights = weights.as<float>(),
+                                       .scratch = scratch.data(),
+                                       .arrived = counter};
+      ops::cuda::router(args, gpu.queue());
+      check(c, counts, by_count, gpu.download<int32_t>(ids), gpu.download<float>(weights));
+      const bool one = counter != nullptr && c.rows <= 8;
+      CHECK(test::launches_of(gpu, [&] { ops::cuda::router(args, gpu.queue()); }) == (one ? 1 : 2));
     }
+    CHECK(gpu.download<unsigned>(arrived) == std::vector<unsigned>{0});
   }
 }
 

@@ -52,17 +52,6 @@ __device__ __forceinline__ int64_t row_at(RowOf of, const Routing& routing, int 
   return position - first_position(routing);
 }
 
-/// One more block has come to a tile; what its threads wrote before a barrier is seen by those
-/// whose later arrival counts this one.
-__device__ __forceinline__ unsigned arrive(unsigned* arrived) {
-  unsigned before;
-  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
-               : "=r"(before)
-               : "l"(arrived)
-               : "memory");
-  return before;
-}
-
 /// Adds up shares of the columns: of a block's warps in shared memory, then of blocks through
 /// global memory. Returns whether this warp holds the sum of all.
 template <int Tiles>
