@@ -103,28 +103,36 @@ class CudaLinear final : public CudaCommand {
     }
   }
   void submit(const StepContext& step) const noexcept override {
+    std::array<ops::cuda::MatmulArgs, most_grouped> products;
     const int64_t tokens = rows(step);
-    for (const auto& matrix : matrices_) {
-      ops::cuda::MatmulArgs args{.w = matrix.w,
-                                 .x = bf16(step, x_),
-                                 .x_stride = x_.stride,
-                                 .tokens = tokens,
-                                 .y_stride = matrix.y.stride};
-      ops::cuda::BiasArgs bias{.bias = matrix.bias,
-                               .y_stride = matrix.y.stride,
-                               .tokens = tokens,
-                               .width = matrix.y.width};
+    for (size_t i = 0; i < matrices_.size(); ++i) {
+      const auto& matrix = matrices_[i];
+      auto& args = products[i] = {.w = matrix.w,
+                                  .x = bf16(step, x_),
+                                  .x_stride = x_.stride,
+                                  .tokens = tokens,
+                                  .y_stride = matrix.y.stride};
       if (matrix.y.type == NumberType::bf16)
-        args.y_bf16 = bias.y_bf16 = bf16(step, matrix.y);
+        args.y_bf16 = bf16(step, matrix.y);
       else
-        args.y = bias.y = f32(step, matrix.y);
+        args.y = f32(step, matrix.y);
       if (matrix.adds) args.add = f32(step, matrix.add);
-      ops::cuda::matmul(args, kit().matmul);
-      if (matrix.bias != nullptr) ops::cuda::add_bias(bias, queue());
     }
+    const auto all = std::span(products).first(matrices_.size());
+    ops::cuda::matmul_many(all, kit().matmul);
+    for (size_t i = 0; i < all.size(); ++i)
+      if (matrices_[i].bias != nullptr)
+        ops::cuda::add_bias({.bias = matrices_[i].bias,
+                             .y = all[i].y,
+                             .y_bf16 = all[i].y_bf16,
+                             .y_stride = all[i].y_stride,
+                             .tokens = tokens,
+                             .width = matrices_[i].y.width},
+                            queue());
   }
 
  private:
+  static_assert(most_grouped <= ops::cuda::most_products);
   struct Matrix {
     ops::cuda::PackedMatrix w;
     const float* bias;
@@ -133,6 +141,37 @@ class CudaLinear final : public CudaCommand {
   };
   ValueRef x_;
   std::vector<Matrix> matrices_;
+};
+
+// Gate, up and their SiLU product.
+class CudaGated final : public CudaCommand {
+ public:
+  CudaGated(const CommandContext& c, std::span<const Node> nodes)
+      : CudaCommand(c, nodes.front()),
+        gate_(weight_of(c, nodes[0], "weight")),
+        up_(weight_of(c, nodes[1], "weight")),
+        x_(input(c, nodes.front(), 0)),
+        up_to_(output(c, nodes[1])),
+        y_(output(c, nodes[2])) {}
+  void submit(const StepContext& step) const noexcept override {
+    const auto matrix = [](const LoadedWeight& w) {
+      return ops::cuda::PackedMatrix{w.data, w.format, w.rows, w.cols};
+    };
+    ops::cuda::gated({.gate = matrix(gate_),
+                      .up = matrix(up_),
+                      .x = bf16(step, x_),
+                      .x_stride = x_.stride,
+                      .tokens = rows(step),
+                      .y = bf16(step, y_),
+                      .y_stride = y_.stride,
+                      .up_to = bf16(step, up_to_),
+                      .up_stride = up_to_.stride},
+                     kit().matmul);
+  }
+
+ private:
+  const LoadedWeight &gate_, &up_;
+  ValueRef x_, up_to_, y_;
 };
 
 class CudaSiluMul final : public CudaCommand {
@@ -227,6 +266,31 @@ class CudaLastRows final : public CudaCommand {
   ValueRef x_, y_;
 };
 
+// Gate and up with biases, then the SiLU product.
+class CudaBiasedGated final : public Command {
+ public:
+  CudaBiasedGated(const CommandContext& c, std::span<const Node> nodes)
+      : Command(nodes.front().place), linear_(c, nodes.first(2)), product_(c, nodes[2]) {}
+  void run(const StepContext& step) const noexcept override {
+    linear_.run(step);
+    product_.run(step);
+  }
+
+ private:
+  CudaLinear linear_;
+  CudaSiluMul product_;
+};
+
+std::unique_ptr<Command> make_linear(const CommandContext& c, std::span<const Node> nodes) {
+  if (nodes.back().op != Op::silu_mul) return std::make_unique<CudaLinear>(c, nodes);
+  const auto has_bias = [&](const Node& node) {
+    return c.weights->find(node.module, "bias", c.places[static_cast<size_t>(node.place)]) !=
+           nullptr;
+  };
+  if (has_bias(nodes[0]) || has_bias(nodes[1])) return std::make_unique<CudaBiasedGated>(c, nodes);
+  return std::make_unique<CudaGated>(c, nodes);
+}
+
 }  // namespace
 
 void CudaCommand::run(const StepContext& step) const noexcept {
@@ -242,7 +306,7 @@ std::unique_ptr<Command> make_cuda_command(const CommandContext& c, std::span<co
     case Op::rms_norm:
       return std::make_unique<CudaNorm>(c, nodes);
     case Op::linear:
-      return std::make_unique<CudaLinear>(c, nodes);
+      return make_linear(c, nodes);
     case Op::silu_mul:
       return std::make_unique<CudaSiluMul>(c, node);
     case Op::add:

@@ -202,6 +202,13 @@ bool is_copy_beside(const Graph& graph, const Node& a, const Node& b) {
          place_of_value(graph, b.inputs[0]) == place_of_value(graph, a.inputs[0]);
 }
 
+// Whether a GPU runs gate, up and their SiLU product together.
+bool is_gated(const Graph& graph, const Node& gate, const Node& up, const Node& product) {
+  return gate.place != cpu_place && product.op == Op::silu_mul && product.place == gate.place &&
+         product.inputs[0] == gate.output && product.inputs[1] == up.output &&
+         is_read_once(graph, gate.output) && is_read_once(graph, up.output);
+}
+
 // Whether b, behind a on a GPU, is done by a's kernel.
 bool is_fused(const Graph& graph, const Node& a, const Node& b) {
   if (a.place != b.place || a.place == cpu_place) return false;
@@ -222,6 +229,7 @@ std::span<const Node> command_nodes(const Graph& graph, size_t first) {
   const Node& node = nodes.front();
   size_t count = 1;
   if (node.op == Op::linear) count = run_of([&](const Node& n) { return same_input(node, n); });
+  if (count == 2 && nodes.size() > 2 && is_gated(graph, node, nodes[1], nodes[2])) count = 3;
   if (node.op == Op::copy)
     count = run_of([&](const Node& n) { return is_copy_beside(graph, node, n); });
   if (count == 1 && nodes.size() > 1 && is_fused(graph, node, nodes[1])) count = 2;

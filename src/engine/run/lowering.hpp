@@ -41,7 +41,7 @@ graph::Graph group_linears(graph::Graph graph);
 
 /// The run of nodes from `first` on that one command executes: one node, up to most_grouped linear
 /// nodes that read the same value or copies between the same places; on a GPU a linear node and
-/// the sum of its output, or a norm and its conversion.
+/// the sum of its output, two and their SiLU product, or a norm and its conversion.
 std::span<const graph::Node> command_nodes(const graph::Graph& graph, size_t first);
 constexpr size_t most_grouped = 8;
 

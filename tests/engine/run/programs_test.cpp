@@ -132,6 +132,37 @@ TEST_CASE("cuda: the shipped model in all formats of the cache") {
   }
 }
 
+// Of one GPU KTX_CUDA_DEVICES=0,0 makes two.
+TEST_CASE("cuda: two GPUs have the logits of one") {
+  if (device::detect_gpus().size() < 2) SKIP("fewer than two GPUs; KTX_CUDA_DEVICES=0,0 makes two");
+  const Placement spread{"spread", "place: {device: cpu}",
+                         "place: {device: [cuda:0, cuda:1], spread: layers}"};
+  const Placement streamed{"streamed",
+                           "place: {device: cpu}, prefill: {device: cuda:1, stream: yes}",
+                           "place: {device: [cuda:0, cuda:1], spread: layers}"};
+  const Placement experts{"experts on the second", "place: {device: cuda:1}",
+                          "place: {device: cuda:0}"};
+  const Placement resident{"residents on the second",
+                           "place: {device: cpu, experts: {resident: 5, on: cuda:1}}",
+                           "place: {device: cuda:0}"};
+  const Placement all{"spread without a CPU", "place: {device: [cuda:1, cuda:0], spread: layers}",
+                      "place: {device: [cuda:0, cuda:1], spread: layers}"};
+  for (const char* name : {"kimi-k2", "mixtral"}) {
+    const auto folder = test::data_dir / "arch" / name;
+    const test::Reference reference(folder / "reference.safetensors");
+    const auto ids = reference.get<int32_t>("0.ids");
+    const auto expected = reference.get<float>("0.logits");
+    for (const auto& placement : {spread, streamed, experts, resident, all}) {
+      INFO(name << ", " << placement.name);
+      Engine engine = load(folder, placement);
+      const auto width = static_cast<size_t>(engine.vocab_size());
+      CHECK(median_error(logits(engine, ids, ids.size()), expected, width) < tolerance);
+      CHECK(median_error(logits(engine, ids, 1), expected, width) < tolerance);
+      CHECK(median_error(logits(engine, ids, 5), expected, width) < tolerance);
+    }
+  }
+}
+
 TEST_CASE("cuda: sessions decode together, with numbers of experts of their own, and fork") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
   Engine engine = load(test::shipped_model, placements[1]);
