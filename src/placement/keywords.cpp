@@ -51,8 +51,9 @@ constexpr std::array place_table{
                  [](const Yaml& v, Place& p) { p.op = parse_op(v); }, apply_op},
     PlaceKeyword{
         "format", "keep | a format",
-        "How matrices are stored: as in the checkpoint (keep, the default), or quantized to "
-        "this format while loading. Norms, biases and routers always run in f32.",
+        "How matrices are stored: as in the checkpoint (keep, the default), or quantized to this "
+        "format while loading. Norms, biases and routers always run in f32, and what latent "
+        "attention multiplies by on a GPU in bf16.",
         [](const Yaml& v, Place& p) {
           p.format = {parse_format(v), v.where};
         },

@@ -143,7 +143,7 @@ class Rules(Case):
         self.refuse("  - name: a\n    match: {name: '.*'}\n    place: {device: cpu, fromat: keep}\n",
                     ":5:26: unknown key 'fromat' in place\n"
                     "  note: did you mean 'format'?\n"
-                    "  note: valid keys: device, op, format, numa, spread, experts\n")
+                    "  note: valid keys: device, op, format, numa, spread, stream, experts\n")
 
     def test_a_typo_in_a_class_name(self):
         self.refuse("  - name: a\n    match: {class: moe.expert}\n    place: {device: cpu}\n",
@@ -190,7 +190,7 @@ class Rules(Case):
     def test_a_kernel_that_is_not_there(self):
         self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, op: moe.sse}\n",
                     ":5:30: op moe has no kernel 'sse'\n"
-                    "  note: valid kernels of moe: auto, amx, avx512_bf16, avx512_vnni, avx512, avx2, ref\n", rest=REST)
+                    "  note: valid kernels of moe: auto, amx, avx512_bf16, avx512_vnni, avx512, avx2, cuda, ref\n", rest=REST)
 
     def test_a_format_that_ktx_does_not_make(self):
         self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, format: q4_0}\n",
