@@ -49,9 +49,10 @@ double decode_seconds(const Plan& plan, const PlannedModule& planned, double res
                   seconds(resident * bytes, gpu_of(plan, planned.residents.device).read_bandwidth));
 }
 
-// Seconds of a device for all experts of a module; 0: not known.
+// Seconds for all experts of a module in a slice; 0: not known.
 struct ExpertTimes {
-  double cpu = 0, streamed = 0, on_gpu = 0;
+  double on_cpu = 0, on_gpu = 0;
+  double copied = 0;  // to the GPU
 };
 
 ExpertTimes expert_times(const Plan& plan, const PlannedModule& planned, double bytes,
@@ -59,13 +60,25 @@ ExpertTimes expert_times(const Plan& plan, const PlannedModule& planned, double 
   ExpertTimes times;
   const auto& machine = plan.machine;
   if (machine.read_bandwidth > 0 && machine.tensor_flops > 0)
-    times.cpu = std::max(bytes / cpu_bandwidth(plan, planned), flops / machine.tensor_flops);
-  if (!is_gpu(planned.prefill_device)) return times;
-  const auto& gpu = gpu_of(plan, planned.prefill_device);
-  if (gpu.tensor_flops <= 0) return times;
-  times.on_gpu = std::max(seconds(bytes, gpu.read_bandwidth), flops / gpu.tensor_flops);
-  if (gpu.copy_bandwidth > 0) times.streamed = std::max(bytes / gpu.copy_bandwidth, times.on_gpu);
+    times.on_cpu = std::max(bytes / cpu_bandwidth(plan, planned), flops / machine.tensor_flops);
+  const auto& device =
+      is_gpu(planned.prefill_device) ? planned.prefill_device : planned.residents.device;
+  if (!is_gpu(device)) return times;
+  const auto& gpu = gpu_of(plan, device);
+  if (gpu.tensor_flops > 0)
+    times.on_gpu = std::max(seconds(bytes, gpu.read_bandwidth), flops / gpu.tensor_flops);
+  times.copied = seconds(bytes, gpu.copy_bandwidth);
   return times;
+}
+
+// The part of the experts that are not resident with which both devices finish together. The GPU
+// computes while it copies.
+double share_to_stream(const ExpertTimes& times, double resident) {
+  const double by_copying = times.on_cpu / (times.on_cpu + times.copied);
+  const double rest = 1 - resident;
+  const double by_computing =
+      (rest * times.on_cpu - resident * times.on_gpu) / (rest * (times.on_cpu + times.on_gpu));
+  return std::clamp(std::min(by_copying, by_computing), 0.0, 1.0);
 }
 
 // Seconds of a slice for a module's experts, 0: not known; sets what is to pass through the GPU.
@@ -75,11 +88,16 @@ double prefill_seconds(const Plan& plan, const graph::Module& module, double rea
   for (const auto& weight : module.weights) weights += static_cast<double>(weight.weights());
   const double flops = 2 * weights * read_share * static_cast<double>(plan.prefill_chunk);
   const auto times = expert_times(plan, planned, module_bytes(module, planned), flops);
-  const double rest = 1 - resident_share(module, planned);
-  if (!planned.stream) return rest * (is_gpu(planned.prefill_device) ? times.on_gpu : times.cpu);
-  if (times.cpu <= 0 || times.streamed <= 0) return 0;
-  planned.stream_share = times.cpu / (times.cpu + times.streamed);
-  return rest * planned.stream_share * times.streamed;
+  if (is_gpu(planned.prefill_device) && !planned.stream) return times.on_gpu;
+  const double resident = resident_share(module, planned);
+  const bool known = times.on_cpu > 0 && (resident == 0 || times.on_gpu > 0);
+  if (!known) return 0;
+  if (planned.stream) {
+    if (times.copied <= 0 || times.on_gpu <= 0) return 0;
+    planned.stream_share = share_to_stream(times, resident);
+  }
+  return std::max((1 - resident) * (1 - planned.stream_share) * times.on_cpu,
+                  resident * times.on_gpu);
 }
 
 }  // namespace

@@ -44,8 +44,11 @@ Rule parse_rule(const base::Yaml& yaml, size_t number) {
 void read_profile(const std::string& rules_file, Place& place) {
   if (!place.experts || !place.experts->value.profile) return;
   auto& experts = place.experts->value;
-  experts.order =
-      read_expert_order(std::filesystem::path(rules_file).parent_path() / experts.profile->value);
+  const auto path = std::filesystem::path(rules_file).parent_path() / experts.profile->value;
+  if (!std::filesystem::exists(path))
+    throw_input("by: there is no profile of experts " + path.string(), experts.profile->where,
+                {"without by: the first experts by number stay"});
+  experts.order = read_expert_order(path);
 }
 
 }  // namespace

@@ -89,6 +89,27 @@ TEST_CASE("prompts: CPU and GPU share the experts so that both finish together")
   check(slow, 8192, flops(8192) / 1e12, flops(8192) / 2e12);
 }
 
+TEST_CASE("prompts: residents are the GPU's work besides") {
+  auto machine = known_machine();
+  machine.gpus[0].tensor_flops = 2e12;
+  const auto with = [&](int count, const std::string& prefill) {
+    return plan_of("  - {name: experts, match: {class: moe.experts}, place: {experts: {resident: " +
+                       std::to_string(count) + ", on: 'cuda:0'}}" + prefill + "}\n" + rest,
+                   machine, 8192);
+  };
+  const double cpu = 2 * layer_weights / 4 * 8192 / 1e12, gpu = cpu / 2;
+  // Half of the experts, and s of the other half: (1 + s) / 2 * gpu = (1 - s) / 2 * cpu.
+  const auto streaming = with(16, ", prefill: {device: 'cuda:0', stream: yes}");
+  const double share = (cpu - gpu) / (cpu + gpu);
+  for (const auto& planned : streaming.modules)
+    if (planned.stream) CHECK(planned.stream_share == Approx(share));
+  CHECK(streaming.predicted_prefill == Approx(8192 / (3 * (1 - share) / 2 * cpu)));
+  CHECK(with(16, "").predicted_prefill == Approx(8192 / (3 * cpu / 2)));
+  // The GPU has more than its part already.
+  const auto full = with(30, ", prefill: {device: 'cuda:0', stream: yes}");
+  CHECK(full.predicted_prefill == Approx(8192 / (3 * gpu * 30 / 32)));
+}
+
 TEST_CASE("prompts are not predicted where a figure is missing") {
   CHECK(plan_of(streamed + rest, known_machine()).predicted_prefill > 0);
   auto machine = known_machine();

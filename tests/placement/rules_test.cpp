@@ -2,10 +2,12 @@
 #include "placement/rules.hpp"
 
 #include <filesystem>
+#include <fstream>
 
 #include "catch.hpp"
 #include "placement/keywords.hpp"
 #include "sample.hpp"
+#include "support/own_file.hpp"
 
 using namespace ktx;
 using namespace ktx::placement;
@@ -118,6 +120,19 @@ TEST_CASE("mistakes in a rule") {
                    0) == 0);
   CHECK(error_in_list("  - {name: a, match: {name: '*'}, place: {}}\n")
             .rfind("r.yaml:3:29: regular expression '*' does not compile: ", 0) == 0);
+}
+
+TEST_CASE("a profile of experts lies beside the rules file") {
+  const auto rules = test::own_file("rules_test.yaml"), profile = test::own_file("profile.yaml");
+  const auto name = profile.filename().string();
+  std::ofstream(rules) << "ktx: 1\nrules:\n  - {name: a, match: {class: moe.experts}, place: "
+                          "{experts: {resident: 1, on: 'cuda:0', by: "
+                       << name << "}}}\n";
+  CHECK(error_of([&] { read_rules(rules); }) ==
+        rules.string() + ":3:93: by: there is no profile of experts " + profile.string() +
+            "\n  note: without by: the first experts by number stay");
+  std::ofstream(profile) << "layers: {3: [7, 1]}\n";
+  CHECK(read_rules(rules).rules[0].place.experts->value.order.at(3) == std::vector<int>{7, 1});
 }
 
 TEST_CASE("the shipped rules files and the template are valid") {
