@@ -65,6 +65,25 @@ int64_t first_gap(const std::vector<Block>& blocks, int64_t size) {
   return begin;
 }
 
+/// The live block of a value that the node may overwrite with its output: of a sum, where nothing
+/// reads the value afterwards. Null: there is none.
+Block* overwritten(const Graph& graph, size_t i, const std::vector<size_t>& last,
+                   const ValueLayout& layout, std::vector<Block>& live) {
+  const Node& node = graph.nodes[i];
+  const Value& output = graph.values[static_cast<size_t>(node.output)];
+  if (node.op != Op::add) return nullptr;
+  for (const int input : node.inputs) {
+    const Value& value = graph.values[static_cast<size_t>(input)];
+    const bool same = value.base < 0 && value.place == output.place && value.type == output.type &&
+                      value.width == output.width;
+    if (!same || last[static_cast<size_t>(input)] != i) continue;
+    const auto block =
+        std::ranges::find(live, layout.offset[static_cast<size_t>(input)], &Block::begin);
+    if (block != live.end()) return &*block;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows) {
@@ -84,6 +103,12 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
     layout.arena.resize(places.size(), 0);
     std::vector<Block>& live = places[place];
     std::erase_if(live, [i](const Block& block) { return block.last < i; });
+    layout.stride[output] = value.width;
+    if (Block* block = overwritten(graph, i, last, layout, live)) {
+      layout.offset[output] = block->begin;
+      block->last = last[output];
+      continue;
+    }
     const int64_t bytes = rows * value.width * (value.routing ? 8 : bytes_of(value.type));
     const int64_t size = (bytes + alignment - 1) / alignment * alignment;
     const int64_t begin = first_gap(live, size);
@@ -92,7 +117,6 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
                                  [](const Block& a, const Block& b) { return a.begin < b.begin; }),
                 block);
     layout.offset[output] = begin;
-    layout.stride[output] = value.width;
     layout.arena[place] = std::max(layout.arena[place], block.end);
   }
   for (const int64_t size : layout.arena) layout.size += size;

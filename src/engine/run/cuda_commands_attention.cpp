@@ -43,10 +43,12 @@ ops::cuda::Rope rope_on(const PlacedRope& rope, int gpu) {
           .interleaved = rope.rope.interleaved};
 }
 
+// Where all rows may be of decoding sequences there are no prompts.
 ops::cuda::StepShape most_rows(const CommandContext& c) {
+  const int64_t few = ops::decode_tokens * c.max_sequences;
   return {.rows = c.max_rows,
-          .decode_rows = std::min(c.max_rows, ops::decode_tokens * c.max_sequences),
-          .tokens = c.plan->cache_length};
+          .decode_rows = std::min(c.max_rows, few),
+          .tokens = c.max_rows > few ? c.plan->cache_length : 0};
 }
 
 class CudaMla final : public CudaCommand {

@@ -43,6 +43,14 @@ std::vector<Life> lives(const Graph& g, const ValueLayout& layout, int64_t token
   return out;
 }
 
+/// Whether b is a sum that took the place of a, whose last reader it is.
+bool overwrites(const Graph& g, const std::vector<Life>& all, size_t a, size_t b) {
+  if (all[b].from != all[a].to || all[a].begin != all[b].begin) return false;
+  const Node& node = g.nodes[all[b].from];
+  return node.op == Op::add &&
+         std::ranges::find(node.inputs, static_cast<int>(a)) != node.inputs.end();
+}
+
 }  // namespace
 
 TEST_CASE("values of a place that live at the same time never overlap") {
@@ -56,6 +64,7 @@ TEST_CASE("values of a place that live at the same time never overlap") {
     const ValueLayout layout = layout_values(g, tokens, rows);
     const std::vector<Life> all = lives(g, layout, tokens, rows);
     int64_t sum = 0;
+    int sums = 0;
     for (size_t a = 0; a < all.size(); ++a) {
       if (!all[a].owns) continue;
       sum += all[a].end - all[a].begin;
@@ -66,12 +75,17 @@ TEST_CASE("values of a place that live at the same time never overlap") {
       for (size_t b = a + 1; b < all.size(); ++b) {
         const bool together = all[b].owns && all[a].from <= all[b].to && all[b].from <= all[a].to;
         if (!together || g.values[a].place != g.values[b].place) continue;
+        if (overwrites(g, all, a, b) || overwrites(g, all, b, a)) {
+          ++sums;
+          continue;
+        }
         INFO("tokens " << tokens << " values " << g.values[a].name << ", " << g.values[b].name);
         CHECK((all[a].end <= all[b].begin || all[b].end <= all[a].begin));
       }
     }
     CHECK(layout.arena.size() == static_cast<size_t>(places));
     CHECK(std::accumulate(layout.arena.begin(), layout.arena.end(), int64_t{0}) == layout.size);
+    CHECK((places > 1 || sums > 0));
     if (tokens > 16 && places == 1)
       CHECK(layout.size < sum / 3);  // the space of dead values is used again
   }
