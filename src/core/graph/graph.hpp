@@ -1,7 +1,9 @@
 // The graph: nodes in execution order over values [T, width]; an architecture makes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -113,7 +115,10 @@ struct ValueLayout {
   std::vector<int64_t> arena;   // [places] bytes for T tokens
   int64_t size = 0;             // bytes of all places
 };
-ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows);
+/// last_of_command: [nodes] the last node of the command that runs a node, whose inputs must stay
+/// until then; empty: every node is a command.
+ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows,
+                          std::span<const size_t> last_of_command = {});
 
 /// Rows of logits computed at once at most: bounds their memory at any vocabulary.
 constexpr int64_t max_logit_rows = 32;

@@ -30,12 +30,13 @@ std::vector<size_t> layer_ends(const Graph& graph) {
 
 /// The last node that reads each value or a view of it. Logits outlive all nodes, and so does what
 /// last_rows reads: the nodes from there on may run again for other rows.
-std::vector<size_t> last_reads(const Graph& graph) {
+std::vector<size_t> last_reads(const Graph& graph, std::span<const size_t> last_of_command) {
   std::vector<size_t> last(graph.values.size(), 0);
   const std::vector<size_t> ends = layer_ends(graph);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    const size_t done = node.op == Op::copy ? ends[i] : i;
+    const size_t ran = last_of_command.empty() ? i : last_of_command[i];
+    const size_t done = node.op == Op::copy ? ends[i] : ran;
     const size_t read = node.op == Op::last_rows ? graph.nodes.size() : done;
     for (int input : node.inputs) {
       auto& its = last[static_cast<size_t>(owner(graph, input))];
@@ -86,12 +87,13 @@ Block* overwritten(const Graph& graph, size_t i, const std::vector<size_t>& last
 
 }  // namespace
 
-ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows) {
+ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows,
+                          std::span<const size_t> last_of_command) {
   require(tokens > 0 && logit_rows > 0, "layout_values: at least one token");
   ValueLayout layout;
   layout.offset.assign(graph.values.size(), 0);
   layout.stride.assign(graph.values.size(), 0);
-  const std::vector<size_t> last = last_reads(graph);
+  const std::vector<size_t> last = last_reads(graph, last_of_command);
   std::vector<std::vector<Block>> places;  // the live blocks of each
   int64_t rows = tokens;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {

@@ -49,7 +49,13 @@ CommandContext command_context(const placement::Plan& plan, const Weights& weigh
 
 graph::ValueLayout layout_of(const graph::Graph& lowered, const ModulePlaces& places,
                              int64_t max_rows) {
-  auto layout = graph::layout_values(lowered, max_rows, graph::max_logit_rows);
+  std::vector<size_t> last_of_command;
+  while (last_of_command.size() < lowered.nodes.size()) {
+    const size_t first = last_of_command.size();
+    const size_t count = command_nodes(lowered, first).size();
+    last_of_command.insert(last_of_command.end(), count, first + count - 1);
+  }
+  auto layout = graph::layout_values(lowered, max_rows, graph::max_logit_rows, last_of_command);
   layout.arena.resize(places.places.size(), 0);
   return layout;
 }

@@ -117,8 +117,8 @@ size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept {
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const device::Queue& queue) noexcept {
   if (args.row_begin == args.row_end) return;
-  const int groups = groups_of(kernel, args.heads,
-                               device::limits_of(queue.place().index).multiprocessors);
+  const int groups =
+      groups_of(kernel, args.heads, device::limits_of(queue.place().index).multiprocessors);
   AbsorbedWork work{args, args.scale * 1.4426950408889634f, groups, nullptr, nullptr};
   const int64_t slots = PageSchedule::slots(groups);
   work.partial = reinterpret_cast<float*>(args.scratch);

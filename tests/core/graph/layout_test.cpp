@@ -112,3 +112,20 @@ TEST_CASE("a view lies within its value and keeps its stride") {
   CHECK(test::error_of([&] { layout_values(g, 0, 1); }) ==
         "bug: layout_values: at least one token");
 }
+
+TEST_CASE("what a command reads stays until its last node") {
+  const auto layout_with = [](std::span<const size_t> last_of_command) {
+    Graph g;  // 0 -> 1 -> 2: without commands 2 takes the place of 0
+    for (int v = 0; v < 3; ++v) g.values.push_back({.name = "v", .width = 4});
+    g.nodes.push_back({.op = Op::embedding, .output = 0});
+    g.nodes.push_back({.op = Op::linear, .inputs = {0}, .output = 1});
+    g.nodes.push_back({.op = Op::linear, .inputs = {1}, .output = 2});
+    return layout_values(g, 1, 1, last_of_command);
+  };
+  const auto alone = layout_with({});
+  CHECK(alone.offset[2] == alone.offset[0]);
+  const std::vector<size_t> together{0, 2, 2};
+  const auto joined = layout_with(together);
+  CHECK(joined.offset[2] != joined.offset[0]);
+  CHECK(joined.offset[2] != joined.offset[1]);
+}

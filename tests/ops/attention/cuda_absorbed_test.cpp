@@ -120,7 +120,8 @@ TEST_CASE("cuda: absorbed attention, every kernel, ragged batches and pages out 
     for (const graph::KvFormat format : {graph::KvFormat::bf16, graph::KvFormat::fp8}) {
       for (const Case& c : cases) {
         INFO(kernel->name << ", " << graph::info(format).name << ", " << c.name);
-        const auto scratch = gpu.poisoned(ops::cuda::absorbed_scratch_bytes(c.heads, gpu.multiprocessors()));
+        const auto scratch =
+            gpu.poisoned(ops::cuda::absorbed_scratch_bytes(c.heads, gpu.multiprocessors()));
         check(gpu, c, format, Takes::bf16,
               [&](const ops::cuda::Batch& batch, const ops::KvPages& cache, float scale,
                   const uint16_t* q, uint16_t* out) {
@@ -209,7 +210,8 @@ void time_absorbed(test::Gpu& gpu, const ops::cuda::AbsorbedKernel& kernel, grap
   const auto pages = test::random_numbers(gpu, size_t(bytes * parts));
   const auto q = test::random_numbers(gpu, size_t(sequences * heads * mla_row) * 2);
   const auto out = gpu.poisoned(size_t(sequences * heads * mla_latents) * 2);
-  const auto scratch = gpu.poisoned(ops::cuda::absorbed_scratch_bytes(heads, gpu.multiprocessors()));
+  const auto scratch =
+      gpu.poisoned(ops::cuda::absorbed_scratch_bytes(heads, gpu.multiprocessors()));
   std::vector<EqualBatch> batches;
   for (int part = 0; part < parts; ++part) batches.emplace_back(gpu, sequences, context, part);
   const double time = test::microseconds(gpu, parts > 8 ? 64 : 8, [&](int i) {

@@ -57,7 +57,8 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
     most.decode_rows = std::min(most.decode_rows, p.first_row);
     most.tokens = std::max(most.tokens, p.tokens());
   }
-  const auto scratch = gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, most, gpu.multiprocessors()));
+  const auto scratch =
+      gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, most, gpu.multiprocessors()));
   const ops::cuda::HeadProducts products(gpu.queue());
   ops::cuda::mla({.params = &s.params,
                   .k_b = k_b.as<uint16_t>(),
@@ -156,8 +157,8 @@ TEST_CASE("cuda: speed of mla, prompts and decoding, of one layer of DeepSeek-V3
     const auto latent = test::random_numbers(gpu, size_t(s.rows * row.numbers()) * 4);
     const auto out = gpu.poisoned(size_t(s.rows * p.heads * p.v) * 2);
     const ops::cuda::Prompt prompt{0, 0, s.rows, s.past};
-    const auto scratch = gpu.poisoned(
-        ops::cuda::mla_scratch_bytes(p, {s.rows, s.prompt ? 0 : s.rows, tokens}, gpu.multiprocessors()));
+    const auto scratch = gpu.poisoned(ops::cuda::mla_scratch_bytes(
+        p, {s.rows, s.prompt ? 0 : s.rows, tokens}, gpu.multiprocessors()));
     const double time = test::microseconds(gpu, s.prompt ? 3 : 50, [&](int) {
       ops::cuda::mla({.params = &p,
                       .k_b = k_b.as<uint16_t>(),
