@@ -1,33 +1,17 @@
-// Absorbed attention on a GPU: the kernel's launch, and the merging of partial sums.
+// Absorbed attention on a GPU: the kernel's launch, and the merging of partial sums, for few rows
+// with the product that turns sums into values.
 #include "ops/attention/cuda_absorbed.hpp"
 
 #include <algorithm>
 
 #include "core/device/cuda.hpp"
 #include "ops/attention/cuda_absorbed_work.cuh"
+#include "ops/attention/cuda_heads.cuh"
 
 namespace ktx::ops::cuda {
 namespace {
 
 constexpr int merge_threads = mla_latents / 4, most_merge_ways = 8;
-
-/// The largest of the maxima that groups [first, last] left of a head, in every thread.
-__device__ float largest_score(const AbsorbedWork& work, const PageSchedule& schedule,
-                               PageRange range, int head) {
-  __shared__ float maxima[merge_threads / 32 * most_merge_ways];
-  const int thread = threadIdx.y * merge_threads + threadIdx.x,
-            threads = blockDim.y * merge_threads;
-  float max = lowest_score;
-  for (int group = schedule.first_group(range) + thread; group <= schedule.last_group(range);
-       group += threads) {
-    max = fmaxf(max, work.weights[schedule.slot(group, range) * work.args.heads + head].x);
-  }
-  max = warp_max(max);
-  if (thread % 32 == 0) maxima[thread / 32] = max;
-  __syncthreads();
-  for (int warp = 0; warp < threads / 32; ++warp) max = fmaxf(max, maxima[warp]);
-  return max;
-}
 
 __device__ void add(float4& to, const float4& x, float factor) {
   to.x += factor * x.x;
@@ -36,8 +20,52 @@ __device__ void add(float4& to, const float4& x, float factor) {
   to.w += factor * x.w;
 }
 
-/// A block a head of a row: the sums that its groups left, each way (threadIdx.y) those of every
-/// blockDim.y-th group, then the ways in order. Nothing to do for rows that one group had whole.
+/// Adds up what groups [first, last] left of a head of a row: way w of `ways` every ways-th group,
+/// then the ways in order. Numbers 4 threadIdx.x … of the row, in the threads of way 0. A block of
+/// [merge_threads, up to most_merge_ways] threads comes here; the ways of a row follow one another.
+__device__ __forceinline__ uint2 merged(const AbsorbedWork& work, const PageSchedule& schedule,
+                                        PageRange range, int first, int last, int head, int way,
+                                        int ways) {
+  const auto at = [&](int group) {
+    return int64_t{schedule.slot(group, range)} * work.args.heads + head;
+  };
+  float max = lowest_score;
+  for (int group = first + threadIdx.x % 32; group <= last; group += 32)
+    max = fmaxf(max, work.weights[at(group)].x);
+  max = warp_max(max);
+  float sum = 0;
+  float4 values = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+  for (int group = first + way; group <= last; group += ways) {
+    const float2 weight = work.weights[at(group)];
+    const float factor = exp2f(weight.x - max);
+    sum += factor * weight.y;
+    add(values,
+        reinterpret_cast<const float4*>(work.partial + at(group) * mla_latents)[threadIdx.x],
+        factor);
+  }
+  __shared__ float4 ways_values[most_merge_ways][merge_threads];
+  __shared__ float ways_sums[most_merge_ways];
+  ways_values[threadIdx.y][threadIdx.x] = values;
+  if (threadIdx.x == 0) ways_sums[threadIdx.y] = sum;
+  __syncthreads();
+  if (way == 0)
+    for (int other = 1; other < ways; ++other) {
+      sum += ways_sums[threadIdx.y + other];
+      add(values, ways_values[threadIdx.y + other][threadIdx.x], 1);
+    }
+  const float inverse = 1 / sum;
+  return make_uint2(bf16_pair(values.x * inverse, values.y * inverse),
+                    bf16_pair(values.z * inverse, values.w * inverse));
+}
+
+/// The four numbers of a thread in the sums of a head of a row.
+__device__ uint2* sums_of(const AbsorbedWork& work, int64_t row, int head) {
+  const int64_t at = (row - work.args.row_begin) * work.args.heads + head;
+  return reinterpret_cast<uint2*>(work.args.out + at * mla_latents) + threadIdx.x;
+}
+
+/// A block a head of a row. Nothing to do for rows that one group had whole.
 __global__ void __launch_bounds__(merge_threads* most_merge_ways) merge_kernel(AbsorbedWork work) {
   const int64_t row = work.args.row_begin + blockIdx.y;
   const PageRange range = pages_of_row(work, row);
@@ -45,34 +73,47 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways) merge_kernel(A
   const PageSchedule schedule = schedule_of(work);
   const int first = schedule.first_group(range), last = schedule.last_group(range);
   if (first == last) return;
-  const int head = blockIdx.x, way = threadIdx.y, ways = blockDim.y;
-  const float max = largest_score(work, schedule, range, head);
-  float sum = 0;
-  float4 values = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int group = first + way; group <= last; group += ways) {
-    const int64_t at = int64_t{schedule.slot(group, range)} * work.args.heads + head;
-    const float2 weight = work.weights[at];
-    const float factor = exp2f(weight.x - max);
-    sum += factor * weight.y;
-    add(values, reinterpret_cast<const float4*>(work.partial + at * mla_latents)[threadIdx.x],
-        factor);
-  }
-  __shared__ float4 ways_values[most_merge_ways][merge_threads];
-  __shared__ float ways_sums[most_merge_ways];
-  ways_values[way][threadIdx.x] = values;
-  if (threadIdx.x == 0) ways_sums[way] = sum;
+  const int head = blockIdx.x, way = threadIdx.y;
+  const uint2 sums = merged(work, schedule, range, first, last, head, way, blockDim.y);
+  if (way == 0) *sums_of(work, row, head) = sums;
+}
+
+/// A block a head: the sums of up to R rows side by side, then v_b times them. Those of unused rows
+/// are zero.
+template <int R>
+__global__ void __launch_bounds__(merge_threads* most_merge_ways)
+    values_kernel(const __grid_constant__ AbsorbedWork work,
+                  const __grid_constant__ AbsorbedValues values) {
+  constexpr int ways = most_merge_ways / R, threads = merge_threads * most_merge_ways;
+  const int head = blockIdx.x, thread = threadIdx.y * merge_threads + threadIdx.x;
+  const int64_t rows = work.args.row_end - work.args.row_begin;
+  const uint16_t* weights = values.v_b + int64_t{head} * values.v * mla_latents;
+  fetch_to_l2(weights, int64_t{values.v} * mla_latents * 2, thread, threads);
+
+  __shared__ alignas(16) uint2 x[R][merge_threads];
+  const int way = threadIdx.y % ways, number = threadIdx.y / ways;
+  const int64_t row = work.args.row_begin + number;
+  const PageRange range = number < rows ? pages_of_row(work, row) : PageRange{};
+  const PageSchedule schedule = schedule_of(work);
+  const bool used = range.begin != range.end;
+  const int first = used ? schedule.first_group(range) : 0;
+  const int last = used ? schedule.last_group(range) : 0;
+  const bool whole = first == last;  // or unused
+  const uint2 sums =
+      merged(work, schedule, range, first, whole ? first - 1 : last, head, way, ways);
+  if (way == 0 && number < rows)
+    x[number][threadIdx.x] = !used ? uint2{} : whole ? *sums_of(work, row, head) : sums;
   __syncthreads();
-  if (way != 0) return;
-  for (int other = 1; other < ways; ++other) {
-    sum += ways_sums[other];
-    add(values, ways_values[other][threadIdx.x], 1);
-  }
-  const float inverse = 1 / sum;
-  uint16_t* out = work.args.out + (int64_t{blockIdx.y} * work.args.heads + head) * mla_latents;
-  reinterpret_cast<uint2*>(out)[threadIdx.x] =
-      make_uint2(bf16_pair(values.x * inverse, values.y * inverse),
-                 bf16_pair(values.z * inverse, values.w * inverse));
+  multiply_part<32, R>({.weights = weights,
+                        .inputs = mla_latents,
+                        .begin = 0,
+                        .end = values.v,
+                        .x = reinterpret_cast<const uint16_t*>(x),
+                        .x_row = mla_latents,
+                        .rows = rows,
+                        .y = values.out + int64_t{head} * values.v,
+                        .y_row = int64_t{work.args.heads} * values.v},
+                       thread, threads);
 }
 
 /// So that each way has about eight groups: a few rounds of loads.
@@ -84,6 +125,19 @@ dim3 merge_block(int groups, int64_t rows) noexcept {
 int groups_of(const AbsorbedKernel& kernel, int heads, int multiprocessors) noexcept {
   const int blocks = (heads + kernel.heads_per_block - 1) / kernel.heads_per_block;
   return std::max(1, multiprocessors / blocks);
+}
+
+/// What the kernel leaves: partial sums, and in args.out the rows that one group had whole.
+AbsorbedWork attend_in_groups(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
+                              const device::Queue& queue) noexcept {
+  const int groups =
+      groups_of(kernel, args.heads, device::limits_of(queue.place().index).multiprocessors);
+  AbsorbedWork work{args, args.scale * 1.4426950408889634f, groups, nullptr, nullptr};
+  const int64_t slots = PageSchedule::slots(groups);
+  work.partial = reinterpret_cast<float*>(args.scratch);
+  work.weights = reinterpret_cast<float2*>(work.partial + slots * args.heads * mla_latents);
+  kernel.run(work, queue);
+  return work;
 }
 
 constexpr const AbsorbedKernel* table[] = {&absorbed_wgmma, &absorbed_mma};
@@ -117,16 +171,19 @@ size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept {
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const device::Queue& queue) noexcept {
   if (args.row_begin == args.row_end) return;
-  const int groups =
-      groups_of(kernel, args.heads, device::limits_of(queue.place().index).multiprocessors);
-  AbsorbedWork work{args, args.scale * 1.4426950408889634f, groups, nullptr, nullptr};
-  const int64_t slots = PageSchedule::slots(groups);
-  work.partial = reinterpret_cast<float*>(args.scratch);
-  work.weights = reinterpret_cast<float2*>(work.partial + slots * args.heads * mla_latents);
-  kernel.run(work, queue);
+  const AbsorbedWork work = attend_in_groups(kernel, args, queue);
   const int64_t rows = args.row_end - args.row_begin;
   const dim3 grid(static_cast<unsigned>(args.heads), static_cast<unsigned>(rows));
-  merge_kernel<<<grid, merge_block(groups, rows), 0, device::stream_of(queue)>>>(work);
+  merge_kernel<<<grid, merge_block(work.groups, rows), 0, device::stream_of(queue)>>>(work);
+}
+
+void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
+                     const AbsorbedValues& values, const device::Queue& queue) noexcept {
+  const AbsorbedWork work = attend_in_groups(kernel, args, queue);
+  const auto run =
+      args.row_end - args.row_begin == 1 ? values_kernel<1> : values_kernel<most_value_rows>;
+  run<<<static_cast<unsigned>(args.heads), dim3(merge_threads, most_merge_ways), 0,
+        device::stream_of(queue)>>>(work, values);
 }
 
 }  // namespace ktx::ops::cuda

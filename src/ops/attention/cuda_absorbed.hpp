@@ -50,4 +50,17 @@ size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept;
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const device::Queue& queue) noexcept;
 
+/// What becomes of the sums of few rows: out[r, h, :] = v_b[h] sums[r, h, :].
+struct AbsorbedValues {
+  const uint16_t* v_b = nullptr;  // bf16 [heads, v, mla_latents]
+  int v = 0;
+  uint16_t* out = nullptr;  // bf16 [rows, heads, v]; of unused rows zero
+};
+constexpr int most_value_rows = 8;
+
+/// The same, 1 to most_value_rows rows, and their values in the launch that merges partial sums.
+/// args.out is room for the sums.
+void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
+                     const AbsorbedValues& values, const device::Queue& queue) noexcept;
+
 }  // namespace ktx::ops::cuda

@@ -1,9 +1,11 @@
 // A step's tokens into the cache: a block a token, its numbers in shared memory, then stored in the
-// cache's format exactly as the CPU stores them.
+// cache's format exactly as the CPU stores them. And the step's queries.
+#include <algorithm>
 #include <cfloat>
 
 #include "core/device/cuda.hpp"
 #include "ops/attention/cuda_cache.hpp"
+#include "ops/attention/cuda_heads.cuh"
 #include "ops/attention/cuda_rows.cuh"
 
 namespace ktx::ops::cuda {
@@ -56,9 +58,8 @@ __device__ void store_row(const KvPages& cache, const float* x, std::byte* to) {
   }
 }
 
-__global__ void __launch_bounds__(threads) append_mla_kernel(AppendMlaArgs args) {
-  extern __shared__ float numbers[];
-  const int64_t row = blockIdx.x;
+/// numbers: in shared memory, for a row of the cache.
+__device__ __forceinline__ void append_row(const AppendMlaArgs& args, int64_t row, float* numbers) {
   const int32_t sequence = args.batch.sequence_of[row];
   if (sequence < 0) return;
   const int32_t position = args.batch.position_of[row];
@@ -82,6 +83,11 @@ __global__ void __launch_bounds__(threads) append_mla_kernel(AppendMlaArgs args)
   }
   __syncthreads();
   store_row(args.cache, numbers, row_of(args.cache, args.batch, sequence, position));
+}
+
+__global__ void __launch_bounds__(threads) append_mla_kernel(AppendMlaArgs args) {
+  extern __shared__ float numbers[];
+  append_row(args, blockIdx.x, numbers);
 }
 
 __global__ void __launch_bounds__(threads) append_gqa_kernel(AppendGqaArgs args) {
@@ -121,6 +127,70 @@ __global__ void __launch_bounds__(threads) query_kernel(QueryArgs args) {
   }
 }
 
+unsigned shared_bytes(const KvPages& cache) noexcept {
+  return static_cast<unsigned>(cache.row.numbers() * int64_t{sizeof(float)});
+}
+
+constexpr int widen_lanes = 16;    // of an output of k_b
+constexpr int widen_outputs = 64;  // of k_b, of a block
+
+/// A block a row appends; the others have a part of a head each, the first of which rotates.
+template <int R>
+__global__ void __launch_bounds__(threads)
+    widen_kernel(const __grid_constant__ WidenArgs args, int parts) {
+  extern __shared__ float numbers[];
+  const Batch& batch = args.append.batch;
+  if (blockIdx.x < batch.rows) return append_row(args.append, blockIdx.x, numbers);
+  const int block = static_cast<int>(blockIdx.x - batch.rows);
+  const int head = block / parts, part = block % parts;
+  const int64_t kv_lora = args.append.cache.row.scaled, rope = args.append.cache.row.exact;
+  const int64_t begin = part * int64_t{widen_outputs};
+  const int64_t end = min(begin + widen_outputs, kv_lora);
+  const uint16_t* weights = args.k_b + head * kv_lora * args.nope;
+  fetch_to_l2(weights + begin * args.nope, (end - begin) * args.nope * 2, threadIdx.x, threads);
+
+  auto* x = reinterpret_cast<uint16_t*>(numbers);
+  const float* q = args.q + head * (args.nope + rope);
+  const int64_t width = kv_lora + rope, row_width = args.heads * width;
+  uint16_t* queries = args.queries + head * width;
+  for (int i = threadIdx.x; i < args.rows * args.nope; i += threads) {
+    const int row = i / args.nope;
+    const bool used = batch.sequence_of[row] >= 0;
+    x[i] = f32_to_bf16(used ? q[row * args.q_stride + i % args.nope] : 0.0f);
+  }
+  if (part == 0) {
+    for (int i = threadIdx.x; i < args.rows * rope; i += threads) {
+      const int row = i / static_cast<int>(rope), number = i % static_cast<int>(rope);
+      const bool used = batch.sequence_of[row] >= 0;
+      const float* turned = q + row * args.q_stride + args.nope;
+      queries[row * row_width + kv_lora + number] = f32_to_bf16(
+          used ? rotated(args.append.rope, turned, number, batch.position_of[row]) : 0.0f);
+    }
+  }
+  __syncthreads();
+  multiply_part<widen_lanes, R>({.weights = weights,
+                                 .inputs = args.nope,
+                                 .begin = begin,
+                                 .end = end,
+                                 .x = x,
+                                 .x_row = args.nope,
+                                 .rows = args.rows,
+                                 .y = queries,
+                                 .y_row = row_width},
+                                static_cast<int>(threadIdx.x), threads);
+}
+
+template <int R>
+void enqueue_widen(const WidenArgs& args, const device::Queue& queue) noexcept {
+  const unsigned parts = device::blocks_for(args.append.cache.row.scaled, widen_outputs);
+  const auto blocks =
+      static_cast<unsigned>(args.append.batch.rows) + static_cast<unsigned>(args.heads) * parts;
+  const unsigned bytes =
+      std::max(shared_bytes(args.append.cache), static_cast<unsigned>(args.rows * args.nope * 2));
+  widen_kernel<R>
+      <<<blocks, threads, bytes, device::stream_of(queue)>>>(args, static_cast<int>(parts));
+}
+
 __global__ void __launch_bounds__(threads) gather_kernel(GatherArgs args) {
   const int64_t token = blockIdx.x;
   const int numbers = static_cast<int>(args.cache.row.numbers());
@@ -128,10 +198,6 @@ __global__ void __launch_bounds__(threads) gather_kernel(GatherArgs args) {
   for (int i = threadIdx.x; i < numbers; i += threads) {
     args.to[token * numbers + i] = f32_to_bf16(number_at(args.cache, row, i));
   }
-}
-
-unsigned shared_bytes(const KvPages& cache) noexcept {
-  return static_cast<unsigned>(cache.row.numbers() * int64_t{sizeof(float)});
 }
 
 }  // namespace
@@ -152,6 +218,13 @@ void rotate_queries(const QueryArgs& args, const device::Queue& queue) noexcept 
   const dim3 grid(static_cast<unsigned>(args.row_end - args.row_begin),
                   device::blocks_for(width, 8 * threads));
   query_kernel<<<grid, threads, 0, device::stream_of(queue)>>>(args);
+}
+
+void append_and_widen(const WidenArgs& args, const device::Queue& queue) noexcept {
+  if (args.rows == 1)
+    enqueue_widen<1>(args, queue);
+  else
+    enqueue_widen<most_widened_rows>(args, queue);
 }
 
 void gather(const GatherArgs& args, const device::Queue& queue) noexcept {

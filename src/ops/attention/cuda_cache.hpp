@@ -50,6 +50,20 @@ struct QueryArgs {
 };
 void rotate_queries(const QueryArgs& args, const device::Queue& queue) noexcept;
 
+/// Appends all rows of a batch, and widens the queries of the first few of them to the width of
+/// what is cached: of each head k_b times `nope` numbers, then the others rotated. One launch.
+struct WidenArgs {
+  AppendMlaArgs append;
+  int64_t rows = 0;  // at most most_widened_rows
+  int heads = 0, nope = 0;
+  const uint16_t* k_b = nullptr;  // bf16 [heads, kv_lora, nope]
+  const float* q = nullptr;       // [rows, heads, nope + rope]
+  int64_t q_stride = 0;           // of rows
+  uint16_t* queries = nullptr;    // bf16 [rows, heads, kv_lora + rope]; of unused rows zero
+};
+constexpr int64_t most_widened_rows = 8;
+void append_and_widen(const WidenArgs& args, const device::Queue& queue) noexcept;
+
 /// to[t, :] = the cached row of token t of a sequence, as bf16.
 struct GatherArgs {
   Batch batch;

@@ -5,7 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/device/cuda.hpp"
-#include "ops/cuda/numbers.cuh"
+#include "ops/attention/cuda_heads.cuh"
 
 namespace ktx::ops::cuda {
 namespace {
@@ -14,50 +14,38 @@ constexpr int warps = 4, few_rows = 8;
 constexpr int64_t most_few_rows = 16;  // beyond, cuBLASLt
 constexpr size_t workspace_bytes = size_t{32} << 20;
 
-/// `lanes` lanes share an output's inputs, eight at a time; a warp has 32 / lanes outputs.
+template <int lanes, int R>
+constexpr int outputs_of_block = outputs_at_once<R> * 32 * warps / lanes;
+
 template <int lanes, int R>
 __global__ void __launch_bounds__(32 * warps) few_rows_kernel(HeadsArgs args) {
-  constexpr int outputs = 32 / lanes;
-  const int64_t head = blockIdx.y, lane = threadIdx.x % lanes;
-  const int64_t output =
-      (int64_t{blockIdx.x} * warps + threadIdx.x / 32) * outputs + threadIdx.x % 32 / lanes;
-  const bool there = output < args.outputs;
-  const uint16_t* weights =
-      args.weights + (head * args.outputs + (there ? output : 0)) * args.inputs;
-  const uint16_t* x = args.x + head * args.x_head;
-  float sums[R] = {};
-  for (int64_t i = 8 * lane; i < args.inputs; i += 8 * lanes) {
-    const uint4 w = *reinterpret_cast<const uint4*>(weights + i);
-    const uint32_t ws[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      if (r >= args.rows) break;
-      const uint4 v = *reinterpret_cast<const uint4*>(x + r * args.x_row + i);
-      const uint32_t vs[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        sums[r] += low_bf16(ws[k]) * low_bf16(vs[k]) + high_bf16(ws[k]) * high_bf16(vs[k]);
-      }
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-#pragma unroll
-    for (int step = lanes / 2; step > 0; step /= 2) {
-      sums[r] += __shfl_xor_sync(every_lane, sums[r], step);
-    }
-    if (there && lane == 0 && r < args.rows) {
-      args.y[r * args.y_row + head * args.y_head + output] = f32_to_bf16(sums[r]);
-    }
-  }
+  const int64_t head = blockIdx.y, begin = blockIdx.x * int64_t{outputs_of_block<lanes, R>};
+  const int64_t end = begin + outputs_of_block<lanes, R>;
+  multiply_part<lanes, R>({.weights = args.weights + head * args.outputs * args.inputs,
+                           .inputs = args.inputs,
+                           .begin = begin,
+                           .end = end < args.outputs ? end : args.outputs,
+                           .x = args.x + head * args.x_head,
+                           .x_row = args.x_row,
+                           .rows = args.rows,
+                           .y = args.y + head * args.y_head,
+                           .y_row = args.y_row},
+                          static_cast<int>(threadIdx.x), 32 * warps);
+}
+
+template <int lanes, int R>
+void enqueue_few(const HeadsArgs& args, cudaStream_t stream) noexcept {
+  const dim3 grid(device::blocks_for(args.outputs, outputs_of_block<lanes, R>),
+                  static_cast<unsigned>(args.heads));
+  few_rows_kernel<lanes, R><<<grid, 32 * warps, 0, stream>>>(args);
 }
 
 template <int lanes>
 void enqueue_few(const HeadsArgs& args, cudaStream_t stream) noexcept {
-  const dim3 grid(device::blocks_for(args.outputs, warps * 32 / lanes),
-                  static_cast<unsigned>(args.heads));
-  const auto kernel = args.rows == 1 ? few_rows_kernel<lanes, 1> : few_rows_kernel<lanes, few_rows>;
-  kernel<<<grid, 32 * warps, 0, stream>>>(args);
+  if (args.rows == 1)
+    enqueue_few<lanes, 1>(args, stream);
+  else
+    enqueue_few<lanes, few_rows>(args, stream);
 }
 
 void run_few(HeadsArgs args, cudaStream_t stream) noexcept {

@@ -56,20 +56,24 @@ struct Expanded {
   uint16_t* values;   // [tokens, heads, v]
 };
 
+AbsorbedArgs absorbed_args(const MlaArgs& args, int64_t begin, int64_t end,
+                           const Absorbed& absorbed, std::byte* scratch) noexcept {
+  return {.batch = args.batch,
+          .cache = args.cache,
+          .row_begin = begin,
+          .row_end = end,
+          .heads = args.params->heads,
+          .scale = args.params->scale,
+          .q = absorbed.queries,
+          .out = absorbed.sums,
+          .scratch = scratch};
+}
+
 void attend_rows(const MlaArgs& args, int64_t begin, int64_t end, const Absorbed& absorbed,
                  std::byte* scratch, const device::Queue& queue) noexcept {
   const graph::MlaParams& p = *args.params;
   if (is_tiled(p, args.cache.format)) {
-    attend_absorbed(best_absorbed_kernel(queue),
-                    {.batch = args.batch,
-                     .cache = args.cache,
-                     .row_begin = begin,
-                     .row_end = end,
-                     .heads = p.heads,
-                     .scale = p.scale,
-                     .q = absorbed.queries,
-                     .out = absorbed.sums,
-                     .scratch = scratch},
+    attend_absorbed(best_absorbed_kernel(queue), absorbed_args(args, begin, end, absorbed, scratch),
                     queue);
   } else {
     attend({.batch = args.batch,
@@ -132,6 +136,33 @@ void mla_absorbed(const MlaArgs& args, int64_t begin, int64_t end, const HeadPro
                 .y_row = heads * p.v,
                 .y_head = p.v,
                 .rows = end - begin});
+}
+
+/// Whether the decoding rows are few enough for three launches.
+bool decodes_few(const MlaArgs& args) noexcept {
+  return args.decode_rows > 0 &&
+         args.decode_rows <= std::min<int64_t>(most_widened_rows, most_value_rows) &&
+         is_tiled(*args.params, args.cache.format);
+}
+
+/// All rows are appended, the decoding ones attend.
+void mla_few(const MlaArgs& args, const AppendMlaArgs& appended,
+             const device::Queue& queue) noexcept {
+  const graph::MlaParams& p = *args.params;
+  Arena arena(args.scratch);
+  const Absorbed absorbed(p, args.decode_rows, arena);
+  append_and_widen({.append = appended,
+                    .rows = args.decode_rows,
+                    .heads = p.heads,
+                    .nope = p.nope,
+                    .k_b = args.k_b,
+                    .q = args.q,
+                    .q_stride = args.q_stride,
+                    .queries = absorbed.queries},
+                   queue);
+  attend_absorbed(best_absorbed_kernel(queue),
+                  absorbed_args(args, 0, args.decode_rows, absorbed, args.scratch + arena.used()),
+                  {.v_b = args.v_b, .v = p.v, .out = args.out}, queue);
 }
 
 /// Heads [head, head + count) of a prompt whose rows have been gathered.
@@ -228,17 +259,21 @@ size_t mla_scratch_bytes(const graph::MlaParams& params, const StepShape& most,
 }
 
 void mla(const MlaArgs& args, const HeadProducts& products, const device::Queue& queue) noexcept {
-  append(AppendMlaArgs{.batch = args.batch,
-                       .cache = args.cache,
-                       .rope = args.rope,
-                       .latent = args.latent,
-                       .latent_stride = args.latent_stride,
-                       .norm = args.latent_norm,
-                       .eps = args.eps,
-                       .k_rope = args.k_rope,
-                       .k_rope_stride = args.k_rope_stride},
-         queue);
-  if (args.decode_rows > 0) mla_absorbed(args, 0, args.decode_rows, products, queue);
+  const AppendMlaArgs appended{.batch = args.batch,
+                               .cache = args.cache,
+                               .rope = args.rope,
+                               .latent = args.latent,
+                               .latent_stride = args.latent_stride,
+                               .norm = args.latent_norm,
+                               .eps = args.eps,
+                               .k_rope = args.k_rope,
+                               .k_rope_stride = args.k_rope_stride};
+  if (decodes_few(args)) {
+    mla_few(args, appended, queue);
+  } else {
+    append(appended, queue);
+    if (args.decode_rows > 0) mla_absorbed(args, 0, args.decode_rows, products, queue);
+  }
   for (const Prompt& prompt : args.prompts) {
     if (expanding_is_cheaper(*args.params, prompt)) {
       mla_expanded(args, prompt, products, queue);

@@ -61,6 +61,14 @@ __device__ __forceinline__ float warp_sum(float x) {
   return x;
 }
 
+/// A block's `threads` ask for what lies there to be brought to L2; nobody waits for it.
+__device__ __forceinline__ void fetch_to_l2(const void* from, int64_t bytes, int thread,
+                                            int threads) {
+  constexpr int line = 128;
+  for (int64_t at = int64_t{thread} * line; at < bytes; at += int64_t{threads} * line)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(from) + at));
+}
+
 /// One more block has come to what several work on, and how many came before it; what its threads
 /// wrote before a barrier is seen by those whose later arrival counts this one.
 __device__ __forceinline__ unsigned arrive(unsigned* arrived) {

@@ -4,6 +4,7 @@
 #include "ops/attention/cuda_batches.hpp"
 #include "ops/attention/mla.hpp"
 #include "ops/attention/mla_fixture.hpp"
+#include "support/gpu_launches.hpp"
 #include "support/gpu_timing.hpp"
 
 using namespace ktx;
@@ -14,6 +15,7 @@ struct Case {
   const char* name;
   graph::MlaParams params;
   std::vector<test::Batch::Part> decoding, prompts;
+  bool norm = false;  // of the latents, with the op
 };
 
 const graph::MlaParams deepseek{.heads = 6, .nope = 128, .rope = 64, .v = 128, .kv_lora = 512};
@@ -21,15 +23,31 @@ const graph::MlaParams small{.heads = 4, .nope = 32, .rope = 32, .v = 32, .kv_lo
 
 const Case cases[] = {
     {"decoding alone", deepseek, {{1, 200, nullptr}, {3, 62, nullptr}, {1, 0, nullptr}}, {}},
+    {"one row", deepseek, {{1, 700, nullptr}}, {}, true},
+    {"one row on one page", deepseek, {{1, 40, nullptr}}, {}},
+    {"eight rows", deepseek, {{8, 400, nullptr}}, {}, true},
     {"many decoding rows", deepseek, {{8, 100, nullptr}, {8, 3, nullptr}, {8, 70, nullptr}}, {}},
     {"a prompt from its start", deepseek, {}, {{150, 0, nullptr}}},
     {"few rows behind a long past", deepseek, {}, {{5, 300, nullptr}}},
     {"all at once",
      deepseek,
      {{1, 129, nullptr}, {2, 64, nullptr}},
-     {{70, 0, nullptr}, {190, 30, nullptr}, {3, 120, nullptr}}},
+     {{70, 0, nullptr}, {190, 30, nullptr}, {3, 120, nullptr}},
+     true},
     {"sizes without tiles", small, {{1, 129, nullptr}, {2, 64, nullptr}}, {{70, 20, nullptr}}},
 };
+
+/// The latents of a sequence after their norm.
+void norm_latents(test::MlaSequence& s, const std::vector<float>& weight, float eps) {
+  const int64_t width = s.params.kv_lora;
+  for (int64_t t = 0; t < s.total; ++t) {
+    float* x = s.latent.data() + t * (width + 2);
+    double squares = 0;
+    for (int64_t i = 0; i < width; ++i) squares += double(x[i]) * x[i];
+    const double inverse = 1 / std::sqrt(squares / double(width) + eps);
+    for (int64_t i = 0; i < width; ++i) x[i] = float(x[i] * inverse * weight[size_t(i)]);
+  }
+}
 
 void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
   auto parts = c.decoding;
@@ -42,11 +60,14 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
   s.v_b_numbers = test::rounded_to_bf16(s.v_b_numbers);
   s.k_b = test::matrices(s.k_b_numbers, c.params.heads, c.params.kv_lora, c.params.nope);
   s.v_b = test::matrices(s.v_b_numbers, c.params.heads, c.params.v, c.params.kv_lora);
-  s.rope = ops::RopeTable(s.params.rotary, 512);
+  s.rope = ops::RopeTable(s.params.rotary, 1024);
 
   const auto k_b = gpu.upload(test::to_bf16(s.k_b_numbers));
   const auto v_b = gpu.upload(test::to_bf16(s.v_b_numbers));
   const auto q = gpu.upload(s.q), latent = gpu.upload(s.latent), k_rope = gpu.upload(s.k_rope);
+  const auto norm = test::random_floats(c.params.kv_lora, 4);
+  const auto on_norm = gpu.upload(norm);
+  if (c.norm) norm_latents(s, norm, 1e-5f);  // those on the GPU are as they were
   const auto out = gpu.poisoned(size_t(on_cpu.rows * s.out_width()) * 2);
   const test::GpuRope rope(gpu, s.rope);
   std::vector<ops::cuda::Prompt> prompts;
@@ -60,23 +81,25 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
   const auto scratch =
       gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, most, gpu.multiprocessors()));
   const ops::cuda::HeadProducts products(gpu.queue());
-  ops::cuda::mla({.params = &s.params,
-                  .k_b = k_b.as<uint16_t>(),
-                  .v_b = v_b.as<uint16_t>(),
-                  .rope = rope.rope,
-                  .batch = on_gpu.batch,
-                  .cache = on_gpu.cache,
-                  .decode_rows = most.decode_rows,
-                  .prompts = prompts,
-                  .q = q.as<float>(),
-                  .q_stride = s.q_width() + 1,
-                  .latent = latent.as<float>(),
-                  .latent_stride = s.params.kv_lora + 2,
-                  .k_rope = k_rope.as<float>(),
-                  .k_rope_stride = s.params.rope + 3,
-                  .out = out.as<uint16_t>(),
-                  .scratch = scratch.data()},
-                 products, gpu.queue());
+  const ops::cuda::MlaArgs on_gpu_args{.params = &s.params,
+                                       .k_b = k_b.as<uint16_t>(),
+                                       .v_b = v_b.as<uint16_t>(),
+                                       .rope = rope.rope,
+                                       .batch = on_gpu.batch,
+                                       .cache = on_gpu.cache,
+                                       .decode_rows = most.decode_rows,
+                                       .prompts = prompts,
+                                       .q = q.as<float>(),
+                                       .q_stride = s.q_width() + 1,
+                                       .latent = latent.as<float>(),
+                                       .latent_stride = s.params.kv_lora + 2,
+                                       .latent_norm = c.norm ? on_norm.as<float>() : nullptr,
+                                       .eps = 1e-5f,
+                                       .k_rope = k_rope.as<float>(),
+                                       .k_rope_stride = s.params.rope + 3,
+                                       .out = out.as<uint16_t>(),
+                                       .scratch = scratch.data()};
+  ops::cuda::mla(on_gpu_args, products, gpu.queue());
   const auto got = test::from_bf16(gpu.download<uint16_t>(out));
 
   std::vector<float> expected(got.size());
@@ -89,6 +112,8 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
     REQUIRE(test::relative_distance(test::rows_of(got, sequence, s.out_width()),
                                     test::rows_of(expected, sequence, s.out_width())) < 0.015);
   }
+  if (c.prompts.empty() && on_cpu.rows <= 8 && format != graph::KvFormat::f32)
+    CHECK(test::launches_of(gpu, [&] { ops::cuda::mla(on_gpu_args, products, gpu.queue()); }) == 3);
 }
 
 }  // namespace
