@@ -7,6 +7,7 @@
 #include "core/device/cuda.hpp"
 #include "ops/attention/cuda_absorbed_work.cuh"
 #include "ops/attention/cuda_heads.cuh"
+#include "ops/cuda/launch.cuh"
 
 namespace ktx::ops::cuda {
 namespace {
@@ -89,6 +90,7 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways)
   const int64_t rows = work.args.row_end - work.args.row_begin;
   const uint16_t* weights = values.v_b + int64_t{head} * values.v * mla_latents;
   fetch_to_l2(weights, int64_t{values.v} * mla_latents * 2, thread, threads);
+  await_previous();
 
   __shared__ alignas(16) uint2 x[R][merge_threads];
   const int way = threadIdx.y % ways, number = threadIdx.y / ways;
@@ -182,8 +184,8 @@ void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
   const AbsorbedWork work = attend_in_groups(kernel, args, queue);
   const auto run =
       args.row_end - args.row_begin == 1 ? values_kernel<1> : values_kernel<most_value_rows>;
-  run<<<static_cast<unsigned>(args.heads), dim3(merge_threads, most_merge_ways), 0,
-        device::stream_of(queue)>>>(work, values);
+  launch(run, {static_cast<unsigned>(args.heads), dim3(merge_threads, most_merge_ways)}, queue,
+         work, values);
 }
 
 }  // namespace ktx::ops::cuda

@@ -5,6 +5,7 @@
 // Then eight threads a head make weights of them. Values: warp w has all 32 heads and numbers 64 w.
 #include "core/device/cuda.hpp"
 #include "ops/attention/cuda_absorbed_work.cuh"
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/tiles.cuh"
 
 namespace ktx::ops::cuda {
@@ -266,6 +267,7 @@ __device__ void attend_piece(const AbsorbedWork& work, const Piece& piece, int f
 
 template <bool fp8>
 __global__ void __launch_bounds__(threads, 1) absorbed_mma_kernel(AbsorbedWork work) {
+  await_previous();
   extern __shared__ __align__(128) uint8_t bytes[];
   auto& shared = *reinterpret_cast<Shared<fp8>*>(bytes);
   const int blocks = (work.args.heads + heads - 1) / heads;
@@ -291,8 +293,8 @@ void run(const AbsorbedWork& work, const device::Queue& queue) noexcept {
   const int bytes = fp8 ? sizeof(Shared<true>) : sizeof(Shared<false>);
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   const int blocks = (work.args.heads + heads - 1) / heads;
-  kernel<<<static_cast<unsigned>(work.groups * blocks), threads, static_cast<size_t>(bytes),
-           device::stream_of(queue)>>>(work);
+  launch(kernel, {static_cast<unsigned>(work.groups * blocks), threads, static_cast<size_t>(bytes)},
+         queue, work);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 // the copy of the next page. Then each adds its half of the values' numbers.
 #include "core/device/cuda.hpp"
 #include "ops/attention/cuda_absorbed_work.cuh"
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/tiles.cuh"
 #include "ops/cuda/wgmma.cuh"
 
@@ -253,6 +254,7 @@ __device__ void attend_piece(const AbsorbedWork& work, const Piece& piece, int f
 
 template <bool fp8>
 __global__ void __launch_bounds__(threads, 1) absorbed_wgmma_kernel(AbsorbedWork work) {
+  await_previous();
   extern __shared__ uint8_t bytes[];
   const uint32_t offset = (alignment - shared_address(bytes) % alignment) % alignment;
   auto& shared = *reinterpret_cast<Shared<fp8>*>(bytes + offset);
@@ -287,8 +289,9 @@ void run(const AbsorbedWork& work, const device::Queue& queue) noexcept {
       alignment + static_cast<int>(fp8 ? sizeof(Shared<true>) : sizeof(Shared<false>));
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   const int head_blocks = (work.args.heads + heads - 1) / heads;
-  kernel<<<static_cast<unsigned>(work.groups * head_blocks), threads, static_cast<size_t>(bytes),
-           device::stream_of(queue)>>>(work);
+  launch(kernel,
+         {static_cast<unsigned>(work.groups * head_blocks), threads, static_cast<size_t>(bytes)},
+         queue, work);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "ops/attention/cuda_cache.hpp"
 #include "ops/attention/cuda_heads.cuh"
 #include "ops/attention/cuda_rows.cuh"
+#include "ops/cuda/launch.cuh"
 
 namespace ktx::ops::cuda {
 namespace {
@@ -140,7 +141,10 @@ __global__ void __launch_bounds__(threads)
     widen_kernel(const __grid_constant__ WidenArgs args, int parts) {
   extern __shared__ float numbers[];
   const Batch& batch = args.append.batch;
-  if (blockIdx.x < batch.rows) return append_row(args.append, blockIdx.x, numbers);
+  if (blockIdx.x < batch.rows) {
+    await_previous();
+    return append_row(args.append, blockIdx.x, numbers);
+  }
   const int block = static_cast<int>(blockIdx.x - batch.rows);
   const int head = block / parts, part = block % parts;
   const int64_t kv_lora = args.append.cache.row.scaled, rope = args.append.cache.row.exact;
@@ -149,6 +153,7 @@ __global__ void __launch_bounds__(threads)
   const uint16_t* weights = args.k_b + head * kv_lora * args.nope;
   fetch_to_l2(weights + begin * args.nope, (end - begin) * args.nope * 2, threadIdx.x, threads);
 
+  await_previous();
   auto* x = reinterpret_cast<uint16_t*>(numbers);
   const float* q = args.q + head * (args.nope + rope);
   const int64_t width = kv_lora + rope, row_width = args.heads * width;
@@ -187,8 +192,7 @@ void enqueue_widen(const WidenArgs& args, const device::Queue& queue) noexcept {
       static_cast<unsigned>(args.append.batch.rows) + static_cast<unsigned>(args.heads) * parts;
   const unsigned bytes =
       std::max(shared_bytes(args.append.cache), static_cast<unsigned>(args.rows * args.nope * 2));
-  widen_kernel<R>
-      <<<blocks, threads, bytes, device::stream_of(queue)>>>(args, static_cast<int>(parts));
+  launch(widen_kernel<R>, {blocks, threads, bytes}, queue, args, static_cast<int>(parts));
 }
 
 __global__ void __launch_bounds__(threads) gather_kernel(GatherArgs args) {

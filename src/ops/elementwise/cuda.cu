@@ -2,6 +2,7 @@
 #include "ops/elementwise/cuda.hpp"
 
 #include "core/device/cuda.hpp"
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/numbers.cuh"
 #include "ops/cuda/warp.cuh"
 
@@ -27,6 +28,7 @@ __global__ void silu_mul_kernel(SiluMulArgs args) {
 }
 
 __global__ void add_kernel(PairArgs args) {
+  await_previous();
   const int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x, t = blockIdx.y;
   if (i >= args.width) return;
   args.y[t * args.y_stride + i] = args.a[t * args.a_stride + i] + args.b[t * args.b_stride + i];
@@ -112,7 +114,7 @@ void silu_mul(const SiluMulArgs& args, const device::Queue& queue) noexcept {
 
 void add(const PairArgs& args, const device::Queue& queue) noexcept {
   if (args.tokens == 0) return;
-  add_kernel<<<grid_of(args.width, args.tokens), threads, 0, device::stream_of(queue)>>>(args);
+  launch(add_kernel, {grid_of(args.width, args.tokens), threads}, queue, args);
 }
 
 void scale_sigmoid(const PairArgs& args, const device::Queue& queue) noexcept {

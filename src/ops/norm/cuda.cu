@@ -1,5 +1,6 @@
 // RMS normalisation of rows on a GPU: a block a group, which it keeps in registers.
 #include "core/device/cuda.hpp"
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/numbers.cuh"
 #include "ops/norm/cuda.hpp"
 
@@ -15,6 +16,7 @@ __device__ float summed(float* x, const float* add, int64_t i) {
 }
 
 __global__ void rms_norm_kernel(RmsNormArgs args) {
+  await_previous();
   const int64_t row = blockIdx.x / args.groups, column = blockIdx.x % args.groups * args.width;
   float* x = args.x + row * args.x_stride + column;
   const float* add = args.add == nullptr ? nullptr : args.add + row * args.add_stride + column;
@@ -55,7 +57,7 @@ void rms_norm(const RmsNormArgs& args, const device::Queue& queue) noexcept {
   if (args.rows == 0) return;
   const auto blocks = static_cast<unsigned>(args.rows * args.groups);
   const unsigned threads = args.width <= 512 ? 128 : args.width <= 4096 ? 512 : 1024;
-  rms_norm_kernel<<<blocks, threads, 0, device::stream_of(queue)>>>(args);
+  launch(rms_norm_kernel, {blocks, threads}, queue, args);
 }
 
 }  // namespace ktx::ops::cuda

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/device/cuda.hpp"
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/numbers.cuh"
 #include "ops/router/cuda.hpp"
 
@@ -243,6 +244,8 @@ template <int R>
 __global__ void __launch_bounds__(threads)
     few_logits_kernel(LogitArgs args, SelectArgs selection, unsigned* arrived, int selectors) {
   const float* weight = args.weight + blockIdx.x * args.hidden;
+  fetch_to_l2(weight, args.hidden * int64_t{sizeof(float)}, threadIdx.x, threads);
+  await_previous();
   float sums[R] = {};
   for (int64_t begin = 4 * threadIdx.x; begin < args.hidden; begin += at_once * 4 * threads) {
     float4 w[at_once];
@@ -290,12 +293,13 @@ void run_few_rows(const LogitArgs& args, const SelectArgs& selection, unsigned* 
   const auto fit = static_cast<int64_t>(most_shared / bytes_each);
   const int selectors = arrived == nullptr ? 0 : static_cast<int>(std::min(args.rows, fit));
   const auto kernel = args.rows == 1 ? few_logits_kernel<1> : few_logits_kernel<few_rows>;
-  const cudaStream_t stream = device::stream_of(queue);
-  kernel<<<static_cast<unsigned>(args.experts), threads,
-           static_cast<unsigned>(selectors) * bytes_each, stream>>>(args, selection, arrived,
-                                                                    selectors);
+  launch(
+      kernel,
+      {static_cast<unsigned>(args.experts), threads, static_cast<unsigned>(selectors) * bytes_each},
+      queue, args, selection, arrived, selectors);
   if (selectors == 0)
-    select_kernel<<<static_cast<unsigned>(args.rows), 32, bytes_each, stream>>>(selection);
+    select_kernel<<<static_cast<unsigned>(args.rows), 32, bytes_each, device::stream_of(queue)>>>(
+        selection);
 }
 
 void run_many_rows(const LogitArgs& args, const SelectArgs& selection,

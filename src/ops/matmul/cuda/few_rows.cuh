@@ -5,6 +5,7 @@
 // shared memory they would cost two instructions each, and twice the width of its ports.
 #pragma once
 
+#include "ops/cuda/launch.cuh"
 #include "ops/cuda/warp.cuh"
 #include "ops/matmul/cuda/few_rows_index.hpp"
 
@@ -308,16 +309,19 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
   }
 }
 
-/// Adds the products of steps [begin, end).
+/// Adds the products of steps [begin, end). The weights of the first are asked for before the
+/// kernel that writes what they are multiplied by has ended.
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void add_few_rows(const StepLoader<Format, Tiles>& loader,
                                              StepRange steps, FewRowsSums<Tiles>& sums) {
   for (int at = steps.begin; at < steps.end; ++at) {
     StepWeights<Format> weights;
     loader.load(weights, at);
+    if (at == steps.begin) await_previous();
     __syncwarp();  // the compiler moves no load behind it
     add_step<Format, Tiles>(weights, loader, at * step_chunks(Format).columns, sums);
   }
+  if (steps.begin == steps.end) await_previous();
 }
 
 }  // namespace ktx::ops::cuda

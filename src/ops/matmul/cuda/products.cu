@@ -62,9 +62,8 @@ void run_products(const ProductsArgs& args, const device::Queue& queue) noexcept
   const device::CurrentGpu current(queue.place().index);
   // Experts are counted on the GPU: as many blocks as run at once take the tiles in turn.
   const int blocks = args.routing.used != nullptr ? resident_blocks(args, queue) : args.tiles;
-  kernel_of(args).launch(
-      args, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(args.plan.splits)),
-      device::stream_of(queue));
+  kernel_of(args).run(
+      args, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(args.plan.splits)), queue);
 }
 
 }  // namespace ktx::ops::cuda

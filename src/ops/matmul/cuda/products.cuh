@@ -163,6 +163,7 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
   const int row_warp = warp / shares, share = warp % shares;
   int first = 0, beyond = args.tiles;
   if (args.routing.used != nullptr) {
+    await_previous();
     first = args.routing.used_tiles[args.routing.begin] * args.row_blocks;
     beyond = args.routing.used_tiles[end_of(args.routing)] * args.row_blocks;
   }
@@ -202,8 +203,8 @@ struct ProductsKernel {
                                                   few_rows_warps * 32, 0);
     return blocks;
   }
-  static void launch(const ProductsArgs& args, dim3 grid, cudaStream_t stream) noexcept {
-    products_kernel<Format, Tiles><<<grid, few_rows_warps * 32, 0, stream>>>(args);
+  static void run(const ProductsArgs& args, dim3 grid, const device::Queue& queue) noexcept {
+    launch(products_kernel<Format, Tiles>, {grid, few_rows_warps * 32}, queue, args);
   }
 };
 
@@ -211,15 +212,15 @@ struct ProductsKernel {
 struct ProductsKernels {
   struct OfTiles {
     int (*blocks_a_multiprocessor)() noexcept;
-    void (*launch)(const ProductsArgs& args, dim3 grid, cudaStream_t stream) noexcept;
+    void (*run)(const ProductsArgs& args, dim3 grid, const device::Queue& queue) noexcept;
   };
   OfTiles of_tiles[2];
 };
 
 template <X16 Format>
 constexpr ProductsKernels products_kernels = {
-    {{ProductsKernel<Format, 1>::blocks_a_multiprocessor, ProductsKernel<Format, 1>::launch},
-     {ProductsKernel<Format, 2>::blocks_a_multiprocessor, ProductsKernel<Format, 2>::launch}}};
+    {{ProductsKernel<Format, 1>::blocks_a_multiprocessor, ProductsKernel<Format, 1>::run},
+     {ProductsKernel<Format, 2>::blocks_a_multiprocessor, ProductsKernel<Format, 2>::run}}};
 
 /// One unit a family of formats, so that they compile side by side; null for the formats of others.
 const ProductsKernels* k_products(X16 format) noexcept;

@@ -1,11 +1,16 @@
 // Products of a GPU with every packed format and any number of tokens, against double.
 #include "ops/matmul/cuda/matmul.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "catch.hpp"
+#include "core/device/graph.hpp"
 #include "ops/cuda/refusals.hpp"
 #include "ops/matmul/cuda/few_rows_index.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
+#include "ops/norm/cuda.hpp"
 #include "support/gpu_launches.hpp"
 
 using namespace ktx_test;
@@ -260,6 +265,49 @@ TEST_CASE("cuda: gate and up with SiLU, few tokens of one format in a launch") {
       if (tokens <= cuda::few_tokens && of_gate == of_up && of_gate != Format::f16)
         CHECK(ktx::test::launches_of(gpu, [&] { cuda::gated(args, space); }) == 1);
     }
+}
+
+TEST_CASE("cuda: products and norms that begin early wait for what they read") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(16);
+  const int64_t size = 1024;
+  const Inputs in(gpu, Format::q4_k, size, size, 1, random);
+  const auto weight = gpu.upload(std::vector<float>(static_cast<size_t>(size), 1.0f));
+  // Each writes what the next reads, and overwrites what the one before has read.
+  const auto chain = [&](const ktx::device::Block& x, const ktx::device::Block& y, bool waiting) {
+    for (int i = 0; i < 40; ++i) {
+      cuda::MatmulArgs args = in.args(1);
+      args.x = x.as<uint16_t>();
+      args.y = y.as<float>();
+      args.y_stride = size;
+      cuda::matmul(args, space);
+      if (waiting) gpu.queue().synchronize();
+      cuda::rms_norm({.x = y.as<float>(),
+                      .x_stride = size,
+                      .y_bf16 = x.as<uint16_t>(),
+                      .y_stride = size,
+                      .weight = weight.as<float>(),
+                      .rows = 1,
+                      .width = size},
+                     gpu.queue());
+      if (waiting) gpu.queue().synchronize();
+    }
+  };
+  const auto x = gpu.upload(in.bits), y = gpu.poisoned(size * 4);
+  chain(x, y, true);
+  const auto expected = gpu.download<float>(y);
+  REQUIRE(std::ranges::all_of(expected, [](float number) { return std::isfinite(number); }));
+
+  const auto again = gpu.upload(in.bits);
+  chain(again, y, false);
+  CHECK(gpu.download<float>(y) == expected);
+
+  const auto captured = gpu.upload(in.bits);
+  const auto graph = ktx::device::capture(gpu.queue(), [&] { chain(captured, y, false); });
+  graph->launch();
+  CHECK(gpu.download<float>(y) == expected);
 }
 
 TEST_CASE("cuda: decoded rows give the same products, in slabs too") {
