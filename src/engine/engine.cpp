@@ -62,6 +62,7 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
   report.weight_bytes = weights->bytes();
   report.cached_bytes = weights->mapped_bytes();
   report.memory = weights->memory().verified();
+  report.streaming = devices.streaming();
   base::log(LogLevel::info, "read " + base::format_bytes(report.source_bytes) + ", packed into " +
                                 base::format_bytes(report.weight_bytes) + " in " +
                                 std::to_string(report.seconds) + " s" +

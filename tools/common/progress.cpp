@@ -60,6 +60,7 @@ void report(const LoadReport& r) {
                                       : read + ", " + mapped)
                    .c_str());
   if (!r.memory.empty()) std::fprintf(stderr, "memory %s\n", r.memory.c_str());
+  if (!r.streaming.empty()) std::fprintf(stderr, "%s\n", r.streaming.c_str());
 }
 
 }  // namespace

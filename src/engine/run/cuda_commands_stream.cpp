@@ -71,13 +71,15 @@ class CudaStreamedMoe final : public CudaCommand {
     if (holds_residents(c, node)) resident_moe_ = make_cuda_resident_moe(c, node);
     args_.scratch_pairs = c.max_rows;
     auto& shared = c.devices->kit(node.place).stream;
-    if (!shared)
+    const bool is_first = !shared;
+    if (is_first)
       shared = std::make_unique<SharedStream>(
           queue(), stream_shape(*c.plan, device::to_string(queue().place())),
           first_rates(c, node.place), c.plan->model.modules.size());
     auto& popular = shared->popular[module_];
     for (int32_t e = 0; e < args_.experts; ++e)
       if (!std::ranges::binary_search(residents_, e)) popular.push_back(e);
+    if (is_first && !is_fixed_) measure_copies(*shared);
     tokens_.resize(static_cast<size_t>(args_.experts));
     order_.resize(static_cast<size_t>(args_.experts));
     const auto bytes = [](const LoadedWeight& w) {
@@ -116,6 +118,24 @@ class CudaStreamedMoe final : public CudaCommand {
   }
 
  private:
+  // A ring full of experts, twice: the first time all is new to the driver.
+  void measure_copies(SharedStream& shared) const {
+    for (int i = 0; i < 2; ++i) {
+      const auto before = shared.stream.times();
+      shared.stream.prefetch(layer_, shared.popular[module_]);
+      shared.stream.wait_for_copies();
+      const auto times = shared.stream.times();
+      if (times.copying > before.copying)
+        shared.copy_bandwidth =
+            static_cast<double>(times.bytes - before.bytes) / (times.copying - before.copying);
+      shared.times = times;
+    }
+    if (shared.copy_bandwidth <= 0) return;
+    auto rates = shared.rates.rates();
+    rates.copy_bytes = shared.copy_bandwidth;
+    shared.rates = MeasuredRates(rates);
+  }
+
   void count_tokens(const StepContext& step) const noexcept {
     std::ranges::fill(tokens_, 0);
     const int32_t* ids = routing(step.workspace, on_cpu_, max_rows_).ids;
@@ -129,8 +149,12 @@ class CudaStreamedMoe final : public CudaCommand {
     shared.elapsed.cpu += std::exchange(step.workspace.expert_seconds, 0.0);
     if (is_fixed_ || ++shared.layers < layers_of_rates) return;
     const auto times = shared.stream.times();
-    shared.elapsed.gpu =
-        std::max(times.copying - shared.times.copying, times.computing - shared.times.computing);
+    const double copying = times.copying - shared.times.copying;
+    const double computing = times.computing - shared.times.computing;
+    shared.elapsed.gpu = std::max(copying, computing);
+    if (copying > computing)  // of the next layers too, which no split has predicted
+      shared.predicted.gpu =
+          static_cast<double>(times.bytes - shared.times.bytes) / shared.rates.rates().copy_bytes;
     shared.rates.add(shared.predicted, shared.elapsed);
     shared.times = times;
     shared.predicted = shared.elapsed = {};
@@ -157,7 +181,8 @@ class CudaStreamedMoe final : public CudaCommand {
     auto& popular = shared.popular[module_];
     std::ranges::stable_sort(popular, std::ranges::greater{},
                              [&](int32_t e) { return tokens_[static_cast<size_t>(e)]; });
-    if (next_.gate != nullptr && !streamed.empty())
+    // What earlier steps chose must not change a deterministic plan's sums.
+    if (next_.gate != nullptr && !streamed.empty() && !is_fixed_)
       shared.stream.prefetch(next_, shared.popular[next_module_]);
   }
 

@@ -72,6 +72,9 @@ class ExpertStream {
   /// Experts of a layer that its run() would not copy.
   std::span<const int32_t> prefetched(const LayerExperts& layer) const noexcept;
 
+  /// The caller waits. Throws environment error when the GPU has failed.
+  void wait_for_copies() { copies_->synchronize(); }
+
   /// With Timed::yes; waits for nothing: what is still running is counted by a later call.
   ExpertStreamTimes times() noexcept;
 

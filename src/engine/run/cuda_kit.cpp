@@ -11,6 +11,10 @@ uint64_t cuda_kit_bytes() noexcept {
   return ops::cuda::MatmulSpace::bytes() + ops::cuda::HeadProducts::bytes();
 }
 
+double stream_bandwidth(const CudaKit& kit) noexcept {
+  return kit.stream ? kit.stream->copy_bandwidth : 0;
+}
+
 void reset_handshake(CudaKit& kit) {
   kit.handshake.reset();
 }

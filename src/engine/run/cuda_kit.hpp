@@ -19,6 +19,7 @@ struct SharedStream {
 
   ExpertStream stream;
   MeasuredRates rates;
+  double copy_bandwidth = 0;                  // bytes/s, measured while loading; 0: not measured
   SplitSeconds predicted, elapsed;            // of the layers since the rates were corrected
   int layers = 0;                             // that these are of
   ExpertStreamTimes times;                    // of the stream, then

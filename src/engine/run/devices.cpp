@@ -2,9 +2,11 @@
 #include "engine/run/devices.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/text.hpp"
 
 namespace ktx::engine {
 
@@ -35,6 +37,17 @@ Devices::Devices(std::vector<device::Place> places, hw::WorkerPool& pool)
     kits_.push_back(place.kind == device::DeviceKind::cuda ? make_cuda_kit(*queues_.back())
                                                            : nullptr);
   }
+}
+
+std::string Devices::streaming() const {
+  std::vector<std::string> texts;
+  for (size_t p = 0; p < places_.size(); ++p) {
+    const double bandwidth = kits_[p] ? stream_bandwidth(*kits_[p]) : 0;
+    if (bandwidth > 0)
+      texts.push_back("experts are streamed to " + device::to_string(places_[p]) + " at " +
+                      std::to_string(std::llround(bandwidth / 1e9)) + " GB/s");
+  }
+  return base::join(texts);
 }
 
 bool Devices::failed() const noexcept {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/device/place.hpp"
@@ -22,6 +23,8 @@ using CudaKitPointer = std::unique_ptr<CudaKit, CudaKitDeleter>;
 CudaKitPointer make_cuda_kit(device::Queue& queue);
 /// Bytes of the GPU's memory that a kit takes.
 uint64_t cuda_kit_bytes() noexcept;
+/// Bytes/s at which experts are streamed, as measured while loading; 0: they are not.
+double stream_bandwidth(const CudaKit& kit) noexcept;
 /// Both sides begin anew. Throws environment error when the GPU has failed.
 void reset_handshake(CudaKit& kit);
 
@@ -36,6 +39,8 @@ class Devices {
   std::span<const device::Place> places() const noexcept { return places_; }
   bool has_gpus() const noexcept { return places_.size() > 1; }
   device::Queue& queue(int place) const noexcept { return *queues_[static_cast<size_t>(place)]; }
+  /// "experts are streamed to cuda:0 at 53 GB/s", or nothing.
+  std::string streaming() const;
   /// Of a GPU.
   CudaKit& kit(int place) const noexcept { return *kits_[static_cast<size_t>(place)]; }
 

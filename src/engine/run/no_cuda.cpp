@@ -12,6 +12,9 @@ void CudaKitDeleter::operator()(CudaKit*) const noexcept {}
 uint64_t cuda_kit_bytes() noexcept {
   return 0;
 }
+double stream_bandwidth(const CudaKit&) noexcept {
+  return 0;
+}
 void reset_handshake(CudaKit&) {}
 
 CudaKitPointer make_cuda_kit(device::Queue&) {

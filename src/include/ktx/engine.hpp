@@ -36,6 +36,8 @@ struct LoadReport {
   /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel
   /// says lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
   std::string memory;
+  /// How fast experts are copied to GPUs, where the plan streams them: measured while loading.
+  std::string streaming;
 };
 
 class Engine {
