@@ -1,17 +1,23 @@
-// Speed of the GPU's products with DeepSeek-V3's shapes; hidden: test_ops "[cuda-speed]".
+// Speed of the GPU's products with DeepSeek-V3's shapes, and of a layer of it; hidden: test_ops
+// "[cuda-speed]".
 //
 // Weights are rotated over memory several times as large as the L2 cache; each figure is the median
 // of replays of a graph that multiplies by all of them once.
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "catch.hpp"
 #include "core/device/cuda.hpp"
+#include "ops/attention/cuda.hpp"
+#include "ops/elementwise/cuda.hpp"
 #include "ops/matmul/cuda/matmul.hpp"
 #include "ops/matmul/layout_x16.hpp"
 #include "ops/matmul/matrices.hpp"
 #include "ops/moe/cuda.hpp"
-#include "support/gpu.hpp"
+#include "ops/norm/cuda.hpp"
+#include "ops/router/cuda.hpp"
+#include "support/gpu_launches.hpp"
 
 using namespace ktx_test;
 namespace cuda = ktx::ops::cuda;
@@ -213,4 +219,219 @@ TEST_CASE("cuda: speed of experts", "[.][cuda-speed]") {
                   6e-6 * static_cast<double>(tokens * top_k * hidden * intermediate) / us);
     }
   }
+}
+
+namespace {
+
+/// What a GPU does of a MoE layer of DeepSeek-V3 for one row behind 1,023 tokens: all but the
+/// routed experts and the hand-shake with the CPU that runs them.
+class DecodeLayer {
+ public:
+  struct Step {
+    const char* name;
+    std::function<void()> submit;
+  };
+
+  DecodeLayer(Bench& bench, const std::byte*& weights, const ktx::graph::MlaParams& mla)
+      : bench_(bench), mla_(mla) {
+    const auto take = [&](int64_t bytes) {
+      const std::byte* at = weights;
+      weights += (bytes + 255) / 256 * 256;
+      REQUIRE(weights <= bench.weights.data() + bench.weights.size());
+      return at;
+    };
+    const auto matrix = [&](Format format, int64_t rows, int64_t cols) {
+      const int64_t bytes = ops::packed_bytes(ops::Layout::x16, format, rows, cols);
+      return cuda::PackedMatrix{take(bytes), format, rows, cols};
+    };
+    q_a_ = matrix(Format::q4_k, q_lora, hidden);
+    kv_a_ = matrix(Format::q4_k, mla.kv_lora + mla.rope, hidden);
+    q_b_ = matrix(Format::q4_k, mla.heads * (mla.nope + mla.rope), q_lora);
+    o_ = matrix(Format::q4_k, hidden, mla.heads * mla.v);
+    gate_ = matrix(Format::q4_k, intermediate, hidden);
+    up_ = matrix(Format::q4_k, intermediate, hidden);
+    down_ = matrix(Format::q6_k, hidden, intermediate);
+    k_b_ = take(int64_t{mla.heads} * mla.kv_lora * mla.nope * 2);
+    v_b_ = take(int64_t{mla.heads} * mla.kv_lora * mla.v * 2);
+    router_ = take(experts * hidden * 4);
+    norm_ = take(hidden * 4);
+    const ktx::graph::KvRow row{mla.kv_lora, 128, mla.rope};
+    cache_ = {const_cast<std::byte*>(take(tokens * 2 * row.numbers())), ktx::graph::KvFormat::bf16,
+              row, 2 * row.numbers()};
+  }
+
+  std::vector<Step> steps() {
+    return {{"norm", [this] { normalize(residual(), hidden); }},
+            {"q_a|kv_a", [this] { project(); }},
+            {"norm of q", [this] { normalize(q_lora_out(), q_lora); }},
+            {"q_b", [this] { multiply(q_b_, x(), q_out(), nullptr); }},
+            {"mla", [this] { attend(); }},
+            {"o + residual", [this] { multiply(o_, x(), residual(), residual()); }},
+            {"norm", [this] { normalize(residual(), hidden); }},
+            {"router", [this] { route(); }},
+            {"gate|up", [this] { gate(); }},
+            {"down + residual", [this] { multiply(down_, gated(), residual(), residual()); }},
+            {"add", [this] { add(); }}};
+  }
+
+ private:
+  static constexpr int64_t hidden = 7168, q_lora = 1536, intermediate = 2048, experts = 256;
+  static constexpr int64_t tokens = 1024;
+
+  // Parts of bench.y, f32, and of bench.x, bf16.
+  float* residual() const { return bench_.y.as<float>(); }
+  float* q_lora_out() const { return residual() + 8192; }
+  float* latent() const { return q_lora_out() + 8192; }
+  float* q_out() const { return latent() + 8192; }
+  float* sum() const { return q_out() + 32768; }
+  std::byte* scratch() const { return reinterpret_cast<std::byte*>(sum() + 8192); }
+  uint16_t* x() const { return bench_.x.as<uint16_t>(); }
+  uint16_t* gated() const { return x() + 16384; }
+
+  void normalize(float* of, int64_t width) const {
+    cuda::rms_norm({.x = of,
+                    .x_stride = width,
+                    .y_bf16 = x(),
+                    .y_stride = width,
+                    .weight = reinterpret_cast<const float*>(norm_),
+                    .rows = 1,
+                    .width = width},
+                   bench_.gpu.queue());
+  }
+  cuda::MatmulArgs product(const cuda::PackedMatrix& w, const uint16_t* from, float* y,
+                           const float* added) const {
+    return {.w = w,
+            .x = from,
+            .x_stride = w.cols,
+            .tokens = 1,
+            .y = y,
+            .y_stride = w.rows,
+            .add = added};
+  }
+  void multiply(const cuda::PackedMatrix& w, const uint16_t* from, float* y, const float* added) {
+    cuda::matmul(product(w, from, y, added), bench_.space);
+  }
+  void project() {
+    const cuda::MatmulArgs both[] = {product(q_a_, x(), q_lora_out(), nullptr),
+                                     product(kv_a_, x(), latent(), nullptr)};
+    cuda::matmul_many(both, bench_.space);
+  }
+  void attend();
+  void route() {
+    cuda::router({.params = &router_params_,
+                  .x = residual(),
+                  .x_stride = hidden,
+                  .rows = 1,
+                  .hidden = hidden,
+                  .weight = reinterpret_cast<const float*>(router_),
+                  .most = 8,
+                  .ids = ids_.as<int32_t>(),
+                  .weights = ids_.as<float>() + 8,
+                  .scratch = scratch(),
+                  .arrived = arrived_.as<unsigned>()},
+                 bench_.gpu.queue());
+  }
+  void gate() {
+    cuda::gated({.gate = gate_,
+                 .up = up_,
+                 .x = x(),
+                 .x_stride = hidden,
+                 .tokens = 1,
+                 .y = gated(),
+                 .y_stride = intermediate},
+                bench_.space);
+  }
+  void add() {
+    cuda::add({.a = residual(),
+               .a_stride = hidden,
+               .b = sum(),
+               .b_stride = hidden,
+               .y = residual(),
+               .y_stride = hidden,
+               .tokens = 1,
+               .width = hidden},
+              bench_.gpu.queue());
+  }
+
+  Bench& bench_;
+  const ktx::graph::MlaParams& mla_;
+  cuda::PackedMatrix q_a_, kv_a_, q_b_, o_, gate_, up_, down_;
+  const std::byte *k_b_, *v_b_, *router_, *norm_;
+  ktx::ops::KvPages cache_;
+  ktx::graph::RouterParams router_params_{256, 8, 8, 4, true, true, true, 2.5f};
+  device::Block ids_ = bench_.gpu.poisoned(64);
+  device::Block arrived_ = bench_.gpu.upload(std::vector<unsigned>{0});
+  device::Block numbers_ = bench_.gpu.upload([] {  // first row, rows, past; then room; then pages
+    std::vector<int32_t> numbers{0, 1, tokens - 1, 0, 0, 0, 0, 0};
+    for (int32_t page = 0; page < tokens / ktx::graph::page_tokens; ++page) numbers.push_back(page);
+    return numbers;
+  }());
+  device::Block rope_ = bench_.gpu.poisoned(size_t(tokens) * 64 * 4);
+  cuda::HeadProducts heads_{bench_.gpu.queue()};
+  bool numbered_ = false;
+};
+
+void DecodeLayer::attend() {
+  auto* numbers = numbers_.as<int32_t>();
+  const cuda::Batch batch{.rows = 1,
+                          .sequences = 1,
+                          .first_row = numbers,
+                          .row_count = numbers + 1,
+                          .past = numbers + 2,
+                          .pages = numbers + 8,
+                          .most_pages = tokens / ktx::graph::page_tokens,
+                          .sequence_of = numbers + 3,
+                          .position_of = numbers + 4,
+                          .pages_before = numbers + 5};
+  if (!numbered_) cuda::number_rows(batch, bench_.gpu.queue());  // once a step
+  numbered_ = true;
+  cuda::mla({.params = &mla_,
+             .k_b = reinterpret_cast<const uint16_t*>(k_b_),
+             .v_b = reinterpret_cast<const uint16_t*>(v_b_),
+             .rope = {rope_.as<float>(), mla_.rope / 2, true},
+             .batch = batch,
+             .cache = cache_,
+             .decode_rows = 1,
+             .q = q_out(),
+             .q_stride = mla_.heads * (mla_.nope + mla_.rope),
+             .latent = latent(),
+             .latent_stride = mla_.kv_lora + mla_.rope,
+             .latent_norm = reinterpret_cast<const float*>(norm_),
+             .k_rope = latent() + mla_.kv_lora,
+             .k_rope_stride = mla_.kv_lora + mla_.rope,
+             .out = x(),
+             .scratch = scratch()},
+            heads_, bench_.gpu.queue());
+}
+
+}  // namespace
+
+TEST_CASE("cuda: speed of a layer's decode step", "[.][cuda-speed]") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  Bench bench;
+  const ktx::graph::MlaParams mla{.heads = 128, .nope = 128, .rope = 64, .v = 128, .kv_lora = 512};
+  constexpr int count = 8;  // layers, so that none finds its weights in L2
+  const std::byte* weights = bench.weights.data();
+  std::vector<std::unique_ptr<DecodeLayer>> layers;
+  std::vector<std::vector<DecodeLayer::Step>> steps;
+  for (int i = 0; i < count; ++i) {
+    layers.push_back(std::make_unique<DecodeLayer>(bench, weights, mla));
+    steps.push_back(layers.back()->steps());
+    for (const auto& step : steps.back()) step.submit();  // number_rows() is behind it
+  }
+  bench.gpu.queue().synchronize();
+  int launches = 0;
+  for (size_t s = 0; s < steps[0].size(); ++s) {
+    const double us = microseconds(bench.stream, [&] {
+      for (const auto& layer : steps) layer[s].submit();
+    });
+    const int of_step = ktx::test::launches_of(bench.gpu, steps[0][s].submit);
+    launches += of_step;
+    std::printf("%-16s %d launches %6.1f us\n", steps[0][s].name, of_step, us / count);
+  }
+  const double us = microseconds(bench.stream, [&] {
+    for (const auto& layer : steps)
+      for (const auto& step : layer) step.submit();
+  });
+  std::printf("%-16s %d launches %6.1f us\n", "the layer", launches, us / count);
 }
