@@ -106,8 +106,9 @@ std::string print(const Model& model);
 /// Where every value lives in the arena of its place when T = `tokens` tokens run, reusing the
 /// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again
 /// for other rows. A node's output never overlaps its inputs, but for a sum, which may take the
-/// place of one that nothing else reads. What is copied to or from another
-/// place stays to the end of its layer: devices do not wait for each other between. Blocks start at
+/// place of one that nothing else reads. What the CPU, place 0,
+/// copies to or from another place stays to the end of its layer: GPUs do so in their own time.
+/// Blocks start at
 /// multiples of 64 bytes. Routing [T, k] takes T k expert ids (i32), then T k weights (f32).
 struct ValueLayout {
   std::vector<int64_t> offset;  // [values] bytes from its arena's start; views resolved

@@ -36,14 +36,18 @@ std::vector<size_t> last_reads(const Graph& graph, std::span<const size_t> last_
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     const size_t ran = last_of_command.empty() ? i : last_of_command[i];
-    const size_t done = node.op == Op::copy ? ends[i] : ran;
-    const size_t read = node.op == Op::last_rows ? graph.nodes.size() : done;
+    // On the CPU, which does not wait for what GPUs copy.
+    const auto done = [&](size_t value) {
+      return node.op == Op::copy && graph.values[value].place == 0 ? ends[i] : ran;
+    };
     for (int input : node.inputs) {
-      auto& its = last[static_cast<size_t>(owner(graph, input))];
-      its = std::max(its, read);
+      const size_t value = static_cast<size_t>(owner(graph, input));
+      const size_t read = node.op == Op::last_rows ? graph.nodes.size() : done(value);
+      last[value] = std::max(last[value], read);
     }
-    auto& own = last[static_cast<size_t>(node.output)];
-    own = std::max(own, done);  // alive while it is written, even if nobody reads it
+    // Alive while it is written, even if nobody reads it.
+    const auto output = static_cast<size_t>(node.output);
+    last[output] = std::max(last[output], done(output));
   }
   if (graph.logits >= 0) {
     last[static_cast<size_t>(owner(graph, graph.logits))] = graph.nodes.size();

@@ -80,7 +80,10 @@ class CudaMla final : public CudaCommand {
     args.cache = step.cache.cache(params_.cache);
     args.decode_rows = of_step.decode_rows;
     args.prompts = of_step.prompts;
-    args.q = f32(step, q_);
+    if (q_.type == graph::NumberType::bf16)
+      args.q.bf16 = bf16(step, q_);
+    else
+      args.q.f32 = f32(step, q_);
     args.q_stride = q_.stride;
     args.latent = f32(step, latent_);
     args.latent_stride = latent_.stride;

@@ -14,8 +14,9 @@ using graph::Value;
 
 namespace {
 
-bool reads_bf16(Op op) {
-  return op == Op::linear || op == Op::silu_mul || op == Op::moe;
+// Queries are rounded as soon as they are rotated.
+bool reads_bf16(Op op, size_t input) {
+  return op == Op::linear || op == Op::silu_mul || op == Op::moe || (op == Op::mla && input == 0);
 }
 
 enum class Writes : uint8_t { f32, bf16, either };
@@ -39,13 +40,14 @@ class Typing {
   Typing(Graph& graph, const std::vector<device::Place>& places) : graph_(graph), places_(places) {
     wanted_.resize(graph.values.size());
     for (const Node& node : graph.nodes)
-      for (const int input : node.inputs) wanted_of(owner(input)).add(type_read(node, input));
+      for (size_t i = 0; i < node.inputs.size(); ++i)
+        wanted_of(owner(node.inputs[i])).add(type_read(node, i));
   }
 
   void run() {
     std::vector<Node> nodes = std::exchange(graph_.nodes, {});
     for (Node& node : nodes) {
-      for (int& input : node.inputs) input = in_type(node, input);
+      for (size_t i = 0; i < node.inputs.size(); ++i) node.inputs[i] = in_type(node, i);
       decide(node);
       graph_.nodes.push_back(node);
       const Wanted wanted = wanted_of(node.output);
@@ -70,9 +72,10 @@ class Typing {
     return places_[static_cast<size_t>(node.place)].kind == device::DeviceKind::cuda;
   }
 
-  NumberType type_read(const Node& node, int input) {
-    return on_gpu(node) && reads_bf16(node.op) && !value(input).routing ? NumberType::bf16
-                                                                        : NumberType::f32;
+  NumberType type_read(const Node& node, size_t input) {
+    return on_gpu(node) && reads_bf16(node.op, input) && !value(node.inputs[input]).routing
+               ? NumberType::bf16
+               : NumberType::f32;
   }
 
   void decide(const Node& node) {
@@ -85,8 +88,9 @@ class Typing {
   }
 
   // The value as the node reads it.
-  int in_type(const Node& node, int input) {
-    const NumberType type = type_read(node, input);
+  int in_type(const Node& node, size_t i) {
+    const int input = node.inputs[i];
+    const NumberType type = type_read(node, i);
     if (value(owner(input)).type == type || value(input).routing) return input;
     return converted(node, input, type);
   }

@@ -34,7 +34,7 @@ struct MlaArgs {
   KvPages cache;
   int64_t decode_rows = 0;  // rows before the first prompt
   std::span<const Prompt> prompts;
-  const float* q = nullptr;  // [rows, heads * (nope + rope)], not rotated
+  EitherNumbers q;  // [rows, heads * (nope + rope)], not rotated
   int64_t q_stride = 0;
   const float* latent = nullptr;  // [rows, kv_lora]
   int64_t latent_stride = 0;

@@ -29,6 +29,17 @@ struct Batch {
 /// Derives the arrays of rows from those of sequences: once a step, for all layers.
 void number_rows(const Batch& batch, const device::Queue& queue) noexcept;
 
+/// Numbers in f32 or in bf16: one of the two.
+struct EitherNumbers {
+  const float* f32 = nullptr;
+  const uint16_t* bf16 = nullptr;
+
+  /// Those from the i-th one on.
+  constexpr EitherNumbers from(int64_t i) const noexcept {
+    return {f32 == nullptr ? nullptr : f32 + i, bf16 == nullptr ? nullptr : bf16 + i};
+  }
+};
+
 /// A rope's table (RopeTable) in the GPU's memory.
 struct Rope {
   const float* cos_sin = nullptr;  // [positions, 2, pairs]

@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(threads) query_kernel(QueryArgs args) {
   for (int i = blockIdx.y * threads + threadIdx.x; i < args.heads * width;
        i += gridDim.y * threads) {
     const int head = i / width, number = i % width - args.plain;
-    const float* q = args.q + row * args.q_stride + head * width + args.plain;
+    const NumbersAsF32 q{args.q.from(row * args.q_stride + head * width + args.plain)};
     if (number < 0) {
       args.plain_to[to * args.plain_row + head * args.plain_head + number + args.plain] =
           f32_to_bf16(q[number]);
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(threads)
 
   await_previous();
   auto* x = reinterpret_cast<uint16_t*>(numbers);
-  const float* q = args.q + head * (args.nope + rope);
+  const NumbersAsF32 q{args.q.from(head * (args.nope + rope))};
   const int64_t width = kv_lora + rope, row_width = args.heads * width;
   uint16_t* queries = args.queries + head * width;
   for (int i = threadIdx.x; i < args.rows * args.nope; i += threads) {
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(threads)
     for (int i = threadIdx.x; i < args.rows * rope; i += threads) {
       const int row = i / static_cast<int>(rope), number = i % static_cast<int>(rope);
       const bool used = batch.sequence_of[row] >= 0;
-      const float* turned = q + row * args.q_stride + args.nope;
+      const NumbersAsF32 turned{q.numbers.from(row * args.q_stride + args.nope)};
       queries[row * row_width + kv_lora + number] = f32_to_bf16(
           used ? rotated(args.append.rope, turned, number, batch.position_of[row]) : 0.0f);
     }

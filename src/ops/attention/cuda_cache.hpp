@@ -41,8 +41,8 @@ struct QueryArgs {
   Rope rope;
   int64_t row_begin = 0, row_end = 0;  // of the batch; what is written begins with row_begin's
   int heads = 0, plain = 0, rotate = 0;
-  const float* q = nullptr;  // [rows, heads, plain + rotate]
-  int64_t q_stride = 0;      // of rows
+  EitherNumbers q;       // [rows, heads, plain + rotate]
+  int64_t q_stride = 0;  // of rows
   uint16_t* plain_to = nullptr;
   int64_t plain_row = 0, plain_head = 0;  // strides
   uint16_t* rotated_to = nullptr;
@@ -57,7 +57,7 @@ struct WidenArgs {
   int64_t rows = 0;  // at most most_widened_rows
   int heads = 0, nope = 0;
   const uint16_t* k_b = nullptr;  // bf16 [heads, kv_lora, nope]
-  const float* q = nullptr;       // [rows, heads, nope + rope]
+  EitherNumbers q;                // [rows, heads, nope + rope]
   int64_t q_stride = 0;           // of rows
   uint16_t* queries = nullptr;    // bf16 [rows, heads, kv_lora + rope]; of unused rows zero
 };

@@ -97,7 +97,7 @@ void gqa(const GqaArgs& args, const device::Queue& queue) noexcept {
                   .row_end = args.batch.rows,
                   .heads = p.heads,
                   .rotate = p.head,
-                  .q = args.q,
+                  .q = {.f32 = args.q},
                   .q_stride = args.q_stride,
                   .rotated_to = scratch.queries,
                   .rotated_row = width,

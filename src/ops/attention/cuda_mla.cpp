@@ -197,7 +197,7 @@ void attend_expanded(const MlaArgs& args, const Prompt& prompt, int64_t head, in
                   .heads = static_cast<int>(count),
                   .plain = p.nope,
                   .rotate = p.rope,
-                  .q = args.q + head * width,
+                  .q = args.q.from(head * width),
                   .q_stride = args.q_stride,
                   .plain_to = e.queries,
                   .plain_row = count * width,

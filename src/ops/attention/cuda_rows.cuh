@@ -35,8 +35,17 @@ __device__ inline float number_at(const KvPages& cache, const std::byte* row, in
   return scale * e4m3_to_f32(static_cast<uint32_t>(row[i]));
 }
 
+/// Either kind read as f32.
+struct NumbersAsF32 {
+  EitherNumbers numbers;
+  __device__ float operator[](int64_t i) const {
+    return numbers.f32 != nullptr ? numbers.f32[i] : bf16_to_f32(numbers.bf16[i]);
+  }
+};
+
 /// Number i of x after the rotation of its first 2 * pairs numbers to `position`.
-__device__ inline float rotated(const Rope& rope, const float* x, int i, int64_t position) {
+template <class Numbers>
+__device__ inline float rotated(const Rope& rope, const Numbers& x, int i, int64_t position) {
   if (i >= 2 * rope.pairs) return x[i];
   const int pair = rope.interleaved ? i / 2 : i % rope.pairs;
   const bool second = rope.interleaved ? i % 2 == 1 : i >= rope.pairs;

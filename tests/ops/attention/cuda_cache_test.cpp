@@ -95,7 +95,7 @@ TEST_CASE("cuda: latents are normed, keys and queries rotated, both ways of pair
                                .heads = heads,
                                .plain = plain,
                                .rotate = int(row.exact),
-                               .q = on_q.as<float>(),
+                               .q = {.f32 = on_q.as<float>()},
                                .q_stride = q_width,
                                .plain_to = plain_to.as<uint16_t>(),
                                .plain_row = heads * plain,
