@@ -172,8 +172,7 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     if (threadIdx.x == 0) tile = tile_of(args, index, 8 * Tiles);
     __syncthreads();
     const int pair = tile.block * args.plan.row_warps + row_warp;
-    const int pairs = args.parts[tile.part].pairs;
-    const bool stored = pair < pairs;  // else its sums are of the last pair
+    const int pairs = args.parts[tile.part].pairs;  // sums of those beyond are not stored
     const uint8_t* group = (side == 0 ? tile.first : tile.second) +
                            group_of(args, tile, min(pair, pairs - 1), side) * args.group_bytes;
     StepLoader<Format, Tiles> loader{
@@ -189,7 +188,7 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     const StepRange steps =
         share_of(args.steps, blockIdx.y * shares + share, args.plan.splits * shares);
     add_few_rows<Format, Tiles>(loader, steps, sums);
-    if (add_shares<Tiles>(args, index, row_warp, share, sums) && stored)
+    if (add_shares<Tiles>(args, index, row_warp, share, sums) && pair < args.parts[tile.part].pairs)
       finish<Format, Tiles>(args, tile, pair, sums);
     __syncthreads();  // before sums are shared again
   }
