@@ -52,6 +52,8 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
     };
   weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
   const auto& details = p.details();
+  // While the GPU is busy with attention nobody goes to sleep.
+  if (devices.has_gpus()) pool.spin_for(std::chrono::milliseconds(2));
   programs = std::make_unique<Programs>(details, *weights, devices);
   cache = std::make_unique<KvStore>(details.model.info.caches, details.cache_format,
                                     details.cache_pages, details.machine,

@@ -35,7 +35,9 @@ struct Node {
   int output = -1;
   OpParams params;
   int layer = -1;
-  int place = 0;  // where it runs: set by lowering
+  // Set by lowering: where it runs, and whether that is a GPU.
+  int place = 0;
+  bool on_gpu = false;
 };
 
 struct Graph {

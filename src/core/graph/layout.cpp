@@ -72,7 +72,8 @@ int64_t first_gap(const std::vector<Block>& blocks, int64_t size) {
 
 /// The live block of a value that the node may overwrite with its output: of a sum, where nothing
 /// reads the value afterwards. Null: there is none.
-Block* overwritten(const Graph& graph, size_t i, const std::vector<size_t>& last,
+/// ran: the last node of its command.
+Block* overwritten(const Graph& graph, size_t i, size_t ran, const std::vector<size_t>& last,
                    const ValueLayout& layout, std::vector<Block>& live) {
   const Node& node = graph.nodes[i];
   const Value& output = graph.values[static_cast<size_t>(node.output)];
@@ -81,7 +82,7 @@ Block* overwritten(const Graph& graph, size_t i, const std::vector<size_t>& last
     const Value& value = graph.values[static_cast<size_t>(input)];
     const bool same = value.base < 0 && value.place == output.place && value.type == output.type &&
                       value.width == output.width;
-    if (!same || last[static_cast<size_t>(input)] != i) continue;
+    if (!same || last[static_cast<size_t>(input)] != ran) continue;
     const auto block =
         std::ranges::find(live, layout.offset[static_cast<size_t>(input)], &Block::begin);
     if (block != live.end()) return &*block;
@@ -110,7 +111,8 @@ ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows
     std::vector<Block>& live = places[place];
     std::erase_if(live, [i](const Block& block) { return block.last < i; });
     layout.stride[output] = value.width;
-    if (Block* block = overwritten(graph, i, last, layout, live)) {
+    const size_t ran = last_of_command.empty() ? i : last_of_command[i];
+    if (Block* block = overwritten(graph, i, ran, last, layout, live)) {
       layout.offset[output] = block->begin;
       block->last = last[output];
       continue;

@@ -20,9 +20,6 @@ namespace ktx::hw {
 
 namespace {
 
-// Long enough for the next operation of a layer to find the workers awake, short enough that they
-// sleep well within a millisecond of a step's end.
-constexpr std::chrono::microseconds spin_time{100};
 constexpr int pauses_per_clock_read = 32;
 
 void pause() noexcept {
@@ -36,7 +33,8 @@ void pause() noexcept {
 // Spins until done() or until the time is up; says which. The awaited thread was last seen on CPU
 // `other`: spinning there would only keep it from running.
 template <class Done>
-bool spin_until(const Done& done, const std::atomic<int>& other) noexcept {
+bool spin_until(const Done& done, const std::atomic<int>& other,
+                std::chrono::microseconds time) noexcept {
   const auto start = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < pauses_per_clock_read; ++i) {
@@ -44,7 +42,7 @@ bool spin_until(const Done& done, const std::atomic<int>& other) noexcept {
       pause();
     }
     if (other.load(std::memory_order_relaxed) == ::sched_getcpu()) return done();
-  } while (std::chrono::steady_clock::now() - start < spin_time);
+  } while (std::chrono::steady_clock::now() - start < time);
   return done();
 }
 
@@ -95,6 +93,7 @@ struct WorkerPool::State {
   std::atomic<bool> caller_sleeps{false};
 
   alignas(64) bool spins = true;
+  std::atomic<std::chrono::microseconds> spin_time{WorkerPool::usual_spin_time};
   std::vector<PoolNode> nodes;
   std::vector<int> node_of;    // worker -> node
   std::vector<Group> by_node;  // a group a node
@@ -168,7 +167,7 @@ struct WorkerPool::State {
 
   void wait_for(Worker& worker, Epoch now) noexcept {
     const auto finished = [&] { return worker.done.load(std::memory_order_acquire) == now; };
-    if (finished() || (spins && spin_until(finished, worker.cpu))) return;
+    if (finished() || (spins && spin_until(finished, worker.cpu, spin_time))) return;
     caller_sleeps.store(true, std::memory_order_seq_cst);
     for (;;) {
       const Epoch done = worker.done.load(std::memory_order_seq_cst);
@@ -180,7 +179,7 @@ struct WorkerPool::State {
 
   Epoch wait_for_epoch_after(Epoch seen, Worker& self) noexcept {
     const auto started = [&] { return epoch.load(std::memory_order_acquire) != seen; };
-    if (started() || (spins && spin_until(started, caller_cpu)))
+    if (started() || (spins && spin_until(started, caller_cpu, spin_time)))
       return epoch.load(std::memory_order_acquire);
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     self.sleeper.sleep_until([&] { return epoch.load(std::memory_order_seq_cst) != seen; });
@@ -282,6 +281,10 @@ int WorkerPool::node_of(int worker) const noexcept {
 }
 int WorkerPool::threads_of(int node) const noexcept {
   return state_->nodes[static_cast<size_t>(node)].threads;
+}
+
+void WorkerPool::spin_for(std::chrono::microseconds time) noexcept {
+  state_->spin_time.store(time, std::memory_order_relaxed);
 }
 
 void WorkerPool::pin_caller() const noexcept {

@@ -1,6 +1,7 @@
 // A pool of pinned threads that share one piece of work at a time. No allocation per call.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -43,6 +44,12 @@ class WorkerPool {
   /// the others it would wake on the CPU of one of them and hold both up. Without CPUs it does
   /// nothing.
   void pin_caller() const noexcept;
+
+  /// How long workers look for the next run before they sleep; waking them takes ten times as long
+  /// as finding them awake. As it is, long enough between the operations of a layer, and short
+  /// enough that they sleep well within a millisecond of a step's end.
+  static constexpr std::chrono::microseconds usual_spin_time{100};
+  void spin_for(std::chrono::microseconds time) noexcept;
 
   /// Calls body(worker) once on every worker; returns when all have returned. body is noexcept.
   template <class Body>

@@ -61,10 +61,20 @@ class CudaNorm final : public CudaCommand {
              .width = weight.cols,
              .eps = std::get<graph::NormParams>(nodes.front().params).eps};
   }
+  int64_t groups() const noexcept { return args_.groups; }
+  /// x += value first.
+  void add_before(const ValueRef& value) {
+    add_ = value;
+    adds_ = true;
+  }
   void submit(const StepContext& step) const noexcept override {
     auto args = args_;
     args.x = f32(step, x_);
     args.x_stride = x_.stride;
+    if (adds_) {
+      args.add = f32(step, add_);
+      args.add_stride = add_.stride;
+    }
     if (writes_f32_) args.y = f32(step, y_f32_);
     if (writes_bf16_) args.y_bf16 = bf16(step, y_bf16_);
     args.y_stride = writes_f32_ ? y_f32_.stride : y_bf16_.stride;
@@ -73,9 +83,63 @@ class CudaNorm final : public CudaCommand {
   }
 
  private:
-  ValueRef x_, y_f32_, y_bf16_;
-  bool writes_f32_ = false, writes_bf16_ = false;
+  ValueRef x_, add_, y_f32_, y_bf16_;
+  bool adds_ = false, writes_f32_ = false, writes_bf16_ = false;
   ops::cuda::RmsNormArgs args_;
+};
+
+class CudaPair final : public CudaCommand {
+ public:
+  using Function = void (*)(const ops::cuda::PairArgs&, const device::Queue&) noexcept;
+
+  CudaPair(const CommandContext& c, const Node& node, Function function)
+      : CudaCommand(c, node),
+        a_(input(c, node, 0)),
+        b_(input(c, node, 1)),
+        y_(output(c, node)),
+        function_(function) {}
+  void submit(const StepContext& step) const noexcept override {
+    function_({.a = f32(step, a_),
+               .a_stride = a_.stride,
+               .b = f32(step, b_),
+               .b_stride = b_.stride,
+               .y = f32(step, y_),
+               .y_stride = y_.stride,
+               .tokens = rows(step),
+               .width = y_.width},
+              queue());
+  }
+
+ private:
+  ValueRef a_, b_, y_;
+  Function function_;
+};
+
+// A sum and its norm: one kernel where the sum takes the place of what is added to.
+class CudaSumNorm final : public Command {
+ public:
+  CudaSumNorm(const CommandContext& c, std::span<const Node> nodes)
+      : Command(nodes.front().place),
+        sum_(c, nodes.front(), ops::cuda::add),
+        norm_(c, nodes.subspan(1)) {
+    const ValueRef& y = output(c, nodes.front());
+    for (const size_t i : {0, 1}) {
+      const ValueRef &x = input(c, nodes.front(), i), &other = input(c, nodes.front(), 1 - i);
+      if (x.offset != y.offset || norm_.groups() != 1) continue;
+      norm_.add_before(other);
+      is_one_ = true;
+      break;
+    }
+  }
+  void run(const StepContext& step) const noexcept override {
+    if (!is_one_) sum_.run(step);
+    norm_.run(step);
+  }
+
+ private:
+  CudaPair sum_;
+  CudaNorm norm_;
+  bool is_one_ = false;
 };
 
 // One linear node, perhaps with the sum that its output goes into, or several with the same input.
@@ -197,33 +261,6 @@ class CudaSiluMul final : public CudaCommand {
   ValueRef gate_, up_, y_;
 };
 
-class CudaPair final : public CudaCommand {
- public:
-  using Function = void (*)(const ops::cuda::PairArgs&, const device::Queue&) noexcept;
-
-  CudaPair(const CommandContext& c, const Node& node, Function function)
-      : CudaCommand(c, node),
-        a_(input(c, node, 0)),
-        b_(input(c, node, 1)),
-        y_(output(c, node)),
-        function_(function) {}
-  void submit(const StepContext& step) const noexcept override {
-    function_({.a = f32(step, a_),
-               .a_stride = a_.stride,
-               .b = f32(step, b_),
-               .b_stride = b_.stride,
-               .y = f32(step, y_),
-               .y_stride = y_.stride,
-               .tokens = rows(step),
-               .width = y_.width},
-              queue());
-  }
-
- private:
-  ValueRef a_, b_, y_;
-  Function function_;
-};
-
 class CudaConvert final : public CudaCommand {
  public:
   CudaConvert(const CommandContext& c, const Node& node)
@@ -304,12 +341,14 @@ std::unique_ptr<Command> make_cuda_command(const CommandContext& c, std::span<co
     case Op::embedding:
       return std::make_unique<CudaEmbedding>(c, node);
     case Op::rms_norm:
+      if (nodes.back().op == Op::mla) return make_cuda_attention(c, nodes);
       return std::make_unique<CudaNorm>(c, nodes);
     case Op::linear:
       return make_linear(c, nodes);
     case Op::silu_mul:
       return std::make_unique<CudaSiluMul>(c, node);
     case Op::add:
+      if (nodes.size() > 1) return std::make_unique<CudaSumNorm>(c, nodes);
       return std::make_unique<CudaPair>(c, node, ops::cuda::add);
     case Op::scale_sigmoid:
       return std::make_unique<CudaPair>(c, node, ops::cuda::scale_sigmoid);
@@ -321,7 +360,7 @@ std::unique_ptr<Command> make_cuda_command(const CommandContext& c, std::span<co
       return std::make_unique<CudaLastRows>(c, node);
     case Op::mla:
     case Op::gqa:
-      return make_cuda_attention(c, node);
+      return make_cuda_attention(c, nodes);
     case Op::copy:
       return make_cuda_copy(c, nodes);
     case Op::convert:
@@ -331,7 +370,7 @@ std::unique_ptr<Command> make_cuda_command(const CommandContext& c, std::span<co
 }
 
 size_t cuda_scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
-  const auto& node = nodes.front();
+  const auto& node = nodes.back().op == Op::mla ? nodes.back() : nodes.front();
   switch (node.op) {
     case Op::router:
       return cuda_router_scratch(c, node);

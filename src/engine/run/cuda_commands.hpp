@@ -49,8 +49,9 @@ class CudaCommand : public Command {
 /// The step's batch as attention on a GPU reads it.
 ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept;
 
+/// A node of attention, perhaps behind the norm of its latents.
 std::unique_ptr<Command> make_cuda_attention(const CommandContext& context,
-                                             const graph::Node& node);
+                                             std::span<const graph::Node> nodes);
 size_t cuda_attention_scratch(const CommandContext& context, const graph::Node& node);
 
 std::unique_ptr<Command> make_cuda_router(const CommandContext& context, const graph::Node& node);

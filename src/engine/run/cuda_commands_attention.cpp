@@ -53,6 +53,15 @@ ops::cuda::StepShape most_rows(const CommandContext& c) {
 
 class CudaMla final : public CudaCommand {
  public:
+  CudaMla(const CommandContext& c, std::span<const Node> nodes) : CudaMla(c, nodes.back()) {
+    if (nodes.size() == 1) return;
+    const Node& norm = nodes.front();
+    const auto& weight =
+        c.weights->get(norm.module, "weight", c.places[static_cast<size_t>(norm.place)]);
+    latent_ = input(c, norm, 0);
+    args_.latent_norm = weight.floats();
+    args_.eps = std::get<graph::NormParams>(norm.params).eps;
+  }
   CudaMla(const CommandContext& c, const Node& node)
       : CudaCommand(c, node),
         params_(std::get<graph::MlaParams>(node.params)),
@@ -153,9 +162,9 @@ ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept {
           .pages_before = inputs.pages_before()};
 }
 
-std::unique_ptr<Command> make_cuda_attention(const CommandContext& c, const Node& node) {
-  if (node.op == graph::Op::mla) return std::make_unique<CudaMla>(c, node);
-  return std::make_unique<CudaGqa>(c, node);
+std::unique_ptr<Command> make_cuda_attention(const CommandContext& c, std::span<const Node> nodes) {
+  if (nodes.back().op == graph::Op::mla) return std::make_unique<CudaMla>(c, nodes);
+  return std::make_unique<CudaGqa>(c, nodes.front());
 }
 
 size_t cuda_attention_scratch(const CommandContext& c, const Node& node) {

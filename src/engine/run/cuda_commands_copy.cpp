@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "engine/run/cuda_commands.hpp"
+#include "ops/elementwise/cuda.hpp"
 
 namespace ktx::engine {
 
@@ -107,6 +108,42 @@ class CopyToGpu final : public CudaCommand {
   Crossing crossing_;
 };
 
+// The same of a value that is added to another one as it comes.
+class CopyToSum final : public CudaCommand {
+ public:
+  CopyToSum(const CommandContext& c, std::span<const Node> nodes)
+      : CudaCommand(c, nodes.front()),
+        crossing_(c, nodes.first(1)),
+        copied_(output(c, nodes[0])),
+        add_(input(c, nodes[1], nodes[1].inputs[0] == nodes[0].output ? 1 : 0)),
+        sum_(output(c, nodes[1])) {}
+  void submit(const StepContext& step) const noexcept override {
+    if (step.submission == Submission::recorded) {
+      auto pieces = crossing_.pieces(step.workspace, step.rows);
+      auto& piece = pieces.front();
+      piece.to = f32(step, sum_);
+      piece.to_stride = sum_.stride;
+      piece.add = f32(step, add_);
+      piece.add_stride = add_.stride;
+      return kit().handshake.wait(pieces);
+    }
+    crossing_.copy(step.workspace, rows(step), queue());
+    ops::cuda::add({.a = f32(step, copied_),
+                    .a_stride = copied_.stride,
+                    .b = f32(step, add_),
+                    .b_stride = add_.stride,
+                    .y = f32(step, sum_),
+                    .y_stride = sum_.stride,
+                    .tokens = rows(step),
+                    .width = sum_.width},
+                   queue());
+  }
+
+ private:
+  Crossing crossing_;
+  ValueRef copied_, add_, sum_;
+};
+
 // The source goes on when the copy has been made: it may use the memory again.
 class CopyBetweenGpus final : public CudaCommand {
  public:
@@ -183,6 +220,7 @@ class AnswerCommand final : public Command {
 
 std::unique_ptr<Command> make_cuda_copy(const CommandContext& c, std::span<const Node> nodes) {
   if (!is_gpu(c, nodes.front().place)) return std::make_unique<CopyToCpu>(c, nodes);
+  if (nodes.back().op == graph::Op::add) return std::make_unique<CopyToSum>(c, nodes);
   if (!is_gpu(c, input(c, nodes.front(), 0).place)) return std::make_unique<CopyToGpu>(c, nodes);
   return std::make_unique<CopyBetweenGpus>(c, nodes);
 }

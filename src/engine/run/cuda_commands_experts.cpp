@@ -41,6 +41,7 @@ class CudaRouter final : public CudaCommand {
     args.ids = chosen.ids;
     args.weights = chosen.weights;
     args.scratch = scratch(step);
+    args.arrived = kit().arrived.as<unsigned>();
     ops::cuda::router(args, queue());
   }
 

@@ -3,6 +3,17 @@
 
 namespace ktx::engine {
 
+CudaKit::CudaKit(device::Queue& queue)
+    : matmul(queue),
+      heads(queue),
+      handshake(queue),
+      arrived(device::alloc(queue.place(), sizeof(unsigned))),
+      posted(queue.make_event()) {
+  const unsigned zero = 0;
+  queue.copy(arrived.data(), &zero, sizeof zero);
+  queue.synchronize();
+}
+
 void CudaKitDeleter::operator()(CudaKit* kit) const noexcept {
   delete kit;
 }

@@ -27,12 +27,12 @@ struct SharedStream {
 };
 
 struct CudaKit {
-  explicit CudaKit(device::Queue& queue)
-      : matmul(queue), heads(queue), handshake(queue), posted(queue.make_event()) {}
+  explicit CudaKit(device::Queue& queue);
 
   ops::cuda::MatmulSpace matmul;
   ops::cuda::HeadProducts heads;
   device::Handshake handshake;
+  device::Block arrived;                 // the router's counter: zero between launches
   std::unique_ptr<SharedStream> stream;  // where experts are streamed
   std::unique_ptr<device::Event>
       posted;  // the last copies to the CPU, where a step submits directly

@@ -49,13 +49,15 @@ class Placing {
 
  private:
   Value& value(int v) { return out_.values[static_cast<size_t>(v)]; }
+  bool is_gpu(int place) const {
+    return places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
+  }
 
   std::vector<int> places_of(const Node& node) {
     if (node.module < 0) {
       for (const int input : node.inputs) {
         const int place = place_of_value(out_, input);
-        if (places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda)
-          return {place};
+        if (is_gpu(place)) return {place};
       }
       return {place_of_value(out_, node.inputs.front())};
     }
@@ -70,6 +72,7 @@ class Placing {
 
   void put(Node node, int place) {
     node.place = value(node.output).place = place;
+    node.on_gpu = is_gpu(place);
     out_.nodes.push_back(std::move(node));
   }
 
@@ -82,8 +85,7 @@ class Placing {
                                  .width = value(v).width,
                                  .routing = value(v).routing,
                                  .place = place});
-      out_.nodes.push_back(
-          {.op = Op::copy, .inputs = {v}, .output = known->second, .layer = layer, .place = place});
+      put({.op = Op::copy, .inputs = {v}, .output = known->second, .layer = layer}, place);
     }
     return known->second;
   }
@@ -204,15 +206,22 @@ bool is_copy_beside(const Graph& graph, const Node& a, const Node& b) {
 
 // Whether a GPU runs gate, up and their SiLU product together.
 bool is_gated(const Graph& graph, const Node& gate, const Node& up, const Node& product) {
-  return gate.place != cpu_place && product.op == Op::silu_mul && product.place == gate.place &&
+  return gate.on_gpu && product.op == Op::silu_mul && product.place == gate.place &&
          product.inputs[0] == gate.output && product.inputs[1] == up.output &&
          is_read_once(graph, gate.output) && is_read_once(graph, up.output);
 }
 
 // Whether b, behind a on a GPU, is done by a's kernel.
 bool is_fused(const Graph& graph, const Node& a, const Node& b) {
-  if (a.place != b.place || a.place == cpu_place) return false;
+  if (a.place != b.place || !a.on_gpu) return false;
+  if (a.op == Op::add) return b.op == Op::rms_norm && b.inputs[0] == a.output;
+  if (a.op == Op::rms_norm && b.op == Op::mla)
+    return b.inputs[1] == a.output && is_read_once(graph, a.output);
   if (a.op == Op::rms_norm) return b.op == Op::convert && b.inputs[0] == a.output;
+  if (a.op == Op::copy)  // from the CPU
+    return b.op == Op::add && a.layer == b.layer &&
+           (b.inputs[0] == a.output) != (b.inputs[1] == a.output) &&
+           place_of_value(graph, a.inputs[0]) == cpu_place && is_read_once(graph, a.output);
   return a.op == Op::linear && b.op == Op::add && a.layer == b.layer &&
          (b.inputs[0] == a.output) != (b.inputs[1] == a.output) && is_read_once(graph, a.output);
 }
@@ -233,6 +242,9 @@ std::span<const Node> command_nodes(const Graph& graph, size_t first) {
   if (node.op == Op::copy)
     count = run_of([&](const Node& n) { return is_copy_beside(graph, node, n); });
   if (count == 1 && nodes.size() > 1 && is_fused(graph, node, nodes[1])) count = 2;
+  if (count == 2 && node.op == Op::add && nodes.size() > 2 && is_fused(graph, nodes[1], nodes[2]) &&
+      nodes[2].op == Op::convert)
+    count = 3;
   return nodes.first(count);
 }
 
@@ -256,7 +268,7 @@ Graph group_linears(Graph graph) {
 
 Graph lower(const Graph& graph, const ModulePlaces& places) {
   Graph lowered = Placing(graph, places).run();
-  give_types(lowered, places.places);
+  give_types(lowered);
   return group_linears(Ordering(std::move(lowered), places).run());
 }
 

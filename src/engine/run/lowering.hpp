@@ -40,8 +40,9 @@ graph::Graph lower(const graph::Graph& graph, const ModulePlaces& places);
 graph::Graph group_linears(graph::Graph graph);
 
 /// The run of nodes from `first` on that one command executes: one node, up to most_grouped linear
-/// nodes that read the same value or copies between the same places; on a GPU a linear node and
-/// the sum of its output, two and their SiLU product, or a norm and its conversion.
+/// nodes that read the same value or copies between the same places; on a GPU a linear node or
+/// a copy from the CPU with the sum of its output, two linear nodes with their SiLU product, a norm
+/// with its conversion or with the latent attention that reads it, a sum with its norm.
 std::span<const graph::Node> command_nodes(const graph::Graph& graph, size_t first);
 constexpr size_t most_grouped = 8;
 

@@ -37,7 +37,7 @@ Writes writes(Op op) {
 
 class Typing {
  public:
-  Typing(Graph& graph, const std::vector<device::Place>& places) : graph_(graph), places_(places) {
+  explicit Typing(Graph& graph) : graph_(graph) {
     wanted_.resize(graph.values.size());
     for (const Node& node : graph.nodes)
       for (size_t i = 0; i < node.inputs.size(); ++i)
@@ -52,7 +52,7 @@ class Typing {
       graph_.nodes.push_back(node);
       const Wanted wanted = wanted_of(node.output);
       // Next to its norm, so that one kernel writes both.
-      if (on_gpu(node) && node.op == Op::rms_norm && wanted.f32 && wanted.bf16)
+      if (node.on_gpu && node.op == Op::rms_norm && wanted.f32 && wanted.bf16)
         converted(node, node.output, NumberType::bf16);
     }
     for (Value& value : graph_.values)
@@ -68,18 +68,15 @@ class Typing {
   Value& value(int v) { return graph_.values[static_cast<size_t>(v)]; }
   int owner(int v) { return value(v).base >= 0 ? value(v).base : v; }
   Wanted& wanted_of(int v) { return wanted_[static_cast<size_t>(v)]; }
-  bool on_gpu(const Node& node) const {
-    return places_[static_cast<size_t>(node.place)].kind == device::DeviceKind::cuda;
-  }
 
   NumberType type_read(const Node& node, size_t input) {
-    return on_gpu(node) && reads_bf16(node.op, input) && !value(node.inputs[input]).routing
+    return node.on_gpu && reads_bf16(node.op, input) && !value(node.inputs[input]).routing
                ? NumberType::bf16
                : NumberType::f32;
   }
 
   void decide(const Node& node) {
-    if (!on_gpu(node) || value(node.output).routing) return;
+    if (!node.on_gpu || value(node.output).routing) return;
     const Writes can = writes(node.op);
     const Wanted wanted = wanted_of(node.output);
     const bool only_bf16 = wanted.bf16 && !wanted.f32;
@@ -107,22 +104,25 @@ class Typing {
          .type = type});
     wanted_.emplace_back();
     const int to = static_cast<int>(graph_.values.size()) - 1;
-    graph_.nodes.push_back(
-        {.op = Op::convert, .inputs = {v}, .output = to, .layer = reader.layer, .place = place});
+    graph_.nodes.push_back({.op = Op::convert,
+                            .inputs = {v},
+                            .output = to,
+                            .layer = reader.layer,
+                            .place = place,
+                            .on_gpu = true});
     conversions_.emplace_back(v, to);
     return to;
   }
 
   Graph& graph_;
-  const std::vector<device::Place>& places_;
   std::vector<Wanted> wanted_;                    // [values] by owner
   std::vector<std::pair<int, int>> conversions_;  // from, to
 };
 
 }  // namespace
 
-void give_types(Graph& graph, const std::vector<device::Place>& places) {
-  Typing(graph, places).run();
+void give_types(Graph& graph) {
+  Typing(graph).run();
 }
 
 }  // namespace ktx::engine

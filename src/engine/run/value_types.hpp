@@ -1,15 +1,12 @@
 // The types of values on GPUs: products read bf16, everything else f32.
 #pragma once
 
-#include <vector>
-
-#include "core/device/place.hpp"
 #include "core/graph/graph.hpp"
 
 namespace ktx::engine {
 
 /// Gives the values on GPUs their types and inserts what converts between them. Every node has its
 /// place.
-void give_types(graph::Graph& graph, const std::vector<device::Place>& places);
+void give_types(graph::Graph& graph);
 
 }  // namespace ktx::engine
