@@ -167,7 +167,12 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
     point_to_memory(*part, memory_, nodes);
     for (const auto& weight : part->weights) source_bytes_ += stored_bytes(*weight.job.weight);
   }
-  load_missing(missing, source, pool, options, gpus);
+  try {
+    load_missing(missing, source, pool, options, gpus);
+  } catch (...) {
+    cache_.reset();  // ends before the staging memory that it may still write from
+    throw;
+  }
   gpu_memory_ = gpus.take();
   if (plan.streams()) pin_memory();
   bring_into_memory();
