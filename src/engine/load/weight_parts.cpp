@@ -112,10 +112,6 @@ uint64_t PartWeight::entry_bytes() const {
   return static_cast<uint64_t>(bytes);
 }
 
-bool PartWeight::is_on_gpu() const {
-  return std::ranges::any_of(targets, [](const Target& t) { return is_gpu(*t.weight); });
-}
-
 std::vector<const LoadJob*> Part::jobs() const {
   std::vector<const LoadJob*> out;
   for (const auto& weight : weights) out.push_back(&weight.job);

@@ -30,7 +30,6 @@ struct PartWeight {
   std::vector<Destination> shards() const;
   uint64_t bytes_of(const Destination& to) const;
   uint64_t entry_bytes() const;
-  bool is_on_gpu() const;
 };
 
 /// What one rule placed in one layer, in one format and layout. It is one entry of the cache, so

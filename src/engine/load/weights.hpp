@@ -34,8 +34,8 @@ struct LoadedWeight {
   quant::Format format = quant::Format::f32;
   ops::Layout layout = ops::Layout::rows;
   int64_t count = 1, rows = 0, cols = 0;  // count: of the model
-  std::vector<int32_t> held;              // which of them lie here, ascending; empty: all
-  std::vector<int32_t> slots;             // [count] their numbers here, -1: not here; or empty
+  std::vector<int32_t> slots;  // [count] their numbers here, -1: not here; empty: all are
+  std::vector<int32_t> held;   // where slots says it: which lie here, ascending
   /// The matrices, each matrix_bytes after the one before; null where no node holds all of them.
   const std::byte* data = nullptr;
   int64_t matrix_bytes = 0;
@@ -44,11 +44,11 @@ struct LoadedWeight {
 
   const float* floats() const noexcept { return reinterpret_cast<const float*>(data); }
   int64_t held_count() const noexcept {
-    return held.empty() ? count : static_cast<int64_t>(held.size());
+    return slots.empty() ? count : static_cast<int64_t>(held.size());
   }
   /// Which of the model's matrices the i-th one here is.
   int64_t matrix(int64_t i) const noexcept {
-    return held.empty() ? i : held[static_cast<size_t>(i)];
+    return slots.empty() ? i : held[static_cast<size_t>(i)];
   }
 };
 
