@@ -177,6 +177,42 @@ TEST_CASE("a step can be suspended while another one runs") {
   CHECK(interleaved == expected_long);
 }
 
+TEST_CASE("a step whose GPU does not answer goes no further, and the next one begins anew") {
+  auto& model = loaded();
+  const auto& plan = model.details();
+  const Program program(plan, model.weights);
+  KvStore cache(plan.model.info.caches, plan.cache_format, plan.cache_pages, plan.machine);
+  Workspace workspace(program, plan.machine);
+  KvSequence sequence(cache);
+  REQUIRE(sequence.reserve(10));
+  Batch batch{.ids = some_ids(10, 5)};
+  batch.sequences = {{.rows = batch.rows(), .pages = sequence.pages()}};
+  batch.logit_rows = {static_cast<int32_t>(batch.rows() - 1)};
+  const auto logits_of = [&](Step& step) {
+    const float* numbers = step.logits(0, 1);
+    return std::vector<float>(numbers, numbers + program.logits().width);
+  };
+  Step whole(program, batch, workspace, cache, model.pool);
+  while (!whole.finished()) whole.advance();
+  const auto expected = logits_of(whole);
+
+  const Batch other{
+      .ids = {7}, .sequences = {{.rows = 1, .pages = sequence.pages()}}, .logit_rows = {0}};
+  Step failing(program, other, workspace, cache, model.pool);
+  failing.advance();
+  CHECK_FALSE(failing.finished());
+  workspace.failed = true;  // as a command of a GPU says it
+  CHECK(failing.finished());
+  CHECK(failing.failed());
+  failing.advance();
+  CHECK(logits_of(failing) == expected);  // nothing ran: they are the step's before
+
+  Step again(program, batch, workspace, cache, model.pool);
+  CHECK_FALSE(again.failed());
+  while (!again.finished()) again.advance();
+  CHECK(logits_of(again) == expected);
+}
+
 TEST_CASE("experts a token are data of the batch") {
   const auto plan_of = [](std::optional<int> experts) {
     return make_plan({.model = test::shipped_model,

@@ -1,7 +1,7 @@
 // Plans for GPUs: whole models on a GPU alone, hybrid, streamed, with resident experts and on two
 // GPUs have the logits of transformers and of the CPU.
-// covers: cuda_commands, cuda_commands_attention, cuda_commands_copy, cuda_commands_experts,
-// covers: cuda_commands_stream, cuda_kit, devices, no_cuda, recording, step_inputs, value_types
+// covers: cuda_commands, cuda_commands_attention, cuda_commands_copy, cuda_commands_experts
+// covers: cuda_commands_stream, cuda_kit, devices, no_cuda, recording
 #include "engine/run/programs.hpp"
 
 #include <algorithm>
