@@ -134,6 +134,22 @@ TEST_CASE("the CPU reads attention's bf16 in f32, converted on the GPU before it
   CHECK(s.value(5).name == "v in f32");
 }
 
+TEST_CASE("latent attention reads its queries in bf16, and the rest of its inputs in f32") {
+  Sketch s;
+  const int x = s.add(Op::embedding, {});
+  const int n = s.add(Op::rms_norm, {x});
+  const int q = s.add(Op::linear, {n});
+  const int latent = s.add(Op::linear, {n});
+  s.add(Op::mla, {q, latent, s.slice(latent)});
+  s.give_types();
+  CHECK(s.text() ==
+        "embedding -> 0\n"
+        "rms_norm 0 -> 1b\n"
+        "linear 1b -> 2b\n"
+        "linear 1b -> 3\n"
+        "mla 2b 3 4 -> 5b\n");
+}
+
 TEST_CASE("what comes from the CPU is f32 and converted on the GPU, once for all products") {
   Sketch s;
   const int x = s.add(Op::embedding, {}, cpu);
