@@ -269,6 +269,9 @@ TEST_CASE("the shipped rules files plan models with and without experts") {
     const auto plan = make_plan(on_gpu, sample::deepseek(shape), sample::machine_with_gpus(1), {});
     CHECK(plan.find_device("cuda:0")->weights == plan.weight_bytes());
   }
+  const auto hybrid =
+      read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "optimize_rules/hybrid.yaml");
+  CHECK(make_plan(hybrid, sample::deepseek(), sample::machine_with_gpus(1), {}).streams());
   const auto mine = read_rules(std::filesystem::path(KTX_SOURCE_DIR) / "examples/my-box.yaml");
   CHECK(make_plan(mine, sample::deepseek(), sample::machine(), {}).rules.size() == 3);
   CHECK(error_of([&] {
