@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "ktx/bench.hpp"
+#include "ktx/profile.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/json.hpp"
 #include "tools/common/progress.hpp"
 #include "tools/common/text.hpp"
@@ -27,6 +29,7 @@ struct Arguments {
   int64_t depth = 0;
   int repeat = 5;
   bool json = false;
+  std::filesystem::path trace;  // of the profile; empty: none
 };
 
 struct KernelArguments {
@@ -38,6 +41,7 @@ constexpr const char* footer = R"(
   ktx-bench -m model.gguf --rules rules.yaml                  512 tokens of prefill, 128 of decode, 5 times
   ktx-bench -m model.gguf --rules rules.yaml -p 512,2048 -n 64 --json
   ktx-bench -m model.gguf --rules rules.yaml --sessions 8     also eight sessions that decode together
+  ktx-bench -m model.gguf --rules rules.yaml --profile        where the time of a step goes
   ktx-bench kernels --formats q4_k,int8                       kernels alone, on cold weights
 
 Each row is the median of the repetitions and their spread, (largest - smallest) / median. Every
@@ -46,6 +50,11 @@ decoded token reads, TFLOP/s two operations for each weight that a token of a pr
 The percentages are of what this machine reached in the same run: its read bandwidth, and its fastest
 multiply-adds of any data type. With --sessions it is measured how long a decoding session waits for its
 next token while another one reads the longest prompt.
+
+--profile runs a slice of the first prompt length and a decode step behind --depth tokens, and tells for each
+what CPU and GPUs computed, copied and waited for, in microseconds a layer; of several such steps the one of
+median time. Who spins or polls waits; 'neither works' is the time in which nothing computes or copies.
+--profile trace.json writes the timeline too, for chrome://tracing or ui.perfetto.dev.
 )";
 
 constexpr const char* kernels_footer = R"(
@@ -71,19 +80,8 @@ Row summarize(std::string test, std::vector<double> rates) {
       .test = std::move(test), .median = median, .spread = (rates.back() - rates.front()) / median};
 }
 
-// Token ids all over the vocabulary, so that the experts are chosen as a real text would.
-std::vector<int32_t> some_ids(int64_t count, int vocab) {
-  std::vector<int32_t> ids;
-  uint32_t state = 1;
-  for (int64_t i = 0; i < count; ++i) {
-    state = state * 1664525u + 1013904223u;  // Numerical Recipes' generator
-    ids.push_back(static_cast<int32_t>(state % static_cast<uint32_t>(vocab)));
-  }
-  return ids;
-}
-
 Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab, int repeat) {
-  const auto ids = some_ids(tokens, vocab);
+  const auto ids = some_tokens(tokens, vocab);
   std::vector<double> rates;
   for (int i = 0; i <= repeat; ++i) {
     session.rewind(0);
@@ -96,10 +94,10 @@ Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab,
 }
 
 Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int vocab) {
-  const auto prompt = some_ids(1, vocab);
+  const auto prompt = some_tokens(1, vocab);
   std::vector<double> rates;
   session.rewind(0);
-  if (a.depth > 0) session.generate(some_ids(a.depth, vocab), {.max_new_tokens = 0});
+  if (a.depth > 0) session.generate(some_tokens(a.depth, vocab), {.max_new_tokens = 0});
   for (int i = 0; i <= a.repeat; ++i) {
     session.rewind(a.depth);
     // The first of the generated tokens comes from the prompt's step.
@@ -118,7 +116,7 @@ Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int voc
 // All sessions of the plan decode together: tokens/s of all.
 Row bench_together(Engine& engine, int64_t tokens, int repeat) {
   const int sessions = engine.plan().sessions();
-  const auto prompt = some_ids(1, engine.vocab_size());
+  const auto prompt = some_tokens(1, engine.vocab_size());
   std::vector<double> rates;
   for (int i = 0; i <= repeat; ++i) {
     std::vector<Generation> results(static_cast<size_t>(sessions));
@@ -152,7 +150,7 @@ struct Gap {
 Gap bench_gap(Engine& engine, int64_t prompt) {
   using Clock = std::chrono::steady_clock;
   const auto& plan = engine.plan();
-  const auto ids = some_ids(prompt, engine.vocab_size());
+  const auto ids = some_tokens(prompt, engine.vocab_size());
   Gap gap{.prompt = prompt};
   Session reading(engine);
   reading.generate(ids, {.max_new_tokens = 0});
@@ -174,7 +172,7 @@ Gap bench_gap(Engine& engine, int64_t prompt) {
   int64_t count = 0;
   constexpr int64_t undisturbed = 16;  // tokens, to measure a step alone
   Clock::time_point first;
-  decoding.generate(some_ids(1, engine.vocab_size()), {.max_new_tokens = -1}, [&](int32_t) {
+  decoding.generate(some_tokens(1, engine.vocab_size()), {.max_new_tokens = -1}, [&](int32_t) {
     const auto now = Clock::now();
     if (count == 0) first = now;
     if (count == undisturbed) {
@@ -309,7 +307,19 @@ Json to_json(const KernelBench& bench) {
   return out;
 }
 
-// ---- the two modes ----
+// ---- the modes ----
+
+void profile_model(const Arguments& a) {
+  if (!a.trace.empty()) tools::check_writable(a.trace);
+  const int64_t prompt = a.prompts.front();
+  const auto plan = tools::make_plan_for(a.plan, std::max(prompt, a.depth + 1));
+  auto engine = tools::load_engine(plan);
+  tools::finish_cache(engine);  // writing it takes memory bandwidth
+  const auto report =
+      profile_steps(engine, {.prompt = prompt, .depth = a.depth, .repeat = a.repeat});
+  tools::print(profile_table(report.prefill) + "\n" + profile_table(report.decode));
+  if (!a.trace.empty()) tools::write_file(a.trace, chrome_trace(report));
+}
 
 void bench_model(const Arguments& a) {
   const int64_t longest = *std::max_element(a.prompts.begin(), a.prompts.end());
@@ -374,6 +384,10 @@ void add_model_options(CLI::App& app, Arguments& a) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   add_output_options(app, a.json);
+  app.add_option("--profile", a.trace, "where the time of a slice and of a decode step goes")
+      ->type_name("[FILE]")
+      ->expected(0, 1)
+      ->excludes("--json");
 }
 
 void add_kernels(CLI::App& app, KernelArguments& a) {
@@ -429,6 +443,8 @@ int main(int argc, char** argv) {
   return tools::run_tool(app, argc, argv, [&] {
     if (app.got_subcommand("kernels"))
       bench_kernels(for_kernels);
+    else if (app.count("--profile") > 0)
+      profile_model(for_model);
     else
       bench_model(for_model);
   });

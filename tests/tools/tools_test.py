@@ -92,6 +92,19 @@ class Bench(Case):
         text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1")
         self.assertIn("| prefill 8 | ", text)
 
+    def test_profile(self):
+        trace = self.folder / "trace.json"
+        text = self.good("ktx-bench", *PLACE, "-p", "8", "-r", "1", "--profile", trace)
+        events = json.loads(trace.read_text())
+        for step in ("prefill: 8 tokens after 0, ", "decode: 1 token after 0, "):
+            self.assertIn(step, text)
+        self.assertEqual(text.count("neither works: "), 2)
+        self.assertIn("| µs a layer | start | dense | moe × 3 | logits | step | of it |", text)
+        self.assertEqual({event["args"]["layer"] for event in events if event["ph"] == "X"}, set(range(-1, 5)))
+        self.assertEqual(self.good("ktx-bench", *PLACE, "-p", "8", "-r", "1", "--profile").count("neither works: "), 2)
+        self.fails("ktx-bench", *PLACE, "--profile", self.folder,
+                   message="ktx-bench: FOLDER: can't be written: Is a directory\n")
+
     def test_kernels(self):
         small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "2"]
         out = json.loads(self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--kernels", "auto,ref",

@@ -1,4 +1,4 @@
-// Reading whole files, and asking whether one can be written.
+// Reading and writing whole files, and asking whether one can be written.
 #include "tools/common/files.hpp"
 
 #include <unistd.h>
@@ -34,6 +34,13 @@ void check_writable(const fs::path& file) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (access(device ? file.c_str() : folder.c_str(), W_OK) != 0) refuse(errno);
   if (!device && !fs::is_directory(folder, none)) refuse(ENOTDIR);
+}
+
+void write_file(const fs::path& file, const std::string& bytes) {
+  std::ofstream out(file, std::ios::binary);
+  out << bytes;
+  out.close();
+  if (!out) throw Error(ErrorCategory::environment, "can't be written", file.string());
 }
 
 }  // namespace ktx::tools

@@ -1,5 +1,5 @@
-// What the kinds of devices besides the CPU do for memory.hpp, queue.hpp, graph.hpp and
-// handshake.hpp: implemented by cuda_*, or where there is no CUDA toolkit by no_cuda.cpp.
+// What the kinds of devices besides the CPU do for memory.hpp, queue.hpp, graph.hpp, handshake.hpp
+// and time_marks.hpp: implemented by cuda_*, or where there is no CUDA toolkit by no_cuda.cpp.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include "core/device/handshake.hpp"
 #include "core/device/memory.hpp"
 #include "core/device/queue.hpp"
+#include "core/device/time_marks.hpp"
 
 namespace ktx::device {
 
@@ -20,6 +21,8 @@ bool cuda_pin(std::span<std::byte> memory);
 void cuda_unpin(std::span<std::byte> memory) noexcept;
 
 std::unique_ptr<Graph> cuda_capture(Queue& queue, const std::function<void()>& submit);
+
+std::unique_ptr<TimeMarks> cuda_time_marks(Queue& queue);
 
 /// The kernels of cuda_post() and cuda_wait() are on this GPU when the call returns.
 void cuda_load_handshake(Place place);

@@ -31,6 +31,10 @@ std::unique_ptr<Graph> cuda_capture(Queue& queue, const std::function<void()>&) 
   throw_no_cuda(queue.place());
 }
 
+std::unique_ptr<TimeMarks> cuda_time_marks(Queue& queue) {
+  throw_no_cuda(queue.place());
+}
+
 void cuda_load_handshake(Place place) {
   throw_no_cuda(place);
 }

@@ -174,9 +174,11 @@ class CudaStreamedMoe final : public CudaCommand {
     args.y_stride = y_.stride;
     args.scratch = scratch(step);
     if (resident_moe_) {
-      resident_moe_->run(step);
+      profiled(step.profile, "resident experts", Profile::Lane::main, SpanKind::compute, queue(),
+               [&] { resident_moe_->run(step); });
       args.add = args.y;
     }
+    shared.stream.set_profile(step.profile);
     shared.stream.run(layer_, streamed, args);
     auto& popular = shared.popular[module_];
     std::ranges::stable_sort(popular, std::ranges::greater{},

@@ -221,7 +221,8 @@ void ExpertStream::run(const LayerExperts& layer, std::span<const StreamedExpert
   args.down = layer.down->format;
   const int hits = arrange(layer, experts);
   prefetched_layer_ = nullptr;
-  ops::cuda::moe_begin(args, order_, compute_);
+  profiled(profile_, "experts", Profile::Lane::main, SpanKind::compute, compute_,
+           [&] { ops::cuda::moe_begin(args, order_, compute_); });
   const auto slot_of = [&](int i) { return order_.slot[static_cast<size_t>(i)] / shape_.group; };
   for (int begin = 0, end = 0; begin < order_.count; begin = end) {
     const int slot = slot_of(begin), last = begin < hits ? hits : order_.count;
@@ -271,10 +272,12 @@ void ExpertStream::fetch(const LayerExperts& layer, int slot,
       bytes += copies.copy_matrices(*weight, experts, base + role.offset, role.stride);
     return bytes;
   };
-  if (timer_ != nullptr)
-    timer_->time(*copies_, &ExpertStreamTimes::copying, copy);
-  else
-    copy();
+  profiled(profile_, "experts", Profile::Lane::copies, SpanKind::copy, *copies_, [&] {
+    if (timer_ != nullptr)
+      timer_->time(*copies_, &ExpertStreamTimes::copying, copy);
+    else
+      copy();
+  });
   copies_->record(*events.copied);
 }
 
@@ -295,10 +298,12 @@ void ExpertStream::compute(const ops::cuda::MoeArgs& args, int slot, int begin, 
     }
     return int64_t{0};
   };
-  if (timer_ != nullptr)
-    timer_->time(compute_, &ExpertStreamTimes::computing, products);
-  else
-    products();
+  profiled(profile_, "experts", Profile::Lane::main, SpanKind::compute, compute_, [&] {
+    if (timer_ != nullptr)
+      timer_->time(compute_, &ExpertStreamTimes::computing, products);
+    else
+      products();
+  });
   compute_.record(*events.freed);
 }
 

@@ -16,6 +16,7 @@
 #include "core/device/queue.hpp"
 #include "engine/load/weights.hpp"
 #include "engine/run/expert_split.hpp"
+#include "engine/run/profile.hpp"
 #include "ops/moe/cuda.hpp"
 
 namespace ktx::engine {
@@ -64,6 +65,8 @@ class ExpertStream {
   /// pairs as there are tokens, or more.
   void run(const LayerExperts& layer, std::span<const StreamedExpert> experts,
            ops::cuda::MoeArgs args) noexcept;
+  /// Until it is null, copies and products are spans of this profile, of the command that runs.
+  void set_profile(Profile* profile) noexcept { profile_ = profile; }
 
   /// Copies the first of these experts that lie in the CPU's memory, as many as the ring holds, as
   /// soon as what has been run leaves its slots. If the next run() is of this layer it begins with
@@ -106,6 +109,7 @@ class ExpertStream {
   std::vector<StreamedExpert> experts_;  // as they are copied and computed
   ops::cuda::ExpertOrder order_;         // the same for the GPU
   std::unique_ptr<Timer> timer_;         // null: nothing is timed
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace ktx::engine

@@ -4,13 +4,26 @@
 namespace ktx::engine {
 
 Step::Step(const Program& program, const Batch& batch, Workspace& workspace, KvStore& cache,
-           hw::WorkerPool& pool, const Recording* recording) noexcept
-    : program_(program), context_{batch, workspace, cache, pool, batch.rows()} {
-  workspace.failed = false;
-  workspace.stage(batch);
-  if (recording == nullptr || !recording->holds(batch.rows())) return;
-  context_.submission = Submission::recorded;
-  context_.rows = recording->launch(batch.rows());
+           hw::WorkerPool& pool, const Recording* recording, Profile* profile) noexcept
+    : program_(program),
+      context_{.batch = batch,
+               .workspace = workspace,
+               .cache = cache,
+               .pool = pool,
+               .rows = batch.rows(),
+               .logit_rows = {},
+               .profile = profile} {
+  const auto prepare = [&] {
+    workspace.failed = false;
+    workspace.stage(batch);
+    if (recording == nullptr || !recording->holds(batch.rows())) return;
+    context_.submission = Submission::recorded;
+    context_.rows = recording->launch(batch.rows());
+  };
+  if (profile == nullptr || recording == nullptr)
+    prepare();
+  else
+    profile->on_cpu("launch", -1, SpanKind::submit, prepare);
 }
 
 void Step::advance() noexcept {
@@ -18,7 +31,7 @@ void Step::advance() noexcept {
   for (const auto& command : program_.layers()[next_]) {
     if (only_cpu && program_.on_gpu(*command)) continue;
     if (context_.workspace.failed) return;
-    command->run(context_);
+    run_command(*command, context_);
   }
   ++next_;
 }
@@ -29,7 +42,7 @@ const float* Step::logits(int64_t begin, int64_t rows) noexcept {
                             .subspan(static_cast<size_t>(begin), static_cast<size_t>(rows));
   for (const auto& command : program_.tail()) {
     if (context_.workspace.failed) break;
-    command->run(context_);
+    run_command(*command, context_);
   }
   return context_.workspace.view(program_.logits()).data;
 }

@@ -6,6 +6,7 @@
 #include "core/hw/worker_pool.hpp"
 #include "engine/run/batch.hpp"
 #include "engine/run/kv_store.hpp"
+#include "engine/run/profile.hpp"
 #include "engine/run/program.hpp"
 #include "engine/run/recording.hpp"
 #include "engine/run/workspace.hpp"
@@ -19,9 +20,11 @@ class Step {
  public:
   /// All must outlive the step; the batch must not change meanwhile, and its sequences have pages
   /// for their rows. recording: of this program and workspace, or null; if it has a graph for the
-  /// batch, that is launched at once.
+  /// batch, that is launched at once. profile: of the program, gets when commands began and ended;
+  /// the recording then was made with it.
   Step(const Program& program, const Batch& batch, Workspace& workspace, KvStore& cache,
-       hw::WorkerPool& pool, const Recording* recording = nullptr) noexcept;
+       hw::WorkerPool& pool, const Recording* recording = nullptr,
+       Profile* profile = nullptr) noexcept;
 
   /// Runs the next layer; what stands before the first one goes with it.
   void advance() noexcept;

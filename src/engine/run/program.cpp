@@ -60,6 +60,37 @@ graph::ValueLayout layout_of(const graph::Graph& lowered, const ModulePlaces& pl
   return layout;
 }
 
+// The op; layers and norms, of which there are many, are told apart by their modules.
+std::string name_of(const CommandContext& context, const Node& node) {
+  std::string name(graph::info(node.op).name);
+  if (node.op == Op::linear || node.op == Op::rms_norm) {
+    const auto& path = context.plan->model.modules[static_cast<size_t>(node.module)].path;
+    name += " " + path.substr(path.rfind('.') + 1);
+  }
+  return name;
+}
+
+CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes, int layer) {
+  const Node& node = nodes.front();
+  const auto is_gpu = [&](int place) {
+    return context.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
+  };
+  CommandLabel label{.name = name_of(context, node), .layer = layer};
+  if (node.op == Op::copy) {
+    const int from = context.values[static_cast<size_t>(node.inputs[0])].place;
+    label.name = "copy to " + device::to_string(context.places[static_cast<size_t>(node.place)]);
+    // What another GPU has not made yet is waited for, as is the CPU's answer in a recorded step.
+    const bool waits = is_gpu(from) && is_gpu(node.place);
+    label.kind = waits ? SpanKind::wait : SpanKind::copy;
+    label.recorded_kind = is_gpu(node.place) ? SpanKind::wait : SpanKind::copy;
+  } else if (node.op == Op::moe && is_gpu(node.place) && context.streams(node.module)) {
+    // The copies and products of streamed experts are spans of their own.
+    label.name = "wait for experts";
+    label.kind = label.recorded_kind = SpanKind::wait;
+  }
+  return label;
+}
+
 // Puts the commands of a program in order, and between them what the CPU and GPUs need to meet:
 // every post of a GPU is received and answered once, in the order of posts, whether or not
 // something is copied to that GPU then.
@@ -74,10 +105,12 @@ class Assembly {
 
   void begin(List& out) {
     for (int p = 0; p < static_cast<int>(context_.places.size()); ++p)
-      if (is_gpu(p)) out.push_back(make_inputs_command(context_, p));
+      if (is_gpu(p)) emit(out, make_inputs_command(context_, p), "inputs", SpanKind::copy);
   }
 
-  void add(std::span<const Node> nodes, List& out) {
+  /// layer: as of a Span.
+  void add(std::span<const Node> nodes, int layer, List& out) {
+    layer_ = layer;
     const Node& node = nodes.front();
     for (const Node& n : nodes)
       for (const int input : n.inputs)
@@ -87,12 +120,13 @@ class Assembly {
     if (to_cpu) finish(from, out);
     if (from >= 0 && !is_gpu(from) && is_gpu(node.place)) {
       if (!lines_[at(node.place)].posted && !lines_[at(node.place)].received) {
-        out.push_back(make_post_command(context_, node.place));
+        emit(out, make_post_command(context_, node.place), "post", SpanKind::copy);
         lines_[at(node.place)].posted = true;
       }
       finish(node.place, out);
     }
     out.push_back(make_command(context_, nodes));
+    out.back()->set_label(label_of(context_, nodes, layer));
     if (!to_cpu) return;
     lines_[at(from)].posted = true;
     for (const Node& n : nodes) came_from_[at(n.output)] = from;
@@ -107,6 +141,10 @@ class Assembly {
     bool posted = false, received = false;
   };
 
+  void emit(List& out, std::unique_ptr<Command> command, const char* name, SpanKind kind) const {
+    command->set_label({.name = name, .layer = layer_, .kind = kind, .recorded_kind = kind});
+    out.push_back(std::move(command));
+  }
   static size_t at(int i) { return static_cast<size_t>(i); }
   bool is_gpu(int place) const {
     return context_.places[at(place)].kind == device::DeviceKind::cuda;
@@ -118,16 +156,18 @@ class Assembly {
   void receive(int gpu, List& out) {
     auto& line = lines_[at(gpu)];
     if (!line.posted) return;
-    out.push_back(make_receive_command(context_, gpu));
+    emit(out, make_receive_command(context_, gpu), "receive", SpanKind::wait);
     line = {.posted = false, .received = true};
   }
   void finish(int gpu, List& out) {
     receive(gpu, out);
-    if (lines_[at(gpu)].received) out.push_back(make_answer_command(context_, gpu));
+    if (lines_[at(gpu)].received)
+      emit(out, make_answer_command(context_, gpu), "answer", SpanKind::submit);
     lines_[at(gpu)] = {};
   }
 
   const CommandContext& context_;
+  int layer_ = -1;
   std::vector<Line> lines_;     // [places]
   std::vector<int> came_from_;  // [values] the GPU that the CPU's copy is of, or -1
 };
@@ -217,8 +257,8 @@ void Program::compile(const placement::Plan& plan, const Weights& weights, RopeT
     const auto nodes = command_nodes(graph_, i);
     const bool tail = in_tail(context, nodes.front());
     if (tail && std::exchange(in_body, false)) assembly.end(body_);
-    assembly.add(nodes, tail ? tail_ : body_);
     const int layer = nodes.front().layer;
+    assembly.add(nodes, tail ? plan.model.info.layers : layer, tail ? tail_ : body_);
     i += nodes.size();
     const bool ends_layer = i == graph_.nodes.size() || graph_.nodes[i].layer != layer;
     if (!tail && layer >= 0 && ends_layer) ends.push_back(body_.size());

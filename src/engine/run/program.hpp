@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,10 +20,12 @@
 #include "engine/run/kv_store.hpp"
 #include "engine/run/lowering.hpp"
 #include "engine/run/rope_tables.hpp"
+#include "ktx/profile.hpp"
 #include "placement/plan.hpp"
 
 namespace ktx::engine {
 
+class Profile;
 class Workspace;
 
 /// How commands of a step come to their GPUs: one by one as the step advances, or recorded in a
@@ -38,6 +41,15 @@ struct StepContext {
   int64_t rows = 0;  // that GPUs compute: the batch's, or in a recorded step at least as many
   Submission submission = Submission::direct;
   std::span<const int32_t> logit_rows;  // of the batch, those that the tail is run for
+  Profile* profile = nullptr;           // null: nothing is timed
+};
+
+/// What a command is in a profile.
+struct CommandLabel {
+  std::string name;
+  int layer = -1;  // as of a Span
+  SpanKind kind = SpanKind::compute;
+  SpanKind recorded_kind = SpanKind::compute;  // in a recorded step: a copy to a GPU waits there
 };
 
 /// One node of the graph made ready, or several that one command runs. Immutable: steps may run it
@@ -50,9 +62,12 @@ class Command {
   virtual void run(const StepContext& step) const noexcept = 0;
 
   int place() const noexcept { return place_; }  // whose queue it uses
+  const CommandLabel& label() const noexcept { return label_; }
+  void set_label(CommandLabel label) { label_ = std::move(label); }
 
  private:
   int place_;
+  CommandLabel label_;
 };
 
 /// Where the numbers of a value lie in every workspace: row t begins t * stride numbers behind

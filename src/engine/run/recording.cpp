@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/run/profile.hpp"
 #include "engine/run/workspace.hpp"
 
 namespace ktx::engine {
@@ -42,25 +43,26 @@ class Fork {
 }  // namespace
 
 Recording::Recording(const Program& program, Workspace& workspace, KvStore& cache,
-                     hw::WorkerPool& pool)
+                     hw::WorkerPool& pool, Profile* profile)
     : program_(program), workspace_(workspace) {
   constexpr int first_gpu = 1;  // the CPU is place 0
   const Fork fork(program, first_gpu);
-  const int64_t most = std::min(most_rows, program.max_rows());
+  const int64_t most = profile == nullptr ? std::min(most_rows, program.max_rows()) : 1;
   for (int64_t rows = 1;; rows = std::min(2 * rows, most)) {
     Batch batch;
     batch.ids.resize(static_cast<size_t>(rows));
-    const StepContext step{batch, workspace, cache, pool, rows, Submission::recorded, {}};
+    const StepContext step{batch, workspace, cache, pool, rows, Submission::recorded, {}, profile};
     const auto submit = [&] {
       fork.begin();
       for (const auto& layer : program.layers())
         for (const auto& command : layer)
-          if (program.on_gpu(*command)) command->run(step);
+          if (program.on_gpu(*command)) run_command(*command, step);
       fork.end();
     };
     graphs_.emplace_back(rows, device::capture(program.devices()->queue(first_gpu), submit));
     if (rows == most) break;
   }
+  if (profile != nullptr) profile->keep_recorded();
 }
 
 Recording::~Recording() = default;

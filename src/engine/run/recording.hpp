@@ -19,8 +19,9 @@ class Recording {
   static constexpr int64_t most_rows = 64;
 
   /// Captures everything while loading; throws environment error when a GPU refuses. All must
-  /// outlive it.
-  Recording(const Program& program, Workspace& workspace, KvStore& cache, hw::WorkerPool& pool);
+  /// outlive it. profile: one graph alone is captured, of one row, with its marks.
+  Recording(const Program& program, Workspace& workspace, KvStore& cache, hw::WorkerPool& pool,
+            Profile* profile = nullptr);
   ~Recording();
 
   bool holds(int64_t rows) const noexcept;

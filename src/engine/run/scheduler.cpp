@@ -82,6 +82,17 @@ void Scheduler::submit(Request& request) {
   arrived_.notify_one();
 }
 
+void Scheduler::call(const std::function<void(const Means&)>& f) {
+  std::packaged_task<void(const Means&)> call(f);
+  auto done = call.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(std::move(call));
+    arrived_.notify_one();
+  }
+  done.get();
+}
+
 Scheduler::Counts Scheduler::counts() const {
   const std::lock_guard lock(mutex_);
   return counts_;
@@ -99,6 +110,7 @@ void Scheduler::Flight::clear() noexcept {
 void Scheduler::loop() {
   pool_.pin_caller();
   while (wait_for_work()) {
+    if (!slice_.step) make_calls();
     admit();
     drop_cancelled();
     if (!slice_.step) begin_slice();
@@ -110,11 +122,20 @@ void Scheduler::loop() {
 // False when the scheduler is to end.
 bool Scheduler::wait_for_work() {
   std::unique_lock lock(mutex_);
-  arrived_.wait(
-      lock, [this] { return stop_ || !arrivals_.empty() || !waiting_.empty() || !seats_.empty(); });
+  arrived_.wait(lock, [this] {
+    return stop_ || !calls_.empty() || !arrivals_.empty() || !waiting_.empty() || !seats_.empty();
+  });
   waiting_.insert(waiting_.end(), arrivals_.begin(), arrivals_.end());
   arrivals_.clear();
   return !stop_;
+}
+
+void Scheduler::make_calls() {
+  std::unique_lock lock(mutex_);
+  auto calls = std::exchange(calls_, {});
+  lock.unlock();
+  for (auto& call : calls)
+    call({slice_workspace_, decode_workspace_, recording_ ? &*recording_ : nullptr});
 }
 
 void Scheduler::admit() {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -46,6 +48,15 @@ class Scheduler {
 
   /// Hands a request over; its owner waits until it is finished.
   void submit(Request& request);
+
+  /// What steps run with.
+  struct Means {
+    Workspace &slice, &decode;
+    const Recording* recording;  // of decode steps; null without GPUs
+  };
+  /// Runs steps of the caller's own: f is called on the thread of all steps, between two of them
+  /// and when no slice is under way. Returns when f has; throws what f throws.
+  void call(const std::function<void(const Means&)>& f);
 
   /// What happened so far, for tests and reports.
   struct Counts {
@@ -89,6 +100,7 @@ class Scheduler {
 
   void loop();
   bool wait_for_work();
+  void make_calls();
   void admit();
   bool take_seat(Request& request);
   void drop_cancelled();
@@ -120,6 +132,7 @@ class Scheduler {
   mutable std::mutex mutex_;  // guards what follows up to the blank line
   std::condition_variable arrived_;
   std::deque<Request*> arrivals_;
+  std::deque<std::packaged_task<void(const Means&)>> calls_;
   bool stop_ = false;
   Counts counts_;
 

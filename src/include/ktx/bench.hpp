@@ -69,4 +69,8 @@ struct KernelBench {
 /// environment error when this box lacks the memory or the instructions.
 KernelBench bench_kernels(const KernelBenchOptions& options);
 
+/// Token ids all over the vocabulary, so that experts are chosen as a real text would; the same
+/// with every call.
+std::vector<int32_t> some_tokens(int64_t count, int vocab);
+
 }  // namespace ktx
