@@ -65,6 +65,7 @@ __device__ __forceinline__ float warp_sum(float x) {
 __device__ __forceinline__ void fetch_to_l2(const void* from, int64_t bytes, int thread,
                                             int threads) {
   constexpr int line = 128;
+#pragma unroll 1  // code that runs once is read from memory too
   for (int64_t at = int64_t{thread} * line; at < bytes; at += int64_t{threads} * line)
     asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(from) + at));
 }

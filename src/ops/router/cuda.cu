@@ -16,9 +16,11 @@ constexpr int depth = 16;             // columns of a step
 constexpr int threads = 256;          // each 4 rows x 4 experts
 constexpr int64_t most_blocks = 264;  // of a grid that is split along the columns
 constexpr int few_rows = 8;
-constexpr int at_once = 8;                // loads of weights that a thread waits for together
+constexpr int few_threads = 512;          // of a block of few rows
+constexpr int vectors = 4;                // of weights that such a thread waits for together
+constexpr int at_once = 8;                // logits that a lane waits for together
 constexpr size_t most_shared = 40 << 10;  // of the warps that select
-static_assert(most_shared >= 3 * graph::max_selected * sizeof(float));
+static_assert(most_shared >= 4 * graph::max_selected * sizeof(float));
 
 constexpr int64_t parts_of(int64_t n, int64_t size) noexcept {
   return (n + size - 1) / size;
@@ -96,36 +98,6 @@ __global__ void __launch_bounds__(threads) logits_kernel(LogitArgs args) {
     }
 }
 
-/// A candidate of a selection.
-struct Scored {
-  float score;
-  int id;  // -1: none
-};
-
-__device__ bool before(const Scored& a, const Scored& b) {
-  if (a.id < 0 || b.id < 0) return b.id < 0 && a.id >= 0;
-  return a.score > b.score || (a.score == b.score && a.id < b.id);
-}
-
-/// The best of `count` scores that no bit of `taken` marks, in every lane; marks it. Lane l looks
-/// after l, l + 32, …, bit i is that of l + 32 i.
-__device__ Scored take_best(const float* scores, int count, uint32_t& taken, int lane) {
-  Scored best{0, -1};
-  for (int i = 0, id = lane; id < count; ++i, id += 32) {
-    if (taken >> i & 1u) continue;
-    const Scored candidate{scores[id], id};
-    if (before(candidate, best)) best = candidate;
-  }
-#pragma unroll
-  for (int other = 16; other > 0; other /= 2) {
-    const Scored candidate{__shfl_xor_sync(every_lane, best.score, other),
-                           __shfl_xor_sync(every_lane, best.id, other)};
-    if (before(candidate, best)) best = candidate;
-  }
-  if (best.id >= 0 && best.id % 32 == lane) taken |= 1u << best.id / 32;
-  return best;
-}
-
 struct SelectArgs {
   int experts, top_k, groups, top_groups;
   bool sigmoid, normalize, group_by_top2;
@@ -139,98 +111,161 @@ struct SelectArgs {
   float* weights;
 };
 
-/// Lowest: so that what is not a number is chosen last.
-__device__ float ordered(float x) {
-  return isnan(x) ? -INFINITY : x;
+/// Whole numbers above 0 in the order of scores: zeros are equal, what is not a number is lowest.
+/// Of them a warp finds the largest in one instruction; 0 stands for what cannot be chosen.
+__device__ uint32_t key_of(float score) {
+  const uint32_t bits = __float_as_uint(isnan(score) ? -INFINITY : score + 0.0f);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+__device__ float score_of(uint32_t key) {
+  return __uint_as_float(key >> 31 != 0 ? key & 0x7fffffffu : ~key);
 }
 
-/// scores[e] from the logits, in order of the parts.
-__device__ void activate(const SelectArgs& args, int64_t row, float* scores, int lane) {
-  float largest = -INFINITY;
-  for (int e = lane; e < args.experts; e += 32) {
-    float logit = 0;
-    for (int64_t part = 0; part < args.parts; ++part) {
-      logit += args.logits[(part * args.rows + row) * args.experts + e];
+/// The logits, added up in order of the parts, and the biases.
+__device__ void read_logits(const SelectArgs& args, int64_t row, float* logits, float* biases,
+                            int lane) {
+  for (int first = lane; first < args.experts; first += 32 * at_once) {
+    float sums[at_once] = {}, bias[at_once] = {};
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const int e = first + 32 * k;
+      if (args.bias != nullptr && e < args.experts) bias[k] = args.bias[e];
     }
-    scores[e] = args.sigmoid ? 1 / (1 + expf(-logit)) : logit;
-    largest = fmaxf(largest, logit);
+#pragma unroll 1
+    for (int64_t part = 0; part < args.parts; ++part) {
+      const float* from = args.logits + (part * args.rows + row) * args.experts;
+#pragma unroll
+      for (int k = 0; k < at_once; ++k) {
+        const int e = first + 32 * k;
+        if (e < args.experts) sums[k] += from[e];
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const int e = first + 32 * k;
+      if (e < args.experts) logits[e] = sums[k], biases[e] = bias[k];
+    }
   }
-  if (args.sigmoid) return;
+}
+
+/// Logits to scores. A lane touches what it has read.
+__device__ void activate(const SelectArgs& args, float* scores, int lane) {
+  if (args.sigmoid) {
+#pragma unroll 4
+    for (int e = lane; e < args.experts; e += 32) scores[e] = __fdividef(1, 1 + expf(-scores[e]));
+    return;
+  }
+  float largest = -INFINITY, sum = 0;
+  for (int e = lane; e < args.experts; e += 32) largest = fmaxf(largest, scores[e]);
   largest = warp_max(largest);
-  float sum = 0;
+#pragma unroll 4
   for (int e = lane; e < args.experts; e += 32) sum += scores[e] = expf(scores[e] - largest);
   sum = warp_sum(sum);
   for (int e = lane; e < args.experts; e += 32) scores[e] /= sum;
 }
 
-/// The sum of a group's two best scores, or its best.
-__device__ float group_score(const float* scores, int count, bool top2) {
-  float best = scores[0], second = -INFINITY;
-  for (int i = 1; i < count; ++i) {
-    const float score = scores[i];
-    second = fmaxf(second, fminf(best, score));
-    best = fmaxf(best, score);
-  }
-  return top2 && count > 1 ? best + second : best;
-}
-
-/// Marks the experts outside the best groups in `taken`.
-__device__ void limit_groups(const SelectArgs& args, const float* biased, float* groups,
-                             uint32_t& taken, int lane) {
+/// The key of each group's score: the sum of its two best, or its best. As many lanes as there are
+/// for each group look at shares of it.
+__device__ void score_groups(const SelectArgs& args, const uint32_t* keys, uint32_t* groups,
+                             int lane) {
   const int size = args.experts / args.groups;
-  for (int g = lane; g < args.groups; g += 32) {
-    groups[g] = group_score(biased + g * size, size, args.group_by_top2);
+  int ways = 32;
+  while (ways > 1 && ways * args.groups > 32) ways /= 2;
+  for (int first = 0; first < args.groups; first += 32 / ways) {
+    const int group = first + lane / ways;
+    uint32_t best = 0, second = 0;
+    if (group < args.groups) {
+#pragma unroll 4
+      for (int i = lane % ways; i < size; i += ways) {
+        const uint32_t key = keys[group * size + i];
+        second = max(second, min(best, key));
+        best = max(best, key);
+      }
+    }
+    for (int other = ways / 2; other > 0; other /= 2) {
+      const uint32_t its_best = __shfl_xor_sync(every_lane, best, other);
+      const uint32_t its_second = __shfl_xor_sync(every_lane, second, other);
+      second = max(max(second, its_second), min(best, its_best));
+      best = max(best, its_best);
+    }
+    if (group < args.groups && lane % ways == 0)
+      groups[group] =
+          args.group_by_top2 && size > 1 ? key_of(score_of(best) + score_of(second)) : best;
   }
   __syncwarp();
-  uint32_t chosen = 0;
-  for (int i = 0; i < args.top_groups; ++i) take_best(groups, args.groups, chosen, lane);
-  for (int i = 0; 32 * i < args.experts; ++i) {
-    const int e = lane + 32 * i, group = min(e, args.experts - 1) / size;
-    const uint32_t bits = __shfl_sync(every_lane, chosen, group % 32);
-    if (!(bits >> group / 32 & 1u)) taken |= 1u << i;
+}
+
+/// Takes away the experts outside the best groups: of a group that many others come before.
+__device__ void limit_groups(const SelectArgs& args, uint32_t* keys, const uint32_t* groups,
+                             int lane) {
+  const int size = args.experts / args.groups;
+  for (int e = lane; e < args.experts; e += 32) {
+    const int group = e / size;
+    const uint32_t key = groups[group];
+    int before = 0;
+#pragma unroll 4
+    for (int other = 0; other < args.groups; ++other)
+      before += groups[other] > key || (groups[other] == key && other < group) ? 1 : 0;
+    if (before >= args.top_groups) keys[e] = 0;
   }
+}
+
+/// The best of a lane's experts: those of l, l + 32, … of lane l.
+struct Candidate {
+  uint32_t key;
+  int expert;
+};
+__device__ Candidate best_of_lane(const uint32_t* keys, int experts, int lane) {
+  Candidate best{0, -1};
+#pragma unroll 4
+  for (int e = lane; e < experts; e += 32)
+    if (keys[e] > best.key) best = {keys[e], e};
+  return best;
 }
 
 /// Numbers in shared memory of a warp that selects.
 __host__ __device__ constexpr int shared_numbers(int experts, int groups) {
-  return 2 * experts + groups;
+  return 3 * experts + groups;
 }
 
 /// A warp selects the experts of a row.
 __device__ __forceinline__ void select(const SelectArgs& args, int64_t row, float* shared) {
-  const int lane = threadIdx.x % 32;
-  float *scores = shared, *biased = scores + args.experts, *groups = biased + args.experts;
-  activate(args, row, scores, lane);
-  for (int e = lane; e < args.experts; e += 32) {
-    biased[e] = ordered(args.bias == nullptr ? scores[e] : scores[e] + args.bias[e]);
-  }
+  const int lane = threadIdx.x % 32, experts = args.experts;
+  const int count =
+      min(args.experts_per_token == nullptr ? args.top_k : args.experts_per_token[row], experts);
+  float *scores = shared, *biases = scores + experts;
+  auto* keys = reinterpret_cast<uint32_t*>(biases);  // in their place
+  auto* chosen = reinterpret_cast<int32_t*>(keys + experts);
+  auto* groups = reinterpret_cast<uint32_t*>(chosen + experts);
+  read_logits(args, row, scores, biases, lane);
+  activate(args, scores, lane);
+  for (int e = lane; e < experts; e += 32) keys[e] = key_of(scores[e] + biases[e]);
   __syncwarp();
-  uint32_t taken = 0;
-  if (args.top_groups < args.groups) limit_groups(args, biased, groups, taken, lane);
+  if (args.top_groups < args.groups) {
+    score_groups(args, keys, groups, lane);
+    limit_groups(args, keys, groups, lane);
+  }
 
-  const int count = args.experts_per_token == nullptr ? args.top_k : args.experts_per_token[row];
-  int32_t* ids = args.ids + row * args.most;
-  float* weights = args.weights + row * args.most;
+  Candidate mine = best_of_lane(keys, experts, lane);
   float sum = 0;
   for (int i = 0; i < count; ++i) {
-    const Scored best = take_best(biased, args.experts, taken, lane);
-    const float weight = best.id < 0 ? 0.0f : scores[best.id];
-    sum += weight;
-    if (lane == 0) {
-      ids[i] = best.id;
-      weights[i] = weight;
+    const uint32_t best = __reduce_max_sync(every_lane, mine.key);
+    const int expert = __reduce_min_sync(every_lane, mine.key == best ? mine.expert : experts);
+    sum += expert < 0 ? 0 : scores[expert];
+    if (lane == 0) chosen[i] = expert;
+    if (mine.expert == expert && expert >= 0) {
+      keys[expert] = 0;
+      mine = best_of_lane(keys, experts, lane);
     }
   }
   __syncwarp();
   const float factor = args.normalize ? args.scale / (sum + 1e-20f) : args.scale;
   for (int64_t i = lane; i < args.most; i += 32) {
-    if (i < count) {
-      weights[i] *= factor;
-    } else {
-      ids[i] = -1;
-      weights[i] = 0;
-    }
+    const int expert = i < count ? chosen[i] : -1;
+    args.ids[row * args.most + i] = expert;
+    args.weights[row * args.most + i] = expert < 0 ? 0 : scores[expert] * factor;
   }
+  __syncwarp();  // before the warp's next row
 }
 
 __global__ void __launch_bounds__(32) select_kernel(SelectArgs args) {
@@ -241,31 +276,32 @@ __global__ void __launch_bounds__(32) select_kernel(SelectArgs args) {
 /// At most few_rows rows: a block an expert, so that every weight is read once. selectors: warps
 /// that select once all logits are there; 0: no warp does.
 template <int R>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(few_threads)
     few_logits_kernel(LogitArgs args, SelectArgs selection, unsigned* arrived, int selectors) {
-  const float* weight = args.weight + blockIdx.x * args.hidden;
-  fetch_to_l2(weight, args.hidden * int64_t{sizeof(float)}, threadIdx.x, threads);
-  await_previous();
+  if (blockIdx.x == 0 && selection.bias != nullptr)
+    fetch_to_l2(selection.bias, args.experts * int64_t{sizeof(float)}, threadIdx.x, few_threads);
   float sums[R] = {};
-  for (int64_t begin = 4 * threadIdx.x; begin < args.hidden; begin += at_once * 4 * threads) {
-    float4 w[at_once];
+  for (int64_t begin = 4 * threadIdx.x; begin < args.hidden; begin += vectors * 4 * few_threads) {
+    const auto load = [&](const float* row, float4(&to)[vectors]) {
 #pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const int64_t i = begin + k * 4 * threads;
-      w[k] = i < args.hidden ? *reinterpret_cast<const float4*>(weight + i) : float4{};
-    }
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const int64_t i = begin + k * 4 * threads;
-      if (i >= args.hidden) break;
-#pragma unroll
-      for (int r = 0; r < R; ++r) {
-        if (r >= args.rows) break;
-        const float4 x = *reinterpret_cast<const float4*>(args.x + r * args.x_stride + i);
-        sums[r] += w[k].x * x.x + w[k].y * x.y + w[k].z * x.z + w[k].w * x.w;
+      for (int k = 0; k < vectors; ++k) {
+        const int64_t i = begin + k * 4 * few_threads;
+        to[k] = i < args.hidden ? *reinterpret_cast<const float4*>(row + i) : float4{};
       }
+    };
+    float4 w[vectors], x[vectors];
+    load(args.weight + blockIdx.x * args.hidden, w);
+    if (begin < 4 * few_threads) await_previous();
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      if (r >= args.rows) break;
+      load(args.x + r * args.x_stride, x);
+#pragma unroll
+      for (int k = 0; k < vectors; ++k)
+        sums[r] += w[k].x * x[k].x + w[k].y * x[k].y + w[k].z * x[k].z + w[k].w * x[k].w;
     }
   }
+  if (4 * threadIdx.x >= args.hidden) await_previous();
 #pragma unroll
   for (int r = 0; r < R; ++r) {
     if (r >= args.rows) break;
@@ -293,10 +329,10 @@ void run_few_rows(const LogitArgs& args, const SelectArgs& selection, unsigned* 
   const auto fit = static_cast<int64_t>(most_shared / bytes_each);
   const int selectors = arrived == nullptr ? 0 : static_cast<int>(std::min(args.rows, fit));
   const auto kernel = args.rows == 1 ? few_logits_kernel<1> : few_logits_kernel<few_rows>;
-  launch(
-      kernel,
-      {static_cast<unsigned>(args.experts), threads, static_cast<unsigned>(selectors) * bytes_each},
-      queue, args, selection, arrived, selectors);
+  launch(kernel,
+         {static_cast<unsigned>(args.experts), few_threads,
+          static_cast<unsigned>(selectors) * bytes_each},
+         queue, args, selection, arrived, selectors);
   if (selectors == 0)
     select_kernel<<<static_cast<unsigned>(args.rows), 32, bytes_each, device::stream_of(queue)>>>(
         selection);
