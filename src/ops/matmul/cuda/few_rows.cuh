@@ -1,8 +1,9 @@
 // The sums of two groups of 16 rows with up to 16 tokens, by one warp (few_rows_index.hpp).
 //
-// The chunks that a lane needs of a step go straight to its registers, all before the first is
-// used: many warps fit on a multiprocessor, and while some wait for a step others compute. Through
-// shared memory they would cost two instructions each, and twice the width of its ports.
+// The chunks that a lane needs of a step's weights go straight to its registers, all before the
+// first is used: many warps fit on a multiprocessor, and while some wait for a step others compute.
+// Through shared memory they would cost two instructions each, and twice the width of its ports.
+// Those of the activations, for which no registers are left, do go there, all at once too.
 #pragma once
 
 #include "ops/cuda/launch.cuh"
@@ -33,6 +34,12 @@ __device__ __forceinline__ void load_piece(uint32_t* to, const void* from) {
   } else {
     asm volatile("ld.global.u32 %0, [%1];" : "=r"(to[0]) : "l"(from) : "memory");
   }
+}
+
+/// 16 bytes to shared memory that other warps read too: through L1, without waiting.
+__device__ __forceinline__ void copy_cached(void* shared, const void* from) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 
 __device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
@@ -193,6 +200,13 @@ struct StepWeights {
   uint4 chunks[step_chunks(Format).all()];
 };
 
+/// In shared memory, every lane's chunks of the activations of a step: the lane that asks for one
+/// is the one that reads it.
+template <X16 Format, int Tiles>
+struct StepTokens {
+  uint4 chunks[Tiles][step_chunks(Format).blocks()][few_rows_warps * 32];
+};
+
 /// Where a lane finds them.
 template <X16 Format, int Tiles>
 struct StepLoader {
@@ -211,14 +225,26 @@ struct StepLoader {
       load_blocks<false>(to, first, (cols - first) / 32);
   }
 
-  /// The lane's activations of tile n in 32 columns from `column` on; behind the last they are
-  /// zero.
-  __device__ __forceinline__ uint4 tokens(int n, int column) const {
-    const bool there = x[n] != nullptr && (!may_end_early(Format) || column < cols);
-    return there ? *reinterpret_cast<const uint4*>(x[n] + column) : uint4{};
+  /// Asks for the lane's activations of a step, whose weights come meanwhile.
+  __device__ __forceinline__ void copy_tokens(StepTokens<Format, Tiles>& to, int at) const {
+#pragma unroll
+    for (int n = 0; n < Tiles; ++n)
+#pragma unroll
+      for (int b = 0; b < step.blocks(); ++b) {
+        const int column = at * step.columns + 32 * b;
+        if (there(n, column)) copy_cached(&to.chunks[n][b][threadIdx.x], x[n] + column);
+      }
+  }
+  /// Those of tile n in block b, once they are there; behind the last column they are zero.
+  __device__ __forceinline__ uint4 tokens(const StepTokens<Format, Tiles>& from, int at, int n,
+                                          int b) const {
+    return there(n, at * step.columns + 32 * b) ? from.chunks[n][b][threadIdx.x] : uint4{};
   }
 
  private:
+  __device__ __forceinline__ bool there(int n, int column) const {
+    return x[n] != nullptr && (!may_end_early(Format) || column < cols);
+  }
   template <bool Whole>
   __device__ __forceinline__ void load_blocks(StepWeights<Format>& to, int first,
                                               int blocks) const {
@@ -277,10 +303,11 @@ __device__ __forceinline__ void add_block(const uint32_t (&w)[4][4], const uint3
   }
 }
 
-/// Adds the products of a step that begins at column `first`.
+/// Adds the products of step `at`.
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
-                                         const StepLoader<Format, Tiles>& loader, int first,
+                                         const StepTokens<Format, Tiles>& tokens,
+                                         const StepLoader<Format, Tiles>& loader, int at,
                                          FewRowsSums<Tiles>& sums) {
   constexpr StepChunks step = step_chunks(Format);
   const int t = threadIdx.x % 4;
@@ -298,7 +325,7 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
     if constexpr (has_block_scales(Format)) scales.of_block(chunk, b, s, m);
 #pragma unroll
     for (int n = 0; n < Tiles; ++n) {
-      const uint4 v = loader.tokens(n, first + 32 * b);
+      const uint4 v = loader.tokens(tokens, at, n, b);
       uint32_t y[4] = {v.x, v.y, v.z, v.w};
       if constexpr (!in_natural_order(Format)) {
         y[0] = __byte_perm(v.x, v.y, 0x5410), y[1] = __byte_perm(v.x, v.y, 0x7632);
@@ -314,12 +341,16 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void add_few_rows(const StepLoader<Format, Tiles>& loader,
                                              StepRange steps, FewRowsSums<Tiles>& sums) {
+  __shared__ StepTokens<Format, Tiles> tokens;
   for (int at = steps.begin; at < steps.end; ++at) {
     StepWeights<Format> weights;
     loader.load(weights, at);
     if (at == steps.begin) await_previous();
+    loader.copy_tokens(tokens, at);
+    end_copies();
+    await_copies<0>();
     __syncwarp();  // the compiler moves no load behind it
-    add_step<Format, Tiles>(weights, loader, at * step_chunks(Format).columns, sums);
+    add_step<Format, Tiles>(weights, tokens, loader, at, sums);
   }
   if (steps.begin == steps.end) await_previous();
 }

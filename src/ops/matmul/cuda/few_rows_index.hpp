@@ -253,15 +253,16 @@ struct FewRowsShape {
 };
 
 /// The time of a cut, in steps of a warp on a multiprocessor that many of them keep busy: fewer
-/// than six wait for the memory. Each wave of blocks takes about four to begin, and adding up the
-/// shares of blocks six.
+/// than twelve wait for the memory and for their own results. Each wave of blocks takes about four
+/// to begin, and adding up the shares of blocks twelve: a barrier, an atomic, sums from memory.
 constexpr int64_t few_rows_time(const FewRowsShape& shape, FewRowsPlan plan) noexcept {
   const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
   const int64_t blocks = parts(shape.pairs, plan.row_warps) * shape.token_blocks * plan.splits;
   const int64_t shares = plan.splits * (few_rows_warps / plan.row_warps);
-  const int64_t warps = std::max<int64_t>(6, few_rows_warps * parts(blocks, shape.multiprocessors));
+  const int64_t warps =
+      std::max<int64_t>(12, few_rows_warps * parts(blocks, shape.multiprocessors));
   return warps * parts(shape.steps, shares) + 4 * parts(blocks, shape.resident) +
-         (plan.splits > 1 ? 6 : 0);
+         (plan.splits > 1 ? 12 : 0);
 }
 
 /// The fastest cut. With many tokens warps of a block share the activations that they read.

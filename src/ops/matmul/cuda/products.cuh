@@ -142,7 +142,7 @@ __device__ __forceinline__ void finish(const ProductsArgs& args, const Tile& til
       if (args.gated)  // silu(gate) * up: gate is in the lanes of the first group
         for (int r = 0; r < 4; ++r) {
           const float up = __shfl_xor_sync(every_lane, y[r], 16);
-          y[r] = y[r] / (1 + __expf(-y[r])) * up;
+          y[r] = __fdividef(y[r], 1 + __expf(-y[r])) * up;
         }
       const int position = tile.begin + 8 * n + 2 * t + j;
       if (position >= tile.end || row >= part.rows || (args.gated && side != 0)) continue;
