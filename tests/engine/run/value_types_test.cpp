@@ -19,8 +19,12 @@ class Sketch {
   int add(Op op, std::vector<int> inputs, int place = gpu, bool routing = false) {
     graph.values.push_back({.name = "v", .width = 8, .routing = routing, .place = place});
     const auto output = static_cast<int>(graph.values.size()) - 1;
-    graph.nodes.push_back(
-        {.op = op, .inputs = std::move(inputs), .output = output, .layer = 2, .place = place});
+    graph.nodes.push_back({.op = op,
+                           .inputs = std::move(inputs),
+                           .output = output,
+                           .layer = 2,
+                           .place = place,
+                           .on_gpu = place == gpu});
     return output;
   }
   int slice(int base) {
@@ -32,7 +36,7 @@ class Sketch {
     return static_cast<int>(graph.values.size()) - 1;
   }
 
-  void give_types() { engine::give_types(graph, {device::Place{}, {device::DeviceKind::cuda, 0}}); }
+  void give_types() { engine::give_types(graph); }
   const graph::Value& value(int v) const { return graph.values[static_cast<size_t>(v)]; }
   bool is_bf16(int v) const { return value(v).type == NumberType::bf16; }
   /// "linear 1 -> 2", a node a line; a value in bf16 with a 'b'.
