@@ -328,12 +328,15 @@ void Scheduler::crash(Flight& flight) {
   } catch (...) {
     reason = std::current_exception();
   }
-  const auto seats = flight.seats;
+  // Some may have finished with the logits that came before.
+  const auto part = std::exchange(flight.seats, {});
   flight.clear();
-  for (Seat* seat : seats) {
-    seat->in_flight = false;
-    seat->error = reason;
-    finish(*seat, StopReason::cancelled);
+  for (auto seat = seats_.begin(); seat != seats_.end();) {
+    Seat& one = *seat++;  // finish() takes it out of the list
+    if (std::ranges::find(part, &one) == part.end()) continue;
+    one.in_flight = false;
+    one.error = reason;
+    finish(one, StopReason::cancelled);
   }
 }
 
