@@ -222,6 +222,7 @@ TEST_CASE("cuda: memory of a GPU that is taken by others is an error, and nothin
       load(test::shipped_model, placements[1]);
       FAIL("a model was loaded without memory");
     } catch (const Error& e) {
+      INFO(e.what());
       CHECK(std::string(e.what()).find("cuda:0: taking ") != std::string::npos);
     }
   }
