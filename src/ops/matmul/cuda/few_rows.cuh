@@ -36,10 +36,13 @@ __device__ __forceinline__ void load_piece(uint32_t* to, const void* from) {
   }
 }
 
-/// 16 bytes to shared memory that other warps read too: through L1, without waiting.
-__device__ __forceinline__ void copy_cached(void* shared, const void* from) {
+/// 16 bytes to shared memory that other warps read too: through L1, without waiting. Zeros, and
+/// nothing is read, if they are not there.
+__device__ __forceinline__ void copy_cached(void* shared, const void* from, bool there) {
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(there ? 16 : 0)
+               : "memory");
 }
 
 __device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
@@ -225,26 +228,20 @@ struct StepLoader {
       load_blocks<false>(to, first, (cols - first) / 32);
   }
 
-  /// Asks for the lane's activations of a step, whose weights come meanwhile.
+  /// Asks for the lane's activations of a step, whose weights come meanwhile. They are zero where
+  /// there is no token, and behind the last column.
   __device__ __forceinline__ void copy_tokens(StepTokens<Format, Tiles>& to, int at) const {
 #pragma unroll
     for (int n = 0; n < Tiles; ++n)
 #pragma unroll
       for (int b = 0; b < step.blocks(); ++b) {
         const int column = at * step.columns + 32 * b;
-        if (there(n, column)) copy_cached(&to.chunks[n][b][threadIdx.x], x[n] + column);
+        const bool there = x[n] != nullptr && (!may_end_early(Format) || column < cols);
+        copy_cached(&to.chunks[n][b][threadIdx.x], x[n] + column, there);
       }
-  }
-  /// Those of tile n in block b, once they are there; behind the last column they are zero.
-  __device__ __forceinline__ uint4 tokens(const StepTokens<Format, Tiles>& from, int at, int n,
-                                          int b) const {
-    return there(n, at * step.columns + 32 * b) ? from.chunks[n][b][threadIdx.x] : uint4{};
   }
 
  private:
-  __device__ __forceinline__ bool there(int n, int column) const {
-    return x[n] != nullptr && (!may_end_early(Format) || column < cols);
-  }
   template <bool Whole>
   __device__ __forceinline__ void load_blocks(StepWeights<Format>& to, int first,
                                               int blocks) const {
@@ -303,11 +300,10 @@ __device__ __forceinline__ void add_block(const uint32_t (&w)[4][4], const uint3
   }
 }
 
-/// Adds the products of step `at`.
+/// Adds the products of a step.
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
                                          const StepTokens<Format, Tiles>& tokens,
-                                         const StepLoader<Format, Tiles>& loader, int at,
                                          FewRowsSums<Tiles>& sums) {
   constexpr StepChunks step = step_chunks(Format);
   const int t = threadIdx.x % 4;
@@ -325,7 +321,7 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
     if constexpr (has_block_scales(Format)) scales.of_block(chunk, b, s, m);
 #pragma unroll
     for (int n = 0; n < Tiles; ++n) {
-      const uint4 v = loader.tokens(tokens, at, n, b);
+      const uint4 v = tokens.chunks[n][b][threadIdx.x];
       uint32_t y[4] = {v.x, v.y, v.z, v.w};
       if constexpr (!in_natural_order(Format)) {
         y[0] = __byte_perm(v.x, v.y, 0x5410), y[1] = __byte_perm(v.x, v.y, 0x7632);
@@ -350,7 +346,7 @@ __device__ __forceinline__ void add_few_rows(const StepLoader<Format, Tiles>& lo
     end_copies();
     await_copies<0>();
     __syncwarp();  // the compiler moves no load behind it
-    add_step<Format, Tiles>(weights, tokens, loader, at, sums);
+    add_step<Format, Tiles>(weights, tokens, sums);
   }
   if (steps.begin == steps.end) await_previous();
 }
