@@ -286,8 +286,8 @@ constexpr FewRowsPlan few_rows_plan(const FewRowsShape& shape) noexcept {
 struct StepRange {
   int begin, end;
 };
-constexpr StepRange share_of(int64_t steps, int i, int n) noexcept {
-  return {static_cast<int>(steps * i / n), static_cast<int>(steps * (i + 1) / n)};
+constexpr StepRange share_of(int steps, int i, int n) noexcept {
+  return {steps * i / n, steps * (i + 1) / n};
 }
 
 }  // namespace ktx::ops::cuda
