@@ -88,11 +88,20 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways)
   constexpr int ways = most_merge_ways / R, threads = merge_threads * most_merge_ways;
   const int head = blockIdx.x, thread = threadIdx.y * merge_threads + threadIdx.x;
   const int64_t rows = work.args.row_end - work.args.row_begin;
-  const uint16_t* weights = values.v_b + int64_t{head} * values.v * mla_latents;
-  fetch_to_l2(weights, int64_t{values.v} * mla_latents * 2, thread, threads);
+  __shared__ alignas(16) uint2 x[R][merge_threads];
+  const HeadPart product{.weights = values.v_b + int64_t{head} * values.v * mla_latents,
+                         .inputs = mla_latents,
+                         .begin = 0,
+                         .end = values.v,
+                         .x = reinterpret_cast<const uint16_t*>(x),
+                         .x_row = mla_latents,
+                         .rows = rows,
+                         .y = values.out + int64_t{head} * values.v,
+                         .y_row = int64_t{work.args.heads} * values.v};
+  HeadWeights<32, R == 1 ? 4 : 2, 2> weights;
+  weights.load_first(product, thread, threads);
   await_previous();
 
-  __shared__ alignas(16) uint2 x[R][merge_threads];
   const int way = threadIdx.y % ways, number = threadIdx.y / ways;
   const int64_t row = work.args.row_begin + number;
   const PageRange range = number < rows ? pages_of_row(work, row) : PageRange{};
@@ -106,16 +115,7 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways)
   if (way == 0 && number < rows)
     x[number][threadIdx.x] = !used ? uint2{} : whole ? *sums_of(work, row, head) : sums;
   __syncthreads();
-  multiply_part<32, R>({.weights = weights,
-                        .inputs = mla_latents,
-                        .begin = 0,
-                        .end = values.v,
-                        .x = reinterpret_cast<const uint16_t*>(x),
-                        .x_row = mla_latents,
-                        .rows = rows,
-                        .y = values.out + int64_t{head} * values.v,
-                        .y_row = int64_t{work.args.heads} * values.v},
-                       thread, threads);
+  multiply_part<R>(product, weights, thread, threads);
 }
 
 /// So that each way has about eight groups: a few rounds of loads.

@@ -59,31 +59,34 @@ __device__ void store_row(const KvPages& cache, const float* x, std::byte* to) {
   }
 }
 
-/// numbers: in shared memory, for a row of the cache.
+/// numbers: in shared memory, for a row of the cache. What needs not be waited for is asked for
+/// first.
 __device__ __forceinline__ void append_row(const AppendMlaArgs& args, int64_t row, float* numbers) {
-  const int32_t sequence = args.batch.sequence_of[row];
+  const int32_t sequence = args.batch.sequence_of[row], position = args.batch.position_of[row];
   if (sequence < 0) return;
-  const int32_t position = args.batch.position_of[row];
+  std::byte* to = row_of(args.cache, args.batch, sequence, position);
   const int kv_lora = static_cast<int>(args.cache.row.scaled);
   const int rope = static_cast<int>(args.cache.row.exact);
-  const float* latent = args.latent + row * args.latent_stride;
-  float squares = 0;
-  for (int i = threadIdx.x; i < kv_lora; i += threads) {
-    numbers[i] = latent[i];
-    squares += latent[i] * latent[i];
-  }
-  if (args.norm != nullptr) {
-    const float inverse = rsqrtf(block_sum(squares) / static_cast<float>(kv_lora) + args.eps);
-    for (int i = threadIdx.x; i < kv_lora; i += threads) {
-      numbers[i] = args.norm[i] * (numbers[i] * inverse);
-    }
-  }
   const float* k_rope = args.k_rope + row * args.k_rope_stride;
   for (int i = threadIdx.x; i < rope; i += threads) {
     numbers[kv_lora + i] = rotated(args.rope, k_rope, i, position);
   }
+  const float* latent = args.latent + row * args.latent_stride;
+  float squares = 0;
+#pragma unroll 4
+  for (int i = threadIdx.x; i < kv_lora; i += threads) {
+    const float x = numbers[i] = latent[i];
+    squares += x * x;
+  }
+  if (args.norm != nullptr) {
+    const float inverse = rsqrtf(block_sum(squares) / static_cast<float>(kv_lora) + args.eps);
+#pragma unroll 4
+    for (int i = threadIdx.x; i < kv_lora; i += threads) {
+      numbers[i] = args.norm[i] * (numbers[i] * inverse);
+    }
+  }
   __syncthreads();
-  store_row(args.cache, numbers, row_of(args.cache, args.batch, sequence, position));
+  store_row(args.cache, numbers, to);
 }
 
 __global__ void __launch_bounds__(threads) append_mla_kernel(AppendMlaArgs args) {
@@ -132,16 +135,23 @@ unsigned shared_bytes(const KvPages& cache) noexcept {
   return static_cast<unsigned>(cache.row.numbers() * int64_t{sizeof(float)});
 }
 
-constexpr int widen_lanes = 16;    // of an output of k_b
 constexpr int widen_outputs = 64;  // of k_b, of a block
-
-/// A block a row appends; the others have a part of a head each, the first of which rotates.
+/// One row has all its weights on the way before it is there.
 template <int R>
-__global__ void __launch_bounds__(threads)
+using WidenWeights = HeadWeights<16, R == 1 ? 8 : 2, 1>;
+static_assert(WidenWeights<1>::outputs(threads) == widen_outputs);
+
+/// A block a row appends; the others have a part of a head each, the first of which rotates. Eight
+/// on a multiprocessor, so that DeepSeek-V3's 1,024 parts are all there at once.
+template <int R>
+__global__ void __launch_bounds__(threads, R == 1 ? 8 : 1)
     widen_kernel(const __grid_constant__ WidenArgs args, int parts) {
   extern __shared__ float numbers[];
   const Batch& batch = args.append.batch;
   if (blockIdx.x < batch.rows) {
+    if (args.append.norm != nullptr)
+      fetch_to_l2(args.append.norm, args.append.cache.row.scaled * int64_t{sizeof(float)},
+                  threadIdx.x, threads);
     await_previous();
     return append_row(args.append, blockIdx.x, numbers);
   }
@@ -149,40 +159,40 @@ __global__ void __launch_bounds__(threads)
   const int head = block / parts, part = block % parts;
   const int64_t kv_lora = args.append.cache.row.scaled, rope = args.append.cache.row.exact;
   const int64_t begin = part * int64_t{widen_outputs};
-  const int64_t end = min(begin + widen_outputs, kv_lora);
-  const uint16_t* weights = args.k_b + head * kv_lora * args.nope;
-  fetch_to_l2(weights + begin * args.nope, (end - begin) * args.nope * 2, threadIdx.x, threads);
-
-  await_previous();
-  auto* x = reinterpret_cast<uint16_t*>(numbers);
-  const NumbersAsF32 q{args.q.from(head * (args.nope + rope))};
   const int64_t width = kv_lora + rope, row_width = args.heads * width;
   uint16_t* queries = args.queries + head * width;
+  auto* x = reinterpret_cast<uint16_t*>(numbers);
+  const HeadPart product{.weights = args.k_b + head * kv_lora * args.nope,
+                         .inputs = args.nope,
+                         .begin = begin,
+                         .end = min(begin + widen_outputs, kv_lora),
+                         .x = x,
+                         .x_row = args.nope,
+                         .rows = args.rows,
+                         .y = queries,
+                         .y_row = row_width};
+  WidenWeights<R> weights;
+  weights.load_first(product, static_cast<int>(threadIdx.x), threads);
+
+  await_previous();
+  const NumbersAsF32 q{args.q.from(head * (args.nope + rope))};
   for (int i = threadIdx.x; i < args.rows * args.nope; i += threads) {
-    const int row = i / args.nope;
-    const bool used = batch.sequence_of[row] >= 0;
-    x[i] = f32_to_bf16(used ? q[row * args.q_stride + i % args.nope] : 0.0f);
+    const int row = R == 1 ? 0 : i / args.nope;
+    const float number = q[row * args.q_stride + i - row * args.nope];
+    x[i] = f32_to_bf16(batch.sequence_of[row] >= 0 ? number : 0.0f);
   }
   if (part == 0) {
     for (int i = threadIdx.x; i < args.rows * rope; i += threads) {
       const int row = i / static_cast<int>(rope), number = i % static_cast<int>(rope);
       const bool used = batch.sequence_of[row] >= 0;
-      const NumbersAsF32 turned{q.numbers.from(row * args.q_stride + args.nope)};
-      queries[row * row_width + kv_lora + number] = f32_to_bf16(
-          used ? rotated(args.append.rope, turned, number, batch.position_of[row]) : 0.0f);
+      const int32_t position = batch.position_of[row];
+      const NumbersAsF32 plain{q.numbers.from(row * args.q_stride + args.nope)};
+      const float turned = rotated(args.append.rope, plain, number, used ? position : 0);
+      queries[row * row_width + kv_lora + number] = f32_to_bf16(used ? turned : 0.0f);
     }
   }
   __syncthreads();
-  multiply_part<widen_lanes, R>({.weights = weights,
-                                 .inputs = args.nope,
-                                 .begin = begin,
-                                 .end = end,
-                                 .x = x,
-                                 .x_row = args.nope,
-                                 .rows = args.rows,
-                                 .y = queries,
-                                 .y_row = row_width},
-                                static_cast<int>(threadIdx.x), threads);
+  multiply_part<R>(product, weights, static_cast<int>(threadIdx.x), threads);
 }
 
 template <int R>

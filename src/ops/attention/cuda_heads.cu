@@ -14,23 +14,29 @@ constexpr int warps = 4, few_rows = 8;
 constexpr int64_t most_few_rows = 16;  // beyond, cuBLASLt
 constexpr size_t workspace_bytes = size_t{32} << 20;
 
+/// More outputs at a time would cost too many registers for the sums of many rows.
 template <int lanes, int R>
-constexpr int outputs_of_block = outputs_at_once<R> * 32 * warps / lanes;
+using Weights = HeadWeights<lanes, R == 1 ? 4 : 2, 2>;
+template <int lanes, int R>
+constexpr int outputs_of_block = Weights<lanes, R>::outputs(32 * warps);
 
 template <int lanes, int R>
 __global__ void __launch_bounds__(32 * warps) few_rows_kernel(HeadsArgs args) {
   const int64_t head = blockIdx.y, begin = blockIdx.x * int64_t{outputs_of_block<lanes, R>};
   const int64_t end = begin + outputs_of_block<lanes, R>;
-  multiply_part<lanes, R>({.weights = args.weights + head * args.outputs * args.inputs,
-                           .inputs = args.inputs,
-                           .begin = begin,
-                           .end = end < args.outputs ? end : args.outputs,
-                           .x = args.x + head * args.x_head,
-                           .x_row = args.x_row,
-                           .rows = args.rows,
-                           .y = args.y + head * args.y_head,
-                           .y_row = args.y_row},
-                          static_cast<int>(threadIdx.x), 32 * warps);
+  const HeadPart part{.weights = args.weights + head * args.outputs * args.inputs,
+                      .inputs = args.inputs,
+                      .begin = begin,
+                      .end = end < args.outputs ? end : args.outputs,
+                      .x = args.x + head * args.x_head,
+                      .x_row = args.x_row,
+                      .rows = args.rows,
+                      .y = args.y + head * args.y_head,
+                      .y_row = args.y_row};
+  const int thread = static_cast<int>(threadIdx.x);
+  Weights<lanes, R> weights;
+  weights.load_first(part, thread, 32 * warps);
+  multiply_part<R>(part, weights, thread, 32 * warps);
 }
 
 template <int lanes, int R>

@@ -52,7 +52,8 @@ __device__ inline float rotated(const Rope& rope, const Numbers& x, int i, int64
   const float* cos = rope.cos_sin + position * 2 * rope.pairs + pair;
   const float sin = cos[rope.pairs];
   const int other = rope.interleaved ? i ^ 1 : (second ? i - rope.pairs : i + rope.pairs);
-  return second ? x[i] * *cos + x[other] * sin : x[i] * *cos - x[other] * sin;
+  const float one = x[i], two = x[other];
+  return second ? one * *cos + two * sin : one * *cos - two * sin;
 }
 
 }  // namespace ktx::ops::cuda

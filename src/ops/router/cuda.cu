@@ -294,7 +294,7 @@ __global__ void __launch_bounds__(few_threads)
     if (begin < 4 * few_threads) await_previous();
 #pragma unroll
     for (int r = 0; r < R; ++r) {
-      if (r >= args.rows) break;
+      if (R > 1 && r >= args.rows) break;
       load(args.x + r * args.x_stride, x);
 #pragma unroll
       for (int k = 0; k < vectors; ++k)
@@ -304,7 +304,7 @@ __global__ void __launch_bounds__(few_threads)
   if (4 * threadIdx.x >= args.hidden) await_previous();
 #pragma unroll
   for (int r = 0; r < R; ++r) {
-    if (r >= args.rows) break;
+    if (R > 1 && r >= args.rows) break;
     const float sum = block_sum(sums[r]);
     if (threadIdx.x == 0) args.logits[r * args.experts + blockIdx.x] = sum;
   }
