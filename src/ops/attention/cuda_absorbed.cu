@@ -36,14 +36,23 @@ __device__ __forceinline__ uint2 merged(const AbsorbedWork& work, const PageSche
   max = warp_max(max);
   float sum = 0;
   float4 values = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int group = first + way; group <= last; group += ways) {
-    const float2 weight = work.weights[at(group)];
-    const float factor = exp2f(weight.x - max);
-    sum += factor * weight.y;
-    add(values,
-        reinterpret_cast<const float4*>(work.partial + at(group) * mla_latents)[threadIdx.x],
-        factor);
+  constexpr int at_once = 2;  // groups that are waited for together
+  for (int begin = first + way; begin <= last; begin += at_once * ways) {
+    float2 weights[at_once];
+    float4 partial[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const int64_t from = at(min(begin + k * ways, last));
+      weights[k] = work.weights[from];
+      partial[k] = reinterpret_cast<const float4*>(work.partial + from * mla_latents)[threadIdx.x];
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      if (begin + k * ways > last) break;
+      const float factor = exp2f(weights[k].x - max);
+      sum += factor * weights[k].y;
+      add(values, partial[k], factor);
+    }
   }
   __shared__ float4 ways_values[most_merge_ways][merge_threads];
   __shared__ float ways_sums[most_merge_ways];

@@ -90,10 +90,21 @@ __device__ __forceinline__ bool add_shares(const ProductsArgs& args, int tile, i
   if (!last || share != 0) return false;
 #pragma unroll
   for (int i = 0; i < numbers; ++i) flat[i] = 0;
-#pragma unroll 4
-  for (int split = 0; split < splits; ++split)  // in order, whoever came last
+  constexpr int at_once = 4;  // splits whose sums are waited for together
+  for (int begin = 0; begin < splits; begin += at_once) {  // in order, whoever came last
+    float sum[at_once][numbers];
 #pragma unroll
-    for (int i = 0; i < numbers; ++i) flat[i] += __ldcg(partial + (split * numbers + i) * 32);
+    for (int k = 0; k < at_once; ++k)
+#pragma unroll
+      for (int i = 0; i < numbers; ++i) {
+        const bool there = begin + k < splits;
+        sum[k][i] = there ? __ldcg(partial + ((begin + k) * numbers + i) * 32) : 0.0f;
+      }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k)
+#pragma unroll
+      for (int i = 0; i < numbers; ++i) flat[i] += sum[k][i];
+  }
   return true;
 }
 
