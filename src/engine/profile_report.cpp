@@ -272,7 +272,7 @@ void add_to_trace(Json& trace, const StepProfile& profile, int process) {
                      {"dur", 1e6 * (span.end - span.begin)},
                      {"pid", process},
                      {"tid", span.lane},
-                     {"args", {{"layer", span.layer}, {"kind", name_of(span.kind)}}}});
+                     {"args", {{"layer", span.layer}}}});
 }
 
 }  // namespace

@@ -64,9 +64,11 @@ class CudaTimeMarks : public TimeMarks {
   }
   std::chrono::nanoseconds error() const noexcept override { return error_; }
   Clock::time_point time(int mark) const override {
+    const CurrentGpu current(queue_.place().index);
+    const cudaEvent_t event = events_[static_cast<size_t>(mark)];
+    check(cudaEventSynchronize(event), "waiting for an event");
     float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, origin_, events_[static_cast<size_t>(mark)]),
-          "reading an event's time");
+    check(cudaEventElapsedTime(&milliseconds, origin_, event), "reading an event's time");
     return begin_ + std::chrono::duration_cast<Clock::duration>(
                         std::chrono::duration<double, std::milli>(milliseconds));
   }

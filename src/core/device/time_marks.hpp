@@ -25,7 +25,7 @@ class TimeMarks {
   virtual void align() = 0;
   /// By how much a time may be wrong against the CPU's.
   virtual std::chrono::nanoseconds error() const noexcept = 0;
-  /// When a mark was last passed; its queue has been waited for. Throws environment error.
+  /// When a mark is passed, or was last: waits for it. Throws environment error.
   virtual Clock::time_point time(int mark) const = 0;
 };
 

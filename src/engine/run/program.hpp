@@ -49,7 +49,7 @@ struct CommandLabel {
   std::string name;
   int layer = -1;  // as of a Span
   SpanKind kind = SpanKind::compute;
-  SpanKind recorded_kind = SpanKind::compute;  // in a recorded step: a copy to a GPU waits there
+  SpanKind recorded_kind = SpanKind::compute;  // in a recorded step, where copies to a GPU wait
 };
 
 /// One node of the graph made ready, or several that one command runs. Immutable: steps may run it

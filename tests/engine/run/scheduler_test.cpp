@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "catch.hpp"
@@ -81,6 +82,30 @@ TEST_CASE("between the layers of a long prompt the others decode") {
   CHECK(after.slice_layers - before.slice_layers == 7 * 4);
   // As long as the other one decodes, each layer is preceded by one of its steps.
   CHECK(after.decode_steps_within_slices - before.decode_steps_within_slices >= 4);
+}
+
+TEST_CASE("a caller's own steps run between those of others, never within a slice") {
+  Engine engine = engine_for(2);
+  auto& scheduler = *engine.share_state()->scheduler;
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    Session session(engine);
+    session.generate(prompt_of(400), {.max_new_tokens = 10});
+    done = true;
+  });
+  int64_t calls = 0, within = 0;
+  while (!done)
+    scheduler.call([&](const auto& means) {
+      const auto seen = scheduler.counts();
+      ++calls;
+      within += seen.slice_layers != 4 * seen.slices;
+      CHECK(means.recording == nullptr);  // on the CPU
+    });
+  other.join();
+  CHECK(calls > 0);
+  CHECK(within == 0);
+  CHECK_THROWS_AS(scheduler.call([](const auto&) { throw std::runtime_error("mine"); }),
+                  std::runtime_error);
 }
 
 TEST_CASE("several prompts share a slice, but not when the plan is deterministic") {
