@@ -29,6 +29,15 @@ Engine engine_on_cpu() {
   return engine_for(test::source_dir / "optimize_rules/cpu.yaml");
 }
 
+/// Routed experts as `experts` says, everything else on the first GPU.
+std::filesystem::path hybrid_rules(const std::string& experts) {
+  const auto rules = test::own_file("profile_test_hybrid.yaml");
+  base::write_file(rules,
+                   "ktx: 1\nrules:\n  - {name: experts, match: {class: moe.experts}, " + experts +
+                       "}\n  - {name: rest, match: {name: '.*'}, place: {device: 'cuda:0'}}\n");
+  return rules;
+}
+
 /// Every layer and what stands around them computes, within the step.
 void check_spans(const StepProfile& step) {
   INFO(step.name);
@@ -104,12 +113,7 @@ TEST_CASE("a profile that does not fit the cache is refused") {
 
 TEST_CASE("a profile of a hybrid plan has spans of CPU and GPU") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
-  const auto rules = test::own_file("profile_test_hybrid.yaml");
-  base::write_file(rules,
-                   "ktx: 1\nrules:\n"
-                   "  - {name: experts, match: {class: moe.experts}, place: {device: cpu}}\n"
-                   "  - {name: rest, match: {name: '.*'}, place: {device: 'cuda:0'}}\n");
-  Engine engine = engine_for(rules);
+  Engine engine = engine_for(hybrid_rules("place: {device: cpu}"));
   const auto report = profile_steps(engine, {.prompt = 64, .depth = 70, .repeat = 2});
   for (const auto& step : {report.prefill, report.decode}) {
     check_spans(step);
@@ -123,4 +127,23 @@ TEST_CASE("a profile of a hybrid plan has spans of CPU and GPU") {
     return span.kind == SpanKind::wait && report.decode.lanes[size_t(span.lane)] == "cuda:0";
   });
   CHECK(waits == 3);
+}
+
+TEST_CASE(
+    "a profile of streamed experts has their products within the time that they are waited for") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  Engine engine =
+      engine_for(hybrid_rules("place: {device: cpu}, prefill: {device: 'cuda:0', stream: yes}"));
+  const auto step = profile_steps(engine, {.prompt = 64, .repeat = 2}).prefill;
+  check_spans(step);
+  CHECK(count(step, "moe", "cpu") == 3);
+  CHECK(count(step, "wait for experts", "cuda:0") == 3);
+  CHECK(count(step, "experts", "cuda:0") >= 3);
+  for (const Span& inner : step.spans) {
+    if (inner.name != "experts" || inner.kind != SpanKind::compute) continue;
+    CHECK(std::ranges::any_of(step.spans, [&](const Span& outer) {
+      return outer.name == "wait for experts" && outer.layer == inner.layer &&
+             outer.begin <= inner.begin && inner.end <= outer.end;
+    }));
+  }
 }
