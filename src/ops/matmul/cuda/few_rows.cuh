@@ -203,11 +203,11 @@ struct StepWeights {
   uint4 chunks[step_chunks(Format).all()];
 };
 
-/// In shared memory, every lane's chunks of the activations of a step: the lane that asks for one
-/// is the one that reads it.
+/// In shared memory, a warp's chunks of the activations of a step: the lane that asks for one is
+/// the one that reads it.
 template <X16 Format, int Tiles>
 struct StepTokens {
-  uint4 chunks[Tiles][step_chunks(Format).blocks()][few_rows_warps * 32];
+  uint4 chunks[Tiles][step_chunks(Format).blocks()][32];
 };
 
 /// Where a lane finds them.
@@ -219,6 +219,7 @@ struct StepLoader {
   const uint16_t* x[Tiles];  // the lane's columns of its tokens; null: no token
   StepParts lane;
   int cols;
+  int step_bytes;  // of a group, about
 
   __device__ __forceinline__ void load(StepWeights<Format>& to, int at) const {
     const int first = at * step.columns;
@@ -226,6 +227,11 @@ struct StepLoader {
       load_blocks<true>(to, first, step.blocks());
     else
       load_blocks<false>(to, first, (cols - first) / 32);
+  }
+
+  /// Asks for the weights of a later step to come to L2.
+  __device__ __forceinline__ void fetch(int at) const {
+    fetch_to_l2(group + at * step_bytes, step_bytes, threadIdx.x % 16, 16);
   }
 
   /// Asks for the lane's activations of a step, whose weights come meanwhile. They are zero where
@@ -237,7 +243,7 @@ struct StepLoader {
       for (int b = 0; b < step.blocks(); ++b) {
         const int column = at * step.columns + 32 * b;
         const bool there = x[n] != nullptr && (!may_end_early(Format) || column < cols);
-        copy_cached(&to.chunks[n][b][threadIdx.x], x[n] + column, there);
+        copy_cached(&to.chunks[n][b][threadIdx.x % 32], x[n] + column, there);
       }
   }
 
@@ -321,7 +327,7 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
     if constexpr (has_block_scales(Format)) scales.of_block(chunk, b, s, m);
 #pragma unroll
     for (int n = 0; n < Tiles; ++n) {
-      const uint4 v = tokens.chunks[n][b][threadIdx.x];
+      const uint4 v = tokens.chunks[n][b][threadIdx.x % 32];
       uint32_t y[4] = {v.x, v.y, v.z, v.w};
       if constexpr (!in_natural_order(Format)) {
         y[0] = __byte_perm(v.x, v.y, 0x5410), y[1] = __byte_perm(v.x, v.y, 0x7632);
@@ -332,15 +338,21 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
   }
 }
 
+constexpr int steps_ahead = 3;
+
 /// Adds the products of steps [begin, end). The weights of the first are asked for before the
-/// kernel that writes what they are multiplied by has ended.
+/// kernel that writes what they are multiplied by has ended; those of the next few are on their way
+/// to L2 by then, so that the memory is busy from one kernel to the next.
 template <X16 Format, int Tiles>
 __device__ __forceinline__ void add_few_rows(const StepLoader<Format, Tiles>& loader,
-                                             StepRange steps, FewRowsSums<Tiles>& sums) {
-  __shared__ StepTokens<Format, Tiles> tokens;
+                                             StepTokens<Format, Tiles>& tokens, StepRange steps,
+                                             FewRowsSums<Tiles>& sums) {
   for (int at = steps.begin; at < steps.end; ++at) {
     StepWeights<Format> weights;
     loader.load(weights, at);
+    for (int next = at == steps.begin ? at + 1 : at + steps_ahead;
+         next <= at + steps_ahead && next < steps.end; ++next)
+      loader.fetch(next);
     if (at == steps.begin) await_previous();
     loader.copy_tokens(tokens, at);
     end_copies();

@@ -231,54 +231,60 @@ constexpr uint32_t minus_zero(X16 format) noexcept {
   return (0xc300u | static_cast<uint32_t>(shape.zero)) * 0x00010001u;
 }
 
-/// How a product is cut: a block of 4 warps takes `row_warps` pairs of groups; its other warps, and
-/// `splits` blocks, take shares of their columns.
+/// How a product is cut: a block has `row_warps` pairs of groups, and for each so many warps, which
+/// take shares of the columns; `splits` blocks take shares again.
 struct FewRowsPlan {
   int row_warps;
+  int shares;
   int splits;
+
+  constexpr int warps() const noexcept { return row_warps * shares; }
 };
-constexpr int few_rows_warps = 4;
+constexpr int few_rows_warps = 4;  // of a block, at least; row_warps at most
+constexpr int most_warps = 8;  // of a block: half a multiprocessor's, the rest for the next kernel
 constexpr int most_splits = 16;
 
 struct FewRowsShape {
-  int64_t pairs = 0;            // of groups
-  int64_t steps = 0;            // of the columns
-  int64_t tokens = 0;           // at least in one tile
-  int64_t token_blocks = 1;     // tiles of tokens
-  int64_t multiprocessors = 1;  // of the GPU
-  int64_t resident = 1;         // blocks that it runs at once
+  int64_t pairs = 0;                // of groups
+  int64_t steps = 0;                // of the columns
+  int64_t tokens = 0;               // at least in one tile
+  int64_t token_blocks = 1;         // tiles of tokens
+  int64_t multiprocessors = 1;      // of the GPU
+  int64_t resident = 1;             // blocks of few_rows_warps warps that it runs at once
+  int most_warps = few_rows_warps;  // of a block
   int64_t most_splits = 1;
   int64_t most_blocks = 0;  // that may be split
   int64_t capacity = 0;     // sums of a warp that shares may leave in memory
 };
 
 /// The time of a cut, in steps of a warp on a multiprocessor that many of them keep busy: fewer
-/// than twelve wait for the memory and for their own results. Each wave of blocks takes about four
-/// to begin, and adding up the shares of blocks twelve: a barrier, an atomic, sums from memory.
+/// than eight wait for their own results. Each wave of blocks takes about four to begin, and adding
+/// up the shares of blocks twelve: a barrier, an atomic, sums from memory.
 constexpr int64_t few_rows_time(const FewRowsShape& shape, FewRowsPlan plan) noexcept {
   const auto parts = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
   const int64_t blocks = parts(shape.pairs, plan.row_warps) * shape.token_blocks * plan.splits;
-  const int64_t shares = plan.splits * (few_rows_warps / plan.row_warps);
-  const int64_t warps =
-      std::max<int64_t>(12, few_rows_warps * parts(blocks, shape.multiprocessors));
-  return warps * parts(shape.steps, shares) + 4 * parts(blocks, shape.resident) +
+  const int64_t warps = std::max<int64_t>(8, plan.warps() * parts(blocks, shape.multiprocessors));
+  const int64_t waves = parts(blocks * plan.warps(), shape.resident * few_rows_warps);
+  return warps * parts(shape.steps, plan.splits * plan.shares) + 4 * waves +
          (plan.splits > 1 ? 12 : 0);
 }
 
-/// The fastest cut. With many tokens warps of a block share the activations that they read.
+/// The fastest cut, with as few splits and then as many warps as that takes. With many tokens warps
+/// of a block share the activations that they read.
 constexpr FewRowsPlan few_rows_plan(const FewRowsShape& shape) noexcept {
   const int least = shape.tokens <= 4 ? 1 : shape.tokens <= 8 ? 2 : 4;
-  FewRowsPlan best{least, 1};
-  for (int row_warps = least; row_warps <= few_rows_warps; row_warps *= 2) {
-    const int64_t blocks = (shape.pairs + row_warps - 1) / row_warps * shape.token_blocks;
-    for (int splits = 1; splits <= shape.most_splits; ++splits) {
+  FewRowsPlan best{least, shape.most_warps / least, 1};
+  for (int splits = 1; splits <= shape.most_splits; ++splits)
+    for (int row_warps = least; row_warps <= few_rows_warps; row_warps *= 2) {
+      const int64_t blocks = (shape.pairs + row_warps - 1) / row_warps * shape.token_blocks;
       if (splits > 1 &&
           (blocks > shape.most_blocks || blocks * row_warps * splits > shape.capacity))
-        break;
-      const FewRowsPlan plan{row_warps, splits};
-      if (few_rows_time(shape, plan) < few_rows_time(shape, best)) best = plan;
+        continue;
+      for (int warps = shape.most_warps; warps >= few_rows_warps; warps /= 2) {
+        const FewRowsPlan plan{row_warps, warps / row_warps, splits};
+        if (few_rows_time(shape, plan) < few_rows_time(shape, best)) best = plan;
+      }
     }
-  }
   return best;
 }
 

@@ -14,7 +14,7 @@ const ProductsKernels::OfTiles& kernel_of(const ProductsArgs& args) noexcept {
   return kernels->of_tiles[args.token_tiles - 1];
 }
 
-/// Blocks that the GPU runs at once.
+/// Blocks of few_rows_warps warps that the GPU runs at once.
 int resident_blocks(const ProductsArgs& args, const device::Queue& queue) noexcept {
   return device::limits_of(queue.place().index).multiprocessors *
          kernel_of(args).blocks_a_multiprocessor();
@@ -36,10 +36,9 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
     part.aligned = part.rows % 4 == 0 && part.y_stride % 4 == 0;
     pairs = (pairs + few_rows_warps - 1) / few_rows_warps * few_rows_warps + part.pairs;
   }
+  const bool experts = args.routing.used != nullptr;  // many tiles, and blocks that take several
   const int64_t token_blocks =
-      args.routing.used != nullptr
-          ? 1
-          : (args.tokens + 8 * args.token_tiles - 1) / (8 * args.token_tiles);
+      experts ? 1 : (args.tokens + 8 * args.token_tiles - 1) / (8 * args.token_tiles);
   args.plan =
       few_rows_plan({.pairs = pairs,
                      .steps = args.steps,
@@ -47,7 +46,8 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
                      .token_blocks = token_blocks,
                      .multiprocessors = device::limits_of(queue.place().index).multiprocessors,
                      .resident = resident_blocks(args, queue),
-                     .most_splits = args.routing.used != nullptr ? 1 : most_splits,
+                     .most_warps = experts ? few_rows_warps : most_warps,
+                     .most_splits = experts ? 1 : most_splits,
                      .most_blocks = space.tiles,
                      .capacity = space.floats / (args.token_tiles * 8 * 32)});
   args.row_blocks = 0;

@@ -52,25 +52,27 @@ __device__ __forceinline__ int64_t row_at(RowOf of, const Routing& routing, int 
   return position - first_position(routing);
 }
 
-/// Adds up shares of the columns: of a block's warps in shared memory, then of blocks through
-/// global memory. Returns whether this warp holds the sum of all.
+/// Adds up shares of the columns: of a block's warps in shared memory, `stride` numbers a warp,
+/// then of blocks through global memory. Returns whether this warp holds the sum of all.
 template <int Tiles>
-__device__ __forceinline__ bool add_shares(const ProductsArgs& args, int tile, int row_warp,
-                                           int share, FewRowsSums<Tiles>& sums) {
+__device__ __forceinline__ bool add_shares(const ProductsArgs& args, int tile, float* shared,
+                                           int stride, FewRowsSums<Tiles>& sums) {
   constexpr int numbers = 2 * Tiles * 4;
-  __shared__ float shared[few_rows_warps * numbers * 32];
-  const int lane = threadIdx.x % 32, shares = few_rows_warps / args.plan.row_warps;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, shares = args.plan.shares;
+  const int row_warp = warp / shares, share = warp % shares;
   float* flat = &sums[0][0][0];
   if (shares > 1) {
-    float* mine = shared + (row_warp * shares + share) * numbers * 32 + lane;
+    float* mine = shared + warp * stride + lane;
+    __syncwarp();  // all of its lanes have read what was there
     if (share != 0)
 #pragma unroll
       for (int i = 0; i < numbers; ++i) mine[i * 32] = flat[i];
     __syncthreads();
     if (share == 0)
+#pragma unroll 2
       for (int other = 1; other < shares; ++other)
 #pragma unroll
-        for (int i = 0; i < numbers; ++i) flat[i] += mine[(other * numbers + i) * 32];
+        for (int i = 0; i < numbers; ++i) flat[i] += mine[other * stride + i * 32];
   }
   const int splits = args.plan.splits;
   if (splits == 1) return share == 0;
@@ -162,16 +164,19 @@ __device__ __forceinline__ void finish(const ProductsArgs& args, const Tile& til
     }
 }
 
-/// Blocks that a multiprocessor has registers for: as many as fit without spilling in the loop.
+/// Warps that a multiprocessor has registers for: as many as fit without spilling in the loop.
 template <X16 Format, int Tiles>
-constexpr int blocks_by_registers = step_chunks(Format).all() <= 12 ? 5 - Tiles : 4 - Tiles;
+constexpr int warps_by_registers =
+    (step_chunks(Format).all() <= 12 ? 5 - Tiles : 4 - Tiles) * few_rows_warps;
 
 template <X16 Format, int Tiles>
-__global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Format, Tiles>)
+__global__ void __launch_bounds__(32 * warps_by_registers<Format, Tiles>)
     products_kernel(const __grid_constant__ ProductsArgs args) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, side = lane / 16;
-  const int shares = few_rows_warps / args.plan.row_warps;
-  const int row_warp = warp / shares, share = warp % shares;
+  const int shares = args.plan.shares, row_warp = warp / shares, share = warp % shares;
+  extern __shared__ uint4 shared[];  // of each warp activations, then the sums of its share
+  auto* tokens = reinterpret_cast<StepTokens<Format, Tiles>*>(shared);
+  static_assert(sizeof *tokens >= sizeof(FewRowsSums<Tiles>) * 32);
   int first = 0, beyond = args.tiles;
   if (args.routing.used != nullptr) {
     await_previous();
@@ -186,8 +191,10 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     const int pairs = args.parts[tile.part].pairs;  // sums of those beyond are not stored
     const uint8_t* group = (side == 0 ? tile.first : tile.second) +
                            group_of(args, tile, min(pair, pairs - 1), side) * args.group_bytes;
-    StepLoader<Format, Tiles> loader{
-        .group = group, .lane = lane_parts(Format, {lane / 4 % 4, lane % 4}), .cols = args.cols};
+    StepLoader<Format, Tiles> loader{.group = group,
+                                     .lane = lane_parts(Format, {lane / 4 % 4, lane % 4}),
+                                     .cols = args.cols,
+                                     .step_bytes = static_cast<int>(args.group_bytes) / args.steps};
     for (int n = 0; n < Tiles; ++n) {
       const int position = tile.begin + 8 * n + lane / 4;
       loader.x[n] = nullptr;
@@ -198,8 +205,10 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
     FewRowsSums<Tiles> sums = {};
     const StepRange steps =
         share_of(args.steps, blockIdx.y * shares + share, args.plan.splits * shares);
-    add_few_rows<Format, Tiles>(loader, steps, sums);
-    if (add_shares<Tiles>(args, index, row_warp, share, sums) && pair < args.parts[tile.part].pairs)
+    add_few_rows<Format, Tiles>(loader, tokens[warp], steps, sums);
+    if (add_shares<Tiles>(args, index, reinterpret_cast<float*>(shared),
+                          sizeof *tokens / sizeof(float), sums) &&
+        pair < args.parts[tile.part].pairs)
       finish<Format, Tiles>(args, tile, pair, sums);
     __syncthreads();  // before sums are shared again
   }
@@ -207,14 +216,21 @@ __global__ void __launch_bounds__(few_rows_warps * 32, blocks_by_registers<Forma
 
 template <X16 Format, int Tiles>
 struct ProductsKernel {
+  static constexpr size_t shared_bytes(int warps) noexcept {
+    return static_cast<size_t>(warps) * sizeof(StepTokens<Format, Tiles>);
+  }
   static int blocks_a_multiprocessor() noexcept {
     int blocks = 1;
-    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, products_kernel<Format, Tiles>,
-                                                  few_rows_warps * 32, 0);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &blocks, products_kernel<Format, Tiles>, few_rows_warps * 32, shared_bytes(few_rows_warps));
     return blocks;
   }
   static void run(const ProductsArgs& args, dim3 grid, const device::Queue& queue) noexcept {
-    launch(products_kernel<Format, Tiles>, {grid, few_rows_warps * 32}, queue, args);
+    const auto kernel = products_kernel<Format, Tiles>;
+    const int warps = args.plan.warps();
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shared_bytes(most_warps)));
+    launch(kernel, {grid, static_cast<unsigned>(32 * warps), shared_bytes(warps)}, queue, args);
   }
 };
 
@@ -227,10 +243,12 @@ struct ProductsKernels {
   OfTiles of_tiles[2];
 };
 
+template <X16 Format, int Tiles>
+constexpr ProductsKernels::OfTiles products_of_tiles = {
+    ProductsKernel<Format, Tiles>::blocks_a_multiprocessor, ProductsKernel<Format, Tiles>::run};
 template <X16 Format>
 constexpr ProductsKernels products_kernels = {
-    {{ProductsKernel<Format, 1>::blocks_a_multiprocessor, ProductsKernel<Format, 1>::run},
-     {ProductsKernel<Format, 2>::blocks_a_multiprocessor, ProductsKernel<Format, 2>::run}}};
+    {products_of_tiles<Format, 1>, products_of_tiles<Format, 2>}};
 
 /// One unit a family of formats, so that they compile side by side; null for the formats of others.
 const ProductsKernels* k_products(X16 format) noexcept;

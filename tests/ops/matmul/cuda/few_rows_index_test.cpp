@@ -185,6 +185,14 @@ TEST_CASE("cuda: few groups are split along the columns, within the memory for t
   uneven.steps = 6;
   REQUIRE(few_rows_plan(uneven).row_warps == 2);
   REQUIRE(few_rows_plan(uneven).splits == 1);
+  // Twice the warps in a block come before twice the blocks, whose sums go through memory.
+  FewRowsShape wide = small;
+  wide.pairs = 128;
+  wide.steps = 28;
+  REQUIRE(few_rows_plan(wide).splits > 1);
+  wide.most_warps = 8;
+  REQUIRE(few_rows_plan(wide).splits == 1);
+  REQUIRE(few_rows_plan(wide).shares == 8);
   whole.tokens = 16;
   REQUIRE(few_rows_plan(whole).row_warps == few_rows_warps);
 }
