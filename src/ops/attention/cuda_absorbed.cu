@@ -88,13 +88,19 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways) merge_kernel(A
   if (way == 0) *sums_of(work, row, head) = sums;
 }
 
+/// Ways of the block below, all rows together. That of one row leaves half of a multiprocessor to
+/// another: while attention is busy with few keys on few multiprocessors, the others have room for
+/// all heads.
+template <int R>
+constexpr int value_ways = R == 1 ? most_merge_ways / 2 : most_merge_ways;
+
 /// A block a head: the sums of up to R rows side by side, then v_b times them. Those of unused rows
 /// are zero.
 template <int R>
-__global__ void __launch_bounds__(merge_threads* most_merge_ways)
+__global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways / value_ways<R>)
     values_kernel(const __grid_constant__ AbsorbedWork work,
                   const __grid_constant__ AbsorbedValues values) {
-  constexpr int ways = most_merge_ways / R, threads = merge_threads * most_merge_ways;
+  constexpr int ways = value_ways<R> / R, threads = merge_threads * value_ways<R>;
   const int head = blockIdx.x, thread = threadIdx.y * merge_threads + threadIdx.x;
   const int64_t rows = work.args.row_end - work.args.row_begin;
   __shared__ alignas(16) uint2 x[R][merge_threads];
@@ -109,6 +115,7 @@ __global__ void __launch_bounds__(merge_threads* most_merge_ways)
                          .y_row = int64_t{work.args.heads} * values.v};
   HeadWeights<32, R == 1 ? 4 : 2, 2> weights;
   weights.load_first(product, thread, threads);
+  fetch_to_l2(product.weights, product.end * mla_latents * 2, thread, threads);
   await_previous();
 
   const int way = threadIdx.y % ways, number = threadIdx.y / ways;
@@ -191,10 +198,11 @@ void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const AbsorbedValues& values, const device::Queue& queue) noexcept {
   const AbsorbedWork work = attend_in_groups(kernel, args, queue);
-  const auto run =
-      args.row_end - args.row_begin == 1 ? values_kernel<1> : values_kernel<most_value_rows>;
-  launch(run, {static_cast<unsigned>(args.heads), dim3(merge_threads, most_merge_ways)}, queue,
-         work, values);
+  const bool one = args.row_end - args.row_begin == 1;
+  launch(one ? values_kernel<1> : values_kernel<most_value_rows>,
+         {static_cast<unsigned>(args.heads),
+          dim3(merge_threads, one ? value_ways<1> : value_ways<most_value_rows>)},
+         queue, work, values);
 }
 
 }  // namespace ktx::ops::cuda
