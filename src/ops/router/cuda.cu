@@ -121,47 +121,51 @@ __device__ float score_of(uint32_t key) {
   return __uint_as_float(key >> 31 != 0 ? key & 0x7fffffffu : ~key);
 }
 
-/// The logits, added up in order of the parts, and the biases.
-__device__ void read_logits(const SelectArgs& args, int64_t row, float* logits, float* biases,
+/// Eight of a lane's experts, which it reads and writes side by side: `first`, first + 32, …
+template <class Each>
+__device__ __forceinline__ void each_expert(int first, int experts, const Each& each) {
+#pragma unroll
+  for (int k = 0; k < at_once; ++k)
+    if (first + 32 * k < experts) each(k, first + 32 * k);
+}
+
+/// The logits, added up in order of the parts, and of sigmoid the scores; and the biases.
+__device__ void read_logits(const SelectArgs& args, int64_t row, float* scores, float* biases,
                             int lane) {
   for (int first = lane; first < args.experts; first += 32 * at_once) {
     float sums[at_once] = {}, bias[at_once] = {};
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const int e = first + 32 * k;
-      if (args.bias != nullptr && e < args.experts) bias[k] = args.bias[e];
-    }
+    if (args.bias != nullptr)
+      each_expert(first, args.experts, [&](int k, int e) { bias[k] = args.bias[e]; });
 #pragma unroll 1
     for (int64_t part = 0; part < args.parts; ++part) {
       const float* from = args.logits + (part * args.rows + row) * args.experts;
-#pragma unroll
-      for (int k = 0; k < at_once; ++k) {
-        const int e = first + 32 * k;
-        if (e < args.experts) sums[k] += from[e];
-      }
+      each_expert(first, args.experts, [&](int k, int e) { sums[k] += from[e]; });
     }
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const int e = first + 32 * k;
-      if (e < args.experts) logits[e] = sums[k], biases[e] = bias[k];
-    }
+    each_expert(first, args.experts, [&](int k, int e) {
+      scores[e] = args.sigmoid ? __fdividef(1, 1 + expf(-sums[k])) : sums[k];
+      biases[e] = bias[k];
+    });
   }
 }
 
 /// Logits to scores. A lane touches what it has read.
-__device__ void activate(const SelectArgs& args, float* scores, int lane) {
-  if (args.sigmoid) {
-#pragma unroll 4
-    for (int e = lane; e < args.experts; e += 32) scores[e] = __fdividef(1, 1 + expf(-scores[e]));
-    return;
-  }
+__device__ void softmax(float* scores, int experts, int lane) {
   float largest = -INFINITY, sum = 0;
-  for (int e = lane; e < args.experts; e += 32) largest = fmaxf(largest, scores[e]);
+  for (int e = lane; e < experts; e += 32) largest = fmaxf(largest, scores[e]);
   largest = warp_max(largest);
-#pragma unroll 4
-  for (int e = lane; e < args.experts; e += 32) sum += scores[e] = expf(scores[e] - largest);
+  for (int e = lane; e < experts; e += 32) sum += scores[e] = expf(scores[e] - largest);
   sum = warp_sum(sum);
-  for (int e = lane; e < args.experts; e += 32) scores[e] /= sum;
+  for (int e = lane; e < experts; e += 32) scores[e] /= sum;
+}
+
+/// keys may be where the biases are.
+__device__ void make_keys(const float* scores, const float* biases, uint32_t* keys, int experts,
+                          int lane) {
+  for (int first = lane; first < experts; first += 32 * at_once) {
+    float biased[at_once];
+    each_expert(first, experts, [&](int k, int e) { biased[k] = scores[e] + biases[e]; });
+    each_expert(first, experts, [&](int k, int e) { keys[e] = key_of(biased[k]); });
+  }
 }
 
 /// The key of each group's score: the sum of its two best, or its best. As many lanes as there are
@@ -196,18 +200,25 @@ __device__ void score_groups(const SelectArgs& args, const uint32_t* keys, uint3
 }
 
 /// Takes away the experts outside the best groups: of a group that many others come before.
-__device__ void limit_groups(const SelectArgs& args, uint32_t* keys, const uint32_t* groups,
-                             int lane) {
-  const int size = args.experts / args.groups;
-  for (int e = lane; e < args.experts; e += 32) {
-    const int group = e / size;
+__device__ void limit_groups(const SelectArgs& args, uint32_t* keys, uint32_t* groups, int lane) {
+  uint32_t outside = 0;  // bit i: group lane + 32 i
+  for (int i = 0; lane + 32 * i < args.groups; ++i) {
+    const int group = lane + 32 * i;
     const uint32_t key = groups[group];
     int before = 0;
 #pragma unroll 4
     for (int other = 0; other < args.groups; ++other)
       before += groups[other] > key || (groups[other] == key && other < group) ? 1 : 0;
-    if (before >= args.top_groups) keys[e] = 0;
+    if (before >= args.top_groups) outside |= 1u << i;
   }
+  __syncwarp();
+  for (int i = 0; lane + 32 * i < args.groups; ++i)
+    if (outside >> i & 1u) groups[lane + 32 * i] = 0;
+  __syncwarp();
+  const int size = args.experts / args.groups;
+#pragma unroll 4
+  for (int e = lane; e < args.experts; e += 32)
+    if (groups[e / size] == 0) keys[e] = 0;
 }
 
 /// The best of a lane's experts: those of l, l + 32, … of lane l.
@@ -238,8 +249,8 @@ __device__ __forceinline__ void select(const SelectArgs& args, int64_t row, floa
   auto* chosen = reinterpret_cast<int32_t*>(keys + experts);
   auto* groups = reinterpret_cast<uint32_t*>(chosen + experts);
   read_logits(args, row, scores, biases, lane);
-  activate(args, scores, lane);
-  for (int e = lane; e < experts; e += 32) keys[e] = key_of(scores[e] + biases[e]);
+  if (!args.sigmoid) softmax(scores, experts, lane);
+  make_keys(scores, biases, keys, experts, lane);
   __syncwarp();
   if (args.top_groups < args.groups) {
     score_groups(args, keys, groups, lane);
