@@ -70,8 +70,9 @@ std::string name_of(const CommandContext& context, const Node& node) {
   return name;
 }
 
+// A norm of latents goes by the name of the attention that it is a part of.
 CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes, int layer) {
-  const Node& node = nodes.front();
+  const Node& node = nodes.back().op == Op::mla ? nodes.back() : nodes.front();
   const auto is_gpu = [&](int place) {
     return context.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
   };
