@@ -62,7 +62,7 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
-  report.cached_bytes = weights->mapped_bytes();
+  report.cached_bytes = weights->cached_bytes();
   report.memory = weights->memory().verified();
   report.streaming = devices.streaming();
   base::log(LogLevel::info, "read " + base::format_bytes(report.source_bytes) + ", packed into " +

@@ -244,14 +244,16 @@ constexpr std::array file_table{
                   r.run.tokenizer = {parse_path(v, "tokenizer"), v.where};
                 },
                 apply_tokenizer},
-    FileKeyword{"deterministic", "true | false",
-                "Whether the same request always gives the same text, whatever runs beside it: "
-                "kernels are then chosen for each sequence, not for a step of many. Default: "
-                "false. --deterministic stands above it.",
-                [](const Yaml& v, Rules& r) {
-                  r.run.deterministic = {v.as_bool("deterministic"), v.where};
-                },
-                apply_deterministic},
+    FileKeyword{
+        "deterministic", "true | false",
+        "Whether the same request always gives the same text, whatever runs beside it: "
+        "kernels are then chosen for each sequence, not for a step of many; where there are "
+        "GPUs each sequence decodes in steps of its own. Default: false. --deterministic stands "
+        "above it.",
+        [](const Yaml& v, Rules& r) {
+          r.run.deterministic = {v.as_bool("deterministic"), v.where};
+        },
+        apply_deterministic},
     FileKeyword{"rules", "list", "The rules, first match wins.",
                 [](const Yaml& v, Rules& r) { parse_rule_list(v, r); }, nullptr},
 };

@@ -137,7 +137,7 @@ Weights::Weights(const placement::Plan& plan, const loader::TensorSource& source
   for (auto& part : parts) {
     if (cache_) part.state = state_key(part.jobs(), source);
     auto entry = cache_ ? cache_->find(part.state, part.bytes) : std::nullopt;
-    if (entry) mapped_bytes_ += part.bytes;
+    if (entry) cached_bytes_ += part.bytes;
     if (entry && maps) {
       point_to_entry(part, entry->bytes().data());
       mapped_.push_back(std::move(*entry));

@@ -68,8 +68,8 @@ class GpuLoader;
 using LoadedModules = std::vector<std::vector<LoadedWeight>>;
 
 /// All weights. What is packed anew lies in a block of memory for each NUMA node, so that large
-/// pages serve even small models; what the cache holds is mapped, or copied to the nodes where
-/// there are several.
+/// pages serve even small models; what the cache holds is mapped, or copied where there are several
+/// nodes, or GPUs.
 class Weights {
  public:
   /// Reads every planned module once, quantizing and packing on all workers (weight_loader.hpp),
@@ -89,7 +89,7 @@ class Weights {
 
   const NodeMemory& memory() const noexcept { return memory_; }
   uint64_t bytes() const noexcept { return bytes_; }                // in memory, packed
-  uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }  // of these from the cache
+  uint64_t cached_bytes() const noexcept { return cached_bytes_; }  // of these from the cache
   uint64_t source_bytes() const noexcept { return source_bytes_; }  // read from the checkpoint
 
   /// The cache is written behind: waits until it holds what was packed (WeightCache::finish). What
@@ -109,7 +109,7 @@ class Weights {
   std::vector<device::Block> gpu_memory_;
   std::vector<device::Pin> pins_;  // of memory_: end before it
   std::vector<base::MappedFile> mapped_;
-  uint64_t bytes_ = 0, mapped_bytes_ = 0, source_bytes_ = 0;
+  uint64_t bytes_ = 0, cached_bytes_ = 0, source_bytes_ = 0;
   std::vector<std::jthread> populating_;  // end before the mappings do
   std::optional<WeightCache> cache_;      // ends before the memory that it writes from does
 };

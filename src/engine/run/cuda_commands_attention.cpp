@@ -1,6 +1,7 @@
 // Attention on GPUs.
 #include <algorithm>
 
+#include "core/device/cuda.hpp"
 #include "engine/run/cuda_commands.hpp"
 #include "ops/attention/cuda.hpp"
 #include "ops/linear/linear.hpp"
@@ -14,14 +15,14 @@ namespace {
 using ops::cuda::Prompt;
 
 /// The rows of a step as attention takes them: a few of each sequence first, then prompts.
-struct Rows {
+struct RowsOfStep {
   int64_t decode_rows = 0;
   std::span<const Prompt> prompts;
 };
 
 // A recorded step has no prompts: its rows are few, and which sequence they are of is read on the
 // GPU.
-Rows rows_of_step(const StepContext& step) noexcept {
+RowsOfStep rows_of_step(const StepContext& step) noexcept {
   if (step.submission == Submission::recorded) return {.decode_rows = step.rows, .prompts = {}};
   const auto& sequences = step.batch.sequences;
   const auto first = std::ranges::find_if(
@@ -44,7 +45,7 @@ ops::cuda::Rope rope_on(const PlacedRope& rope, int gpu) {
 }
 
 // Where all rows may be of decoding sequences there are no prompts.
-ops::cuda::StepShape most_rows(const CommandContext& c) {
+ops::cuda::StepShape step_shape(const CommandContext& c) {
   const int64_t few = ops::decode_tokens * c.max_sequences;
   return {.rows = c.max_rows,
           .decode_rows = std::min(c.max_rows, few),
@@ -83,16 +84,13 @@ class CudaMla final : public CudaCommand {
              .prompts = {}};
   }
   void submit(const StepContext& step) const noexcept override {
-    const Rows of_step = rows_of_step(step);
+    const RowsOfStep of_step = rows_of_step(step);
     auto args = args_;
     args.batch = cuda_batch(step, place());
     args.cache = step.cache.cache(params_.cache);
     args.decode_rows = of_step.decode_rows;
     args.prompts = of_step.prompts;
-    if (q_.type == graph::NumberType::bf16)
-      args.q.bf16 = bf16(step, q_);
-    else
-      args.q.f32 = f32(step, q_);
+    args.q.bf16 = bf16(step, q_);
     args.q_stride = q_.stride;
     args.latent = f32(step, latent_);
     args.latent_stride = latent_.stride;
@@ -120,7 +118,7 @@ class CudaGqa final : public CudaCommand {
         y_(output(c, node)),
         rope_(rope_on(c.ropes->get(params_.rotary, node.place), node.place)) {}
   void submit(const StepContext& step) const noexcept override {
-    const Rows of_step = rows_of_step(step);
+    const RowsOfStep of_step = rows_of_step(step);
     ops::cuda::gqa({.params = &params_,
                     .rope = rope_,
                     .batch = cuda_batch(step, place()),
@@ -168,9 +166,15 @@ std::unique_ptr<Command> make_cuda_attention(const CommandContext& c, std::span<
 }
 
 size_t cuda_attention_scratch(const CommandContext& c, const Node& node) {
-  if (const auto* mla = std::get_if<graph::MlaParams>(&node.params))
-    return ops::cuda::mla_scratch_bytes(*mla, most_rows(c), c.multiprocessors(node.place));
-  return ops::cuda::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), most_rows(c));
+  if (const auto* mla = std::get_if<graph::MlaParams>(&node.params)) {
+    int multiprocessors = c.multiprocessors(node.place);
+    if (c.devices != nullptr) {  // the card that is here may be larger than the plan's
+      const int here = c.places[static_cast<size_t>(node.place)].index;
+      multiprocessors = std::max(multiprocessors, device::limits_of(here).multiprocessors);
+    }
+    return ops::cuda::mla_scratch_bytes(*mla, step_shape(c), multiprocessors);
+  }
+  return ops::cuda::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), step_shape(c));
 }
 
 }  // namespace ktx::engine

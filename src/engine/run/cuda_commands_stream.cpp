@@ -39,7 +39,7 @@ SplitRates first_rates(const CommandContext& c, int gpu) {
           .gpu_flops = known(card.tensor_flops, 300e12) / 4};
 }
 
-ops::cuda::MoeArgs moe_shape(const CommandContext& c, const Node& node) {
+ops::cuda::MoeArgs streamed_shape(const CommandContext& c, const Node& node) {
   const auto& params = std::get<graph::MoeParams>(node.params);
   const auto layer = layer_experts(c, node.module);
   return {.top_k = params.top_k,
@@ -65,7 +65,7 @@ class CudaStreamedMoe final : public CudaCommand {
         max_rows_(c.max_rows),
         module_(static_cast<size_t>(node.module)),
         layer_(layer_experts(c, node.module)),
-        args_(moe_shape(c, node)),
+        args_(streamed_shape(c, node)),
         is_fixed_(c.plan->deterministic),
         residents_(c.plan->find(node.module)->residents.experts) {
     if (holds_residents(c, node)) resident_moe_ = make_cuda_resident_moe(c, node);
@@ -141,6 +141,8 @@ class CudaStreamedMoe final : public CudaCommand {
     const int32_t* ids = routing(step.workspace, on_cpu_, max_rows_).ids;
     for (int64_t i = 0; i < step.rows * args_.top_k; ++i)
       if (ids[i] >= 0) ++tokens_[static_cast<size_t>(ids[i])];
+    if (!resident_moe_)  // those of another GPU are no work of this one
+      for (const int32_t e : residents_) tokens_[static_cast<size_t>(e)] = 0;
   }
 
   // The CPU's time is that of the layer before, which has ended; the GPU's is what has been timed
@@ -175,7 +177,7 @@ class CudaStreamedMoe final : public CudaCommand {
     args.scratch = scratch(step);
     if (resident_moe_) {
       profiled(step.profile, "resident experts", Profile::Lane::main, SpanKind::compute, queue(),
-               [&] { resident_moe_->run(step); });
+               [&] { shared.stream.time_products([&] { resident_moe_->run(step); }); });
       args.add = args.y;
     }
     shared.stream.set_profile(step.profile);
@@ -211,8 +213,8 @@ std::unique_ptr<Command> make_cuda_streamed_moe(const CommandContext& c, const N
 }
 
 size_t cuda_streamed_moe_scratch(const CommandContext& c, const Node& node) {
-  const auto streamed =
-      static_cast<size_t>(ops::cuda::moe_scratch_bytes(moe_shape(c, node), c.max_rows, c.max_rows));
+  const auto streamed = static_cast<size_t>(
+      ops::cuda::moe_scratch_bytes(streamed_shape(c, node), c.max_rows, c.max_rows));
   return holds_residents(c, node) ? std::max(streamed, cuda_resident_moe_scratch(c, node))
                                   : streamed;
 }

@@ -235,6 +235,14 @@ void ExpertStream::run(const LayerExperts& layer, std::span<const StreamedExpert
   }
 }
 
+void ExpertStream::time_products(const std::function<void()>& submit) noexcept {
+  if (timer_ == nullptr) return submit();
+  timer_->time(compute_, &ExpertStreamTimes::computing, [&] {
+    submit();
+    return int64_t{0};
+  });
+}
+
 void ExpertStream::prefetch(const LayerExperts& layer, std::span<const int32_t> experts) noexcept {
   const auto most = static_cast<size_t>(shape_.slots * shape_.group);
   experts_.clear();

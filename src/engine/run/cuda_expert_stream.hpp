@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -74,6 +75,10 @@ class ExpertStream {
   void prefetch(const LayerExperts& layer, std::span<const int32_t> experts) noexcept;
   /// Experts of a layer that its run() would not copy.
   std::span<const int32_t> prefetched(const LayerExperts& layer) const noexcept;
+
+  /// submit() gives the computation's queue products of experts that stay on the GPU: their time
+  /// counts as that of the others.
+  void time_products(const std::function<void()>& submit) noexcept;
 
   /// The caller waits. Throws environment error when the GPU has failed.
   void wait_for_copies() { copies_->synchronize(); }

@@ -26,6 +26,10 @@ double stream_bandwidth(const CudaKit& kit) noexcept {
   return kit.stream ? kit.stream->copy_bandwidth : 0;
 }
 
+bool lost_handshake(const CudaKit& kit) noexcept {
+  return kit.handshake.status() != device::HandshakeStatus::ok;
+}
+
 void reset_handshake(CudaKit& kit) {
   kit.handshake.reset();
 }

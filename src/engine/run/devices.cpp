@@ -54,6 +54,10 @@ bool Devices::failed() const noexcept {
   return std::ranges::any_of(queues_, [](const auto& queue) { return queue->failed(); });
 }
 
+bool Devices::lost() const noexcept {
+  return std::ranges::any_of(kits_, [](const auto& kit) { return kit && lost_handshake(*kit); });
+}
+
 void Devices::synchronize() const {
   for (const auto& queue : queues_) queue->synchronize();
 }

@@ -25,6 +25,8 @@ CudaKitPointer make_cuda_kit(device::Queue& queue);
 uint64_t cuda_kit_bytes() noexcept;
 /// Bytes/s at which experts are streamed, as measured while loading; 0: they are not.
 double stream_bandwidth(const CudaKit& kit) noexcept;
+/// Whether one side has given up waiting for the other.
+bool lost_handshake(const CudaKit& kit) noexcept;
 /// Both sides begin anew. Throws environment error when the GPU has failed.
 void reset_handshake(CudaKit& kit);
 
@@ -46,6 +48,9 @@ class Devices {
 
   /// Whether a GPU has failed; costs little and does not wait.
   bool failed() const noexcept;
+  /// Whether the CPU and a GPU have lost each other. A GPU's last wait can end so behind the CPU's
+  /// part of a step: to be asked when GPUs have been waited for.
+  bool lost() const noexcept;
   /// Waits for all work. Throws environment error when a GPU has failed.
   void synchronize() const;
   /// After a step has failed: waits for all work, and makes ready for another step when all that

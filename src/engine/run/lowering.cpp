@@ -129,7 +129,7 @@ class Placing {
   std::map<std::pair<int, int>, int> copies_;  // (value, place) -> its copy there
 };
 
-// Whether a node only hands work to a GPU: copies to the CPU are made by the GPU.
+// Orders the nodes of each layer: those of GPUs as soon as they are ready.
 class Ordering {
  public:
   Ordering(Graph graph, const ModulePlaces& places)
@@ -156,6 +156,7 @@ class Ordering {
   bool is_gpu(int place) const {
     return places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
   }
+  // Whether the node only hands work to a GPU: copies to the CPU are made by the GPU.
   bool is_of_gpu(const Node& node) const {
     return is_gpu(node.place) ||
            (node.op == Op::copy && is_gpu(place_of_value(graph_, node.inputs.front())));

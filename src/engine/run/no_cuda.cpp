@@ -15,6 +15,9 @@ uint64_t cuda_kit_bytes() noexcept {
 double stream_bandwidth(const CudaKit&) noexcept {
   return 0;
 }
+bool lost_handshake(const CudaKit&) noexcept {
+  return false;
+}
 void reset_handshake(CudaKit&) {}
 
 CudaKitPointer make_cuda_kit(device::Queue&) {

@@ -176,7 +176,7 @@ class Assembly {
 }  // namespace
 
 int CommandContext::multiprocessors(int place) const {
-  constexpr int most = 170;
+  constexpr int most = 192;
   const auto index = static_cast<size_t>(places[static_cast<size_t>(place)].index);
   const auto& gpus = plan->machine.gpus;
   return index < gpus.size() && gpus[index].multiprocessors > 0 ? gpus[index].multiprocessors

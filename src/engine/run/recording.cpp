@@ -8,56 +8,57 @@
 
 namespace ktx::engine {
 
-namespace {
-
-// What is captured belongs to one queue; those of other GPUs begin and end with it.
-class Fork {
+// A graph is of one queue: those of other GPUs begin and end with it, when it is captured and when
+// it is launched.
+class Recording::Meeting {
  public:
-  Fork(const Program& program, int first) : devices_(*program.devices()), first_(first) {
+  Meeting(const Program& program, int first) : devices_(*program.devices()), first_(first) {
     for (int p = first + 1; p < static_cast<int>(program.places().size()); ++p)
       others_.push_back({p, devices_.queue(p).make_event()});
-    begun_ = devices_.queue(first).make_event();
+    parted_ = devices_.queue(first).make_event();
   }
-  void begin() const noexcept {
-    devices_.queue(first_).record(*begun_);
-    for (const auto& other : others_) devices_.queue(other.place).wait(*begun_);
+  /// What the others are given next comes after what the first has been given.
+  void part() const noexcept {
+    devices_.queue(first_).record(*parted_);
+    for (const auto& other : others_) devices_.queue(other.place).wait(*parted_);
   }
-  void end() const noexcept {
+  /// What the first is given next comes after what the others have been given.
+  void join() const noexcept {
     for (const auto& other : others_) {
-      devices_.queue(other.place).record(*other.ended);
-      devices_.queue(first_).wait(*other.ended);
+      devices_.queue(other.place).record(*other.joins);
+      devices_.queue(first_).wait(*other.joins);
     }
   }
 
  private:
   struct Other {
     int place;
-    std::unique_ptr<device::Event> ended;
+    std::unique_ptr<device::Event> joins;
   };
   const Devices& devices_;
   int first_;
   std::vector<Other> others_;
-  std::unique_ptr<device::Event> begun_;
+  std::unique_ptr<device::Event> parted_;
 };
-
-}  // namespace
 
 Recording::Recording(const Program& program, Workspace& workspace, KvStore& cache,
                      hw::WorkerPool& pool, Profile* profile)
     : program_(program), workspace_(workspace) {
   constexpr int first_gpu = 1;  // the CPU is place 0
-  const Fork fork(program, first_gpu);
+  // Events that were recorded in a graph are of no use outside.
+  const Meeting captured(program, first_gpu);
+  meeting_ = std::make_unique<Meeting>(program, first_gpu);
   const int64_t most = profile == nullptr ? std::min(most_rows, program.max_rows()) : 1;
   for (int64_t rows = 1;; rows = std::min(2 * rows, most)) {
     Batch batch;
     batch.ids.resize(static_cast<size_t>(rows));
     const StepContext step{batch, workspace, cache, pool, rows, Submission::recorded, {}, profile};
     const auto submit = [&] {
-      fork.begin();
+      captured.part();
       for (const auto& layer : program.layers())
         for (const auto& command : layer)
           if (program.on_gpu(*command)) run_command(*command, step);
-      fork.end();
+      captured.join();
     };
     graphs_.emplace_back(rows, device::capture(program.devices()->queue(first_gpu), submit));
     if (rows == most) break;
@@ -73,7 +74,9 @@ bool Recording::holds(int64_t rows) const noexcept {
 
 int64_t Recording::launch(int64_t rows) const noexcept {
   const auto graph = std::ranges::find_if(graphs_, [&](const auto& g) { return g.first >= rows; });
+  meeting_->join();
   graph->second->launch();
+  meeting_->part();
   for (int p = 1; p < static_cast<int>(program_.places().size()); ++p)
     workspace_.inputs(p).mark_uploaded();
   return graph->first;

@@ -29,8 +29,11 @@ class Recording {
   int64_t launch(int64_t rows) const noexcept;
 
  private:
+  class Meeting;
+
   const Program& program_;
   Workspace& workspace_;
+  std::unique_ptr<Meeting> meeting_;
   std::vector<std::pair<int64_t, std::unique_ptr<device::Graph>>> graphs_;  // by rows
 };
 

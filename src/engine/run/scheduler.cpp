@@ -73,6 +73,10 @@ Scheduler::~Scheduler() {
   }
   arrived_.notify_one();
   thread_.join();
+  try {  // for what is left of a slice that was given up: it uses the workspaces
+    programs_.devices().synchronize();
+  } catch (const Error&) {  // nobody is left who would hear of it
+  }
 }
 
 void Scheduler::submit(Request& request) {
@@ -223,12 +227,22 @@ void Scheduler::run_slice() {
   if (slice_.step->finished()) land(slice_);
 }
 
-// The next token of every decoding sequence, and short prompts beside.
+// Kernels of GPUs cut their sums by the rows of a step: where no number may depend on other
+// sequences each has a step of its own.
 void Scheduler::run_decode() {
+  const bool alone = plan_.deterministic && programs_.devices().has_gpus();
+  int64_t last = -1;  // seat that had its step: their ids ascend
+  while (run_decode_step(alone, last) && alone) {
+  }
+}
+
+// The next token of every decoding sequence, and short prompts beside; or alone: of the first one
+// behind seat `last`. False when there is none.
+bool Scheduler::run_decode_step(bool alone, int64_t& last) {
   Flight flight;
   int64_t decoding = 0;
   for (Seat& seat : seats_) {
-    if (seat.in_flight) continue;
+    if (seat.in_flight || (alone && seat.id <= last)) continue;
     if (seat.decodes()) {
       add_rows(flight, seat, {&seat.next, 1}, Phase::decode);
       flight.batch.logit_rows.push_back(static_cast<int32_t>(flight.batch.rows() - 1));
@@ -237,16 +251,16 @@ void Scheduler::run_decode() {
     } else if (is_joining(seat)) {
       add_prompt(flight, seat, seat.prompt_left());
     }
+    if (alone && !flight.seats.empty()) {
+      last = seat.id;
+      break;
+    }
   }
-  if (flight.seats.empty()) return;
+  if (flight.seats.empty()) return false;
   flight.batch.decode_kernels = plan_.deterministic;
   depart(flight, Phase::decode, recording_ ? &*recording_ : nullptr);
   while (!flight.step->finished()) flight.step->advance();
-  if (flight.step->failed() && !programs_.devices().failed()) {
-    base::log(LogLevel::warning,
-              "a GPU and the CPU waited too long for each other: the step is repeated");
-    repeat(flight);
-  }
+  if (flight.step->failed() && !programs_.devices().failed()) repeat(flight);
   {  // before anybody hears of it
     const std::lock_guard lock(mutex_);
     ++counts_.decode_steps;
@@ -254,6 +268,7 @@ void Scheduler::run_decode() {
     counts_.decode_steps_within_slices += slice_.step ? 1 : 0;
   }
   land(flight);
+  return true;
 }
 
 void Scheduler::add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase) {
@@ -292,12 +307,15 @@ void Scheduler::depart(Flight& flight, Phase phase, const Recording* recording) 
   flight.step.emplace(programs_.of(phase), flight.batch, workspace, cache_, pool_, recording);
 }
 
-// What a step writes to the cache it writes again: nothing has been committed.
-void Scheduler::repeat(Flight& flight) {
+// After the CPU and a GPU have lost each other. What a step writes to the cache it writes again, in
+// the same rows. False when a GPU has failed.
+bool Scheduler::repeat(Flight& flight) {
+  base::log(LogLevel::warning,
+            "a GPU and the CPU waited too long for each other: the step is repeated");
   try {
     programs_.devices().recover();
   } catch (const Error&) {
-    return;  // crash() says what it was
+    return false;  // crash() says what it was
   }
   {
     const std::lock_guard lock(mutex_);
@@ -305,6 +323,12 @@ void Scheduler::repeat(Flight& flight) {
   }
   depart(flight, Phase::decode);
   while (!flight.step->finished()) flight.step->advance();
+  return !flight.step->failed();
+}
+
+// Whether a GPU went on without the CPU's last answer. A slice does not wait for any.
+bool Scheduler::is_lost(const Flight& flight) const noexcept {
+  return &flight != &slice_ && programs_.devices().lost();
 }
 
 // Whoever asked for no logits is done when GPUs are. False when one has failed.
@@ -343,12 +367,14 @@ void Scheduler::crash(Flight& flight) {
 void Scheduler::land(Flight& flight) {
   if (flight.step->failed() || programs_.devices().failed()) return crash(flight);
   commit(flight);
-  if (!wait_for_ends(flight)) return crash(flight);
+  if (!wait_for_ends(flight) || (is_lost(flight) && !repeat(flight))) return crash(flight);
   const auto rows = static_cast<int64_t>(flight.logit_rows.size());
   for (int64_t row = 0; row < rows; row += graph::max_logit_rows) {
     const int64_t count = std::min(graph::max_logit_rows, rows - row);
     const float* logits = flight.step->logits(row, count);
-    if (flight.step->failed()) return crash(flight);
+    if (!flight.step->failed() && is_lost(flight) && repeat(flight))
+      logits = flight.step->logits(row, count);
+    if (flight.step->failed() || is_lost(flight)) return crash(flight);
     deliver(
         std::span(flight.logit_rows).subspan(static_cast<size_t>(row), static_cast<size_t>(count)),
         logits);

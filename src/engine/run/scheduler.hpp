@@ -52,7 +52,7 @@ class Scheduler {
   /// What steps run with.
   struct Means {
     Workspace &slice, &decode;
-    const Recording* recording;  // of decode steps; null without GPUs
+    const Recording* recording;  // of decode steps; null where they meet GPUs by events
   };
   /// Runs steps of the caller's own: f is called on the thread of all steps, between two of them
   /// and when no slice is under way. Returns when f has; throws what f throws.
@@ -108,12 +108,14 @@ class Scheduler {
   void run_slice();
   void begin_slice();
   void run_decode();
+  bool run_decode_step(bool alone, int64_t& last);
   bool is_joining(const Seat& seat) const noexcept;
   void add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase);
   void add_prompt(Flight& flight, Seat& seat, int64_t rows);
   void depart(Flight& flight, Phase phase, const Recording* recording = nullptr);
   void land(Flight& flight);
-  void repeat(Flight& flight);
+  bool repeat(Flight& flight);
+  bool is_lost(const Flight& flight) const noexcept;
   bool wait_for_ends(const Flight& flight) const;
   void crash(Flight& flight);
   void commit(const Flight& flight);

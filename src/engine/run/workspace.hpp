@@ -45,7 +45,7 @@ class Workspace {
 
   std::vector<int32_t> experts_per_token;    // [max_rows] of the layer being run
   std::vector<ops::SequenceRows> sequences;  // [max_sequences] as attention reads them
-  std::vector<ops::cuda::Prompt> prompts;    // the same on GPUs
+  std::vector<ops::cuda::Prompt> prompts;    // those that GPUs take as prompts
   /// Of the experts of the layer being run, where some are streamed: [experts] the numbers of those
   /// that the CPU computes among its matrices, -1: the others; and how long it took.
   std::vector<int32_t> expert_slots;

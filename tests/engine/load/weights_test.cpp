@@ -160,7 +160,7 @@ Start start(const std::filesystem::path& cache, const std::filesystem::path& mod
        }});
   weights.finish_cache();
   s.read = source.bytes_read;
-  s.mapped = weights.mapped_bytes();
+  s.mapped = weights.cached_bytes();
   s.bytes = weights.bytes();
   CHECK(weights.source_bytes() == static_cast<uint64_t>(s.read));
   for (const auto& planned : plan.modules)
