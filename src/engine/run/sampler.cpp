@@ -2,8 +2,13 @@
 #include "engine/run/sampler.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numbers>
+#include <numeric>
 #include <string>
 
 #include "core/base/error.hpp"
@@ -12,13 +17,60 @@ namespace ktx::engine {
 
 namespace {
 
-constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+constexpr size_t chunk_size = 64;  // logits: few enough to read for one candidate among them
+constexpr int64_t grain = 256;     // chunks that a worker takes at a time
+constexpr size_t lanes = 16;       // what loops do at once, whatever vectors the compiler has
 
 template <class T>
 void check(bool holds, const char* name, const char* expected, T found) {
   if (!holds)
     throw_input(std::string(name) + ": expected " + expected + ", found " + std::to_string(found),
                 "sampling");
+}
+
+float maximum(std::span<const float> values) noexcept {
+  std::array<float, lanes> most;
+  most.fill(minus_infinity);
+  size_t i = 0;
+  for (; i + lanes <= values.size(); i += lanes)
+    for (size_t j = 0; j < lanes; ++j)  // NaN is never greater
+      most[j] = values[i + j] > most[j] ? values[i + j] : most[j];
+  for (; i < values.size(); ++i) most[0] = values[i] > most[0] ? values[i] : most[0];
+  return *std::max_element(most.begin(), most.end());
+}
+
+constexpr float least_exponent = -126;  // of normal floats
+
+// 2^x for x from that to 0, to some 3e-7 of it.
+inline float exp2_estimate(float x) noexcept {
+  const auto whole = static_cast<int32_t>(x - 0.5f);  // to the nearest: x is not positive
+  const float r = (x - static_cast<float>(whole)) * std::numbers::ln2_v<float>;
+  float p = 1.0f / 720;  // the series of e^r
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1;
+  p = p * r + 1;
+  return p * std::bit_cast<float>((whole + 127) << 23);
+}
+
+// Of a chunk's weights; scale: log2(e) / temperature.
+float estimated_sum(std::span<const float> values, float best, float scale) noexcept {
+  std::array<float, chunk_size> weights;
+  weights.fill(minus_infinity);
+  std::copy(values.begin(), values.end(), weights.begin());
+  for (float& x : weights) {  // NaN is never greater
+    x = (x - best) * scale;
+    x = x > least_exponent ? x : least_exponent;
+  }
+  for (float& x : weights)
+    x = exp2_estimate(x);  // a loop of its own, without a branch, for vectors
+  std::array<float, lanes> sum{};
+  for (size_t i = 0; i < chunk_size; i += lanes)
+    for (size_t j = 0; j < lanes; ++j) sum[j] += weights[i + j];
+  return std::accumulate(sum.begin(), sum.end(), 0.0f);
 }
 
 }  // namespace
@@ -36,24 +88,40 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(opt
         o.repetition_window);
 }
 
-int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history) {
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i)
-    candidates_[i] = {std::isnan(logits[i]) ? minus_infinity : logits[i], static_cast<int32_t>(i)};
-  if (options_.repetition_penalty != 1) penalize(history);
+int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history,
+                        hw::WorkerPool* pool) {
+  const auto& o = options_;
+  logits_ = values_ = logits;
+  if (o.repetition_penalty != 1) penalize(history);
+  find_maxima(pool);
   const int32_t greedy = best();
-  if (options_.temperature == 0) return greedy;
-  const double best_logit = candidates_[static_cast<size_t>(greedy)].weight;
-  if (std::isinf(best_logit)) return greedy;
-  weigh(best_logit);
-  if (options_.top_k > 0) keep_top_k();
-  if (options_.top_p < 1) keep_top_p();
-  if (options_.min_p > 0) keep_min_p();
-  return draw();
+  best_logit_ = logit(static_cast<size_t>(greedy));
+  if (o.temperature == 0 || std::isinf(best_logit_)) return greedy;
+  const double at_part = static_cast<double>(random_() >> 11) * 0x1p-53;
+
+  if (o.top_k > 0) {
+    keep_top_k();
+    if (o.top_p < 1) keep_top_p();
+  } else if (o.top_p < 1) {
+    estimate_sums(pool);
+    take_top_p();
+  } else if (o.min_p > 0) {
+    const double range = static_cast<double>(o.temperature) * std::log(double{o.min_p});
+    take_from(best_logit_ + range - 1e-6 * (std::abs(best_logit_) - range));  // rounding aside
+  } else {
+    estimate_sums(pool);
+    return draw_of_all(at_part);
+  }
+  if (o.min_p > 0) keep_min_p();
+  return o.top_k > 0 || o.top_p < 1 ? draw_best_first(at_part) : draw(at_part);
 }
 
+// ---- logits ----
+
 void Sampler::penalize(std::span<const int32_t> history) {
-  seen_.resize(std::max(seen_.size(), candidates_.size()), call_);
+  penalized_.assign(logits_.begin(), logits_.end());
+  values_ = penalized_;
+  seen_.resize(std::max(seen_.size(), logits_.size()), call_);
   if (++call_ == 0) {  // wrapped: marks of the first round would look new
     std::fill(seen_.begin(), seen_.end(), 0);
     call_ = 1;
@@ -62,55 +130,168 @@ void Sampler::penalize(std::span<const int32_t> history) {
   if (window > 0 && window < history.size()) history = history.last(window);
   for (const int32_t id : history) {
     const auto i = static_cast<size_t>(id);
-    if (id < 0 || i >= candidates_.size() || seen_[i] == call_) continue;
+    if (id < 0 || i >= logits_.size() || seen_[i] == call_) continue;
     seen_[i] = call_;
-    double& logit = candidates_[i].weight;
-    logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+    penalized_[i] = static_cast<float>(logit(i));
   }
 }
 
-int32_t Sampler::best() const {
-  const auto found =
-      std::max_element(candidates_.begin(), candidates_.end(),
-                       [](const Candidate& a, const Candidate& b) { return a.weight < b.weight; });
-  if (found == candidates_.end() || found->weight == minus_infinity)
-    throw_bug("no token can be chosen: no logit of " + std::to_string(candidates_.size()) +
-              " is a number above -inf");
-  return found->id;
+// With the penalty, not rounded.
+double Sampler::logit(size_t i) const noexcept {
+  const double x = logits_[i];
+  const double penalty = options_.repetition_penalty;
+  if (penalty == 1 || seen_[i] != call_) return x;
+  return x > 0 ? x / penalty : x * penalty;
 }
 
-void Sampler::weigh(double best_logit) {
-  for (auto& c : candidates_) c.weight = std::exp((c.weight - best_logit) / options_.temperature);
+double Sampler::weight(size_t i) const noexcept {
+  return std::exp((logit(i) - best_logit_) / static_cast<double>(options_.temperature));
+}
+
+// ---- passes over all chunks ----
+
+template <class Body>
+void Sampler::for_chunks(hw::WorkerPool* pool, const Body& body) noexcept {
+  const auto range = [&](int64_t begin, int64_t end, int) noexcept {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) body(i);
+  };
+  const auto count = static_cast<int64_t>(maxima_.size());
+  if (pool != nullptr)
+    pool->parallel_for(count, grain, range);
+  else
+    range(0, count, 0);
+}
+
+std::span<const float> Sampler::chunk(size_t i) const noexcept {
+  const size_t begin = i * chunk_size;
+  return values_.subspan(begin, std::min(chunk_size, values_.size() - begin));
+}
+
+void Sampler::find_maxima(hw::WorkerPool* pool) {
+  maxima_.resize((values_.size() + chunk_size - 1) / chunk_size);
+  for_chunks(pool, [this](size_t i) { maxima_[i] = maximum(chunk(i)); });
+}
+
+int32_t Sampler::best() const {
+  const float most = maximum(maxima_);
+  if (most == minus_infinity)
+    throw_bug("no token can be chosen: no logit of " + std::to_string(logits_.size()) +
+              " is a number above -inf");
+  size_t best = values_.size();
+  for (size_t c = 0; c < maxima_.size(); ++c) {
+    if (maxima_[c] != most) continue;
+    for (size_t i = c * chunk_size; i < std::min((c + 1) * chunk_size, values_.size()); ++i)
+      if (values_[i] == most && (best == values_.size() || logit(i) > logit(best))) best = i;
+  }
+  return static_cast<int32_t>(best);
+}
+
+void Sampler::estimate_sums(hw::WorkerPool* pool) {
+  const auto best = static_cast<float>(best_logit_);
+  const auto scale =
+      static_cast<float>(std::min(std::numbers::log2e / static_cast<double>(options_.temperature),
+                                  static_cast<double>(std::numeric_limits<float>::max())));
+  sums_.resize(maxima_.size());
+  for_chunks(pool, [=, this](size_t i) { sums_[i] = estimated_sum(chunk(i), best, scale); });
+}
+
+double Sampler::estimated_total() const noexcept {
+  double total = 0;
+  for (const float sum : sums_) total += static_cast<double>(sum);
+  return total;
+}
+
+// Of any sum of sums_, relative to the total. A weight e^x is off by |x| roundings, and the mean of
+// |x| is at most ln(tokens): no distribution has more entropy.
+double Sampler::largest_error() const noexcept {
+  const double rounding = 0x1p-23;
+  const double arithmetic = rounding * (2 * std::log(static_cast<double>(values_.size())) + 8);
+  if (options_.repetition_penalty == 1) return arithmetic;
+  const double temperature = options_.temperature;
+  return arithmetic + 2 * rounding * std::abs(best_logit_) / temperature;
+}
+
+// ---- candidates ----
+
+// All of at least this value, in the order of ids.
+void Sampler::take_from(double least) {
+  candidates_.clear();
+  for (size_t c = 0; c < maxima_.size(); ++c) {
+    if (maxima_[c] < least) continue;
+    for (size_t i = c * chunk_size; i < std::min((c + 1) * chunk_size, values_.size()); ++i)
+      if (values_[i] >= least) candidates_.push_back({weight(i), static_cast<int32_t>(i)});
+  }
+}
+
+// At least the `count` best, and whatever is as good as one taken: as many chunks have such a
+// maximum.
+void Sampler::take_top(size_t count) {
+  if (count >= maxima_.size()) return take_from(minus_infinity);
+  sorted_maxima_ = maxima_;
+  const auto last = sorted_maxima_.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(sorted_maxima_.begin(), last, sorted_maxima_.end(), std::greater<>());
+  take_from(*last);
+}
+
+double Sampler::total_weight() const noexcept {
+  double total = 0;
+  for (const auto& c : candidates_) total += c.weight;
+  return total;
 }
 
 void Sampler::keep_top_k() {
+  take_top(static_cast<size_t>(options_.top_k));
   const auto k = std::min(static_cast<size_t>(options_.top_k), candidates_.size());
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
   std::nth_element(candidates_.begin(), end - 1, candidates_.end(), before);
   candidates_.resize(k);
-  std::sort(candidates_.begin(), candidates_.end(), before);
 }
 
-// Sorts only as much of the front as it takes to reach the probability.
-void Sampler::keep_top_p() {
-  double total = 0;
-  for (const auto& c : candidates_) total += c.weight;
-  const double enough = total * static_cast<double>(options_.top_p);
-  double sum = 0;
-  size_t sorted = 0;
-  for (size_t chunk = 64; sorted < candidates_.size(); chunk *= 4) {
-    const auto begin = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
-    const size_t end = std::min(candidates_.size(), sorted + chunk);
-    const auto middle = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
-    std::partial_sort(begin, middle, candidates_.end(), before);
-    for (; sorted < end; ++sorted) {
-      sum += candidates_[sorted].weight;
-      if (sum >= enough) {
-        candidates_.resize(sorted + 1);
-        return;
-      }
+// How many of the candidates, best first, weigh more than `weight` together, or as much; they come
+// to the front, the last of them at their end. All of them when rounding leaves the sum below.
+// Halves the range in which the last one lies, without sorting.
+size_t Sampler::count_until(double weight) {
+  const auto at = [this](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
+  size_t begin = 0, end = candidates_.size();
+  while (end - begin > 1) {
+    const size_t middle = begin + (end - begin) / 2;
+    std::nth_element(at(begin), at(middle), at(end), before);
+    double sum = 0;
+    for (size_t i = begin; i < middle; ++i) sum += candidates_[i].weight;
+    if (sum >= weight) {
+      end = middle;
+    } else {
+      begin = middle;
+      weight -= sum;
     }
   }
+  return end;
+}
+
+void Sampler::keep_top_p() {
+  candidates_.resize(count_until(total_weight() * static_cast<double>(options_.top_p)));
+}
+
+// Of all tokens: of those in a wider and wider range below the best, until they reach the
+// probability beyond doubt.
+void Sampler::take_top_p() {
+  const double total = estimated_total();
+  const double enough = total * static_cast<double>(options_.top_p);
+  const double error = total * largest_error();
+  const double temperature = options_.temperature;
+  for (double range = 3; range < 30; range += 3) {
+    take_from(best_logit_ - range * temperature);
+    if (candidates_.size() > values_.size() / 2) break;  // all cost as much
+    if (!(total_weight() >= enough + error)) continue;
+    candidates_.resize(count_until(enough));
+    const double sum = total_weight();
+    const bool needs_last =
+        candidates_.size() == 1 || sum - candidates_.back().weight < enough - error;
+    if (needs_last && sum >= enough + error) return;
+    break;
+  }
+  take_from(minus_infinity);
+  keep_top_p();
 }
 
 void Sampler::keep_min_p() {
@@ -119,10 +300,15 @@ void Sampler::keep_min_p() {
                 [&](const Candidate& c) { return c.weight < static_cast<double>(options_.min_p); });
 }
 
-int32_t Sampler::draw() {
-  double total = 0;
-  for (const auto& c : candidates_) total += c.weight;
-  const double at = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
+// The candidate where this part of all their weight is reached, best first.
+int32_t Sampler::draw_best_first(double at_part) {
+  const size_t count = count_until(at_part * total_weight());
+  return candidates_[count - 1].id;
+}
+
+// The candidate where this part of all their weight is reached, in the order of ids.
+int32_t Sampler::draw(double at_part) const noexcept {
+  const double at = at_part * total_weight();
   double sum = 0;
   const Candidate* last = &candidates_.front();
   for (const auto& c : candidates_) {
@@ -132,6 +318,24 @@ int32_t Sampler::draw() {
     if (sum > at) break;
   }
   return last->id;  // of rounding: sums may end a bit below the total
+}
+
+// The same of all tokens.
+int32_t Sampler::draw_of_all(double at_part) {
+  const double total = estimated_total();
+  const double at = total * at_part;
+  const double error = 2 * total * largest_error();  // of the total's part, and of a sum before it
+  double sum = 0;
+  size_t c = 0;
+  while (c + 1 < sums_.size() && sum + static_cast<double>(sums_[c]) <= at)
+    sum += static_cast<double>(sums_[c++]);
+  for (size_t i = c * chunk_size; i < std::min((c + 1) * chunk_size, values_.size()); ++i) {
+    const double next = std::isnan(logits_[i]) ? sum : sum + weight(i);
+    if (at - sum >= error && next - at > error) return static_cast<int32_t>(i);
+    sum = next;
+  }
+  take_from(minus_infinity);
+  return draw(at_part);
 }
 
 }  // namespace ktx::engine

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/hw/worker_pool.hpp"
 #include "ktx/session.hpp"
 
 namespace ktx::engine {
@@ -18,40 +19,69 @@ using SamplerOptions = ktx::Sampling;
 ///
 /// Deterministic: std::mt19937_64 (which the standard fixes to the bit), one draw per sampled token
 /// and none per greedy one, made a double by its upper 53 bits. Probabilities are computed in
-/// double; platforms differ by the last bit of exp() at most.
+/// double; platforms differ by the last bit of exp() at most. Workers change nothing.
 ///
 /// NaN logits are never chosen, nor are -inf; +inf is chosen before anything finite.
+///
+/// Few of a vocabulary's tokens matter. The greatest logit of every chunk says which chunks can
+/// hold them; sums over all tokens are estimated in float, and made anew in double where the
+/// estimate is too rough to decide.
 class Sampler {
  public:
   /// Throws input error for options out of range.
   explicit Sampler(const SamplerOptions& options);
 
   /// The next token: an index into `logits` (one per vocabulary entry). `history`: the ids so far,
-  /// oldest first; ids beyond the logits are passed over. Allocates in the first call only. Throws
-  /// bug error when no logit is greater than -inf: something before went wrong.
-  int32_t sample(std::span<const float> logits, std::span<const int32_t> history);
+  /// oldest first; ids beyond the logits are passed over. A pool shares the passes over all logits.
+  /// Throws bug error when no logit is greater than -inf: something before went wrong.
+  int32_t sample(std::span<const float> logits, std::span<const int32_t> history,
+                 hw::WorkerPool* pool = nullptr);
 
   const SamplerOptions& options() const noexcept { return options_; }
 
  private:
   struct Candidate {
-    double weight;  // logit, then exp((logit - best) / temperature)
+    double weight;  // exp((logit - best) / temperature)
     int32_t id;
   };
   static bool before(const Candidate& a, const Candidate& b) noexcept {
     return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
   }
   void penalize(std::span<const int32_t> history);
+  double logit(size_t i) const noexcept;
+  double weight(size_t i) const noexcept;
+  template <class Body>
+  void for_chunks(hw::WorkerPool* pool, const Body& body) noexcept;
+  std::span<const float> chunk(size_t i) const noexcept;
+  void find_maxima(hw::WorkerPool* pool);
   int32_t best() const;
-  void weigh(double best_logit);
+  void estimate_sums(hw::WorkerPool* pool);
+  double estimated_total() const noexcept;
+  double largest_error() const noexcept;
+  void take_from(double least);
+  void take_top(size_t count);
+  double total_weight() const noexcept;
   void keep_top_k();
+  size_t count_until(double weight);
   void keep_top_p();
+  void take_top_p();
   void keep_min_p();
-  int32_t draw();
+  int32_t draw_best_first(double at_part);
+  int32_t draw(double at_part) const noexcept;
+  int32_t draw_of_all(double at_part);
 
   SamplerOptions options_;
   std::mt19937_64 random_;
+
+  // Of one call.
+  std::span<const float> logits_;  // as they came
+  std::span<const float> values_;  // with the penalty, rounded
+  double best_logit_ = 0;
+  std::vector<float> maxima_, sums_;  // of each chunk: greatest value; estimated sum of weights
+  std::vector<float> sorted_maxima_;
   std::vector<Candidate> candidates_;
+
+  std::vector<float> penalized_;
   std::vector<uint32_t> seen_;  // by id: the call that last saw it in the history
   uint32_t call_ = 0;
 };

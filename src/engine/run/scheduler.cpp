@@ -408,32 +408,37 @@ void Scheduler::commit(const Flight& flight) {
 }
 
 // Samples where tokens are generated, on all workers, and gives rows to those who asked for them.
+// Fewer rows than workers are sampled one after the other, each by all.
 void Scheduler::deliver(std::span<const LogitRow> rows, const float* logits) {
   const auto vocab = static_cast<size_t>(programs_.of(Phase::decode).logits().width);
   std::vector<int32_t> tokens(rows.size());
-  const auto sample = [&](size_t i) noexcept {
+  const auto count = static_cast<int64_t>(rows.size());
+  const auto sample = [&](size_t i, hw::WorkerPool* pool) noexcept {
     Seat& seat = *rows[i].seat;
     if (!generates(*seat.request)) return;
     try {
       tokens[i] = seat.request->sampler->sample({logits + i * vocab, vocab},
-                                                seat.request->conversation->tokens);
+                                                seat.request->conversation->tokens, pool);
     } catch (...) {
       seat.error = std::current_exception();
     }
   };
-  pool_.parallel_for(static_cast<int64_t>(rows.size()), 1,
-                     [&](int64_t begin, int64_t end, int) noexcept {
-                       for (int64_t i = begin; i < end; ++i) sample(static_cast<size_t>(i));
-                     });
-  for (size_t i = 0, count = 1; i < rows.size(); i += count, count = 1) {
+  if (count < pool_.size()) {
+    for (size_t i = 0; i < rows.size(); ++i) sample(i, &pool_);
+  } else {
+    pool_.parallel_for(count, 1, [&](int64_t begin, int64_t end, int) noexcept {
+      for (int64_t i = begin; i < end; ++i) sample(static_cast<size_t>(i), nullptr);
+    });
+  }
+  for (size_t i = 0, same = 1; i < rows.size(); i += same, same = 1) {
     Seat& seat = *rows[i].seat;
     if (seat.error) continue;
     if (generates(*seat.request)) {
       accept(seat, tokens[i]);
       continue;
     }
-    while (i + count < rows.size() && rows[i + count].seat == &seat) ++count;
-    give_rows(rows.subspan(i, count), logits + i * vocab);
+    while (i + same < rows.size() && rows[i + same].seat == &seat) ++same;
+    give_rows(rows.subspan(i, same), logits + i * vocab);
   }
 }
 
