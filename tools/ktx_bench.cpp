@@ -12,6 +12,7 @@
 #include "ktx/profile.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/earlier_rows.hpp"
 #include "tools/common/files.hpp"
 #include "tools/common/json.hpp"
 #include "tools/common/progress.hpp"
@@ -34,6 +35,8 @@ struct Arguments {
 
 struct KernelArguments {
   KernelBenchOptions bench;
+  std::vector<int64_t> layer_tokens{512, 2048};  // with all experts
+  std::filesystem::path compare;                 // with an earlier --json; empty: none
   bool json = false;
 };
 
@@ -63,6 +66,16 @@ so many that no cache holds a part worth mentioning. 'tokens' is of each active 
 tokens are spread evenly over the active experts, 8 a token. Each row is the median of the repetitions
 and their spread, (slowest - fastest) / median. The percentages are of this machine's own read bandwidth,
 measured just before and after the row, and of its fastest multiply-adds of the row's data type.
+
+--all-experts calls all routed experts of a layer instead, as other programs time them: 'tokens' is of the
+layer, 8 different experts a token, some experts busier than others as under a real router, the same draw in
+every run. The milliseconds are the layer's; all of its experts have to fit the memory.
+
+--compare FILE adds how many times as fast each row is as in FILE, an earlier output of --json.
+
+  ktx-bench kernels --all-experts --tokens 512,2048 --formats int4/64,q4_k
+  ktx-bench kernels --formats q4_k --json > before.json
+  ktx-bench kernels --formats q4_k --compare before.json
 )";
 
 struct Row {
@@ -270,10 +283,11 @@ Json to_json(const std::vector<Row>& rows, const Plan& plan, const MachineSpeed&
   return out;
 }
 
-constexpr const char* kernels_header =
-    "| op | format | kernel | tokens | experts | ms | spread | GB/s | of read bandwidth | TFLOP/s "
-    "| "
-    "of peak |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+std::string kernels_header(bool compares) {
+  return std::string("| op | format | kernel | tokens | experts | ms | spread | GB/s | of read ") +
+         "bandwidth | TFLOP/s | of peak |" + (compares ? " times as fast |\n" : "\n") +
+         "|---|---|---|---|---|---|---|---|---|---|---|" + (compares ? "---|\n" : "\n");
+}
 
 std::string markdown(const KernelRow& row) {
   return "| " + row.op + " | " + row.format + " | " + row.kernel + " | " +
@@ -281,29 +295,47 @@ std::string markdown(const KernelRow& row) {
          std::to_string(row.experts) + " | " + tools::short_number(row.seconds * 1e3) + " | " +
          tools::short_number(row.spread * 100) + " % | " +
          rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
-         rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |\n";
+         rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |";
 }
 
-Json to_json(const KernelBench& bench) {
-  Json out = {{"machine", machine_json(bench.machine)}, {"rows", Json::array()}};
-  for (const auto& row : bench.rows)
-    out["rows"].push_back(
-        {{"op", row.op},
-         {"format", row.format},
-         {"kernel", row.kernel},
-         {"tokens_per_expert", row.tokens},
-         {"active_experts", row.active_experts},
-         {"experts", row.experts},
-         {"weight_bytes", row.weight_bytes},
-         {"seconds", row.seconds},
-         {"spread", row.spread},
-         {"gbytes_per_second", row.bytes_per_second / 1e9},
-         {"read_bandwidth", row.read_bandwidth},
-         {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
-         {"tflops", row.ops_per_second / 1e12},
-         {"type", row.type},
-         {"peak", row.peak},
-         {"percent_of_peak", percent(row.ops_per_second, row.peak)}});
+using Earlier = std::optional<tools::EarlierRows>;
+
+std::string comparison_cell(const KernelRow& row, const Earlier& earlier) {
+  if (!earlier) return {};
+  const auto speedup = earlier->speedup(row);
+  return speedup ? " " + tools::short_number(*speedup) + " |" : " |";
+}
+
+Json to_json(const KernelRow& row) {
+  return {{"op", row.op},
+          {"format", row.format},
+          {"kernel", row.kernel},
+          {row.op == "layer" ? "tokens" : "tokens_per_expert", row.tokens},
+          {"active_experts", row.active_experts},
+          {"experts", row.experts},
+          {"weight_bytes", row.weight_bytes},
+          {"seconds", row.seconds},
+          {"spread", row.spread},
+          {"gbytes_per_second", row.bytes_per_second / 1e9},
+          {"read_bandwidth", row.read_bandwidth},
+          {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
+          {"tflops", row.ops_per_second / 1e12},
+          {"type", row.type},
+          {"peak", row.peak},
+          {"percent_of_peak", percent(row.ops_per_second, row.peak)}};
+}
+
+Json to_json(const KernelBench& bench, const KernelBenchOptions& options, const Earlier& earlier) {
+  Json out = {{"machine", machine_json(bench.machine)},
+              {"hidden", options.hidden},
+              {"intermediate", options.intermediate},
+              {"rows", Json::array()}};
+  for (const auto& row : bench.rows) {
+    auto entry = to_json(row);
+    if (earlier)
+      if (const auto speedup = earlier->speedup(row)) entry["times_as_fast"] = *speedup;
+    out["rows"].push_back(std::move(entry));
+  }
   return out;
 }
 
@@ -350,10 +382,15 @@ void bench_model(const Arguments& a) {
 
 // A table is printed row by row, as they are measured.
 void bench_kernels(KernelArguments a) {
-  if (a.json) return tools::print(tools::to_line(to_json(ktx::bench_kernels(a.bench))));
+  if (a.bench.all_experts) a.bench.tokens = a.layer_tokens;
+  Earlier earlier;
+  if (!a.compare.empty()) earlier.emplace(a.compare, a.bench);
+  if (a.json)
+    return tools::print(tools::to_line(to_json(ktx::bench_kernels(a.bench), a.bench, earlier)));
   bool first = true;
-  a.bench.on_row = [&first](const KernelRow& row) {
-    tools::print((first ? kernels_header : "") + markdown(row));
+  a.bench.on_row = [&](const KernelRow& row) {
+    if (first) tools::print(kernels_header(earlier.has_value()));
+    tools::print(markdown(row) + comparison_cell(row, earlier) + "\n");
     first = false;
   };
   tools::print(machine_text(ktx::bench_kernels(a.bench).machine));
@@ -403,11 +440,19 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   sub->add_option("--kernels", o.kernels, "kernels, as in rules; default: auto, the best")
       ->delimiter(',')
       ->type_name("NAME,...");
-  sub->add_option("--tokens-per-expert", o.tokens, "tokens of each active expert")
+  auto* of_expert = sub->add_option("--tokens-per-expert", o.tokens, "tokens of each active expert")
+                        ->delimiter(',')
+                        ->type_name("N,...")
+                        ->capture_default_str();
+  auto* all = sub->add_flag("--all-experts", o.all_experts, "all routed experts of a layer at once")
+                  ->excludes(of_expert);
+  sub->add_option("--tokens", a.layer_tokens, "with --all-experts: tokens of the layer")
       ->delimiter(',')
       ->type_name("N,...")
+      ->needs(all)
       ->capture_default_str();
-  sub->add_option("--experts", o.experts, "experts in memory; default: more than caches hold")
+  sub->add_option("--experts", o.experts,
+                  "experts in memory; default: more than caches hold, a layer: 256")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
   sub->add_option("--hidden", o.hidden, "width of the model")
@@ -424,6 +469,8 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  sub->add_option("--compare", a.compare, "an earlier output of --json, to print ratios to")
+      ->type_name("FILE");
   add_output_options(*sub, a.json);
   // A model and its rules belong to the other mode.
   sub->preparse_callback([&app](size_t) {

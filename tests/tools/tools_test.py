@@ -123,6 +123,46 @@ class Bench(Case):
         text = self.good("ktx-bench", "kernels", "--op", "linear", *small, "--formats", "bf16", "--tokens-per-expert", "3")
         self.assertRegex(text, r"\n\| linear \| bf16 \| \w+ \| 3 \| 1 of 9 \| ")
 
+    def test_all_experts_of_a_layer(self):
+        layer = ["--all-experts", "--hidden", "256", "--intermediate", "512", "--experts", "20", "-t", "2", "-r", "2"]
+        out = json.loads(self.good("ktx-bench", "kernels", *layer, "--formats", "q4_k,int8", "--tokens", "5,60", "--json"))
+        self.assertEqual([(row["op"], row["format"], row["tokens"], row["experts"]) for row in out["rows"]],
+                         [("layer", name, tokens, 20) for name in ("q4_k", "int8") for tokens in (5, 60)])
+        for row in out["rows"]:
+            self.assertAlmostEqual(row["tflops"] * row["seconds"] * 1e12, 2 * 3 * 256 * 512 * 8 * row["tokens"], delta=1)
+        text = self.good("ktx-bench", "kernels", *layer, "--formats", "int8")
+        self.assertRegex(text, r"\n\| layer \| int8 \| \w+ \| 512 \| 20 of 20 \| ")
+        self.assertRegex(text, r"\n\| layer \| int8 \| \w+ \| 2048 \| 20 of 20 \| ")
+        self.assertRegex(run("ktx-bench", "kernels", "--all-experts", "--experts", "1024", "--hidden", "131072",
+                             "--intermediate", "131072", "--formats", "bf16").stderr,
+                         r"^ktx-bench: 1024 experts in bf16 need 96.0 TiB, .* of memory are free\n  note: fewer experts ")
+        self.assertEqual(run("ktx-bench", "kernels", "--all-experts", "--tokens-per-expert", "1").returncode, 2)
+        self.assertEqual(run("ktx-bench", "kernels", "--tokens", "1").returncode, 2)
+
+    def test_compare(self):
+        small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "1",
+                 "--tokens-per-expert", "1,3"]
+        before = self.folder / "before.json"
+        out = json.loads(self.good("ktx-bench", "kernels", *small, "--formats", "q4_k", "--json"))
+        out["rows"][1]["seconds"] *= 1e6  # so long that the ratio tells which row it is of
+        before.write_text(json.dumps(out))
+        again = json.loads(self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--compare", before, "--json"))
+        for row, earlier in zip(again["rows"], out["rows"]):
+            self.assertAlmostEqual(row["times_as_fast"] * row["seconds"] / earlier["seconds"], 1, places=9)
+        self.assertGreater(again["rows"][1]["times_as_fast"], 1000)
+        self.assertNotIn("times_as_fast", again["rows"][2])  # int8 was not measured before
+        text = self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--compare", before)
+        cells = [len(line.split("|")) for line in text.splitlines() if line.startswith("|")]
+        self.assertEqual(cells, [14] * 6)
+        self.assertIn(" times as fast |\n", text)
+        self.fails("ktx-bench", "kernels", "--hidden", "512", "--compare", before,
+                   message="ktx-bench: FOLDER/before.json: expected rows of hidden 512, intermediate 2048, "
+                           "found hidden 256, intermediate 512\n")
+        for other in ("{", "[]", '{"rows": [1]}'):
+            before.write_text(other)
+            self.fails("ktx-bench", "kernels", "--compare", before,
+                       message="ktx-bench: FOLDER/before.json: expected the output of 'ktx-bench kernels --json'\n")
+
     def test_kernels_with_wrong_names(self):
         self.fails("ktx-bench", "kernels", "--formats", "q4_k,q4k",
                    message=run("ktx-bench", "kernels", "--formats", "q4k").stderr)

@@ -29,6 +29,7 @@ const std::vector<std::string> usual_formats{"q4_k", "q5_k", "q6_k", "q8_0",   "
 
 constexpr uint64_t cold_bytes = uint64_t{2} << 30;
 constexpr int most_matrices = 1024;
+constexpr int layer_experts = 256;           // DeepSeek-V3's
 constexpr int64_t most_of_a_size = 1 << 20;  // of rows, columns, tokens: products fit 64 bits
 constexpr double probe_seconds = 0.1;
 constexpr double least_seconds = 0.05;  // of a repetition: short calls are repeated
@@ -58,6 +59,8 @@ void check(const KernelBenchOptions& o) {
   if (o.op != "moe" && o.op != "linear")
     throw_input("no such op to measure: '" + o.op + "'", {},
                 base::suggestions(o.op, {"moe", "linear"}, "ops"));
+  if (o.all_experts && o.op != "moe")
+    throw_input("all experts are measured of op 'moe', not of '" + o.op + "'");
   for (const auto& name : o.formats) format_named(name);
   const auto names = kernel_names(o.op);
   for (const auto& name : o.kernels)
@@ -152,26 +155,34 @@ class Run {
     bandwidth_ = result_.machine.read_bandwidth;
   }
 
+  /// Throws when a layer's experts in this format don't fit the free memory.
+  void check_memory(const std::string& format_name, const std::string& kernel) const {
+    if (!o_.all_experts) return;
+    const BenchSetup setup = setup_of(format_name, kernel);
+    const int count = count_of(setup);
+    const auto one = static_cast<uint64_t>(engine::bench_bytes(setup));
+    const uint64_t needed = one * static_cast<uint64_t>(count), free = hw::free_memory();
+    if (free == 0 || needed <= free) return;
+    throw_environment(std::to_string(count) + " experts in " + format_name + " need " +
+                          base::format_bytes(needed) + ", " + base::format_bytes(free) +
+                          " of memory are free",
+                      "", {"fewer experts (--experts N) need less"});
+  }
+
   void bench(const std::string& format_name, const std::string& kernel) {
-    const Format format = format_named(format_name);
-    const bool moe = o_.op == "moe";
-    BenchSetup setup{.format = format, .hidden = o_.hidden, .intermediate = o_.intermediate};
-    setup.gate = &choose_kernel(o_, kernel, machine_.isa, format, o_.intermediate, o_.hidden);
-    if (moe)
-      setup.down = &choose_kernel(o_, kernel, machine_.isa, format, o_.hidden, o_.intermediate);
-    const int count =
-        o_.experts > 0 ? o_.experts : cold_count(machine_, engine::bench_bytes(setup));
-    const auto subject = moe ? engine::make_moe_subject(setup, count, pool_)
-                             : engine::make_linear_subject(setup, count, pool_);
+    const BenchSetup setup = setup_of(format_name, kernel);
+    const int count = count_of(setup);
+    const auto subject = subject_of(setup, count);
     for (const int64_t tokens : o_.tokens) {
       subject->set_tokens(tokens);
-      KernelRow row{.op = o_.op,
+      const int64_t of_expert = subject->products() / subject->active();
+      KernelRow row{.op = o_.all_experts ? "layer" : o_.op,
                     .format = format_name,
                     .kernel = std::string(setup.gate->name),
                     .tokens = tokens,
                     .active_experts = subject->active(),
                     .experts = count,
-                    .type = number_type(*setup.gate, format, o_.hidden, tokens)};
+                    .type = number_type(*setup.gate, setup.format, o_.hidden, of_expert)};
       time(*subject, row);
       if (o_.on_row) o_.on_row(row);
       result_.rows.push_back(std::move(row));
@@ -181,6 +192,26 @@ class Run {
   KernelBench result() { return std::move(result_); }
 
  private:
+  BenchSetup setup_of(const std::string& format_name, const std::string& kernel) const {
+    const Format format = format_named(format_name);
+    BenchSetup setup{.format = format, .hidden = o_.hidden, .intermediate = o_.intermediate};
+    setup.gate = &choose_kernel(o_, kernel, machine_.isa, format, o_.intermediate, o_.hidden);
+    if (o_.op == "moe")
+      setup.down = &choose_kernel(o_, kernel, machine_.isa, format, o_.hidden, o_.intermediate);
+    return setup;
+  }
+
+  int count_of(const BenchSetup& setup) const {
+    if (o_.experts > 0) return o_.experts;
+    return o_.all_experts ? layer_experts : cold_count(machine_, engine::bench_bytes(setup));
+  }
+
+  std::unique_ptr<BenchSubject> subject_of(const BenchSetup& setup, int count) {
+    if (o_.all_experts) return engine::make_layer_subject(setup, count, pool_);
+    return o_.op == "moe" ? engine::make_moe_subject(setup, count, pool_)
+                          : engine::make_linear_subject(setup, count, pool_);
+  }
+
   void time(BenchSubject& subject, KernelRow& row) {
     Timing timing{};
     {
@@ -193,7 +224,7 @@ class Run {
         static_cast<uint64_t>(subject.bytes()) * static_cast<uint64_t>(row.active_experts);
     row.bytes_per_second = static_cast<double>(row.weight_bytes) / row.seconds;
     row.ops_per_second =
-        2 * subject.weights() * row.active_experts * static_cast<double>(row.tokens) / row.seconds;
+        2 * subject.weights() * static_cast<double>(subject.products()) / row.seconds;
     const double before = bandwidth_;
     bandwidth_ = hw::measure_read_bandwidth(threads_, probe_seconds);
     row.read_bandwidth = std::max(before, bandwidth_);
@@ -217,9 +248,12 @@ KernelBench bench_kernels(const KernelBenchOptions& options) {
   check(options);
   Run run(options);
   const std::vector<std::string> best{"auto"};
-  for (const auto& format : options.formats.empty() ? usual_formats : options.formats)
-    for (const auto& kernel : options.kernels.empty() ? best : options.kernels)
-      run.bench(format, kernel);
+  const auto& formats = options.formats.empty() ? usual_formats : options.formats;
+  const auto& kernels = options.kernels.empty() ? best : options.kernels;
+  for (const auto& format : formats)
+    for (const auto& kernel : kernels) run.check_memory(format, kernel);
+  for (const auto& format : formats)
+    for (const auto& kernel : kernels) run.bench(format, kernel);
   return run.result();
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/base/buffer.hpp"
 #include "core/quant/random_rows.hpp"
+#include "engine/bench/routing.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/moe/moe.hpp"
 
@@ -115,7 +116,26 @@ class Moe : public BenchSubject {
     active_ = std::min(count_, of_expert < prefill_tokens ? decode_experts : prefill_experts);
     int top_k = std::min(active_, most_experts_of_token);
     while (active_ % top_k != 0) --top_k;
-    const int64_t tokens = active_ / top_k * of_expert;
+    prepare(active_ / top_k * of_expert, top_k);
+  }
+
+  // Token after token takes the next top_k of the active experts: each gets as many.
+  void call() noexcept override {
+    for (size_t i = 0; i < ids_.size(); ++i)
+      ids_[i] = (next_ + static_cast<int>(i % static_cast<size_t>(active_))) % count_;
+    next_ = (next_ + active_) % count_;
+    ops::moe(args_, pool_);
+  }
+
+  int active() const noexcept override { return active_; }
+  int64_t products() const noexcept override { return static_cast<int64_t>(ids_.size()); }
+  double weights() const noexcept override {
+    return 3.0 * static_cast<double>(setup_.hidden * setup_.intermediate);
+  }
+  int64_t bytes() const noexcept override { return bench_bytes(setup_); }
+
+ protected:
+  void prepare(int64_t tokens, int top_k) {
     x_ = some_activations(tokens * setup_.hidden);
     y_.resize(x_.size());
     ids_.resize(static_cast<size_t>(tokens * top_k));
@@ -144,21 +164,6 @@ class Moe : public BenchSubject {
     args_.scratch = scratch_.data();
   }
 
-  // Token after token takes the next top_k of the active experts: each gets as many.
-  void call() noexcept override {
-    for (size_t i = 0; i < ids_.size(); ++i)
-      ids_[i] = (next_ + static_cast<int>(i % static_cast<size_t>(active_))) % count_;
-    next_ = (next_ + active_) % count_;
-    ops::moe(args_, pool_);
-  }
-
-  int active() const noexcept override { return active_; }
-  double weights() const noexcept override {
-    return 3.0 * static_cast<double>(setup_.hidden * setup_.intermediate);
-  }
-  int64_t bytes() const noexcept override { return bench_bytes(setup_); }
-
- private:
   BenchSetup setup_;
   int count_, active_ = 1, next_ = 0;
   hw::WorkerPool& pool_;
@@ -167,6 +172,24 @@ class Moe : public BenchSubject {
   std::vector<int32_t> ids_;
   base::Buffer scratch_;
   ops::MoeArgs args_;
+};
+
+// All experts of a layer, each with the tokens that a router would give it.
+class Layer : public Moe {
+ public:
+  using Moe::Moe;
+
+  void set_tokens(int64_t tokens) override {
+    const int top_k = std::min(count_, most_experts_of_token);
+    prepare(tokens, top_k);
+    ids_ = some_routes(tokens, count_, top_k);
+    args_.ids = ids_.data();
+    auto chosen = ids_;
+    std::sort(chosen.begin(), chosen.end());
+    active_ = static_cast<int>(std::unique(chosen.begin(), chosen.end()) - chosen.begin());
+  }
+
+  void call() noexcept override { ops::moe(args_, pool_); }
 };
 
 class Linear : public BenchSubject {
@@ -195,6 +218,7 @@ class Linear : public BenchSubject {
   }
 
   int active() const noexcept override { return 1; }
+  int64_t products() const noexcept override { return args_.tokens; }
   double weights() const noexcept override {
     return static_cast<double>(setup_.hidden * setup_.intermediate);
   }
@@ -220,6 +244,11 @@ int64_t bench_bytes(const BenchSetup& setup) noexcept {
 std::unique_ptr<BenchSubject> make_moe_subject(const BenchSetup& setup, int count,
                                                hw::WorkerPool& pool) {
   return std::make_unique<Moe>(setup, count, pool);
+}
+
+std::unique_ptr<BenchSubject> make_layer_subject(const BenchSetup& setup, int count,
+                                                 hw::WorkerPool& pool) {
+  return std::make_unique<Layer>(setup, count, pool);
 }
 
 std::unique_ptr<BenchSubject> make_linear_subject(const BenchSetup& setup, int count,

@@ -31,11 +31,11 @@ struct MachineSpeed {
 /// there is no memory for it.
 MachineSpeed measure_machine(int threads = 0);
 
-/// One measurement. Every call multiplies by other weights than the calls before it, so that they
-/// come from memory.
+/// One measurement. Every call multiplies by other weights than the calls before it, or by those of
+/// a whole layer, so that they come from memory.
 struct KernelRow {
-  std::string op, format, kernel;
-  int64_t tokens = 0;                   // of each active expert
+  std::string op, format, kernel;       // op "layer": all experts
+  int64_t tokens = 0;                   // of each active expert; "layer": of the layer
   int active_experts = 0, experts = 0;  // multiplied by in a call; in memory
   uint64_t weight_bytes = 0;            // that a call reads
   double seconds = 0;                   // of a call: the median of the repetitions
@@ -51,8 +51,12 @@ struct KernelBenchOptions {
   std::string op = "moe";            // "moe": routed experts, or "linear"
   std::vector<std::string> formats;  // by their names in rules; empty: those of large models
   std::vector<std::string> kernels;  // by their names in rules; empty: the best, "auto"
-  std::vector<int64_t> tokens = {1, 4, 16, 64, 256};  // of each active expert, or of the matrix
-  int64_t hidden = 7168, intermediate = 2048;         // linear: a matrix [intermediate, hidden]
+  /// Measures all routed experts of a layer at once, 256 unless `experts` says otherwise; its
+  /// tokens choose 8 of them each, skewed as a router's choices are.
+  bool all_experts = false;
+  /// Of each active expert, of the matrix, or with all experts of the layer.
+  std::vector<int64_t> tokens = {1, 4, 16, 64, 256};
+  int64_t hidden = 7168, intermediate = 2048;  // linear: a matrix [intermediate, hidden]
   /// Experts (linear: matrices) in memory; 0: so many that no cache holds a part worth mentioning.
   int experts = 0;
   int threads = 0;  // 0: one a physical core
@@ -66,7 +70,8 @@ struct KernelBench {
 };
 
 /// Throws input error for an unknown op, format or kernel, or shapes that a kernel can't take;
-/// environment error when this box lacks the memory or the instructions.
+/// environment error when this box lacks the memory (before anything is measured) or the
+/// instructions.
 KernelBench bench_kernels(const KernelBenchOptions& options);
 
 /// Token ids all over the vocabulary, so that experts are chosen as a real text would; the same

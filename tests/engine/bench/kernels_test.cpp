@@ -79,6 +79,40 @@ TEST_CASE("linear layers are measured a matrix at a time") {
   }
 }
 
+TEST_CASE("a layer's tokens are shared by all experts") {
+  auto options = small();
+  options.all_experts = true;
+  options.kernels = {};
+  options.tokens = {1, 100};
+  const auto rows = bench_kernels(options).rows;
+  REQUIRE(rows.size() == 4);
+  for (const auto& row : rows) {
+    CHECK(row.op == "layer");
+    CHECK(row.experts == 10);
+    CHECK(row.active_experts == (row.tokens == 1 ? 8 : 10));
+    const double weights = 3 * 128 * 64;
+    CHECK(row.ops_per_second * row.seconds == Approx(2 * weights * 8 * double(row.tokens)));
+    if (row.format == "bf16") CHECK(double(row.weight_bytes) == weights * 2 * row.active_experts);
+  }
+  options.experts = 0;
+  options.formats = {"int8"};
+  options.repeat = 1;
+  CHECK(bench_kernels(options).rows.at(0).experts == 256);
+}
+
+TEST_CASE("a layer that memory can't hold is refused, with what it needs") {
+  auto options = small();
+  options.all_experts = true;
+  options.kernels = {};
+  options.hidden = options.intermediate = 1 << 17;
+  options.experts = 1024;
+  options.on_row = [](const KernelRow&) { FAIL("measured"); };
+  options.formats = {"bf16"};
+  const auto text = failure(options);
+  CHECK(text.starts_with("environment 1024 experts in bf16 need 96.0 TiB, "));
+  CHECK(text.ends_with(" of memory are free\n  note: fewer experts (--experts N) need less"));
+}
+
 TEST_CASE("wrong names and numbers are told before anything is measured") {
   auto options = small();
   options.op = "linar";
@@ -86,6 +120,10 @@ TEST_CASE("wrong names and numbers are told before anything is measured") {
         "input no such op to measure: 'linar'\n  note: did you mean 'linear'?\n  note: valid ops: "
         "moe, "
         "linear");
+  options = small();
+  options.op = "linear";
+  options.all_experts = true;
+  CHECK(failure(options) == "input all experts are measured of op 'moe', not of 'linear'");
   options = small();
   options.formats = {"q4_k", "int4"};
   CHECK(failure(options).starts_with("input no such format: 'int4'\n"));

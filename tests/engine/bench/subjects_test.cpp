@@ -32,6 +32,23 @@ TEST_CASE("8 experts are active for few tokens, 16 for many, never more than the
   }
 }
 
+TEST_CASE("a layer takes a router's choice of all its experts") {
+  hw::WorkerPool pool(2);
+  const auto layer = make_layer_subject(setup(quant::Format::q4_k, true), 40, pool);
+  layer->set_tokens(1);
+  layer->call();
+  CHECK(layer->active() == 8);
+  CHECK(layer->products() == 8);
+  layer->set_tokens(200);
+  layer->call();
+  CHECK(layer->active() == 40);
+  CHECK(layer->products() == 200 * 8);
+  const auto few = make_layer_subject(setup(quant::Format::q4_k, true), 3, pool);
+  few->set_tokens(5);
+  few->call();
+  CHECK(few->products() == 5 * 3);
+}
+
 TEST_CASE("an expert has three matrices, a linear layer one") {
   hw::WorkerPool pool(2);
   const auto moe = setup(quant::Format::q4_k, true), linear = setup(quant::Format::q4_k, false);
