@@ -177,6 +177,12 @@ struct BlockIQ1M {
   uint16_t scales[4];
 };
 
+/// weight = mxfp4_scale(e) * mxfp4_values[code].
+struct BlockMxfp4 {
+  uint8_t e;
+  uint8_t qs[16];
+};
+
 static_assert(sizeof(BlockFp8) == 132);
 static_assert(sizeof(BlockInt8<32>) == 34 && sizeof(BlockInt8<64>) == 66);
 static_assert(sizeof(BlockInt8<128>) == 130);
@@ -190,9 +196,20 @@ static_assert(sizeof(BlockIQ4NL) == 18 && sizeof(BlockIQ4XS) == 136);
 static_assert(sizeof(BlockIQ3S) == 110 && sizeof(BlockIQ3XXS) == 98);
 static_assert(sizeof(BlockIQ2S) == 82 && sizeof(BlockIQ2XS) == 74 && sizeof(BlockIQ2XXS) == 66);
 static_assert(sizeof(BlockIQ1S) == 50 && sizeof(BlockIQ1M) == 56);
+static_assert(sizeof(BlockMxfp4) == 17);
 
 /// The 16 levels of iq4_nl and iq4_xs.
 inline constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                           1,    13,   25,  38,  53,  69,  89,  113};
+
+/// The 16 values of e2m1, doubled so that they are whole.
+inline constexpr int8_t mxfp4_values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                            0, -1, -2, -3, -4, -6, -8, -12};
+
+/// Half of what an e8m0 code stands for, which is 2^(code - 127), or NaN for 255.
+constexpr float mxfp4_scale(uint8_t code) noexcept {
+  if (code == 255) return std::bit_cast<float>(0x7fc00000u);
+  return std::bit_cast<float>(code < 2 ? 0x00200000u << code : (code - 1u) << 23);
+}
 
 }  // namespace ktx::quant

@@ -29,6 +29,9 @@ DecodeRow decode_iq3_s, decode_iq3_xxs;
 DecodeRow decode_iq2_s, decode_iq2_xs, decode_iq2_xxs;
 DecodeRow decode_iq1_s, decode_iq1_m;
 
+// mxfp4.cpp
+DecodeRow decode_mxfp4;
+
 // int8.cpp
 DecodeRow decode_int8, decode_int8_32, decode_int8_64, decode_int8_128;
 EncodeRow encode_int8, encode_int8_32, encode_int8_64, encode_int8_128;

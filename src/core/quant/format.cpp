@@ -54,6 +54,8 @@ constexpr FormatInfo table[] = {
      nullptr},
     {iq1_m, "iq1_m", "1.8-bit codebook", 29, super_block, sizeof(BlockIQ1M), false, decode_iq1_m,
      nullptr},
+    {mxfp4, "mxfp4", "4-bit float e2m1, power-of-two scale every 32", 39, 32, sizeof(BlockMxfp4),
+     false, decode_mxfp4, nullptr},
     {int8, "int8", "8-bit symmetric, f32 scale a row", -1, 0, sizeof(float), false, decode_int8,
      encode_int8},
     {int8_32, "int8/32", "8-bit symmetric, bf16 scale every 32", -1, 32, sizeof(BlockInt8<32>),

@@ -40,6 +40,7 @@ enum class Format : uint8_t {
   iq2_xxs,
   iq1_s,
   iq1_m,
+  mxfp4,
   int8,  // symmetric, one f32 scale a row
   int8_32,
   int8_64,

@@ -45,6 +45,7 @@ constexpr Scales f16_scales[] = {
 };
 
 constexpr float scale = 0x1p-7f;
+constexpr auto mxfp4_exponent = std::byte{121};  // of 2^-6, of which half is the scale
 
 void encode_row(const FormatInfo& info, int64_t cols, Random& random, std::byte* row) {
   std::vector<float> values(static_cast<size_t>(cols));
@@ -75,6 +76,7 @@ void mend_iq1_m(std::byte* block) noexcept {
 void mend_block(Format format, std::byte* block) noexcept {
   if (format == Format::fp8) return mend_fp8(block);
   if (format == Format::iq1_m) return mend_iq1_m(block);
+  if (format == Format::mxfp4) block[offsetof(BlockMxfp4, e)] = mxfp4_exponent;
   const uint16_t bits = f32_to_f16(scale);
   for (const auto& scales : f16_scales)
     if (scales.format == format)

@@ -363,16 +363,24 @@ void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
   });
 }
 
-constexpr int64_t pairs_bytes(int64_t units, int64_t body) {
-  return units / 2 * (64 + 2 * body) + units % 2 * (64 + body);
+// Units with one 8-bit scale, in fours.
+void pack_mxfp4(const Rows& rows, uint8_t* group) noexcept {
+  using Block = quant::BlockMxfp4;
+  each_block<Block>(rows, 32, [&](int64_t u, const FourRows& block) {
+    uint8_t* four = group + u / 4 * (64 + 4 * 256);
+    uint8_t* scales = four + u % 4 * 16 + block.lane;
+    for (int i = 0; i < 4; ++i)
+      if (block.mask[i] != 0) std::memcpy(scales + i, block.row[i] + offsetof(Block, e), 1);
+    put_block<FourBit, 32, Block>(block, four + 64 + u % 4 * 256);
+  });
 }
 
 struct X16Info {
   X16 x16;
   Format format;
   int columns;         // of a unit
-  int64_t unit_bytes;  // of 16 rows; of a unit's body where units come in pairs
-  bool pairs;
+  int64_t unit_bytes;  // of 16 rows; of a unit's body where units come together
+  int together;        // units behind one line of their scales; 0: none
   int64_t head_bytes;  // before all units
   void (*pack)(const Rows& rows, uint8_t* group) noexcept;
 };
@@ -383,30 +391,31 @@ constexpr X16Info pair_info(X16 x16, Format format) {
           format,
           Cols,
           16 * (static_cast<int64_t>(sizeof(Block)) - 2),
-          true,
+          2,
           0,
           pack_pairs<Block, Reader, Cols>};
 }
 
 // In the order of X16.
 constexpr X16Info table[] = {
-    {X16::f32, Format::f32, 2, 128, false, 0, pack_words},
-    {X16::f16, Format::f16, 2, 64, false, 0, pack_f16},
-    {X16::bf16, Format::bf16, 2, 64, false, 0, pack_words},
-    {X16::fp8, Format::fp8, 128, 64 + 2048, false, 0, pack_fp8},
+    {X16::f32, Format::f32, 2, 128, 0, 0, pack_words},
+    {X16::f16, Format::f16, 2, 64, 0, 0, pack_f16},
+    {X16::bf16, Format::bf16, 2, 64, 0, 0, pack_words},
+    {X16::fp8, Format::fp8, 128, 64 + 2048, 0, 0, pack_fp8},
     pair_info<quant::BlockQ4_0, FourBit, 32>(X16::q4_0, Format::q4_0),
-    {X16::q4_1, Format::q4_1, 32, 320, false, 0, pack_min<quant::BlockQ4_1, FourBit>},
+    {X16::q4_1, Format::q4_1, 32, 320, 0, 0, pack_min<quant::BlockQ4_1, FourBit>},
     pair_info<quant::BlockQ5_0, FiveBit, 32>(X16::q5_0, Format::q5_0),
-    {X16::q5_1, Format::q5_1, 32, 384, false, 0, pack_min<quant::BlockQ5_1, FiveBit>},
+    {X16::q5_1, Format::q5_1, 32, 384, 0, 0, pack_min<quant::BlockQ5_1, FiveBit>},
     pair_info<quant::BlockQ8_0, EightBit, 32>(X16::q8_0, Format::q8_0),
-    {X16::q2_k, Format::q2_k, 256, 1344, false, 0, pack_q2_k},
+    {X16::q2_k, Format::q2_k, 256, 1344, 0, 0, pack_q2_k},
     pair_info<quant::BlockQ3K, ThreeBit, 256>(X16::q3_k, Format::q3_k),
-    {X16::q4_k, Format::q4_k, 256, 2304, false, 0, pack_k<quant::BlockQ4K, FourBit>},
-    {X16::q5_k, Format::q5_k, 256, 2816, false, 0, pack_k<quant::BlockQ5K, FiveBit>},
+    {X16::q4_k, Format::q4_k, 256, 2304, 0, 0, pack_k<quant::BlockQ4K, FourBit>},
+    {X16::q5_k, Format::q5_k, 256, 2816, 0, 0, pack_k<quant::BlockQ5K, FiveBit>},
     pair_info<quant::BlockQ6K, SixBit, 256>(X16::q6_k, Format::q6_k),
     pair_info<quant::BlockIQ4NL, FourBit, 32>(X16::iq4_nl, Format::iq4_nl),
-    {X16::iq4_xs, Format::iq4_xs, 256, 2176, false, 0, pack_iq4_xs},
-    {X16::int8, Format::int8, 32, 512, false, 64, pack_int8},
+    {X16::iq4_xs, Format::iq4_xs, 256, 2176, 0, 0, pack_iq4_xs},
+    {X16::mxfp4, Format::mxfp4, 32, 256, 4, 0, pack_mxfp4},
+    {X16::int8, Format::int8, 32, 512, 0, 64, pack_int8},
     pair_info<quant::BlockInt8<32>, EightBit, 32>(X16::int8_32, Format::int8_32),
     pair_info<quant::BlockInt8<64>, EightBit, 64>(X16::int8_64, Format::int8_64),
     pair_info<quant::BlockInt8<128>, EightBit, 128>(X16::int8_128, Format::int8_128),
@@ -440,7 +449,8 @@ ActivationFormat x16_activation(X16 format) noexcept {
 int64_t x16_group_bytes(X16 format, int64_t cols) noexcept {
   const X16Info& row = info(format);
   const int64_t units = cols / row.columns;
-  return row.pairs ? pairs_bytes(units, row.unit_bytes) : row.head_bytes + units * row.unit_bytes;
+  const int64_t scale_lines = row.together == 0 ? 0 : (units + row.together - 1) / row.together;
+  return row.head_bytes + scale_lines * 64 + units * row.unit_bytes;
 }
 
 void pack_x16(const PackArgs& args) noexcept {

@@ -32,6 +32,7 @@
 //                       and q6_k first the 12 or 16 bytes of scales of each row as vectors of
 //                       32-bit words. q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q5_0: 16;
 //                       q3_k: 4; q6_k: 32.
+//   mxfp4               units of 32 in fours, likewise: 16 bytes of e8m0 of each, codes (indices)
 #pragma once
 
 #include <cstdint>

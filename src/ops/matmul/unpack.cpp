@@ -250,6 +250,16 @@ void iq4_xs_block(const Source& s, std::byte* to) noexcept {
   std::memcpy(to, &block, sizeof block);
 }
 
+void mxfp4_block(const Source& s, std::byte* to) noexcept {
+  quant::BlockMxfp4 block;
+  const uint8_t* four = s.group + s.unit / 4 * (64 + 4 * 256);
+  block.e = four[s.unit % 4 * 16 + s.lane];
+  uint8_t codes[32];
+  take_codes<4, 32>(s, four + 64 + s.unit % 4 * 256, codes);
+  put_nibbles(codes, 32, 16, block.qs);
+  std::memcpy(to, &block, sizeof block);
+}
+
 struct Unpacker {
   X16 x16;
   int64_t columns;  // of a block, or at a time
@@ -274,6 +284,7 @@ constexpr Unpacker table[] = {
     {X16::q6_k, 256, q6_k_block},
     {X16::iq4_nl, 32, four_bit_block<quant::BlockIQ4NL>},
     {X16::iq4_xs, 256, iq4_xs_block},
+    {X16::mxfp4, 32, mxfp4_block},
     {X16::int8, 32, int8_piece},
     {X16::int8_32, 32, eight_bit_block<quant::BlockInt8<32>>},
     {X16::int8_64, 64, eight_bit_block<quant::BlockInt8<64>>},

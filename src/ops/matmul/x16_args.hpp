@@ -24,6 +24,7 @@ enum class X16 : uint8_t {
   q6_k,
   iq4_nl,
   iq4_xs,
+  mxfp4,
   int8,
   int8_32,
   int8_64,
@@ -32,7 +33,7 @@ enum class X16 : uint8_t {
   int4_64,
   int4_128,
 };
-constexpr int x16_count = 23;
+constexpr int x16_count = 24;
 
 /// y[t, r] = x[t] . w[r] for the rows of consecutive groups of 16.
 struct X16Args {

@@ -30,6 +30,7 @@ constexpr X86Unit x86_avx512 = {
             Pairs<Q6K<S>>::run,
             Pairs<Iq4Nl<S>>::run,
             Pairs<Iq4Xs<S>>::run,
+            Pairs<Mxfp4<S>>::run,
             Pairs<Int8Row<S>>::run,
             Pairs<Int8Group<S, 32>>::run,
             Pairs<Int8Group<S, 64>>::run,

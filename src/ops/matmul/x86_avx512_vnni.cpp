@@ -49,6 +49,7 @@ constexpr X86Unit x86_avx512_vnni = {
             Vnni<Q6K<S>>::run,
             Vnni<Iq4Nl<S>>::run,
             Vnni<Iq4Xs<S>>::run,
+            Vnni<Mxfp4<S>>::run,
             Vnni<Int8Row<S>>::run,
             Vnni<Int8Group<S, 32>>::run,
             Vnni<Int8Group<S, 64>>::run,

@@ -61,6 +61,7 @@ TEST_CASE("format: which rows fit, and their bytes") {
       {Format::q4_k, 7168, 28 * 144, 4.5},
       {Format::q6_k, 256, 210, 6.5625},
       {Format::iq1_s, 512, 100, 1.5625},
+      {Format::mxfp4, 96, 51, 4.25},
       {Format::int8, 7168, 7172, 8},
       {Format::int8_128, 256, 260, 8.125},
       {Format::int4_32, 64, 36, 4.5},

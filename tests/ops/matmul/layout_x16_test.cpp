@@ -67,6 +67,26 @@ TEST_CASE("q2_k: the codes of 64 columns lie behind their scales, 16 columns a v
   }
 }
 
+TEST_CASE("mxfp4: four units of 32 columns behind a line of their scales") {
+  Random random(5);
+  const Matrix w(Format::mxfp4, 32, 192, random);
+  const auto packed = w.pack(ops::Layout::x16);
+  const int64_t group_bytes = ops::x16_group_bytes(ops::X16::mxfp4, 192);
+  REQUIRE(group_bytes == 2 * 64 + 6 * 256);
+  for (int64_t r = 0; r < 32; ++r) {
+    for (int64_t c = 0; c < 192; ++c) {
+      quant::BlockMxfp4 block;
+      std::memcpy(&block, w.bytes.data() + r * 102 + c / 32 * 17, sizeof(block));
+      const int64_t unit = c / 32 % 4, k = c % 32 / 4;
+      const auto* four = reinterpret_cast<const uint8_t*>(packed.data()) + r / 16 * group_bytes +
+                         c / 128 * (64 + 4 * 256);
+      REQUIRE(four[unit * 16 + r % 16] == block.e);
+      const int code = four[64 + unit * 256 + k / 2 * 64 + r % 16 * 4 + c % 4] >> k % 2 * 4 & 15;
+      REQUIRE(code == (block.qs[c % 16] >> c % 32 / 16 * 4 & 15));
+    }
+  }
+}
+
 TEST_CASE("bf16 lies in pairs of columns, the AMX-bf16 B tile") {
   Random random(2);
   const Matrix w(Format::bf16, 16, 8, random);

@@ -46,6 +46,7 @@ inline std::vector<int> scale_offsets(Format format) {
     case Format::q6_k:
       return {208};
     case Format::iq1_m:
+    case Format::mxfp4:
       return {};
     default:
       return {0};
@@ -78,6 +79,7 @@ inline void random_row(Format format, int64_t cols, std::byte* row, Random& rand
     }
     if (format == Format::iq1_m)  // its f16 scale is spread over the top nibbles: keep it finite
       row[at + 55] = (row[at + 55] & std::byte{0x0f}) | std::byte{0x20};
+    if (format == Format::mxfp4) row[at] = static_cast<std::byte>(119 + random.below(5));
   }
 }
 

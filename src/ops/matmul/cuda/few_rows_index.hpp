@@ -30,6 +30,7 @@ constexpr bool has_few_rows(X16 format) noexcept {
     case X16::q3_k:
     case X16::iq4_nl:
     case X16::iq4_xs:
+    case X16::mxfp4:
       return false;
     default:
       return true;

@@ -73,6 +73,8 @@ constexpr Int pair_scales(const X16Codes& codes, Int unit) noexcept {
 constexpr int q2_k_unit = 1344, q4_k_unit = 2304, q5_k_unit = 2816, iq4_xs_unit = 2176;
 /// Where codes begin in those of q4_k, q5_k and iq4_xs.
 constexpr int k_codes = 256, iq4_xs_codes = 128;
+/// Bytes of 16 rows of four units of mxfp4.
+constexpr int mxfp4_four = 64 + 4 * 256;
 /// Bytes of 16 rows of 128 columns of fp8, which begin with 16 f32 scales.
 constexpr int fp8_unit = 64 + 2048;
 
@@ -97,14 +99,23 @@ constexpr float q3_k_scale(const Words& words, int sub) noexcept {
   return static_cast<float>(static_cast<int>(low | high << 4) - 32);
 }
 
+/// Eight levels in the bytes of a word: what indexing costs on a GPU are then shifts.
+constexpr uint64_t packed_levels(const int8_t* levels) noexcept {
+  uint64_t all = 0;
+  for (int i = 7; i >= 0; --i) all = all << 8 | static_cast<uint8_t>(levels[i]);
+  return all;
+}
+
 constexpr float iq4_level(uint32_t code) noexcept {
-  constexpr auto packed = [](int from) {
-    uint64_t all = 0;
-    for (int i = 7; i >= 0; --i) all = all << 8 | static_cast<uint8_t>(quant::iq4_values[from + i]);
-    return all;
-  };
-  constexpr uint64_t low = packed(0), high = packed(8);
+  constexpr uint64_t low = packed_levels(quant::iq4_values),
+                     high = packed_levels(quant::iq4_values + 8);
   return static_cast<int8_t>((code < 8 ? low : high) >> 8 * (code % 8) & 255);
+}
+
+constexpr float mxfp4_level(uint32_t code) noexcept {
+  constexpr uint64_t low = packed_levels(quant::mxfp4_values);
+  const auto size = static_cast<float>(low >> 8 * (code % 8) & 255);
+  return code < 8 ? size : -size;
 }
 
 /// The bf16 of an e4m3 code but for a factor of 2^120; exact, subnormal numbers too.
@@ -203,6 +214,18 @@ constexpr void decode_iq4_xs(const Load& load, int row, int64_t col, float (&out
   for (int i = 0; i < 8; ++i) out[i] = s * iq4_level(codes[i]);
 }
 
+/// Units in fours, behind the 8-bit scales of all.
+template <class Load>
+constexpr void decode_mxfp4(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
+  const int64_t four = col / 128 * mxfp4_four, unit = col / 32 % 4;
+  const uint32_t scales = load(four + unit * 16 + row / 4 * 4);
+  const float s = quant::mxfp4_scale(static_cast<uint8_t>(scales >> 8 * (row % 4)));
+  uint32_t codes[8]{};
+  const auto at_codes = [&](int64_t offset) { return load(four + 64 + unit * 256 + offset); };
+  read_codes<4, 32>(at_codes, row, col % 32, codes);
+  for (int i = 0; i < 8; ++i) out[i] = s * mxfp4_level(codes[i]);
+}
+
 /// Formats whose units lie in pairs.
 template <X16 Format, class Load>
 constexpr void decode_pairs(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
@@ -254,6 +277,8 @@ constexpr void decode_8(const Load& load, int row, int64_t col, float (&out)[8])
     for (int i = 0; i < 8; ++i) out[i] = s * static_cast<float>(static_cast<int>(codes[i]) - 128);
   } else if constexpr (Format == X16::iq4_xs) {
     decode_iq4_xs(load, row, col, out);
+  } else if constexpr (Format == X16::mxfp4) {
+    decode_mxfp4(load, row, col, out);
   } else if constexpr (Format == X16::q4_1 || Format == X16::q5_1) {
     decode_with_min<Format>(load, row, col, out);
   } else if constexpr (Format == X16::q2_k) {
@@ -301,6 +326,8 @@ constexpr void with_x16(X16 format, const Use& use) {
       return use.template operator()<X16::iq4_nl>();
     case X16::iq4_xs:
       return use.template operator()<X16::iq4_xs>();
+    case X16::mxfp4:
+      return use.template operator()<X16::mxfp4>();
     case X16::int8:
       return use.template operator()<X16::int8>();
     case X16::int8_32:

@@ -5,7 +5,7 @@
 //   blocks      blocks of 32 columns in a unit: of those that open() reads together
 //   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
 //   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
-//   is_4bit     whether codes are stored in 4 bits, as values or as indices of levels
+//   is_4bit     whether codes are stored in 4 bits, as values or as indices of `levels`
 //   zero        the code of weight 0, so that m = zero * s; -1 where m is a number of its own
 //   row_scale   whether one scale, scale_of_row(), serves the whole row: those of units are then 1
 //   unit_bytes  of a unit, for prefetching
@@ -102,17 +102,22 @@ using Int4Group = Plain<S, 4, G, true, 8>;
 alignas(16) constexpr uint8_t iq4_codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                129, 141, 153, 166, 181, 197, 217, 241};
 
-template <class S, int K>
-[[gnu::always_inline]] inline typename S::I iq4_levels(const uint8_t* codes, int64_t j, int part) {
-  return S::look_up(iq4_codes, nibbles<S, K>(codes + j * 256, part));
+// The levels of mxfp4, + 16.
+alignas(16) constexpr uint8_t mxfp4_codes[16] = {16, 17, 18, 19, 20, 22, 24, 28,
+                                                 16, 15, 14, 13, 12, 10, 8,  4};
+
+template <class Format, class S, int K>
+[[gnu::always_inline]] inline typename S::I look_up(const uint8_t* codes, int64_t j, int part) {
+  return S::look_up(Format::levels, nibbles<S, K>(codes + j * 256, part));
 }
 
 template <class S>
 struct Iq4Nl : Plain<S, 4, 32, false, 128> {
   static constexpr int bits = 8;
+  static constexpr const uint8_t* levels = iq4_codes;
   template <int K>
   [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
-    return iq4_levels<S, K>(codes, j, part);
+    return look_up<Iq4Nl, S, K>(codes, j, part);
   }
 };
 
@@ -287,12 +292,13 @@ struct Q5K {
   }
 };
 
-// ---- iq4_xs, int8 ----
+// ---- iq4_xs, mxfp4, int8 ----
 
 template <class S>
 struct Iq4Xs {
   static constexpr int blocks = 8, scales = 8, bits = 8, zero = 128;
   static constexpr bool is_4bit = true, row_scale = false;
+  static constexpr const uint8_t* levels = iq4_codes;
   static constexpr int64_t unit_bytes = 2176;
   [[gnu::always_inline]] static Unit<S, 8> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* base = group + u * unit_bytes;
@@ -311,7 +317,27 @@ struct Iq4Xs {
   }
   template <int K>
   [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
-    return iq4_levels<S, K>(codes, j, part);
+    return look_up<Iq4Xs, S, K>(codes, j, part);
+  }
+};
+
+// Units in fours, each with 16 bytes of e8m0. Shifted to where f32 has its exponent, a code is
+// twice the scale; 0, which stands for 2^-127, counts as 0.
+template <class S>
+struct Mxfp4 {
+  static constexpr int blocks = 1, scales = 1, bits = 5, zero = 16;
+  static constexpr bool is_4bit = true, row_scale = false;
+  static constexpr const uint8_t* levels = mxfp4_codes;
+  static constexpr int64_t unit_bytes = 256;
+  [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
+    const uint8_t* four = group + u / 4 * (64 + 4 * unit_bytes);
+    const auto exponent = S::load_u8(four + u % 4 * 16 + part * S::lanes);
+    const auto s = S::mul(S::as_float(S::template shift_left<23>(exponent)), S::set(0.5f));
+    return {four + 64 + u % 4 * unit_bytes, {s}, {S::mul(s, S::set(zero))}};
+  }
+  template <int K>
+  [[gnu::always_inline]] static typename S::I codes(const uint8_t* codes, int64_t j, int part) {
+    return look_up<Mxfp4, S, K>(codes, j, part);
   }
 };
 

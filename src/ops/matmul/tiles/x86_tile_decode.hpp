@@ -169,8 +169,8 @@ struct IntegerTiles {
   [[gnu::always_inline]] static __m512 levels_of_codes() {
     if constexpr (Format::bits == 4)
       return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m128i levels = _mm_load_si128(reinterpret_cast<const __m128i*>(iq4_codes));
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(levels));
+    else
+      return floats_of(Format::levels);
   }
 
   [[gnu::always_inline]] static void put_bytes(const Opened& opened, int64_t i, uint8_t* tile) {

@@ -31,6 +31,7 @@ constexpr TileUnit tile_unit = {
                  integer<Tiles, Q6K<S>>,
                  integer<Tiles, Iq4Nl<S>>,
                  integer<Tiles, Iq4Xs<S>>,
+                 integer<Tiles, Mxfp4<S>>,
                  multiply_int8<Tiles>,
                  integer<Tiles, Int8Group<S, 32>>,
                  integer<Tiles, Int8Group<S, 64>>,
