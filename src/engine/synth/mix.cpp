@@ -14,6 +14,8 @@ using quant::Format;
 constexpr Mix table[] = {
     {"q4_k_m", "q4_k, and q6_k where it matters most", Format::q4_k, true, false, 15},
     {"q4_k", "every matrix in q4_k", Format::q4_k, true, false, 14},
+    {"mxfp4", "stacked matrices (experts, k_b, v_b) in mxfp4, others in q8_0", Format::q8_0, true,
+     false, 38},
     {"q8_0", "every matrix in q8_0", Format::q8_0, true, false, 7},
     {"bf16", "every matrix in bf16", Format::bf16, true, true, 32},
     {"fp8", "matrices in e4m3 with a scale every 128 x 128", Format::fp8, false, true, -1},
@@ -60,6 +62,7 @@ const Mix& find_mix(std::string_view name) {
 Format gguf_format(const Mix& mix, const std::string& tensor, const std::vector<int64_t>& shape,
                    int layers) {
   if (shape.size() < 2 || contains(tensor, "ffn_gate_inp")) return Format::f32;
+  if (mix.name == "mxfp4" && shape.size() > 2) return Format::mxfp4;
   const bool q6_k = mix.name == "q4_k_m" && is_q6_k_in_q4_k_m(tensor, layers);
   const Format format = q6_k ? Format::q6_k : mix.matrices;
   if (quant::fits(format, shape.back())) return format;

@@ -26,8 +26,9 @@ const Mix& find_mix(std::string_view name);
 
 /// The format of a tensor in a GGUF file of `layers` layers, as llama.cpp's quantizer chooses it:
 /// vectors and routers are f32; q4_k_m takes q6_k for the head, and for a layer's down projections
-/// and attn_v in the first and last eighth of the layers and every third one between; rows that are
-/// not whole blocks of a k-quant take q5_0 for q4_k and q8_0 for q6_k.
+/// and attn_v in the first and last eighth of the layers and every third one between; mxfp4 is of
+/// tensors of three dimensions alone; rows that are not whole blocks of a k-quant take q5_0 for
+/// q4_k and q8_0 for q6_k.
 quant::Format gguf_format(const Mix& mix, const std::string& tensor,
                           const std::vector<int64_t>& shape, int layers);
 

@@ -65,6 +65,19 @@ void make_q5_0(Random& random, double deviation, std::byte* out) {
   store(out, block);
 }
 
+// Scales are powers of two: of the two next to the one that is due so many that the mean of their
+// squares is its own.
+void make_mxfp4(Random& random, double deviation, std::byte* out) {
+  quant::BlockMxfp4 block{};
+  constexpr double code_rms = 5.852;
+  const double scale = deviation / code_rms;
+  const int low = std::ilogb(scale);
+  const double above = std::scalbn(scale, -low);  // 1 to 2
+  const bool high = random.between(0, 1) * 3 < above * above - 1;
+  block.e = static_cast<uint8_t>(low + (high ? 1 : 0) + 128);
+  store(out, block);
+}
+
 // Scales of 32 to 63, and minima that put the codes' mean of 7.5 to about 0.
 void make_q4_k(Random& random, double deviation, std::byte* out) {
   quant::BlockQ4K block{};
@@ -117,7 +130,7 @@ struct RandomNumbers::BlockKind {
 namespace {
 
 using BlockKind = RandomNumbers::BlockKind;
-using quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
+using quant::BlockMxfp4, quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
 
 constexpr BlockKind spread_kinds[] = {
     // Signs and low bits of mantissas: the high ones keep the distribution's shape.
@@ -128,6 +141,8 @@ constexpr BlockKind spread_kinds[] = {
     {Format::q8_0, sizeof(BlockQ8_0), make_q8_0, offsetof(BlockQ8_0, qs), sizeof(BlockQ8_0),
      0xfefefefe},
     {Format::q5_0, sizeof(BlockQ5_0), make_q5_0, offsetof(BlockQ5_0, qh), sizeof(BlockQ5_0),
+     0xffffffff},
+    {Format::mxfp4, sizeof(BlockMxfp4), make_mxfp4, offsetof(BlockMxfp4, qs), sizeof(BlockMxfp4),
      0xffffffff},
     {Format::q4_k, sizeof(BlockQ4K), make_q4_k, offsetof(BlockQ4K, qs), sizeof(BlockQ4K),
      0xffffffff},

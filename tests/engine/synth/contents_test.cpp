@@ -99,6 +99,17 @@ TEST_CASE("a mix of one format leaves vectors and routers in f32") {
   }
 }
 
+TEST_CASE("mxfp4 is for tensors of three dimensions, beside q8_0") {
+  const auto tensors =
+      contents(recipe("deepseek-v3", "mxfp4", true, {.dense_layers = 1, .moe_layers = 1}));
+  CHECK(at(tensors, "blk.1.ffn_down_exps.weight").numbers.format == Format::mxfp4);
+  CHECK(at(tensors, "blk.1.attn_k_b.weight").numbers.format == Format::mxfp4);
+  CHECK(at(tensors, "blk.1.ffn_down_shexp.weight").numbers.format == Format::q8_0);
+  CHECK(at(tensors, "blk.0.ffn_down.weight").numbers.format == Format::q8_0);
+  CHECK(at(tensors, "output.weight").numbers.format == Format::q8_0);
+  CHECK(at(tensors, "blk.1.ffn_gate_inp.weight").numbers.format == Format::f32);
+}
+
 TEST_CASE("Hugging Face checkpoints have a tensor an expert, fp8 ones scales besides") {
   const ShapeChanges changes{.dense_layers = 1, .moe_layers = 1};
   const auto bf16 = contents(recipe("deepseek-v3", "bf16", false, changes));

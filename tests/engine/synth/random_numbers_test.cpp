@@ -51,8 +51,8 @@ Moments moments(const std::vector<float>& numbers) {
   return {mean, std::sqrt(squares / static_cast<double>(numbers.size()) - mean * mean)};
 }
 
-constexpr Format formats[] = {Format::f32,  Format::bf16, Format::fp8, Format::q8_0,
-                              Format::q5_0, Format::q4_k, Format::q6_k};
+constexpr Format formats[] = {Format::f32,  Format::bf16,  Format::fp8,  Format::q8_0,
+                              Format::q5_0, Format::mxfp4, Format::q4_k, Format::q6_k};
 
 }  // namespace
 
