@@ -99,7 +99,7 @@ constexpr float q3_k_scale(const Words& words, int sub) noexcept {
   return static_cast<float>(static_cast<int>(low | high << 4) - 32);
 }
 
-/// Eight levels in the bytes of a word: what indexing costs on a GPU are then shifts.
+/// Eight levels in the bytes of a word, from which a GPU shifts them instead of loading them.
 constexpr uint64_t packed_levels(const int8_t* levels) noexcept {
   uint64_t all = 0;
   for (int i = 7; i >= 0; --i) all = all << 8 | static_cast<uint8_t>(levels[i]);
