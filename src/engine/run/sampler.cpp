@@ -213,13 +213,16 @@ double Sampler::largest_error() const noexcept {
 
 // ---- candidates ----
 
-// All of at least this value, in the order of ids.
+// All of at least this value that weigh anything, in the order of ids.
 void Sampler::take_from(double least) {
   candidates_.clear();
   for (size_t c = 0; c < maxima_.size(); ++c) {
     if (maxima_[c] < least) continue;
-    for (size_t i = c * chunk_size; i < std::min((c + 1) * chunk_size, values_.size()); ++i)
-      if (values_[i] >= least) candidates_.push_back({weight(i), static_cast<int32_t>(i)});
+    for (size_t i = c * chunk_size; i < std::min((c + 1) * chunk_size, values_.size()); ++i) {
+      if (!(values_[i] >= least)) continue;  // or NaN
+      const Candidate candidate{weight(i), static_cast<int32_t>(i)};
+      if (candidate.weight > 0) candidates_.push_back(candidate);
+    }
   }
 }
 
@@ -302,7 +305,8 @@ void Sampler::keep_min_p() {
 
 // The candidate where this part of all their weight is reached, best first.
 int32_t Sampler::draw_best_first(double at_part) {
-  const size_t count = count_until(at_part * total_weight());
+  const double more_than = at_part * total_weight();
+  const size_t count = count_until(std::nextafter(more_than, 2 * more_than + 1));
   return candidates_[count - 1].id;
 }
 
@@ -310,14 +314,9 @@ int32_t Sampler::draw_best_first(double at_part) {
 int32_t Sampler::draw(double at_part) const noexcept {
   const double at = at_part * total_weight();
   double sum = 0;
-  const Candidate* last = &candidates_.front();
-  for (const auto& c : candidates_) {
-    if (c.weight == 0) continue;
-    last = &c;
-    sum += c.weight;
-    if (sum > at) break;
-  }
-  return last->id;  // of rounding: sums may end a bit below the total
+  for (const auto& c : candidates_)
+    if ((sum += c.weight) > at) return c.id;
+  return candidates_.back().id;  // of rounding: sums may end a bit below the total
 }
 
 // The same of all tokens.
