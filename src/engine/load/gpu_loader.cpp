@@ -19,17 +19,13 @@ uint64_t aligned_bytes(const LoadedWeight& weight) {
   return (bytes_of(weight) + alignment - 1) / alignment * alignment;
 }
 
-bool is_gpu(const LoadedWeight& weight) {
-  return weight.place.kind == device::DeviceKind::cuda;
-}
-
 // Calls f(weight on a GPU, its destination) for each in the parts.
 template <class Parts, class F>
 void each_on_gpu(const Parts& parts, const F& f) {
   for (auto* part : parts)
     for (auto& weight : part->weights)
       for (const auto& target : weight.targets)
-        if (is_gpu(*target.weight)) f(*target.weight, weight.job.destinations[target.first]);
+        if (target.weight->is_on_gpu()) f(*target.weight, weight.job.destinations[target.first]);
 }
 
 }  // namespace
@@ -39,7 +35,7 @@ GpuLoader::GpuLoader(std::span<device::Queue* const> queues, LoadedModules& modu
   const auto each = [&](const auto& f) {
     for (auto& module : modules)
       for (auto& weight : module)
-        if (is_gpu(weight)) f(weight, of(weight));
+        if (weight.is_on_gpu()) f(weight, of(weight));
   };
   each([](const auto& weight, auto& gpu) { gpu.size += aligned_bytes(weight); });
   for (auto& gpu : gpus_) gpu.block = device::alloc(gpu.queue->place(), gpu.size);

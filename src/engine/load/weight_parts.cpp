@@ -69,16 +69,12 @@ void describe_module(const placement::PlannedModule& planned, const graph::Modul
   }
 }
 
-bool is_gpu(const LoadedWeight& weight) {
-  return weight.place.kind == device::DeviceKind::cuda;
-}
-
 // Adds the destinations of a weight on a device to its job; they have no memory yet.
 void add_target(PartWeight& to, LoadedWeight& weight, const placement::PlannedWeight& planned) {
   auto& destinations = to.job.destinations;
   Target target{&weight, destinations.size(), 0, {}};
   const int32_t* slots = weight.slots.empty() ? nullptr : weight.slots.data();
-  if (is_gpu(weight)) {
+  if (weight.is_on_gpu()) {
     destinations.push_back({nullptr, 0, weight.rows, weight.matrix_bytes, slots});
   } else {
     for (const auto& part : planned.parts) {

@@ -24,10 +24,6 @@ bool has_gpus(const WeightOptions& options) {
   return !options.gpus.empty();
 }
 
-bool is_gpu(const LoadedWeight& weight) {
-  return weight.place.kind == device::DeviceKind::cuda;
-}
-
 // Bytes of the CPU's memory that weights take on their way to GPUs.
 constexpr uint64_t portion_bytes = uint64_t{1} << 30;
 
@@ -35,7 +31,7 @@ constexpr uint64_t portion_bytes = uint64_t{1} << 30;
 void add_bytes(const Part& part, std::vector<uint64_t>& blocks) {
   for (const auto& weight : part.weights)
     for (const auto& target : weight.targets) {
-      if (is_gpu(*target.weight)) continue;
+      if (target.weight->is_on_gpu()) continue;
       for (size_t i = 0; i < target.count; ++i) {
         const int node = target.nodes[i];
         auto& block = node == placement::WeightPart::every_node ? blocks.back()
@@ -50,7 +46,7 @@ void point_to_memory(Part& part, NodeMemory& memory, size_t nodes) {
   for (auto& of_part : part.weights)
     for (const auto& target : of_part.targets) {
       auto& weight = *target.weight;
-      if (is_gpu(weight)) continue;
+      if (weight.is_on_gpu()) continue;
       for (size_t i = 0; i < target.count; ++i) {
         auto& to = of_part.job.destinations[target.first + i];
         const int node = target.nodes[i];

@@ -42,6 +42,7 @@ struct LoadedWeight {
   /// What each node of the plan's machine holds; empty where all share `data`.
   std::vector<ops::NodeRows> nodes;
 
+  bool is_on_gpu() const noexcept { return place.kind == device::DeviceKind::cuda; }
   const float* floats() const noexcept { return reinterpret_cast<const float*>(data); }
   int64_t held_count() const noexcept {
     return slots.empty() ? count : static_cast<int64_t>(held.size());

@@ -207,7 +207,7 @@ class CopyCommand final : public Command {
 
 // Whether nodes run on a GPU, or copy from one.
 bool is_cuda(const CommandContext& c, const Node& node) {
-  return is_gpu(c, node.place) || (node.op == Op::copy && is_gpu(c, input(c, node, 0).place));
+  return c.is_gpu(node.place) || (node.op == Op::copy && c.is_gpu(input(c, node, 0).place));
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ struct CommandContext {
   int64_t max_rows = 0, max_sequences = 1;
   int workers = 1;
 
+  const device::Place& place(int index) const { return places[static_cast<size_t>(index)]; }
+  bool is_gpu(int index) const { return place(index).kind == device::DeviceKind::cuda; }
   /// Whether the experts of a module come to a GPU as a step goes on.
   bool streams(int module) const {
     return modules != nullptr && !modules->streams.empty() &&

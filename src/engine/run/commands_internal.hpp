@@ -14,9 +14,6 @@ inline const ValueRef& input(const CommandContext& context, const graph::Node& n
 inline const ValueRef& output(const CommandContext& context, const graph::Node& node) {
   return context.values[static_cast<size_t>(node.output)];
 }
-inline bool is_gpu(const CommandContext& context, int place) {
-  return context.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
-}
 
 /// The experts chosen for each row of a step, [rows, top_k], in a routing value.
 struct RoutingView {

@@ -8,7 +8,6 @@
 #include "core/base/error.hpp"
 #include "core/device/cuda.hpp"
 #include "engine/run/lowering.hpp"
-#include "ops/elementwise/cuda.hpp"
 #include "ops/embedding/cuda.hpp"
 #include "ops/norm/cuda.hpp"
 
@@ -19,10 +18,6 @@ using graph::NumberType;
 using graph::Op;
 
 namespace {
-
-const LoadedWeight& weight_of(const CommandContext& c, const Node& node, std::string_view role) {
-  return c.weights->get(node.module, role, c.places[static_cast<size_t>(node.place)]);
-}
 
 class CudaEmbedding final : public CudaCommand {
  public:
@@ -99,15 +94,7 @@ class CudaPair final : public CudaCommand {
         y_(output(c, node)),
         function_(function) {}
   void submit(const StepContext& step) const noexcept override {
-    function_({.a = f32(step, a_),
-               .a_stride = a_.stride,
-               .b = f32(step, b_),
-               .b_stride = b_.stride,
-               .y = f32(step, y_),
-               .y_stride = y_.stride,
-               .tokens = rows(step),
-               .width = y_.width},
-              queue());
+    function_(pair(step, a_, b_, y_), queue());
   }
 
  private:
@@ -158,8 +145,7 @@ class CudaLinear final : public CudaCommand {
         continue;
       }
       const auto& weight = weight_of(c, node, "weight");
-      const auto* bias =
-          c.weights->find(node.module, "bias", c.places[static_cast<size_t>(node.place)]);
+      const auto* bias = find_weight(c, node, "bias");
       matrices_.push_back({.w = {weight.data, weight.format, weight.rows, weight.cols},
                            .bias = bias == nullptr ? nullptr : bias->floats(),
                            .y = output(c, node),
@@ -320,10 +306,7 @@ class CudaBiasedGated final : public Command {
 
 std::unique_ptr<Command> make_linear(const CommandContext& c, std::span<const Node> nodes) {
   if (nodes.back().op != Op::silu_mul) return std::make_unique<CudaLinear>(c, nodes);
-  const auto has_bias = [&](const Node& node) {
-    return c.weights->find(node.module, "bias", c.places[static_cast<size_t>(node.place)]) !=
-           nullptr;
-  };
+  const auto has_bias = [&](const Node& node) { return find_weight(c, node, "bias") != nullptr; };
   if (has_bias(nodes[0]) || has_bias(nodes[1])) return std::make_unique<CudaBiasedGated>(c, nodes);
   return std::make_unique<CudaGated>(c, nodes);
 }

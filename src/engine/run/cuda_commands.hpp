@@ -4,6 +4,8 @@
 #include "engine/run/commands_internal.hpp"
 #include "engine/run/cuda_kit.hpp"
 #include "ops/attention/cuda_batch.hpp"
+#include "ops/elementwise/cuda.hpp"
+#include "ops/moe/cuda.hpp"
 
 namespace ktx::engine {
 
@@ -36,6 +38,18 @@ class CudaCommand : public Command {
   static uint16_t* bf16(const StepContext& step, const ValueRef& value) noexcept {
     return data<uint16_t>(step, value);
   }
+  /// y made of a and b, all f32.
+  ops::cuda::PairArgs pair(const StepContext& step, const ValueRef& a, const ValueRef& b,
+                           const ValueRef& y) const noexcept {
+    return {.a = f32(step, a),
+            .a_stride = a.stride,
+            .b = f32(step, b),
+            .b_stride = b.stride,
+            .y = f32(step, y),
+            .y_stride = y.stride,
+            .tokens = rows(step),
+            .width = y.width};
+  }
   std::byte* scratch(const StepContext& step) const noexcept {
     return step.workspace.scratch(place());
   }
@@ -45,6 +59,20 @@ class CudaCommand : public Command {
   CudaKit& kit_;
   bool tail_;
 };
+
+/// A weight of a node's module where the node runs: one that there must be, or null.
+inline const LoadedWeight& weight_of(const CommandContext& c, const graph::Node& node,
+                                     std::string_view role) {
+  return c.weights->get(node.module, role, c.place(node.place));
+}
+inline const LoadedWeight* find_weight(const CommandContext& c, const graph::Node& node,
+                                       std::string_view role) {
+  return c.weights->find(node.module, role, c.place(node.place));
+}
+
+/// The shape of a node's experts whose weights are stored so.
+ops::cuda::MoeArgs moe_shape(const graph::Node& node, const LoadedWeight& gate,
+                             const LoadedWeight& down);
 
 /// The step's batch as attention on a GPU reads it.
 ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept;

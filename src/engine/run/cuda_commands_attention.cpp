@@ -57,8 +57,7 @@ class CudaMla final : public CudaCommand {
   CudaMla(const CommandContext& c, std::span<const Node> nodes) : CudaMla(c, nodes.back()) {
     if (nodes.size() == 1) return;
     const Node& norm = nodes.front();
-    const auto& weight =
-        c.weights->get(norm.module, "weight", c.places[static_cast<size_t>(norm.place)]);
+    const auto& weight = weight_of(c, norm, "weight");
     latent_ = input(c, norm, 0);
     args_.latent_norm = weight.floats();
     args_.eps = std::get<graph::NormParams>(norm.params).eps;
@@ -71,9 +70,7 @@ class CudaMla final : public CudaCommand {
         k_rope_(input(c, node, 2)),
         y_(output(c, node)) {
     const auto matrices = [&](std::string_view role) {
-      const auto& weight =
-          c.weights->get(node.module, role, c.places[static_cast<size_t>(node.place)]);
-      return reinterpret_cast<const uint16_t*>(weight.data);
+      return reinterpret_cast<const uint16_t*>(weight_of(c, node, role).data);
     };
     args_ = {.params = &params_,
              .k_b = matrices("k_b"),
@@ -169,7 +166,7 @@ size_t cuda_attention_scratch(const CommandContext& c, const Node& node) {
   if (const auto* mla = std::get_if<graph::MlaParams>(&node.params)) {
     int multiprocessors = c.multiprocessors(node.place);
     if (c.devices != nullptr) {  // the card that is here may be larger than the plan's
-      const int here = c.places[static_cast<size_t>(node.place)].index;
+      const int here = c.place(node.place).index;
       multiprocessors = std::max(multiprocessors, device::limits_of(here).multiprocessors);
     }
     return ops::cuda::mla_scratch_bytes(*mla, step_shape(c), multiprocessors);

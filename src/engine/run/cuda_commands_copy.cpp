@@ -5,7 +5,6 @@
 
 #include "core/base/error.hpp"
 #include "engine/run/cuda_commands.hpp"
-#include "ops/elementwise/cuda.hpp"
 
 namespace ktx::engine {
 
@@ -128,15 +127,7 @@ class CopyToSum final : public CudaCommand {
       return kit().handshake.wait(pieces);
     }
     crossing_.copy(step.workspace, rows(step), queue());
-    ops::cuda::add({.a = f32(step, copied_),
-                    .a_stride = copied_.stride,
-                    .b = f32(step, add_),
-                    .b_stride = add_.stride,
-                    .y = f32(step, sum_),
-                    .y_stride = sum_.stride,
-                    .tokens = rows(step),
-                    .width = sum_.width},
-                   queue());
+    ops::cuda::add(pair(step, copied_, add_, sum_), queue());
   }
 
  private:
@@ -219,9 +210,9 @@ class AnswerCommand final : public Command {
 }  // namespace
 
 std::unique_ptr<Command> make_cuda_copy(const CommandContext& c, std::span<const Node> nodes) {
-  if (!is_gpu(c, nodes.front().place)) return std::make_unique<CopyToCpu>(c, nodes);
+  if (!c.is_gpu(nodes.front().place)) return std::make_unique<CopyToCpu>(c, nodes);
   if (nodes.back().op == graph::Op::add) return std::make_unique<CopyToSum>(c, nodes);
-  if (!is_gpu(c, input(c, nodes.front(), 0).place)) return std::make_unique<CopyToGpu>(c, nodes);
+  if (!c.is_gpu(input(c, nodes.front(), 0).place)) return std::make_unique<CopyToGpu>(c, nodes);
   return std::make_unique<CopyBetweenGpus>(c, nodes);
 }
 

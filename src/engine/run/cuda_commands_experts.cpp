@@ -22,9 +22,8 @@ class CudaRouter final : public CudaCommand {
         y_(output(c, node)),
         max_rows_(c.max_rows),
         default_experts_(c.plan->experts_per_token[static_cast<size_t>(node.layer)]) {
-    const auto place = c.places[static_cast<size_t>(node.place)];
-    const auto& weight = c.weights->get(node.module, "weight", place);
-    const auto* bias = c.weights->find(node.module, "bias", place);
+    const auto& weight = weight_of(c, node, "weight");
+    const auto* bias = find_weight(c, node, "bias");
     args_ = {.params = &params_,
              .hidden = weight.cols,
              .weight = weight.floats(),
@@ -56,17 +55,6 @@ class CudaRouter final : public CudaCommand {
 /// Rows that experts are run on at a time, which bounds the scratch.
 constexpr int64_t expert_rows = 512;
 
-ops::cuda::MoeArgs moe_shape(const CommandContext& c, const Node& node) {
-  const auto& params = std::get<graph::MoeParams>(node.params);
-  const auto place = c.places[static_cast<size_t>(node.place)];
-  return {.top_k = params.top_k,
-          .experts = params.experts,
-          .hidden = params.hidden,
-          .intermediate = params.intermediate,
-          .gate_up = c.weights->get(node.module, "gate", place).format,
-          .down = c.weights->get(node.module, "down", place).format};
-}
-
 // Experts that lie in the GPU's memory.
 class CudaMoe final : public CudaCommand {
  public:
@@ -76,11 +64,10 @@ class CudaMoe final : public CudaCommand {
         routing_(input(c, node, 1)),
         y_(output(c, node)),
         max_rows_(c.max_rows),
-        args_(moe_shape(c, node)) {
-    const auto place = c.places[static_cast<size_t>(node.place)];
-    const auto& gate = c.weights->get(node.module, "gate", place);
-    const auto& up = c.weights->get(node.module, "up", place);
-    const auto& down = c.weights->get(node.module, "down", place);
+        args_(moe_shape(node, weight_of(c, node, "gate"), weight_of(c, node, "down"))) {
+    const auto& gate = weight_of(c, node, "gate");
+    const auto& up = weight_of(c, node, "up");
+    const auto& down = weight_of(c, node, "down");
     std::vector<ops::cuda::ExpertWeights> table(static_cast<size_t>(args_.experts));
     const auto matrix = [](const LoadedWeight& weight, int64_t i) {
       return reinterpret_cast<const uint8_t*>(weight.data + i * weight.matrix_bytes);
@@ -89,7 +76,7 @@ class CudaMoe final : public CudaCommand {
       table[static_cast<size_t>(gate.matrix(i))] = {matrix(gate, i), matrix(up, i),
                                                     matrix(down, i)};
     const size_t bytes = table.size() * sizeof(table.front());
-    table_ = device::alloc(place, bytes);
+    table_ = device::alloc(c.place(node.place), bytes);
     queue().copy(table_.data(), table.data(), bytes);
     queue().synchronize();
     args_.table = table_.as<ops::cuda::ExpertWeights>();
@@ -120,6 +107,16 @@ class CudaMoe final : public CudaCommand {
 
 }  // namespace
 
+ops::cuda::MoeArgs moe_shape(const Node& node, const LoadedWeight& gate, const LoadedWeight& down) {
+  const auto& params = std::get<graph::MoeParams>(node.params);
+  return {.top_k = params.top_k,
+          .experts = params.experts,
+          .hidden = params.hidden,
+          .intermediate = params.intermediate,
+          .gate_up = gate.format,
+          .down = down.format};
+}
+
 std::unique_ptr<Command> make_cuda_router(const CommandContext& c, const Node& node) {
   return std::make_unique<CudaRouter>(c, node);
 }
@@ -143,7 +140,7 @@ size_t cuda_moe_scratch(const CommandContext& c, const Node& node) {
 }
 
 size_t cuda_resident_moe_scratch(const CommandContext& c, const Node& node) {
-  const auto shape = moe_shape(c, node);
+  const auto shape = moe_shape(node, weight_of(c, node, "gate"), weight_of(c, node, "down"));
   const int64_t rows = std::min(c.max_rows, expert_rows);
   return static_cast<size_t>(ops::cuda::moe_scratch_bytes(shape, rows, rows * shape.top_k));
 }

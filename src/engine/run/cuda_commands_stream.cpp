@@ -28,7 +28,7 @@ LayerExperts layer_experts(const CommandContext& c, int module) {
 // What the plan's machine says, or what such machines have: corrected as soon as layers have run.
 SplitRates first_rates(const CommandContext& c, int gpu) {
   const auto& machine = c.plan->machine;
-  const auto& card = machine.gpus[static_cast<size_t>(c.places[static_cast<size_t>(gpu)].index)];
+  const auto& card = machine.gpus[static_cast<size_t>(c.place(gpu).index)];
   const auto known = [](double figure, double usual) { return figure > 0 ? figure : usual; };
   const double of_core = machine.isa >= hw::Isa::amx_int8      ? 0.8e12
                          : machine.isa >= hw::Isa::avx512_vnni ? 0.15e12
@@ -39,19 +39,8 @@ SplitRates first_rates(const CommandContext& c, int gpu) {
           .gpu_flops = known(card.tensor_flops, 300e12) / 4};
 }
 
-ops::cuda::MoeArgs streamed_shape(const CommandContext& c, const Node& node) {
-  const auto& params = std::get<graph::MoeParams>(node.params);
-  const auto layer = layer_experts(c, node.module);
-  return {.top_k = params.top_k,
-          .experts = params.experts,
-          .hidden = params.hidden,
-          .intermediate = params.intermediate,
-          .gate_up = layer.gate->format,
-          .down = layer.down->format};
-}
-
 bool holds_residents(const CommandContext& c, const Node& node) {
-  return c.weights->find(node.module, "gate", c.places[static_cast<size_t>(node.place)]) != nullptr;
+  return find_weight(c, node, "gate") != nullptr;
 }
 
 class CudaStreamedMoe final : public CudaCommand {
@@ -65,7 +54,7 @@ class CudaStreamedMoe final : public CudaCommand {
         max_rows_(c.max_rows),
         module_(static_cast<size_t>(node.module)),
         layer_(layer_experts(c, node.module)),
-        args_(streamed_shape(c, node)),
+        args_(moe_shape(node, *layer_.gate, *layer_.down)),
         is_fixed_(c.plan->deterministic),
         residents_(c.plan->find(node.module)->residents.experts) {
     if (holds_residents(c, node)) resident_moe_ = make_cuda_resident_moe(c, node);
@@ -213,8 +202,10 @@ std::unique_ptr<Command> make_cuda_streamed_moe(const CommandContext& c, const N
 }
 
 size_t cuda_streamed_moe_scratch(const CommandContext& c, const Node& node) {
-  const auto streamed = static_cast<size_t>(
-      ops::cuda::moe_scratch_bytes(streamed_shape(c, node), c.max_rows, c.max_rows));
+  const auto layer = layer_experts(c, node.module);
+  const auto shape = moe_shape(node, *layer.gate, *layer.down);
+  const auto streamed =
+      static_cast<size_t>(ops::cuda::moe_scratch_bytes(shape, c.max_rows, c.max_rows));
   return holds_residents(c, node) ? std::max(streamed, cuda_resident_moe_scratch(c, node))
                                   : streamed;
 }

@@ -73,18 +73,15 @@ std::string name_of(const CommandContext& context, const Node& node) {
 // A norm of latents goes by the name of the attention that it is a part of.
 CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes, int layer) {
   const Node& node = nodes.back().op == Op::mla ? nodes.back() : nodes.front();
-  const auto is_gpu = [&](int place) {
-    return context.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
-  };
   CommandLabel label{.name = name_of(context, node), .layer = layer};
   if (node.op == Op::copy) {
     const int from = context.values[static_cast<size_t>(node.inputs[0])].place;
-    label.name = "copy to " + device::to_string(context.places[static_cast<size_t>(node.place)]);
+    label.name = "copy to " + device::to_string(context.place(node.place));
     // What another GPU has not made yet is waited for, as is the CPU's answer in a recorded step.
-    const bool waits = is_gpu(from) && is_gpu(node.place);
+    const bool waits = context.is_gpu(from) && context.is_gpu(node.place);
     label.kind = waits ? SpanKind::wait : SpanKind::copy;
-    label.recorded_kind = is_gpu(node.place) ? SpanKind::wait : SpanKind::copy;
-  } else if (node.op == Op::moe && is_gpu(node.place) && context.streams(node.module)) {
+    label.recorded_kind = context.is_gpu(node.place) ? SpanKind::wait : SpanKind::copy;
+  } else if (node.op == Op::moe && context.is_gpu(node.place) && context.streams(node.module)) {
     // The copies and products of streamed experts are spans of their own.
     label.name = "wait for experts";
     label.kind = label.recorded_kind = SpanKind::wait;
@@ -106,7 +103,7 @@ class Assembly {
 
   void begin(List& out) {
     for (int p = 0; p < static_cast<int>(context_.places.size()); ++p)
-      if (is_gpu(p)) emit(out, make_inputs_command(context_, p), "inputs", SpanKind::copy);
+      if (context_.is_gpu(p)) emit(out, make_inputs_command(context_, p), "inputs", SpanKind::copy);
   }
 
   /// layer: as of a Span.
@@ -117,9 +114,9 @@ class Assembly {
       for (const int input : n.inputs)
         if (const int from = came_from_[owner(input)]; from >= 0) receive(from, out);
     const int from = node.op == Op::copy ? context_.values[owner(node.inputs[0])].place : -1;
-    const bool to_cpu = from >= 0 && is_gpu(from) && !is_gpu(node.place);
+    const bool to_cpu = from >= 0 && context_.is_gpu(from) && !context_.is_gpu(node.place);
     if (to_cpu) finish(from, out);
-    if (from >= 0 && !is_gpu(from) && is_gpu(node.place)) {
+    if (from >= 0 && !context_.is_gpu(from) && context_.is_gpu(node.place)) {
       if (!lines_[at(node.place)].posted && !lines_[at(node.place)].received) {
         emit(out, make_post_command(context_, node.place), "post", SpanKind::copy);
         lines_[at(node.place)].posted = true;
@@ -147,9 +144,6 @@ class Assembly {
     out.push_back(std::move(command));
   }
   static size_t at(int i) { return static_cast<size_t>(i); }
-  bool is_gpu(int place) const {
-    return context_.places[at(place)].kind == device::DeviceKind::cuda;
-  }
   size_t owner(int v) const {
     const int base = context_.graph->values[at(v)].base;
     return at(base >= 0 ? base : v);
