@@ -1,16 +1,15 @@
 // ktx-bench: prefill and decode speed of a model under its rules, or of kernels alone, against what
 // this machine itself reaches.
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "ktx/bench.hpp"
 #include "ktx/profile.hpp"
 #include "ktx/session.hpp"
+#include "tools/common/bench_rows.hpp"
+#include "tools/common/bench_sessions.hpp"
 #include "tools/common/cli.hpp"
 #include "tools/common/earlier_rows.hpp"
 #include "tools/common/files.hpp"
@@ -78,20 +77,8 @@ every run. The milliseconds are the layer's; all of its experts have to fit the 
   ktx-bench kernels --formats q4_k --compare before.json
 )";
 
-struct Row {
-  std::string test;
-  double median = 0, spread = 0;  // tokens/s; spread relative to the median
-  double bytes_per_second = 0;    // decode only
-  double ops_per_second = 0;      // prefill only
-};
-
-Row summarize(std::string test, std::vector<double> rates) {
-  std::sort(rates.begin(), rates.end());
-  // The middle value, or the mean of the two in the middle.
-  const double median = (rates[(rates.size() - 1) / 2] + rates[rates.size() / 2]) / 2;
-  return {
-      .test = std::move(test), .median = median, .spread = (rates.back() - rates.front()) / median};
-}
+using tools::Row;
+using tools::summarize;
 
 Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab, int repeat) {
   const auto ids = some_tokens(tokens, vocab);
@@ -122,93 +109,6 @@ Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int voc
                        std::move(rates));
   row.bytes_per_second = row.median * static_cast<double>(plan.bytes_per_token());
   return row;
-}
-
-// ---- several sessions ----
-
-// All sessions of the plan decode together: tokens/s of all.
-Row bench_together(Engine& engine, int64_t tokens, int repeat) {
-  const int sessions = engine.plan().sessions();
-  const auto prompt = some_tokens(1, engine.vocab_size());
-  std::vector<double> rates;
-  for (int i = 0; i <= repeat; ++i) {
-    std::vector<Generation> results(static_cast<size_t>(sessions));
-    std::vector<std::thread> threads;
-    for (auto& result : results)
-      threads.emplace_back([&engine, &prompt, &result, tokens] {
-        Session session(engine);
-        result = session.generate(prompt, {.max_new_tokens = tokens + 1});
-      });
-    for (auto& thread : threads) thread.join();
-    int64_t decoded = 0;
-    double seconds = 0;
-    for (const auto& result : results) {
-      decoded += result.decode_tokens;
-      seconds = std::max(seconds, result.decode_seconds);
-    }
-    if (i > 0) rates.push_back(static_cast<double>(decoded) / seconds);
-  }
-  return summarize(
-      "decode " + std::to_string(tokens) + " in " + std::to_string(sessions) + " sessions",
-      std::move(rates));
-}
-
-// How long a decoding session waits for a token while another one reads a prompt.
-struct Gap {
-  int64_t prompt = 0;
-  double longest = 0;            // seconds between two tokens
-  double layer = 0, decode = 0;  // seconds of one layer of a slice, and of a decode step, alone
-};
-
-Gap bench_gap(Engine& engine, int64_t prompt) {
-  using Clock = std::chrono::steady_clock;
-  const auto& plan = engine.plan();
-  const auto ids = some_tokens(prompt, engine.vocab_size());
-  Gap gap{.prompt = prompt};
-  Session reading(engine);
-  reading.generate(ids, {.max_new_tokens = 0});
-  reading.rewind(0);
-  const auto alone = reading.generate(ids, {.max_new_tokens = 0});
-  reading.rewind(0);
-  const auto slices =
-      static_cast<double>((prompt + plan.prefill_chunk() - 1) / plan.prefill_chunk());
-  gap.layer = alone.prefill_seconds / slices / plan.layers();
-
-  std::atomic<bool> started{false}, read{false};
-  std::thread reader([&] {
-    while (!started) std::this_thread::yield();
-    reading.generate(ids, {.max_new_tokens = 0});
-    read = true;
-  });
-  Session decoding(engine);
-  Clock::time_point before;
-  int64_t count = 0;
-  constexpr int64_t undisturbed = 16;  // tokens, to measure a step alone
-  Clock::time_point first;
-  decoding.generate(some_tokens(1, engine.vocab_size()), {.max_new_tokens = -1}, [&](int32_t) {
-    const auto now = Clock::now();
-    if (count == 0) first = now;
-    if (count == undisturbed) {
-      gap.decode = std::chrono::duration<double>(now - first).count() / undisturbed;
-      started = true;
-    }
-    if (count > undisturbed)
-      gap.longest = std::max(gap.longest, std::chrono::duration<double>(now - before).count());
-    before = now;
-    ++count;
-    return !read;
-  });
-  started = true;
-  reader.join();
-  return gap;
-}
-
-std::string gap_text(const Gap& gap) {
-  const auto milliseconds = [](double seconds) { return tools::short_number(seconds * 1e3); };
-  return "\nlongest gap between a session's tokens while another one reads " +
-         std::to_string(gap.prompt) + ": " + milliseconds(gap.longest) +
-         " ms; a layer of the slice takes " + milliseconds(gap.layer) + " ms, a decode step " +
-         milliseconds(gap.decode) + " ms\n";
 }
 
 // ---- output ----
@@ -365,13 +265,26 @@ void bench_model(const Arguments& a) {
     rows.push_back(bench_prefill(session, engine.plan(), tokens, engine.vocab_size(), a.repeat));
   if (a.decode > 0) rows.push_back(bench_decode(session, engine.plan(), a, engine.vocab_size()));
   session.rewind(0);
-  std::optional<Gap> gap;
+  std::optional<tools::Gap> gap;
+  ExpertUse experts;
   if (engine.plan().sessions() > 1) {
-    if (a.decode > 0) rows.push_back(bench_together(engine, a.decode, a.repeat));
-    gap = bench_gap(engine, longest);
+    if (a.decode > 0) {
+      auto together = tools::bench_together(engine, a.decode, a.repeat);
+      rows.push_back(std::move(together.row));
+      experts = together.experts;
+    }
+    gap = tools::bench_gap(engine, longest);
   }
-  if (!a.json) return tools::print(markdown(rows, machine) + (gap ? gap_text(*gap) : ""));
+  if (!a.json)
+    return tools::print(markdown(rows, machine) +
+                        (experts.layers > 0 ? tools::experts_text(experts, machine) : "") +
+                        (gap ? tools::gap_text(*gap) : ""));
   auto out = to_json(rows, engine.plan(), machine);
+  if (experts.layers > 0)
+    out["experts_together"] = {{"layers", experts.layers},
+                               {"distinct", experts.experts},
+                               {"bytes", experts.bytes},
+                               {"seconds", experts.seconds}};
   if (gap)
     out["gap"] = {{"prompt", gap->prompt},
                   {"longest_seconds", gap->longest},

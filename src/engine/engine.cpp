@@ -99,5 +99,11 @@ int64_t Engine::cache_length() const noexcept {
 int Engine::max_experts_per_token() const noexcept {
   return state_->plan.details().max_experts_per_token;
 }
+ExpertUse Engine::decoded_experts() const {
+  ExpertUse use;
+  state_->scheduler->call(
+      [&](const engine::Scheduler::Means& means) { use = means.decode.expert_use; });
+  return use;
+}
 
 }  // namespace ktx

@@ -82,6 +82,9 @@ class MoeCommand final : public Command {
              .gate = expert_matrix(c, node, "gate"),
              .up = expert_matrix(c, node, "up"),
              .down = expert_matrix(c, node, "down")};
+    for (const auto* matrix : {&args_.gate, &args_.up, &args_.down})
+      expert_bytes_ += static_cast<uint64_t>(ops::packed_bytes(
+          matrix->decode->layout(matrix->format), matrix->format, matrix->rows, matrix->cols));
     if (c.slots != nullptr && !c.slots->empty())
       args_.slots = (*c.slots)[static_cast<size_t>(node.place)][static_cast<size_t>(node.module)];
   }
@@ -100,9 +103,15 @@ class MoeCommand final : public Command {
     args.scratch = step.workspace.scratch(place());
     if (streams_) args.slots = step.workspace.expert_slots.data();
     const auto start = std::chrono::steady_clock::now();
-    ops::moe(args, step.pool);
-    step.workspace.expert_seconds =
+    const int64_t experts = ops::moe(args, step.pool);
+    const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    step.workspace.expert_seconds = seconds;
+    auto& use = step.workspace.expert_use;
+    use.layers += 1;
+    use.experts += experts;
+    use.bytes += static_cast<uint64_t>(experts) * expert_bytes_;
+    use.seconds += seconds;
   }
 
  private:
@@ -110,6 +119,7 @@ class MoeCommand final : public Command {
   int64_t max_rows_;
   bool streams_;
   ops::MoeArgs args_;
+  uint64_t expert_bytes_ = 0;
 };
 
 }  // namespace

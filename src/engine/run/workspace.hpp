@@ -9,6 +9,7 @@
 #include "core/device/memory.hpp"
 #include "engine/run/program.hpp"
 #include "engine/run/step_inputs.hpp"
+#include "ktx/engine.hpp"
 #include "ops/attention/cuda.hpp"
 #include "ops/attention/kv_pages.hpp"
 
@@ -50,7 +51,8 @@ class Workspace {
   /// that the CPU computes among its matrices, -1: the others; and how long it took.
   std::vector<int32_t> expert_slots;
   double expert_seconds = 0;
-  bool failed = false;  // a GPU does not answer: nothing more is run
+  ExpertUse expert_use;  // of all steps that ran here
+  bool failed = false;   // a GPU does not answer: nothing more is run
 
  private:
   struct PlaceMemory {

@@ -40,6 +40,14 @@ struct LoadReport {
   std::string streaming;
 };
 
+/// The routed experts that the CPU computed, layer by layer, step by step.
+struct ExpertUse {
+  int64_t layers = 0;   // one for each layer of each step
+  int64_t experts = 0;  // distinct ones of each of these, in all
+  uint64_t bytes = 0;   // of their packed weights
+  double seconds = 0;
+};
+
 class Engine {
  public:
   /// Opens the checkpoint, quantizes and packs every module as the plan says.
@@ -60,6 +68,9 @@ class Engine {
   int64_t cache_length() const noexcept;  // tokens that a session can hold
   /// The most experts a token that a request may ask for; 0: the model has none.
   int max_experts_per_token() const noexcept;
+
+  /// Of all decode steps so far. Waits for a step that is under way.
+  ExpertUse decoded_experts() const;
 
   std::shared_ptr<engine::EngineState> share_state() const noexcept { return state_; }
 

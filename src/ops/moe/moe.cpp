@@ -237,11 +237,14 @@ int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept {
   return static_cast<int64_t>(MoeWork(nullptr, args).arena.used());
 }
 
-void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
-  if (args.tokens == 0) return;
+int64_t moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
+  if (args.tokens == 0) return 0;
   MoeWork work(args.scratch, scratch_args(args));
   sort_pairs(args, work);
-  if (work.active_count == 0) return clear(args, pool);
+  if (work.active_count == 0) {
+    clear(args, pool);
+    return 0;
+  }
   prepare(args, work, pool);
 
   const int64_t pairs = work.pairs(args.experts);
@@ -260,6 +263,7 @@ void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept {
                            : gate_and_up(args, work, expert, some, next);
       });
   tiled ? down_in_experts(args, work, pool) : down_in_rows(args, work, pool);
+  return work.active_count;
 }
 
 }  // namespace ktx::ops

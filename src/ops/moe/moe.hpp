@@ -46,7 +46,8 @@ int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
 /// int8 for tiles and a shard begins within 256 rows, fewer columns share a scale.) The kernel of
 /// an expert, and the order in which a token's experts are summed, depend on the other tokens of
 /// the step unless decode_kernels is set.
-void moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
+/// Returns how many experts got tokens.
+int64_t moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with all matrices in Layout::rows. Slow.
 void moe_ref(const MoeArgs& args);
