@@ -13,6 +13,7 @@
 #include "placement/explain.hpp"
 #include "placement/keywords.hpp"
 #include "placement/planner.hpp"
+#include "placement/prediction.hpp"
 #include "placement/rules.hpp"
 #include "placement/settings.hpp"
 #include "placement/values.hpp"
@@ -92,6 +93,12 @@ double Plan::weights_per_token() const {
   return sum;
 }
 
+double Plan::predicted_decode(int64_t past) const {
+  return placement::decode_rate(*plan_, past);
+}
+double Plan::predicted_prefill(int64_t tokens) const {
+  return placement::prefill_rate(*plan_, tokens);
+}
 double Plan::read_bandwidth() const noexcept {
   return plan_->machine.read_bandwidth;
 }

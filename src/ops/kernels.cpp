@@ -93,19 +93,40 @@ std::string refuse_on_gpu(const KernelRow&, const KernelQuery& query) {
   }
 }
 
-constexpr KernelRow gpu_row{"cuda", "cuda", hw::Isa::scalar, refuse_on_gpu};
+/// Measured on an H100 and an H200, which read 2.4 and 2.8 TB/s.
+constexpr KernelRow gpu_row(const Efficiency& efficiency) {
+  return {"cuda", "cuda", hw::Isa::scalar, refuse_on_gpu, false, nullptr, efficiency};
+}
+constexpr KernelRow gpu_linear =
+    gpu_row({.read = 0.9, .compute = 0.9, .half_rows = 700, .call = 2.5e-6});
+constexpr KernelRow gpu_moe =
+    gpu_row({.read = 0.85, .compute = 0.8, .half_rows = 60, .call = 10e-6});
+constexpr KernelRow gpu_mla =
+    gpu_row({.read = 0.9, .compute = 0.33, .half_rows = 0, .call = 10e-6});
+constexpr KernelRow gpu_gqa = gpu_row({.read = 0.8, .compute = 0.33, .half_rows = 0, .call = 6e-6});
+constexpr KernelRow gpu_norm = gpu_row({.read = 0.8, .half_rows = 0, .call = 1.7e-6});
+constexpr KernelRow gpu_router =
+    gpu_row({.read = 0.9, .compute = 0.3, .half_rows = 900, .call = 6e-6});
 
 // ---- CPUs, and both ----
 
-std::vector<KernelRow> with_gpu_row(std::vector<KernelRow> rows) {
-  rows.insert(rows.end() - 1, gpu_row);  // before ref
+std::vector<KernelRow> with_gpu_row(std::vector<KernelRow> rows, const KernelRow& gpu) {
+  rows.insert(rows.end() - 1, gpu);  // before ref
   return rows;
+}
+
+/// Scalar loops.
+constexpr Efficiency of_ref{.read = 0.01, .compute = 0.01, .half_rows = 0};
+
+Efficiency efficiency_of(std::string_view kernel) {
+  return kernel == "ref" ? of_ref : Efficiency{};
 }
 
 std::vector<KernelRow> matmul_rows() {
   std::vector<KernelRow> rows;
   for (const MatmulKernel& kernel : matmul_kernels())
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_matmul, false, slow_matmul});
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_matmul, false, slow_matmul,
+                    efficiency_of(kernel.name)});
   return rows;
 }
 
@@ -117,32 +138,41 @@ std::vector<KernelRow> linear_rows() {
   return rows;
 }
 
+/// Scores and sums of values, of which half a step is softmax and merging.
+Efficiency attention_efficiency(std::string_view kernel) {
+  return kernel == "ref" ? of_ref : Efficiency{.compute = 0.4, .half_rows = 0, .call = 20e-6};
+}
+
 std::vector<KernelRow> mla_rows() {
   std::vector<KernelRow> rows;
   for (const AttentionKernel& kernel : attention_kernels())
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false, slow_mla});
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false, slow_mla,
+                    attention_efficiency(kernel.name)});
   return rows;
 }
 
 template <class Table>
-std::vector<KernelRow> rows_without_matrices(const Table& table) {
+std::vector<KernelRow> rows_without_matrices(const Table& table, const Efficiency& efficiency) {
   std::vector<KernelRow> rows;
-  for (const auto& kernel : table) rows.push_back({kernel.name, "cpu", kernel.isa, refuse_none});
+  for (const auto& kernel : table)
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_none, false, nullptr, efficiency});
   return rows;
 }
 
 // A format's own scalar decoder, or loops that are one for all CPUs.
-constexpr KernelRow only_ref[] = {gpu_row, {"ref", "cpu", hw::Isa::scalar, refuse_none}};
+constexpr KernelRow only_ref[] = {gpu_norm, {"ref", "cpu", hw::Isa::scalar, refuse_none}};
 
 }  // namespace
 
 std::span<const KernelRow> kernels(graph::Op op) {
-  static const std::vector<KernelRow> linear = with_gpu_row(linear_rows()),
-                                      moe = with_gpu_row(matmul_rows()),
-                                      mla = with_gpu_row(mla_rows()),
-                                      gqa =
-                                          with_gpu_row(rows_without_matrices(attention_kernels())),
-                                      f32 = with_gpu_row(rows_without_matrices(f32::kernels()));
+  static const auto linear = with_gpu_row(linear_rows(), gpu_linear),
+                    moe = with_gpu_row(matmul_rows(), gpu_moe),
+                    mla = with_gpu_row(mla_rows(), gpu_mla),
+                    gqa = with_gpu_row(
+                        rows_without_matrices(attention_kernels(), attention_efficiency("")),
+                        gpu_gqa),
+                    norm = with_gpu_row(rows_without_matrices(f32::kernels(), {}), gpu_norm),
+                    router = with_gpu_row(rows_without_matrices(f32::kernels(), {}), gpu_router);
   switch (op) {
     case graph::Op::linear:
       return linear;
@@ -152,10 +182,11 @@ std::span<const KernelRow> kernels(graph::Op op) {
       return mla;
     case graph::Op::gqa:
       return gqa;
-    case graph::Op::rms_norm:
     case graph::Op::router:
+      return router;
+    case graph::Op::rms_norm:
     case graph::Op::silu_mul:
-      return f32;
+      return norm;
     case graph::Op::embedding:
     case graph::Op::add:
     case graph::Op::scale_sigmoid:
@@ -165,6 +196,12 @@ std::span<const KernelRow> kernels(graph::Op op) {
       return only_ref;
   }
   return only_ref;
+}
+
+const KernelRow* find_kernel(graph::Op op, std::string_view name) {
+  const auto rows = kernels(op);
+  const auto row = std::ranges::find(rows, name, &KernelRow::name);
+  return row == rows.end() ? nullptr : &*row;
 }
 
 Layout gpu_layout(graph::Op op, const graph::Weight& weight) noexcept {

@@ -19,6 +19,20 @@ struct KernelQuery {
   std::span<const quant::Format> formats;  // one a weight of the module, in order
 };
 
+/// What a kernel reaches of the speed of its device, for predictions. A call takes
+///   call + max(bytes / (read * bandwidth), operations / compute * (1 + half_rows / rows) / speed)
+/// seconds (up to 8 rows: without half_rows), where bandwidth and speed are the device's
+/// read_bandwidth and tensor_flops, and rows those that share a matrix. Measured; ktx-bench shows
+/// them anew.
+struct Efficiency {
+  double read = 0.85;  // of the bandwidth, where reading bounds it
+  double compute = 1;  // of the speed, with many rows
+  // With so many rows it reaches half of that, as decoding weights takes time; few rows meet
+  // kernels that decode as fast as they read.
+  double half_rows = 25;
+  double call = 4e-6;  // seconds: launches, or joins of the workers
+};
+
 struct KernelRow {
   std::string_view name;    // "avx512_vnni", "ref"
   std::string_view device;  // device kind: "cpu" or "cuda"
@@ -28,6 +42,7 @@ struct KernelRow {
   bool for_prefill = false;  // alone: decode takes the best of the other rows
   /// See slow_path(); null: it has none.
   std::string (*slow_path)(const KernelRow& row, const KernelQuery& query) = nullptr;
+  Efficiency efficiency = {};
 };
 
 /// Empty, or why the kernel runs the module far below the speed of its ISA, and by what factor. For
@@ -37,6 +52,9 @@ std::string slow_path(const KernelRow& row, const KernelQuery& query);
 /// The kernels of an op, of each device best first; "ref" last. Those of GPUs are there in builds
 /// without CUDA too: a plan for another box names them. Tests and benchmarks iterate it.
 std::span<const KernelRow> kernels(graph::Op op);
+
+/// The row of that name; null: there is none.
+const KernelRow* find_kernel(graph::Op op, std::string_view name);
 
 /// The layout in which the op's kernel on a GPU reads a weight's matrices: what it multiplies by in
 /// the CPU's layout, all else row by row.

@@ -327,26 +327,32 @@ std::string memory_section(const Plan& plan) {
   return "\nmemory\n" + table(rows);
 }
 
+std::string rate_text(double bandwidth) {
+  return bandwidth > 0 ? number_text(bandwidth / 1e9) + " GB/s" : "an unknown rate";
+}
+
 std::string decode_text(const Plan& plan) {
   if (plan.predicted_decode <= 0) return "not predicted: the machine's read bandwidth is not known";
-  const auto rate = [](double bandwidth) { return number_text(bandwidth / 1e9) + " GB/s"; };
-  std::string text = number_text(plan.predicted_decode) + " tokens/s if bound by reading at " +
-                     rate(plan.machine.read_bandwidth);
-  for (const auto& memory : plan.devices) {
-    if (!is_gpu(memory.device)) continue;
-    const double bandwidth = gpu_of(plan, memory.device).read_bandwidth;
-    text += ", " + memory.device +
-            (bandwidth > 0 ? " at " + rate(bandwidth) : " without its unknown share");
-  }
+  std::string text = number_text(plan.predicted_decode) + " tokens/s behind " +
+                     std::to_string(plan.predicted_depth) + ", reading at " +
+                     rate_text(plan.machine.read_bandwidth);
+  for (const auto& memory : plan.devices)
+    if (is_gpu(memory.device))
+      text += ", " + memory.device + " at " + rate_text(gpu_of(plan, memory.device).read_bandwidth);
   return text;
 }
 
-// Of plans whose experts pass through GPUs.
 std::string prefill_text(const Plan& plan) {
-  if (plan.predicted_prefill <= 0)
-    return "not predicted: needs read_bandwidth and tensor_flops of the machine, copy_bandwidth "
-           "and "
-           "tensor_flops of its GPUs";
+  if (plan.predicted_prefill.empty())
+    return "not predicted: needs read_bandwidth and tensor_flops of the machine, and "
+           "copy_bandwidth and tensor_flops of its GPUs";
+  std::vector<std::string> rates;
+  for (const auto& [tokens, rate] : plan.predicted_prefill)
+    rates.push_back(number_text(rate) + " for " + std::to_string(tokens));
+  return base::join(rates) + " tokens/s";
+}
+
+std::string streamed_text(const Plan& plan) {
   double least = 1, most = 0;
   for (const auto& planned : plan.modules)
     if (planned.stream) {
@@ -354,10 +360,9 @@ std::string prefill_text(const Plan& plan) {
       most = std::max(most, planned.stream_share);
     }
   const auto percent = [](double share) { return number_text(100 * share); };
-  return number_text(plan.predicted_prefill) + " tokens/s in slices of " +
-         std::to_string(plan.prefill_chunk) + " if bound by routed experts, of which " +
-         percent(least) + (percent(least) == percent(most) ? "" : " to " + percent(most)) +
-         " % pass through a GPU";
+  return percent(least) + (percent(least) == percent(most) ? "" : " to " + percent(most)) +
+         " % of a layer's experts pass through a GPU in slices of " +
+         std::to_string(plan.prefill_chunk);
 }
 
 std::string totals_section(const Plan& plan) {
@@ -369,7 +374,9 @@ std::string totals_section(const Plan& plan) {
                                            to_string(ranges_of(use.layers))});
   rows.push_back({"read a token", base::format_bytes(plan.bytes_per_token())});
   rows.push_back({"decode", decode_text(plan)});
-  if (plan.streams()) rows.push_back({"prefill", prefill_text(plan)});
+  rows.push_back({"prefill", prefill_text(plan)});
+  if (plan.streams() && !plan.predicted_prefill.empty())
+    rows.push_back({"streamed", streamed_text(plan)});
   return "\ntotals, " + plural(static_cast<size_t>(plan.threads), "thread") + "\n" + table(rows);
 }
 

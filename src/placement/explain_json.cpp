@@ -12,24 +12,37 @@ Json known(double value) {
   return value > 0 ? Json(value) : Json(nullptr);
 }
 
+Json predicted_prefill_json(const Plan& plan) {
+  Json out = Json::array();
+  for (const auto& [tokens, rate] : plan.predicted_prefill)
+    out.push_back({{"tokens", tokens}, {"tokens_per_second", rate}});
+  return out;
+}
+
 Json machine_json(const hw::Machine& machine) {
   Json nodes = Json::array();
   for (const auto& node : machine.nodes)
     nodes.push_back({{"id", node.id},
                      {"cores", node.cores},
                      {"threads", node.cpus.size()},
-                     {"memory_bytes", node.memory_bytes}});
+                     {"memory_bytes", node.memory_bytes},
+                     {"read_bandwidth", known(node.read_bandwidth)}});
   Json gpus = Json::array();
   for (const auto& gpu : machine.gpus)
     gpus.push_back({{"name", gpu.name},
                     {"memory_bytes", gpu.memory_bytes},
                     {"read_bandwidth", known(gpu.read_bandwidth)},
                     {"copy_bandwidth", known(gpu.copy_bandwidth)},
+                    {"copy_while_reading", known(gpu.copy_while_reading)},
+                    {"peer_bandwidth", known(gpu.peer_bandwidth)},
                     {"tensor_flops", known(gpu.tensor_flops)}});
   return {{"name", machine.name},
           {"isa", hw::name(machine.isa)},
           {"memory_bytes", machine.memory_bytes()},
+          {"sockets", machine.sockets},
           {"read_bandwidth", known(machine.read_bandwidth)},
+          {"read_while_copying", known(machine.read_while_copying)},
+          {"disk_bandwidth", known(machine.disk_bandwidth)},
           {"tensor_flops", known(machine.tensor_flops)},
           {"nodes", std::move(nodes)},
           {"gpus", std::move(gpus)}};
@@ -139,7 +152,8 @@ Json totals_json(const Plan& plan) {
           {"bytes_per_token", plan.bytes_per_token()},
           {"threads", plan.threads},
           {"predicted_decode_tokens_per_second", known(plan.predicted_decode)},
-          {"predicted_prefill_tokens_per_second", known(plan.predicted_prefill)}};
+          {"predicted_decode_depth", plan.predicted_depth},
+          {"predicted_prefill", predicted_prefill_json(plan)}};
 }
 
 }  // namespace

@@ -120,6 +120,12 @@ struct DeviceMemory {
   uint64_t most() const noexcept;
 };
 
+/// How fast a prompt of so many tokens is read, in tokens/s.
+struct PredictedPrefill {
+  int64_t tokens = 0;
+  double rate = 0;
+};
+
 /// Rows of one decoding sequence in a step at most: its token and those guessed to follow it.
 constexpr int64_t max_decode_rows = 8;
 
@@ -143,9 +149,10 @@ struct Plan {
   int max_experts_per_token = 0;       // columns of a routing: no token uses more experts
   std::vector<int> experts_per_token;  // [layers] unless a request says otherwise; -1: no experts
   std::vector<DeviceMemory> devices;   // "cpu" first, then the GPUs that are used
-  /// Tokens/s, 0: not known. Of decoding if nothing but reading weights takes time; of slices of
-  /// prefill_chunk tokens if nothing but routed experts does.
-  double predicted_decode = 0, predicted_prefill = 0;
+  /// Tokens/s of decoding behind predicted_depth tokens; 0: not known.
+  double predicted_decode = 0;
+  int64_t predicted_depth = 0;
+  std::vector<PredictedPrefill> predicted_prefill;  // empty: not known
 
   /// Rows of a step at most: a slice of a prompt, or the decoding sequences'.
   int64_t step_rows() const noexcept;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "ops/kernels.hpp"
 #include "placement/values.hpp"
 #include "placement/weights.hpp"
 
@@ -11,115 +13,367 @@ namespace ktx::placement {
 
 namespace {
 
+/// The CPU's expert workers and a GPU meet through flags: both ways, with the hidden state.
+constexpr double handshake_seconds = 9.6e-6;
+
+/// Up to so many, kernels of few rows multiply by weights as they read them.
+constexpr double few_rows = 8;
+
 const hw::Gpu& gpu_of(const Plan& plan, const std::string& device) {
   return plan.machine.gpus.at(static_cast<size_t>(device_number(device)));
 }
 
-double seconds(double work, double rate) {
-  return rate > 0 ? work / rate : 0;
+/// What a device does a second; 0: not known.
+struct Speed {
+  double read = 0;   // bytes
+  double flops = 0;  // with a matrix's weights, many rows
+};
+
+struct Work {
+  double bytes = 0, flops = 0;
+  double rows = 1;  // that share a matrix
+};
+
+/// How fast an ISA multiplies, in multiples of AVX2, about.
+double isa_speed(hw::Isa isa) {
+  switch (isa) {
+    case hw::Isa::scalar:
+      return 0.1;
+    case hw::Isa::avx2:
+      return 1;
+    case hw::Isa::avx512:
+      return 2;
+    case hw::Isa::avx512_vnni:
+    case hw::Isa::avx512_vbmi:
+    case hw::Isa::avx512_bf16:
+      return 4;
+    case hw::Isa::amx_bf16:
+      return 15;
+    case hw::Isa::amx_int8:
+      return 25;
+  }
+  return 1;
 }
 
-double module_bytes(const graph::Module& module, const PlannedModule& planned) {
+/// Of the machine's CPUs. A module whose weights all lie on one node is read at that node's
+/// bandwidth alone; tensor_flops is what the machine's best instructions do.
+Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::KernelRow* kernel,
+                bool copying = false) {
+  const auto& machine = plan.machine;
+  const double parts = planned.numa.kind == NumaKind::node ? double(machine.nodes.size()) : 1;
+  const double read = copying && machine.read_while_copying > 0 ? machine.read_while_copying
+                                                                : machine.read_bandwidth;
+  const double isa =
+      kernel == nullptr ? 1 : std::min(1.0, isa_speed(kernel->isa) / isa_speed(machine.isa));
+  return {read / parts, machine.tensor_flops * isa / parts};
+}
+
+Speed gpu_speed(const Plan& plan, const std::string& device) {
+  const auto& gpu = gpu_of(plan, device);
+  return {gpu.read_bandwidth, gpu.tensor_flops};
+}
+
+ops::Efficiency efficiency_of(const ops::KernelRow* kernel) {
+  return kernel == nullptr ? ops::Efficiency{} : kernel->efficiency;
+}
+
+double seconds(const ops::Efficiency& kernel, const Speed& speed, const Work& work) {
+  const double reading = speed.read > 0 ? work.bytes / (kernel.read * speed.read) : 0;
+  const double decoding = work.rows > few_rows ? kernel.half_rows / work.rows : 0;
+  const double computing =
+      speed.flops > 0 ? work.flops * (1 + decoding) / (kernel.compute * speed.flops) : 0;
+  return kernel.call + std::max(reading, computing);
+}
+
+double bytes_of(const graph::Module& module, const std::vector<PlannedWeight>& weights) {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < planned.weights.size(); ++i)
-    bytes += packed_bytes(module.weights[i], planned.weights[i].format, planned.weights[i].layout);
+  for (size_t i = 0; i < weights.size(); ++i)
+    bytes += packed_bytes(module.weights[i], weights[i].format, weights[i].layout);
   return static_cast<double>(bytes);
 }
 
-// The part of a module's experts that a GPU alone runs.
-double resident_share(const graph::Module& module, const PlannedModule& planned) {
-  if (planned.residents.experts.empty()) return 0;
-  return static_cast<double>(planned.residents.experts.size()) /
-         static_cast<double>(module.weights.front().count);
+double numbers_of(const graph::Module& module) {
+  double numbers = 0;
+  for (const auto& weight : module.weights) numbers += static_cast<double>(weight.weights());
+  return numbers;
 }
 
-// A module whose weights all lie on one node is read at that node's bandwidth alone.
-double cpu_bandwidth(const Plan& plan, const PlannedModule& planned) {
-  const bool one_node = planned.numa.kind == NumaKind::node;
-  return plan.machine.read_bandwidth /
-         static_cast<double>(one_node ? plan.machine.nodes.size() : 1);
-}
-
-double decode_seconds(const Plan& plan, const PlannedModule& planned, double resident,
-                      double bytes) {
-  if (is_gpu(planned.device)) return seconds(bytes, gpu_of(plan, planned.device).read_bandwidth);
-  const double cpu = seconds((1 - resident) * bytes, cpu_bandwidth(plan, planned));
-  if (resident == 0) return cpu;
-  return std::max(cpu,
-                  seconds(resident * bytes, gpu_of(plan, planned.residents.device).read_bandwidth));
-}
-
-// Seconds for all experts of a module in a slice; 0: not known.
-struct ExpertTimes {
-  double on_cpu = 0, on_gpu = 0;
-  double copied = 0;  // to the GPU
-};
-
-ExpertTimes expert_times(const Plan& plan, const PlannedModule& planned, double bytes,
-                         double flops) {
-  ExpertTimes times;
-  const auto& machine = plan.machine;
-  if (machine.read_bandwidth > 0 && machine.tensor_flops > 0)
-    times.on_cpu = std::max(bytes / cpu_bandwidth(plan, planned), flops / machine.tensor_flops);
-  const auto& device =
-      is_gpu(planned.prefill_device) ? planned.prefill_device : planned.residents.device;
-  if (!is_gpu(device)) return times;
-  const auto& gpu = gpu_of(plan, device);
-  if (gpu.tensor_flops > 0)
-    times.on_gpu = std::max(seconds(bytes, gpu.read_bandwidth), flops / gpu.tensor_flops);
-  times.copied = seconds(bytes, gpu.copy_bandwidth);
-  return times;
-}
-
-// The part of the experts that are not resident with which both devices finish together. The GPU
-// computes while it copies.
-double share_to_stream(const ExpertTimes& times, double resident) {
-  const double by_copying = times.on_cpu / (times.on_cpu + times.copied);
-  const double rest = 1 - resident;
-  const double by_computing =
-      (rest * times.on_cpu - resident * times.on_gpu) / (rest * (times.on_cpu + times.on_gpu));
-  return std::clamp(std::min(by_copying, by_computing), 0.0, 1.0);
-}
-
-// Seconds of a slice for a module's experts, 0: not known; sets what is to pass through the GPU.
-double prefill_seconds(const Plan& plan, const graph::Module& module, double read_share,
-                       PlannedModule& planned) {
-  double weights = 0;
-  for (const auto& weight : module.weights) weights += static_cast<double>(weight.weights());
-  const double flops = 2 * weights * read_share * static_cast<double>(plan.prefill_chunk);
-  const auto times = expert_times(plan, planned, module_bytes(module, planned), flops);
-  if (is_gpu(planned.prefill_device) && !planned.stream) return times.on_gpu;
-  const double resident = resident_share(module, planned);
-  const bool known = times.on_cpu > 0 && (resident == 0 || times.on_gpu > 0);
-  if (!known) return 0;
-  if (planned.stream) {
-    if (times.copied <= 0 || times.on_gpu <= 0) return 0;
-    planned.stream_share = share_to_stream(times, resident);
+/// One step of one plan.
+class Predictor {
+ public:
+  Predictor(const Plan& plan, const StepShape& shape) : plan_(plan), shape_(shape) {
+    node_of_.resize(plan.model.modules.size());
+    for (const auto& node : plan.model.graph.nodes)
+      if (node.module >= 0) node_of_[static_cast<size_t>(node.module)] = &node;
   }
-  return std::max((1 - resident) * (1 - planned.stream_share) * times.on_cpu,
-                  resident * times.on_gpu);
-}
+
+  StepTime run() {
+    StepTime step;
+    for (const auto& planned : plan_.modules) step.modules.push_back(time_of(planned));
+    step.seconds = known_ ? sum(step.modules) : 0;
+    return step;
+  }
+
+  /// The part of a module's experts that passes through a GPU.
+  double stream_share(const PlannedModule& planned) {
+    return routed(planned, module_of(planned)).streamed;
+  }
+
+ private:
+  const graph::Module& module_of(const PlannedModule& planned) const {
+    return plan_.model.modules[static_cast<size_t>(planned.module)];
+  }
+  const std::string& device_of(const PlannedModule& planned) const {
+    return shape_.prefill && !planned.stream ? planned.prefill_device : planned.device;
+  }
+  const ops::KernelRow* kernel_of(const PlannedModule& planned) const {
+    const auto op = graph::find_op(module_of(planned).op);
+    return op ? ops::find_kernel(*op, (shape_.prefill ? planned.prefill : planned.decode).name)
+              : nullptr;
+  }
+  static const ops::KernelRow* gpu_kernel(graph::Op op) { return ops::find_kernel(op, "cuda"); }
+
+  ModuleTime time_of(const PlannedModule& planned) {
+    const auto& module = module_of(planned);
+    if (module.op == "moe") return routed(planned, module).time;
+    const bool on_gpu = is_gpu(device_of(planned));
+    const auto* kernel = kernel_of(planned);
+    const Speed speed =
+        on_gpu ? gpu_speed(plan_, device_of(planned)) : cpu_speed(plan_, planned, kernel);
+    need(speed);
+    ModuleTime time;
+    (on_gpu ? time.gpu : time.cpu) = time.seconds =
+        seconds(efficiency_of(kernel), speed, work_of(planned, module));
+    return time;
+  }
+
+  /// Of prompts, and of all that reads from the CPU's memory.
+  void need(const Speed& speed) {
+    if (shape_.prefill && speed.flops <= 0) known_ = false;
+  }
+
+  Work work_of(const PlannedModule& planned, const graph::Module& module) const {
+    const auto rows = static_cast<double>(shape_.rows);
+    const bool copy = shape_.prefill && !planned.prefill_weights.empty();
+    Work work{.bytes = bytes_of(module, copy ? planned.prefill_weights : planned.weights),
+              .flops = 2 * numbers_of(module) * rows,
+              .rows = rows};
+    const auto* node = node_of_[static_cast<size_t>(planned.module)];
+    if (module.op == "embedding") {
+      work.bytes *= rows / static_cast<double>(module.weights.front().rows);
+      work.flops = 0;
+    } else if (std::ranges::find(module.classes, "head") != module.classes.end()) {
+      work.flops /= rows;  // the last row alone
+      work.rows = 1;
+    } else if (node != nullptr) {
+      if (const auto* mla = std::get_if<graph::MlaParams>(&node->params)) add_mla(*mla, work);
+      if (const auto* gqa = std::get_if<graph::GqaParams>(&node->params)) add_gqa(*gqa, work);
+    }
+    return work;
+  }
+
+  /// Keys that a row attends to, on average.
+  double keys(double window) const {
+    const double mean =
+        static_cast<double>(shape_.past) + (static_cast<double>(shape_.rows) + 1) / 2;
+    return window > 0 ? std::min(window, mean) : mean;
+  }
+
+  double cache_bytes(int cache) const {
+    return static_cast<double>(shape_.past + shape_.rows) *
+           static_cast<double>(graph::row_bytes(
+               plan_.cache_format, plan_.model.info.caches[static_cast<size_t>(cache)]));
+  }
+
+  // The heads' products with kv_b are counted already: absorbed into q and the sums, or, if that is
+  // less, of all keys.
+  void add_mla(const graph::MlaParams& mla, Work& work) const {
+    const double rows = static_cast<double>(shape_.rows), heads = mla.heads;
+    const double all = static_cast<double>(shape_.past + shape_.rows);
+    const double absorbed = work.flops + 2 * heads * keys(0) * (2 * mla.kv_lora + mla.rope) * rows;
+    const double expanded =
+        work.flops / rows * all + 2 * heads * keys(0) * (mla.nope + mla.rope + mla.v) * rows;
+    work.flops = std::min(absorbed, expanded);
+    work.bytes += cache_bytes(mla.cache);
+  }
+
+  void add_gqa(const graph::GqaParams& gqa, Work& work) const {
+    work.flops += 4.0 * gqa.heads * keys(gqa.window) * gqa.head * static_cast<double>(shape_.rows);
+    work.bytes += cache_bytes(gqa.cache);
+  }
+
+  // ---- routed experts ----
+
+  struct Routed {
+    ModuleTime time;
+    double streamed = 0;  // the part of those not resident that passes through a GPU
+  };
+
+  /// Of all experts; a part of them takes that part of it.
+  Work work_of_experts(const PlannedModule& planned, const graph::Module& module) const {
+    const auto experts = static_cast<double>(module.weights.front().count);
+    const double used = plan_.experts_per_token[static_cast<size_t>(module.layer)];
+    const auto rows = static_cast<double>(shape_.rows);
+    // A token takes `used` of them; all tokens together so many different ones.
+    const double distinct = experts * (1 - std::pow(1 - used / experts, rows));
+    const bool copy = shape_.prefill && !planned.prefill_weights.empty();
+    return {.bytes = bytes_of(module, copy ? planned.prefill_weights : planned.weights) * distinct /
+                     experts,
+            .flops = 2 * numbers_of(module) * used / experts * rows,
+            .rows = rows * used / distinct};
+  }
+
+  Routed routed(const PlannedModule& planned, const graph::Module& module) {
+    const Work work = work_of_experts(planned, module);
+    const double resident =
+        planned.residents.experts.empty()
+            ? 0
+            : double(planned.residents.experts.size()) / double(module.weights.front().count);
+    const bool streams = shape_.prefill && planned.stream;
+    const auto gpu_device = on_gpu_beside(planned, resident);
+    const auto* kernel = kernel_of(planned);
+    const auto part = [](double share, double time) { return share > 0 ? share * time : 0; };
+    Routed out;
+    double on_gpu = 0;
+    if (gpu_device) {
+      const Speed speed = gpu_speed(plan_, *gpu_device);
+      need(speed);
+      on_gpu = seconds(gpu_kernel(graph::Op::moe)->efficiency, speed, work);
+    }
+    if (is_gpu(device_of(planned))) {
+      out.time.gpu = out.time.seconds = on_gpu;
+      return out;
+    }
+    const Speed speed = cpu_speed(plan_, planned, kernel, streams);
+    need(speed);
+    if (speed.read <= 0) known_ = false;
+    const double on_cpu = seconds(efficiency_of(kernel), speed, work);
+    if (streams) {
+      const double copied = copy_seconds(*gpu_device, work.bytes);
+      out.streamed = copied > 0 ? share_to_stream(on_cpu, on_gpu, copied, resident) : 0;
+      out.time.copied = (1 - resident) * out.streamed * copied;
+    }
+    const double through_gpu = resident + (1 - resident) * out.streamed;
+    out.time.cpu = part(1 - through_gpu, on_cpu);
+    out.time.gpu = part(through_gpu, on_gpu);
+    out.time.seconds = std::max({out.time.cpu, out.time.gpu, out.time.copied});
+    if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
+    return out;
+  }
+
+  std::optional<std::string> on_gpu_beside(const PlannedModule& planned, double resident) const {
+    if (is_gpu(device_of(planned))) return device_of(planned);
+    if (shape_.prefill && planned.stream) return planned.prefill_device;
+    if (resident > 0) return planned.residents.device;
+    return std::nullopt;
+  }
+
+  double copy_seconds(const std::string& device, double bytes) {
+    const auto& gpu = gpu_of(plan_, device);
+    const double rate = gpu.copy_while_reading > 0 ? gpu.copy_while_reading : gpu.copy_bandwidth;
+    if (rate <= 0) known_ = false;
+    return rate > 0 ? bytes / rate : 0;
+  }
+
+  // The part of the experts that are not resident with which both devices finish together. The GPU
+  // computes while it copies.
+  static double share_to_stream(double on_cpu, double on_gpu, double copied, double resident) {
+    const double by_copying = on_cpu / (on_cpu + copied);
+    const double rest = 1 - resident;
+    const double by_computing =
+        on_gpu > 0 ? (rest * on_cpu - resident * on_gpu) / (rest * (on_cpu + on_gpu)) : 1;
+    return std::clamp(std::min(by_copying, by_computing), 0.0, 1.0);
+  }
+
+  const std::string* device_of_router(int layer) const {
+    for (const auto& planned : plan_.modules)
+      if (const auto& module = module_of(planned); module.layer == layer && module.op == "router")
+        return &planned.device;
+    return nullptr;
+  }
+  bool router_on_gpu(int layer) const {
+    const auto* device = device_of_router(layer);
+    return device != nullptr && is_gpu(*device);
+  }
+
+  // The hidden state to the CPU and the sum back.
+  double crossing_seconds(int layer) const {
+    const double rate = gpu_of(plan_, *device_of_router(layer)).copy_bandwidth;
+    const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape_.rows) *
+                         static_cast<double>(plan_.model.info.hidden);
+    return handshake_seconds + (rate > 0 ? bytes / rate : 0);
+  }
+
+  // ---- the step ----
+
+  static bool is_shared(const graph::Module& module) {
+    return std::ranges::find(module.classes, "mlp.shared") != module.classes.end();
+  }
+
+  double sum(const std::vector<ModuleTime>& times) const {
+    const auto layers = static_cast<size_t>(plan_.model.info.layers);
+    std::vector<double> shared(layers, 0.0), experts(layers, 0.0);
+    double total = 0;
+    for (size_t i = 0; i < times.size(); ++i) {
+      const auto& module = module_of(plan_.modules[i]);
+      const bool in_layers = module.layer >= 0 && static_cast<size_t>(module.layer) < layers;
+      if (in_layers && module.op == "moe" && !is_gpu(device_of(plan_.modules[i])) &&
+          router_on_gpu(module.layer))
+        experts[static_cast<size_t>(module.layer)] += times[i].seconds;
+      else if (in_layers && is_shared(module))
+        shared[static_cast<size_t>(module.layer)] += times[i].seconds;
+      else
+        total += times[i].seconds;
+    }
+    for (size_t l = 0; l < layers; ++l) total += std::max(shared[l], experts[l]);
+    return total;
+  }
+
+  const Plan& plan_;
+  StepShape shape_;
+  std::vector<const graph::Node*> node_of_;  // by module
+  bool known_ = true;
+};
 
 }  // namespace
 
+StepTime step_time(const Plan& plan, const StepShape& shape) {
+  return Predictor(plan, shape).run();
+}
+
+double decode_rate(const Plan& plan, int64_t past) {
+  if (plan.machine.read_bandwidth <= 0) return 0;
+  const double seconds = step_time(plan, {.past = past}).seconds;
+  return seconds > 0 ? 1 / seconds : 0;
+}
+
+double prefill_rate(const Plan& plan, int64_t tokens) {
+  double total = 0;
+  for (int64_t past = 0; past < tokens; past += plan.prefill_chunk) {
+    const int64_t rows = std::min(plan.prefill_chunk, tokens - past);
+    const double seconds = step_time(plan, {.rows = rows, .past = past, .prefill = true}).seconds;
+    if (seconds <= 0) return 0;
+    total += seconds;
+  }
+  return total > 0 ? static_cast<double>(tokens) / total : 0;
+}
+
 void predict(Plan& plan) {
   const auto share = read_share(plan);
-  double decode = 0, prefill = 0;
-  bool prefill_known = plan.model.info.experts > 0;
+  Predictor slice(plan, {.rows = plan.prefill_chunk, .prefill = true});
   for (auto& planned : plan.modules) {
     const auto index = static_cast<size_t>(planned.module);
     const auto& module = plan.model.modules[index];
-    const double read = module_bytes(module, planned) * share[index];
-    planned.bytes_per_token = static_cast<uint64_t>(std::llround(read));
-    decode += decode_seconds(plan, planned, resident_share(module, planned), read);
-    if (module.op != "moe") continue;
-    const double time = prefill_seconds(plan, module, share[index], planned);
-    prefill_known &= time > 0;
-    prefill += time;
+    planned.bytes_per_token =
+        static_cast<uint64_t>(std::llround(bytes_of(module, planned.weights) * share[index]));
+    if (planned.stream) planned.stream_share = slice.stream_share(planned);
   }
-  if (plan.machine.read_bandwidth > 0 && decode > 0) plan.predicted_decode = 1 / decode;
-  if (prefill_known && prefill > 0)
-    plan.predicted_prefill = static_cast<double>(plan.prefill_chunk) / prefill;
+  plan.predicted_depth = std::min<int64_t>(1024, plan.cache_length - 1);
+  plan.predicted_decode = decode_rate(plan, plan.predicted_depth);
+  for (const int64_t tokens : {512, 2048, 8192})
+    if (tokens <= plan.cache_length)
+      if (const double rate = prefill_rate(plan, tokens); rate > 0)
+        plan.predicted_prefill.push_back({tokens, rate});
 }
 
 }  // namespace ktx::placement

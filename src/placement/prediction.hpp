@@ -1,19 +1,44 @@
-// How fast a plan runs, by the figures of its machine.
+// How long steps of a plan take, by the figures of its machine and what kernels reach of them.
 #pragma once
+
+#include <cstdint>
+#include <vector>
 
 #include "placement/plan.hpp"
 
 namespace ktx::placement {
 
-/// Fills in what the plan predicts, and what each module reads to decode a token.
-///
-/// Decoding: the time that each module's weights take at the bandwidth of where they lie; devices
-/// that share a module's experts work at once, all else one after the other. Weights on a GPU whose
-/// bandwidth is not known take no time.
-///
-/// Prompts: routed experts alone, all of which a slice of prefill_chunk tokens needs. A device
-/// takes as long as reading or multiplying does, whichever is longer; experts that pass through a
-/// GPU are read at its copy_bandwidth.
+/// A step of one sequence.
+struct StepShape {
+  int64_t rows = 1;      // tokens computed
+  int64_t past = 0;      // tokens in the cache before
+  bool prefill = false;  // rows of a prompt: kernels and devices of that phase
+};
+
+/// Of a module, in seconds.
+struct ModuleTime {
+  double cpu = 0, gpu = 0, copied = 0;  // that the CPU, a GPU and copying to it are busy
+  double seconds = 0;                   // from its begin to its end
+};
+
+struct StepTime {
+  std::vector<ModuleTime> modules;  // as Plan::modules
+  double seconds = 0;               // 0: a figure that is needed is not known
+};
+
+/// Modules run one after the other, but shared experts beside routed ones where these are on
+/// another device. A module takes what ops::Efficiency says of its kernel, on the bytes it reads
+/// and the operations it does; experts that several devices share, the time of the slowest. GPUs
+/// whose bandwidth is not known take no time to read.
+StepTime step_time(const Plan& plan, const StepShape& shape);
+
+/// Tokens/s of decoding behind `past` tokens; 0: not known.
+double decode_rate(const Plan& plan, int64_t past);
+/// Tokens/s of reading a prompt, in slices of plan.prefill_chunk; 0: not known.
+double prefill_rate(const Plan& plan, int64_t tokens);
+
+/// Fills in what each module reads to decode a token, what part of its experts is to pass through
+/// a GPU, and what the plan predicts.
 void predict(Plan& plan);
 
 }  // namespace ktx::placement

@@ -51,7 +51,10 @@ TEST_CASE("JSON tells of GPUs") {
   REQUIRE(json["totals"]["devices"].size() == 3);
   CHECK(json["totals"]["devices"][1]["device"] == "cuda:0");
   CHECK(json["totals"]["devices"][1]["most_bytes"] == plan.devices[1].most());
-  CHECK(json["totals"]["predicted_prefill_tokens_per_second"] == plan.predicted_prefill);
+  REQUIRE(plan.predicted_prefill.size() == 2);
+  CHECK(json["totals"]["predicted_prefill"][1]["tokens"] == 2048);
+  CHECK(json["totals"]["predicted_prefill"][1]["tokens_per_second"] ==
+        plan.predicted_prefill[1].rate);
   CHECK(json["machine"]["gpus"][0]["copy_bandwidth"] == 25e9);
   size_t residents = 0;
   for (size_t i = 0; i < plan.modules.size(); ++i) {

@@ -1,7 +1,10 @@
 // Predictions from the figures of a machine.
 #include "placement/prediction.hpp"
 
+#include <algorithm>
+
 #include "catch.hpp"
+#include "ops/kernels.hpp"
 #include "placement/planner.hpp"
 #include "sample.hpp"
 
@@ -30,63 +33,119 @@ Plan plan_of(const std::string& lines, const hw::Machine& machine, int64_t prefi
                    {.prefill_chunk = prefill_chunk});
 }
 
-// Bytes read to decode a token of the routed experts, and of all else.
-std::pair<double, double> reads(const Plan& plan) {
-  double experts = 0, others = 0;
-  for (const auto& planned : plan.modules)
-    (plan.model.modules[static_cast<size_t>(planned.module)].op == "moe" ? experts : others) +=
-        static_cast<double>(planned.bytes_per_token);
-  return {experts, others};
+const ops::Efficiency& efficiency(graph::Op op, const std::string& kernel) {
+  return ops::find_kernel(op, kernel)->efficiency;
 }
 
-constexpr double layer_weights = 32.0 * 3 * 256 * 256;  // of one layer's experts
+struct Found {
+  const PlannedModule& planned;
+  ModuleTime time;
+};
+
+Found find(const Plan& plan, const StepTime& step, const std::string& path) {
+  for (size_t i = 0; i < plan.modules.size(); ++i)
+    if (plan.model.modules[static_cast<size_t>(plan.modules[i].module)].path == path)
+      return {plan.modules[i], step.modules[i]};
+  throw std::runtime_error("no module " + path);
+}
+
+const std::string experts_of_2 = "model.layers.2.mlp.experts";
+constexpr double layer_weights = 32.0 * 3 * 256 * 256;  // of one layer's experts, bf16
+constexpr double bytes = 2 * layer_weights;
+constexpr double crossing = 9.6e-6;  // plus two hidden states
+
+double crossing_of(double rows) {
+  return crossing + 2 * 4 * rows * 256 / 10e9;
+}
 
 }  // namespace
 
-TEST_CASE("decoding: CPU and GPU one after the other, at their bandwidths") {
+TEST_CASE("a module that decodes reads its weights, on the CPU and on a GPU") {
   const auto plan = plan_of(streamed + rest, known_machine());
-  const auto [experts, others] = reads(plan);
-  CHECK(plan.predicted_decode == Approx(1 / (experts / 20e9 + others / 1e12)));
+  const auto step = step_time(plan, {});
+  const auto [q_b, time] = find(plan, step, "model.layers.1.self_attn.q_b_proj");
+  const auto& gpu = efficiency(graph::Op::linear, "cuda");
+  CHECK(time.seconds == Approx(gpu.call + 2.0 * 768 * 128 / (gpu.read * 1e12)));
+  CHECK(time.gpu == time.seconds);
+  CHECK(time.cpu == 0);
+  const auto [experts, of_experts] = find(plan, step, experts_of_2);
+  const auto& cpu = efficiency(graph::Op::moe, experts.decode.name);
+  const double reading = cpu.call + bytes / 4 / (cpu.read * 20e9);
+  CHECK(of_experts.cpu == Approx(reading));
+  CHECK(of_experts.seconds == Approx(reading + crossing_of(1)));
+}
+
+TEST_CASE("a step is the sum of its modules, but shared experts run beside routed ones") {
+  const auto hybrid = plan_of(streamed + rest, known_machine());
+  const auto sum = [](const Plan& plan, bool with_shared) {
+    const auto step = step_time(plan, {});
+    double seconds = 0;
+    for (size_t i = 0; i < plan.modules.size(); ++i) {
+      const auto& path = plan.model.modules[static_cast<size_t>(plan.modules[i].module)].path;
+      if (with_shared || path.find("shared_experts") == std::string::npos)
+        seconds += step.modules[i].seconds;
+    }
+    return seconds;
+  };
+  CHECK(step_time(hybrid, {}).seconds == Approx(sum(hybrid, false)));
+  const auto cpu = plan_of("  - {name: all, match: {name: '.*'}, place: {}}\n", known_machine());
+  CHECK(step_time(cpu, {}).seconds == Approx(sum(cpu, true)));
+  CHECK(decode_rate(cpu, 0) == Approx(1 / sum(cpu, true)));
+  CHECK(decode_rate(cpu, 4096) < decode_rate(cpu, 0));  // attention reads the cache
+}
+
+TEST_CASE("without its memory's bandwidth nothing is predicted of a machine") {
   auto unknown = known_machine();
-  unknown.gpus[0].read_bandwidth = 0;
-  CHECK(plan_of(streamed + rest, unknown).predicted_decode == Approx(20e9 / experts));
+  unknown.gpus[0].read_bandwidth = 0;  // takes no time to read
+  CHECK(plan_of(streamed + rest, unknown).predicted_decode >
+        plan_of(streamed + rest, known_machine()).predicted_decode);
   unknown.read_bandwidth = 0;
   CHECK(plan_of(streamed + rest, unknown).predicted_decode == 0);
 }
 
-TEST_CASE("decoding: residents run while the CPU reads the others") {
-  const auto with = [](int count, double gpu_bandwidth) {
+TEST_CASE("residents run while the CPU reads the others") {
+  const auto time_with = [](const std::string& experts, double gpu_bandwidth) {
     auto machine = known_machine();
     machine.gpus[0].read_bandwidth = gpu_bandwidth;
-    return plan_of("  - {name: experts, match: {class: moe.experts}, place: {experts: {resident: " +
-                       std::to_string(count) + ", on: 'cuda:0'}}}\n" + rest,
-                   machine);
+    const auto plan = plan_of(
+        "  - {name: experts, match: {class: moe.experts}, place: {" + experts + "}}\n" + rest,
+        machine);
+    return find(plan, step_time(plan, {}), experts_of_2).time;
   };
-  const auto [experts, others] = reads(with(8, 1e12));
-  CHECK(with(8, 1e12).predicted_decode ==
-        Approx(1 / (0.75 * experts / 20e9 + others / 1e12)).epsilon(1e-6));
-  CHECK(with(24, 1e9).predicted_decode ==  // the slower of the two
-        Approx(1 / (0.75 * experts / 1e9 + others / 1e9)).epsilon(1e-6));
+  const auto none = time_with("", 1e12),
+             few = time_with("experts: {resident: 8, on: 'cuda:0'}", 1e12),
+             most = time_with("experts: {resident: 24, on: 'cuda:0'}", 1e9);
+  CHECK(few.cpu == Approx(0.75 * none.cpu));
+  CHECK(few.seconds == Approx(few.cpu + crossing_of(1)));
+  CHECK(most.gpu > most.cpu);
+  CHECK(most.seconds == Approx(most.gpu + crossing_of(1)));
 }
 
 TEST_CASE("prompts: CPU and GPU share the experts so that both finish together") {
-  // A slice of so many tokens: 2 FLOP a weight and token, a fourth of the experts each.
-  const auto flops = [](double tokens) { return 2 * layer_weights / 4 * tokens; };
-  const double bytes = 2 * layer_weights;
-  const auto check = [&](const hw::Machine& machine, int64_t tokens, double cpu,
-                         double streamed_s) {
+  const auto check = [&](const hw::Machine& machine, int64_t tokens, bool copying) {
     const auto plan = plan_of(streamed + rest, machine, tokens);
-    for (const auto& planned : plan.modules)
-      if (planned.stream) CHECK(planned.stream_share == Approx(cpu / (cpu + streamed_s)));
-    const double seconds = 3 * cpu * streamed_s / (cpu + streamed_s);
-    CHECK(plan.predicted_prefill == Approx(static_cast<double>(tokens) / seconds));
+    const auto step = step_time(plan, {.rows = tokens, .prefill = true});
+    const auto [planned, time] = find(plan, step, experts_of_2);
+    CHECK(time.cpu == Approx(copying ? time.copied : time.gpu));
+    CHECK(time.seconds == Approx(time.cpu + crossing_of(static_cast<double>(tokens))));
+    CHECK(planned.stream_share > 0);
+    CHECK(planned.stream_share < 1);
+    if (copying) CHECK(time.copied == Approx(planned.stream_share * bytes / 10e9));
   };
   const auto machine = known_machine();
-  check(machine, 8, bytes / 20e9, bytes / 10e9);           // both read
-  check(machine, 8192, flops(8192) / 1e12, bytes / 10e9);  // the CPU multiplies longer
+  check(machine, 512, true);
   auto slow = machine;
   slow.gpus[0].tensor_flops = 2e12;
-  check(slow, 8192, flops(8192) / 1e12, flops(8192) / 2e12);
+  check(slow, 8192, false);
+}
+
+TEST_CASE("prompts: copying and reading slow each other down, where that is known") {
+  auto machine = known_machine();
+  const auto alone = plan_of(streamed + rest, machine);
+  machine.gpus[0].copy_while_reading = 5e9;
+  const auto slower = plan_of(streamed + rest, machine);
+  CHECK(prefill_rate(slower, 512) < prefill_rate(alone, 512));
+  CHECK(decode_rate(slower, 0) == decode_rate(alone, 0));
 }
 
 TEST_CASE("prompts: residents are the GPU's work besides") {
@@ -97,32 +156,39 @@ TEST_CASE("prompts: residents are the GPU's work besides") {
                        std::to_string(count) + ", on: 'cuda:0'}}" + prefill + "}\n" + rest,
                    machine, 8192);
   };
-  const double cpu = 2 * layer_weights / 4 * 8192 / 1e12, gpu = cpu / 2;
-  // Half of the experts, and s of the other half: (1 + s) / 2 * gpu = (1 - s) / 2 * cpu.
-  const auto streaming = with(16, ", prefill: {device: 'cuda:0', stream: yes}");
-  const double share = (cpu - gpu) / (cpu + gpu);
-  for (const auto& planned : streaming.modules)
-    if (planned.stream) CHECK(planned.stream_share == Approx(share));
-  CHECK(streaming.predicted_prefill == Approx(8192 / (3 * (1 - share) / 2 * cpu)));
-  CHECK(with(16, "").predicted_prefill == Approx(8192 / (3 * cpu / 2)));
+  const auto time = [](const Plan& plan) {
+    return find(plan, step_time(plan, {.rows = 8192, .prefill = true}), experts_of_2).time;
+  };
+  const auto streaming = time(with(16, ", prefill: {device: 'cuda:0', stream: yes}"));
+  CHECK(streaming.cpu == Approx(streaming.gpu));
+  const auto resident = time(with(16, ""));
+  CHECK(resident.copied == 0);
+  CHECK(resident.cpu > streaming.cpu);
+  CHECK(resident.gpu < streaming.gpu);
   // The GPU has more than its part already.
-  const auto full = with(30, ", prefill: {device: 'cuda:0', stream: yes}");
-  CHECK(full.predicted_prefill == Approx(8192 / (3 * gpu * 30 / 32)));
+  const auto full = with(31, ", prefill: {device: 'cuda:0', stream: yes}");
+  CHECK(time(full).copied == 0);
+  CHECK(time(full).gpu > time(full).cpu);
+}
+
+TEST_CASE("a prompt takes a step for each slice, and later ones attend to more") {
+  const auto plan = plan_of(streamed + rest, known_machine(), 512);
+  const double first = step_time(plan, {.rows = 512, .prefill = true}).seconds;
+  const double second = step_time(plan, {.rows = 512, .past = 512, .prefill = true}).seconds;
+  CHECK(second > first);
+  CHECK(prefill_rate(plan, 512) == Approx(512 / first));
+  CHECK(prefill_rate(plan, 1024) == Approx(1024 / (first + second)));
 }
 
 TEST_CASE("prompts are not predicted where a figure is missing") {
-  CHECK(plan_of(streamed + rest, known_machine()).predicted_prefill > 0);
+  CHECK(prefill_rate(plan_of(streamed + rest, known_machine()), 512) > 0);
   auto machine = known_machine();
   machine.gpus[0].copy_bandwidth = 0;
-  CHECK(plan_of(streamed + rest, machine).predicted_prefill == 0);
+  CHECK(prefill_rate(plan_of(streamed + rest, machine), 512) == 0);
   machine = known_machine();
   machine.gpus[0].tensor_flops = 0;
-  CHECK(plan_of(streamed + rest, machine).predicted_prefill == 0);
+  CHECK(prefill_rate(plan_of(streamed + rest, machine), 512) == 0);
   machine = known_machine();
   machine.tensor_flops = 0;
-  CHECK(plan_of(streamed + rest, machine).predicted_prefill == 0);
-  // The CPU does nothing of a prompt whose experts are copied to the GPU.
-  const std::string copied =
-      "  - {name: experts, match: {class: moe.experts}, place: {}, prefill: {device: 'cuda:0'}}\n";
-  CHECK(plan_of(copied + rest, machine).predicted_prefill > 0);
+  CHECK(prefill_rate(plan_of(streamed + rest, machine), 512) == 0);
 }

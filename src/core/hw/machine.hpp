@@ -14,8 +14,10 @@ namespace ktx::hw {
 struct NumaNode {
   int id = 0;  // the operating system's number
   uint64_t memory_bytes = 0;
-  std::vector<int> cpus;  // logical CPUs, first hardware threads of each core first
-  int cores = 0;          // physical cores
+  std::vector<int> cpus;       // logical CPUs, first hardware threads of each core first
+  int cores = 0;               // physical cores
+  double read_bandwidth = 0;   // bytes/s that its own CPUs read from it; 0: not known
+  std::vector<int> distances;  // to every node, as firmware tells (10: itself); empty: not known
 };
 
 /// What is 0 is not known.
@@ -24,21 +26,26 @@ struct Gpu {
   uint64_t memory_bytes = 0;
   int capability = 0;  // 90 for 9.0
   int multiprocessors = 0;
-  double read_bandwidth = 0;  // bytes/s of its own memory
-  double tensor_flops = 0;    // bf16 products, per second
-  double copy_bandwidth = 0;  // bytes/s from pinned memory of the CPU
+  double read_bandwidth = 0;      // bytes/s of its own memory
+  double tensor_flops = 0;        // bf16 products, per second
+  double copy_bandwidth = 0;      // bytes/s from pinned memory of the CPU
+  double copy_while_reading = 0;  // the same while all CPUs read their memory
+  double peer_bandwidth = 0;      // bytes/s from another GPU of the box
 };
 
 struct Machine {
   std::string name;          // the CPU's model name, or the YAML file's `name`
   bool is_this_box = false;  // its CPU and node numbers mean something here
   Isa isa = Isa::scalar;
-  double read_bandwidth = 0;    // bytes/s of all nodes together; 0: not known
-  double tensor_flops = 0;      // with experts' weights, per second of all cores; 0: not known
-  uint64_t l2_bytes = 0;        // of one core
-  uint64_t l3_bytes = 0;        // of one package
-  std::vector<NumaNode> nodes;  // at least one
-  std::vector<Gpu> gpus;        // filled in by core/device
+  int sockets = 1;
+  double read_bandwidth = 0;      // bytes/s of all nodes together; 0: not known
+  double read_while_copying = 0;  // the same while memory is copied to a GPU
+  double disk_bandwidth = 0;      // bytes/s of the disk that models are on; 0: not known
+  double tensor_flops = 0;        // with experts' weights, per second of all cores; 0: not known
+  uint64_t l2_bytes = 0;          // of one core
+  uint64_t l3_bytes = 0;          // of one package
+  std::vector<NumaNode> nodes;    // at least one
+  std::vector<Gpu> gpus;          // filled in by core/device
 
   int cpu_count() const noexcept;
   int core_count() const noexcept;
@@ -53,14 +60,18 @@ Machine detect_machine();
 /// A box described in YAML, e.g. for planning on a laptop:
 ///   name: two-socket Xeon
 ///   isa: amx_int8
+///   sockets: 2
 ///   nodes: {count: 2, cores: 32, threads: 64, memory: 384GiB}  # of each; or a list of nodes
 ///   read_bandwidth: 300GB/s                                    # of all nodes together
+///   read_while_copying: 280GB/s                                # while a GPU is copied to
+///   disk_bandwidth: 6GB/s
 ///   tensor_flops: 35TFLOP/s                                    # with experts, of all cores
 ///   l2: 2MiB                                                   # of one core
 ///   l3: 60MiB                                                  # of one package
 ///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2, capability: 8.9, multiprocessors: 128,
-///           read_bandwidth: 1008GB/s, copy_bandwidth: 25GB/s, tensor_flops: 165TFLOP/s}]  # of
-///           each
+///           read_bandwidth: 1008GB/s, copy_bandwidth: 25GB/s, copy_while_reading: 23GB/s,
+///           peer_bandwidth: 20GB/s, tensor_flops: 165TFLOP/s}]  # of each
+/// A node of a list may have read_bandwidth and distances too.
 /// Only isa and nodes (cores, memory) must be there, and of a GPU name and memory. Throws input
 /// error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);

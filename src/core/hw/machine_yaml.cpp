@@ -90,6 +90,19 @@ struct NodeShape {
   int threads = 0;
 };
 
+// Writes yaml[key] to `to` if it is there.
+template <class Read, class T>
+void read_if(const Yaml& yaml, const char* key, const Read& read, T& to) {
+  if (const auto* value = yaml.find(key)) to = read(*value, key);
+}
+
+std::vector<int> read_distances(const Yaml& yaml, std::string_view what) {
+  std::vector<int> distances;
+  for (const auto& item : yaml.as_sequence(what))
+    distances.push_back(static_cast<int>(read_count(item, "a distance", 10, 255)));
+  return distances;
+}
+
 NodeShape read_node(const Yaml& yaml, const std::vector<std::string>& keys) {
   check_keys(yaml, "a node", keys);
   NodeShape shape;
@@ -99,6 +112,8 @@ NodeShape read_node(const Yaml& yaml, const std::vector<std::string>& keys) {
   if (const auto* threads = yaml.find("threads"))
     shape.threads = static_cast<int>(read_count(*threads, "threads", shape.node.cores, most_cpus));
   shape.node.memory_bytes = read_bytes(need(yaml, "a node", "memory"), "memory");
+  read_if(yaml, "read_bandwidth", read_rate, shape.node.read_bandwidth);
+  read_if(yaml, "distances", read_distances, shape.node.distances);
   return shape;
 }
 
@@ -124,19 +139,25 @@ std::vector<NumaNode> number_cpus(const std::vector<NodeShape>& shapes) {
 std::vector<NumaNode> read_nodes(const Yaml& yaml) {
   std::vector<NodeShape> shapes;
   if (yaml.kind == base::YamlKind::map) {
-    const auto shape = read_node(yaml, {"count", "cores", "threads", "memory"});
+    const auto shape = read_node(yaml, {"count", "cores", "threads", "memory", "read_bandwidth"});
     const auto* count = yaml.find("count");
     shapes.assign(
         count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_nodes)),
         shape);
   } else {
     for (const auto& item : yaml.as_sequence("nodes"))
-      shapes.push_back(read_node(item, {"cores", "threads", "memory"}));
+      shapes.push_back(
+          read_node(item, {"cores", "threads", "memory", "read_bandwidth", "distances"}));
   }
   if (shapes.empty() || shapes.size() > static_cast<size_t>(most_nodes))
     throw_input("nodes: expected 1 to " + std::to_string(most_nodes) + ", found " +
                     std::to_string(shapes.size()),
                 yaml.where);
+  for (const auto& shape : shapes)
+    if (const size_t count = shape.node.distances.size(); count != 0 && count != shapes.size())
+      throw_input("distances: expected one a node, " + std::to_string(shapes.size()) + ", found " +
+                      std::to_string(count),
+                  yaml.where);
   return number_cpus(shapes);
 }
 
@@ -152,18 +173,17 @@ int read_capability(const Yaml& yaml) {
 Gpu read_gpu(const Yaml& yaml) {
   check_keys(yaml, "a GPU",
              {"name", "memory", "count", "capability", "multiprocessors", "read_bandwidth",
-              "copy_bandwidth", "tensor_flops"});
+              "copy_bandwidth", "copy_while_reading", "peer_bandwidth", "tensor_flops"});
   Gpu gpu{need(yaml, "a GPU", "name").as_string("name"),
           read_bytes(need(yaml, "a GPU", "memory"), "memory")};
   if (const auto* value = yaml.find("capability")) gpu.capability = read_capability(*value);
   if (const auto* value = yaml.find("multiprocessors"))
     gpu.multiprocessors = static_cast<int>(read_count(*value, "multiprocessors", 1, 4096));
-  if (const auto* value = yaml.find("read_bandwidth"))
-    gpu.read_bandwidth = read_rate(*value, "read_bandwidth");
-  if (const auto* value = yaml.find("copy_bandwidth"))
-    gpu.copy_bandwidth = read_rate(*value, "copy_bandwidth");
-  if (const auto* value = yaml.find("tensor_flops"))
-    gpu.tensor_flops = read_flops(*value, "tensor_flops");
+  read_if(yaml, "read_bandwidth", read_rate, gpu.read_bandwidth);
+  read_if(yaml, "copy_bandwidth", read_rate, gpu.copy_bandwidth);
+  read_if(yaml, "copy_while_reading", read_rate, gpu.copy_while_reading);
+  read_if(yaml, "peer_bandwidth", read_rate, gpu.peer_bandwidth);
+  read_if(yaml, "tensor_flops", read_flops, gpu.tensor_flops);
   return gpu;
 }
 
@@ -183,18 +203,22 @@ std::vector<Gpu> read_gpus(const Yaml& yaml) {
 
 Machine parse_machine(const Yaml& yaml) {
   check_keys(yaml, "a machine",
-             {"name", "isa", "nodes", "read_bandwidth", "tensor_flops", "l2", "l3", "gpus"});
+             {"name", "isa", "sockets", "nodes", "read_bandwidth", "read_while_copying",
+              "disk_bandwidth", "tensor_flops", "l2", "l3", "gpus"});
   Machine machine;
   machine.name = "unnamed machine";
   if (const auto* value = yaml.find("name")) machine.name = value->as_string("name");
   machine.isa = read_isa(need(yaml, "a machine", "isa"));
   machine.nodes = read_nodes(need(yaml, "a machine", "nodes"));
-  if (const auto* value = yaml.find("read_bandwidth"))
-    machine.read_bandwidth = read_rate(*value, "read_bandwidth");
-  if (const auto* value = yaml.find("tensor_flops"))
-    machine.tensor_flops = read_flops(*value, "tensor_flops");
-  if (const auto* value = yaml.find("l2")) machine.l2_bytes = read_bytes(*value, "l2");
-  if (const auto* value = yaml.find("l3")) machine.l3_bytes = read_bytes(*value, "l3");
+  if (const auto* value = yaml.find("sockets"))
+    machine.sockets = static_cast<int>(
+        read_count(*value, "sockets", 1, static_cast<int64_t>(machine.nodes.size())));
+  read_if(yaml, "read_bandwidth", read_rate, machine.read_bandwidth);
+  read_if(yaml, "read_while_copying", read_rate, machine.read_while_copying);
+  read_if(yaml, "disk_bandwidth", read_rate, machine.disk_bandwidth);
+  read_if(yaml, "tensor_flops", read_flops, machine.tensor_flops);
+  read_if(yaml, "l2", read_bytes, machine.l2_bytes);
+  read_if(yaml, "l3", read_bytes, machine.l3_bytes);
   if (const auto* value = yaml.find("gpus")) machine.gpus = read_gpus(*value);
   return machine;
 }

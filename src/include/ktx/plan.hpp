@@ -88,6 +88,10 @@ class Plan {
   /// Weights that a token of a prompt is multiplied by: of the routed experts those it runs
   /// through; not the head, which only the last token needs.
   double weights_per_token() const;
+  /// Tokens/s that the machine's figures predict, 0: they are not known. Of decoding behind `past`
+  /// tokens; of reading a prompt of `tokens`.
+  double predicted_decode(int64_t past) const;
+  double predicted_prefill(int64_t tokens) const;
   /// Bytes/s of the machine's memory, all CPUs together; 0: not measured, nor in its file.
   double read_bandwidth() const noexcept;
 

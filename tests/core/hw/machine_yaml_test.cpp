@@ -58,6 +58,27 @@ TEST_CASE("what a GPU is made of") {
           std::string::npos);
 }
 
+TEST_CASE("rates of nodes, of copies and of the disk") {
+  const auto machine = parse(
+      "isa: avx2\nsockets: 2\nread_bandwidth: 60GB/s\nread_while_copying: 50GB/s\n"
+      "disk_bandwidth: 6GB/s\nnodes:\n"
+      "  - {cores: 1, memory: 1GiB, read_bandwidth: 31GB/s, distances: [10, 21]}\n"
+      "  - {cores: 1, memory: 1GiB}\n"
+      "gpus: [{name: A, memory: 1GiB, copy_while_reading: 48GB/s, peer_bandwidth: 20GB/s}]\n");
+  REQUIRE(machine.sockets == 2);
+  REQUIRE(machine.read_while_copying == 50e9);
+  REQUIRE(machine.disk_bandwidth == 6e9);
+  REQUIRE(machine.nodes[0].read_bandwidth == 31e9);
+  REQUIRE(machine.nodes[0].distances == std::vector<int>{10, 21});
+  REQUIRE(machine.nodes[1].distances.empty());
+  REQUIRE(machine.gpus[0].copy_while_reading == 48e9);
+  REQUIRE(machine.gpus[0].peer_bandwidth == 20e9);
+  REQUIRE(error_of("isa: avx2\nsockets: 2\nnodes: {cores: 1, memory: 1GiB}\n")
+              .find("sockets: expected 1 to 1, found 2") != std::string::npos);
+  REQUIRE(error_of("isa: avx2\nnodes: [{cores: 1, memory: 1GiB, distances: [10, 21]}]\n")
+              .find("distances: expected one a node, 1, found 2") != std::string::npos);
+}
+
 TEST_CASE("a machine of equal nodes") {
   const auto machine = parse(
       "name: two-socket Xeon\n"
