@@ -131,7 +131,8 @@ TEST_CASE("unknown keys are errors that name the nearest") {
   REQUIRE(error_of("isa: avx2\nnode: {cores: 1, memory: 1GiB}\n") ==
           "input m.yaml:2:1: unknown key 'node' of a machine\n"
           "  note: did you mean 'nodes'?\n"
-          "  note: valid keys: name, isa, nodes, read_bandwidth, tensor_flops, l2, l3, gpus");
+          "  note: valid keys: name, isa, sockets, nodes, read_bandwidth, read_while_copying, "
+          "disk_bandwidth, tensor_flops, l2, l3, gpus");
   REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memroy: 1GiB}\n") ==
           "input m.yaml:2:19: unknown key 'memroy' of a node\n"
           "  note: did you mean 'memory'?\n"
