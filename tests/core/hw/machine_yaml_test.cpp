@@ -136,7 +136,7 @@ TEST_CASE("unknown keys are errors that name the nearest") {
   REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memroy: 1GiB}\n") ==
           "input m.yaml:2:19: unknown key 'memroy' of a node\n"
           "  note: did you mean 'memory'?\n"
-          "  note: valid keys: count, cores, threads, memory");
+          "  note: valid keys: count, cores, threads, memory, read_bandwidth");
   REQUIRE(error_of("isa: avx2\nnodes: [{cores: 1, memory: 1GiB, count: 2}]\n") ==
           "input m.yaml:2:34: unknown key 'count' of a node\n"
           "  note: valid keys: cores, threads, memory");
