@@ -49,7 +49,8 @@ constexpr const char* footer = R"(
 Each row is the median of the repetitions and their spread, (largest - smallest) / median. Every
 repetition starts from an empty cache; one more, not counted, warms up. GB/s counts the weights that a
 decoded token reads, TFLOP/s two operations for each weight that a token of a prompt is multiplied by.
-The percentages are of what this machine reached in the same run: its read bandwidth, and its fastest
+'predicted' is what the plan says of a machine whose figures it knows (--machine). The percentages
+are of what this machine reached in the same run: its read bandwidth, and its fastest
 multiply-adds of any data type. With --sessions it is measured how long a decoding session waits for its
 next token while another one reads the longest prompt.
 
@@ -89,6 +90,7 @@ Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab,
     if (i > 0) rates.push_back(static_cast<double>(tokens) / result.prefill_seconds);
   }
   auto row = summarize("prefill " + std::to_string(tokens), std::move(rates));
+  row.predicted = plan.predicted_prefill(tokens);
   row.ops_per_second = row.median * 2 * plan.weights_per_token();
   return row;
 }
@@ -107,6 +109,7 @@ Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int voc
   auto row = summarize("decode " + std::to_string(a.decode) +
                            (a.depth > 0 ? " after " + std::to_string(a.depth) : ""),
                        std::move(rates));
+  row.predicted = plan.predicted_decode(a.depth + a.decode / 2);
   row.bytes_per_second = row.median * static_cast<double>(plan.bytes_per_token());
   return row;
 }
@@ -153,11 +156,12 @@ Json machine_json(const MachineSpeed& machine) {
 
 std::string markdown(const std::vector<Row>& rows, const MachineSpeed& machine) {
   std::string out =
-      "| test | tokens/s | spread | GB/s | of read bandwidth | TFLOP/s | of peak |\n"
-      "|---|---|---|---|---|---|---|\n";
+      "| test | tokens/s | spread | predicted | GB/s | of read bandwidth | TFLOP/s | of peak |\n"
+      "|---|---|---|---|---|---|---|---|\n";
   for (const auto& row : rows)
     out += "| " + row.test + " | " + tools::short_number(row.median) + " | " +
            tools::short_number(row.spread * 100) + " % | " +
+           (row.predicted > 0 ? tools::short_number(row.predicted) : "") + " | " +
            rate_cells(row.bytes_per_second, 1e9, machine.read_bandwidth) + " | " +
            rate_cells(row.ops_per_second, 1e12, best_peak(machine)) + " |\n";
   return out + machine_text(machine);
@@ -170,6 +174,7 @@ Json to_json(const std::vector<Row>& rows, const Plan& plan, const MachineSpeed&
               {"rows", Json::array()}};
   for (const auto& row : rows) {
     Json entry = {{"test", row.test}, {"tokens_per_second", row.median}, {"spread", row.spread}};
+    if (row.predicted > 0) entry["predicted_tokens_per_second"] = row.predicted;
     if (row.bytes_per_second > 0) {
       entry["gbytes_per_second"] = row.bytes_per_second / 1e9;
       entry["percent_of_bandwidth"] = percent(row.bytes_per_second, machine.read_bandwidth);

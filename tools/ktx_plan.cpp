@@ -1,6 +1,7 @@
 // ktx-plan: what a rules file does to a model on a machine, from the header alone.
 #include "ktx/plan.hpp"
 
+#include "ktx/bench.hpp"
 #include "tools/common/cli.hpp"
 
 namespace {
@@ -13,27 +14,83 @@ decode), device, format, NUMA policy, bytes, and the rule that decided. Neither 
   ktx-plan --rules my-box.yaml --model deepseek-v3/ --machine two-sockets.yaml --json
                                                         for a box as in examples/my-machine.yaml
   ktx-plan --keywords                                   every keyword of a rules file, with its meaning
+  ktx-plan --detect > box.yaml                          this box, for --machine
+  ktx-plan suggest --model deepseek-v3/ --machine box.yaml
+                                                        a rules file for that box
 )";
+
+// Their own lines need no --rules. The callback runs before CLI11 looks for what is required.
+CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::string& what) {
+  auto* sub = app.add_subcommand(name, what);
+  sub->preparse_callback([&app](size_t) { app.get_option("--rules")->required(false); });
+  return sub;
+}
+
+void add_suggest(CLI::App& app, ktx::SuggestOptions& options) {
+  auto* sub = add_subcommand(app, "suggest", "write a rules file for a model on a machine");
+  sub->footer(R"(
+Prints the rules file whose plan is predicted to be fastest among those that fit the machine, and what
+would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of answer, prefill by 8192 and
+64, balanced by 2048 and 512.
+
+  ktx-plan suggest --model DeepSeek-V3-Q4_K_M-00001-of-00009.gguf --machine box.yaml > my-box.yaml
+  ktx-plan suggest --model deepseek-v3/ --machine box.yaml --vram 14GiB --goal decode
+)");
+  sub->add_option("-m,--model", options.model,
+                  "a .gguf, the first file of a split, or a Hugging Face directory; its header is "
+                  "enough")
+      ->type_name("PATH")
+      ->required();
+  sub->add_option("--machine", options.machine, "the box as this YAML file says; default: this one")
+      ->type_name("FILE");
+  sub->add_option("-c,--context", options.context, "tokens a session can hold")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
+  sub->add_option("--sessions", options.sessions, "sessions that can run at once")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  sub->add_option("--goal", options.goal, "what is to be fast")
+      ->type_name("decode|prefill|balanced")
+      ->capture_default_str();
+  sub->add_option("--vram", options.vram, "memory of each GPU to use at most; default: all")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
   ktx::PlanOptions options;
-  bool json = false, keywords = false;
+  ktx::SuggestOptions for_suggest;
+  bool json = false, keywords = false, detect = false;
   CLI::App app("Print the plan of a model on a machine", "ktx-plan");
   app.footer(footer);
   ktx::tools::add_plan_options(app, options);
-  app.add_option("--machine", options.machine, "plan for the box described in this YAML file")
-      ->type_name("FILE");
   app.add_flag("--json", json, "print one JSON object");
-  app.add_flag_callback(
-      "--keywords",
-      [&] {  // runs before CLI11 looks for what is required
-        keywords = true;
-        app.get_option("--rules")->required(false);
-      },
-      "print the keywords of a rules file and exit");
+  // These need no --rules. They run before CLI11 looks for what is required.
+  const auto needs_no_rules = [&app](bool& given) {
+    return [&app, &given] {
+      given = true;
+      app.get_option("--rules")->required(false);
+    };
+  };
+  app.add_flag_callback("--detect", needs_no_rules(detect),
+                        "print this box as a file for --machine: what it has, and the speeds it "
+                        "reaches, of --model's disk too");
+  app.add_flag_callback("--keywords", needs_no_rules(keywords),
+                        "print the keywords of a rules file and exit");
+  add_suggest(app, for_suggest);
   return ktx::tools::run_tool(app, argc, argv, [&] {
+    if (app.got_subcommand("suggest")) {
+      ktx::tools::print(ktx::suggest_rules(for_suggest));
+      return;
+    }
+    if (detect) {
+      ktx::tools::print(ktx::describe_box(options.model));
+      return;
+    }
     if (keywords) {
       ktx::tools::print(ktx::rules_reference());
       return;

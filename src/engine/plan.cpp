@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
@@ -16,6 +17,7 @@
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
 #include "placement/settings.hpp"
+#include "placement/suggest.hpp"
 #include "placement/values.hpp"
 #include "placement/weights.hpp"
 
@@ -24,9 +26,14 @@ namespace ktx {
 namespace {
 
 hw::Machine machine_for(const PlanOptions& options) {
-  if (!options.machine.empty()) return hw::read_machine(options.machine);
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
+  if (!options.machine.empty()) {
+    auto described = hw::read_machine(options.machine);
+    if (!hw::is_same_box(machine, described)) return described;
+    hw::take_speeds(described, machine);
+    return machine;
+  }
   if (options.measure) machine.read_bandwidth = hw::measure_read_bandwidth(machine.core_count());
   return machine;
 }
@@ -151,6 +158,23 @@ Plan make_plan(const PlanOptions& options) {
       placement::make_plan(rules, engine::build_model(*source), machine_for(options), settings);
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source),
               std::move(opened));
+}
+
+std::string suggest_rules(const SuggestOptions& options) {
+  const auto goal = placement::find_goal(options.goal);
+  if (!goal)
+    throw_input("no such goal: '" + options.goal + "'", "", {"goals: decode, prefill, balanced"});
+  const auto source = engine::open_source(options.model, {.header_only = true});
+  placement::SuggestOptions asked{
+      .model = options.model.string(),
+      .context = options.context,
+      .sessions = options.sessions,
+      .goal = *goal,
+      .vram = given(options.vram),
+      .run_memory = [&source](const placement::Plan& plan) { return run_memory(plan, *source); }};
+  return placement::suggest_rules(engine::build_model(*source),
+                                  machine_for({.machine = options.machine, .measure = true}),
+                                  asked);
 }
 
 std::string rules_reference() {

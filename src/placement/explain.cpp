@@ -254,12 +254,6 @@ std::string unused_section(const Plan& plan) {
   return rows.empty() ? "" : "\nnot run\n" + table(rows);
 }
 
-std::string number_text(double value) {
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", value < 9.95 ? 2 : value < 99.5 ? 1 : 0, value);
-  return text.data();
-}
-
 // What each node of several holds.
 void add_node_rows(const Plan& plan, std::vector<Row>& rows) {
   const auto bytes = bytes_of_nodes(plan);
@@ -328,12 +322,12 @@ std::string memory_section(const Plan& plan) {
 }
 
 std::string rate_text(double bandwidth) {
-  return bandwidth > 0 ? number_text(bandwidth / 1e9) + " GB/s" : "an unknown rate";
+  return bandwidth > 0 ? base::format_number(bandwidth / 1e9) + " GB/s" : "an unknown rate";
 }
 
 std::string decode_text(const Plan& plan) {
   if (plan.predicted_decode <= 0) return "not predicted: the machine's read bandwidth is not known";
-  std::string text = number_text(plan.predicted_decode) + " tokens/s behind " +
+  std::string text = base::format_number(plan.predicted_decode) + " tokens/s behind " +
                      std::to_string(plan.predicted_depth) + ", reading at " +
                      rate_text(plan.machine.read_bandwidth);
   for (const auto& memory : plan.devices)
@@ -348,7 +342,7 @@ std::string prefill_text(const Plan& plan) {
            "copy_bandwidth and tensor_flops of its GPUs";
   std::vector<std::string> rates;
   for (const auto& [tokens, rate] : plan.predicted_prefill)
-    rates.push_back(number_text(rate) + " for " + std::to_string(tokens));
+    rates.push_back(base::format_number(rate) + " for " + std::to_string(tokens));
   return base::join(rates) + " tokens/s";
 }
 
@@ -359,7 +353,7 @@ std::string streamed_text(const Plan& plan) {
       least = std::min(least, planned.stream_share);
       most = std::max(most, planned.stream_share);
     }
-  const auto percent = [](double share) { return number_text(100 * share); };
+  const auto percent = [](double share) { return base::format_number(100 * share); };
   return percent(least) + (percent(least) == percent(most) ? "" : " to " + percent(most)) +
          " % of a layer's experts pass through a GPU in slices of " +
          std::to_string(plan.prefill_chunk);

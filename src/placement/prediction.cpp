@@ -19,6 +19,11 @@ constexpr double handshake_seconds = 9.6e-6;
 /// Up to so many, kernels of few rows multiply by weights as they read them.
 constexpr double few_rows = 8;
 
+/// Of the bandwidth of several nodes together: where each reads its own memory, from KTransformers'
+/// published 8.73 tokens/s on one socket and 12.2 on two; where half of it is on another one, as
+/// links between sockets have it.
+constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
+
 const hw::Gpu& gpu_of(const Plan& plan, const std::string& device) {
   return plan.machine.gpus.at(static_cast<size_t>(device_number(device)));
 }
@@ -60,12 +65,16 @@ double isa_speed(hw::Isa isa) {
 Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::KernelRow* kernel,
                 bool copying = false) {
   const auto& machine = plan.machine;
+  const double nodes =
+      machine.nodes.size() > 1 && planned.numa.kind != NumaKind::node
+          ? (planned.numa.kind == NumaKind::interleave ? interleaved_share : own_nodes_share)
+          : 1;
   const double parts = planned.numa.kind == NumaKind::node ? double(machine.nodes.size()) : 1;
   const double read = copying && machine.read_while_copying > 0 ? machine.read_while_copying
                                                                 : machine.read_bandwidth;
   const double isa =
       kernel == nullptr ? 1 : std::min(1.0, isa_speed(kernel->isa) / isa_speed(machine.isa));
-  return {read / parts, machine.tensor_flops * isa / parts};
+  return {nodes * read / parts, machine.tensor_flops * isa / parts};
 }
 
 Speed gpu_speed(const Plan& plan, const std::string& device) {
@@ -249,7 +258,8 @@ class Predictor {
     if (speed.read <= 0) known_ = false;
     const double on_cpu = seconds(efficiency_of(kernel), speed, work);
     if (streams) {
-      const double copied = copy_seconds(*gpu_device, work.bytes);
+      const double reads = std::min(1.0, work.bytes / speed.read / on_cpu);
+      const double copied = copy_seconds(*gpu_device, work.bytes, reads);
       out.streamed = copied > 0 ? share_to_stream(on_cpu, on_gpu, copied, resident) : 0;
       out.time.copied = (1 - resident) * out.streamed * copied;
     }
@@ -268,9 +278,11 @@ class Predictor {
     return std::nullopt;
   }
 
-  double copy_seconds(const std::string& device, double bytes) {
+  // reads: the part of the time in which the CPU reads at its full rate meanwhile.
+  double copy_seconds(const std::string& device, double bytes, double reads) {
     const auto& gpu = gpu_of(plan_, device);
-    const double rate = gpu.copy_while_reading > 0 ? gpu.copy_while_reading : gpu.copy_bandwidth;
+    const double slow = gpu.copy_while_reading > 0 ? gpu.copy_while_reading : gpu.copy_bandwidth;
+    const double rate = reads * slow + (1 - reads) * gpu.copy_bandwidth;
     if (rate <= 0) known_ = false;
     return rate > 0 ? bytes / rate : 0;
   }

@@ -198,7 +198,7 @@ TEST_CASE("copies take memory but no reading") {
   const auto& experts = at(one, "model.layers.2.mlp.experts");
   CHECK(at(copies, "model.layers.2.mlp.experts").bytes == 2 * experts.bytes);
   CHECK(copies.bytes_per_token() == one.bytes_per_token());
-  CHECK(copies.predicted_decode == Approx(one.predicted_decode));
+  CHECK(copies.predicted_decode > one.predicted_decode);  // each node reads its own
   CHECK(plan("shard").weight_bytes() == one.weight_bytes());
   CHECK(on_one.predicted_decode < one.predicted_decode);  // half of the machine's bandwidth
 }

@@ -150,7 +150,7 @@ TEST_CASE("prompts: copying and reading slow each other down, where that is know
 
 TEST_CASE("prompts: residents are the GPU's work besides") {
   auto machine = known_machine();
-  machine.gpus[0].tensor_flops = 2e12;
+  machine.gpus[0].tensor_flops = 30e12;
   const auto with = [&](int count, const std::string& prefill) {
     return plan_of("  - {name: experts, match: {class: moe.experts}, place: {experts: {resident: " +
                        std::to_string(count) + ", on: 'cuda:0'}}" + prefill + "}\n" + rest,

@@ -73,6 +73,10 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "rules file's model")
       ->type_name("PATH")
       ->check(not_empty);
+  app.add_option("--machine", options.machine,
+                 "the box as this YAML file describes it; default: this one as it is found")
+      ->type_name("FILE")
+      ->check(not_empty);
   app.add_option("--tokenizer", options.tokenizer,
                  "a .gguf or a directory with a tokenizer.json; default: the model's own")
       ->type_name("PATH")

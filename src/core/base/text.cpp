@@ -88,6 +88,12 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
   return out;
 }
 
+std::string format_number(double value) {
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", value < 9.95 ? 2 : value < 99.5 ? 1 : 0, value);
+  return text.data();
+}
+
 std::string_view beginning(std::string_view text, size_t bytes) noexcept {
   if (text.size() <= bytes) return text;
   size_t end = bytes;

@@ -22,6 +22,9 @@ std::vector<std::string> suggestions(std::string_view word, const std::vector<st
 /// "a, b, c"
 std::string join(const std::vector<std::string>& words, std::string_view separator = ", ");
 
+/// Three digits or more: "0.85", "12.3", "1378".
+std::string format_number(double value);
+
 /// The longest beginning of at most `bytes` bytes that cuts no UTF-8 character.
 std::string_view beginning(std::string_view text, size_t bytes) noexcept;
 

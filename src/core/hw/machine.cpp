@@ -138,6 +138,30 @@ std::vector<NumaNode> read_nodes(hwloc_topology_t topology) {
   return nodes;
 }
 
+// Between the nodes, where firmware tells.
+void read_distances(hwloc_topology_t topology, Machine& machine) {
+  unsigned count = 1;
+  hwloc_distances_s* found = nullptr;
+  if (hwloc_distances_get_by_type(topology, HWLOC_OBJ_NUMANODE, &count, &found,
+                                  HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
+      count == 0)
+    return;
+  const auto index_of = [&](const NumaNode& node) {
+    for (unsigned i = 0; i < found->nbobjs; ++i)
+      if (static_cast<int>(found->objs[i]->os_index) == node.id) return static_cast<int>(i);
+    return -1;
+  };
+  for (auto& node : machine.nodes) {
+    for (const auto& other : machine.nodes) {
+      const int from = index_of(node), to = index_of(other);
+      if (from < 0 || to < 0) break;
+      node.distances.push_back(static_cast<int>(found->values[from * int(found->nbobjs) + to]));
+    }
+    if (node.distances.size() != machine.nodes.size()) node.distances.clear();
+  }
+  hwloc_distances_release(topology, found);
+}
+
 // The caches of that type below `parent` together: L3 may be several pieces.
 uint64_t cache_bytes(hwloc_topology_t topology, hwloc_obj_type_t type, hwloc_obj_t parent) {
   uint64_t bytes = 0;
@@ -152,7 +176,10 @@ Machine read(hwloc_topology_t topology, Isa isa) {
   machine.isa = isa;
   machine.nodes = read_nodes(topology);
   if (machine.nodes.empty()) throw_environment("found no CPU with memory", "hwloc");
+  read_distances(topology, machine);
   const auto packages = objects(topology, HWLOC_OBJ_PACKAGE);
+  machine.sockets =
+      std::clamp(static_cast<int>(packages.size()), 1, static_cast<int>(machine.nodes.size()));
   const auto package = packages.empty() ? hwloc_get_root_obj(topology) : packages.front();
   machine.l3_bytes = cache_bytes(topology, HWLOC_OBJ_L3CACHE, package);
   const auto l2 = objects(topology, HWLOC_OBJ_L2CACHE);

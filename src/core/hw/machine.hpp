@@ -77,6 +77,15 @@ Machine detect_machine();
 Machine read_machine(const std::filesystem::path& file);
 Machine parse_machine(const base::Yaml& yaml);
 
+/// The YAML that parse_machine() reads as this machine, but for rounding and CPU numbers.
+std::string machine_text(const Machine& machine);
+
+/// Whether both have the same ISA, as many cores in each node, and GPUs of the same names.
+bool is_same_box(const Machine& a, const Machine& b) noexcept;
+
+/// Takes the figures of speed of a description of the same box.
+void take_speeds(const Machine& from, Machine& to) noexcept;
+
 /// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA. Throws
 /// input error when hwloc does not understand it.
 Machine synthetic_machine(const std::string& description, Isa isa);

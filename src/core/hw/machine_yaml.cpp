@@ -223,6 +223,28 @@ Machine parse_machine(const Yaml& yaml) {
   return machine;
 }
 
+bool is_same_box(const Machine& a, const Machine& b) noexcept {
+  return a.isa == b.isa &&
+         std::ranges::equal(a.nodes, b.nodes, {}, &NumaNode::cores, &NumaNode::cores) &&
+         std::ranges::equal(a.gpus, b.gpus, {}, &Gpu::name, &Gpu::name);
+}
+
+void take_speeds(const Machine& from, Machine& to) noexcept {
+  to.read_bandwidth = from.read_bandwidth;
+  to.read_while_copying = from.read_while_copying;
+  to.disk_bandwidth = from.disk_bandwidth;
+  to.tensor_flops = from.tensor_flops;
+  for (size_t i = 0; i < to.nodes.size(); ++i)
+    to.nodes[i].read_bandwidth = from.nodes[i].read_bandwidth;
+  for (size_t i = 0; i < to.gpus.size(); ++i) {
+    to.gpus[i].read_bandwidth = from.gpus[i].read_bandwidth;
+    to.gpus[i].tensor_flops = from.gpus[i].tensor_flops;
+    to.gpus[i].copy_bandwidth = from.gpus[i].copy_bandwidth;
+    to.gpus[i].copy_while_reading = from.gpus[i].copy_while_reading;
+    to.gpus[i].peer_bandwidth = from.gpus[i].peer_bandwidth;
+  }
+}
+
 Machine read_machine(const std::filesystem::path& file) {
   return parse_machine(base::read_yaml(file));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -73,6 +74,11 @@ struct KernelBench {
 /// environment error when this box lacks the memory (before anything is measured) or the
 /// instructions.
 KernelBench bench_kernels(const KernelBenchOptions& options);
+
+/// This box as YAML that PlanOptions::machine takes: what hwloc and CUDA say of it, and the speeds
+/// that it reaches, measured for some seconds. model_file: a large file, whose disk is measured by
+/// reading up to 2 GiB; empty: none is. Throws environment error when memory is missing.
+std::string describe_box(const std::filesystem::path& model_file = {});
 
 /// Token ids all over the vocabulary, so that experts are chosen as a real text would; the same
 /// with every call.

@@ -24,7 +24,8 @@ struct PlanOptions {
   /// says.
   std::filesystem::path model;
   std::filesystem::path rules;  // a rules file
-  /// A machine description in YAML; empty: this box.
+  /// A machine description in YAML; empty: this box. If it describes this box (as many nodes, cores
+  /// and GPUs of those names), its figures of speed are taken, and all else as it is found.
   std::filesystem::path machine;
   /// Experts a token in every layer, where its request does not say otherwise.
   std::optional<int> experts_per_token;
@@ -111,6 +112,20 @@ class Plan {
 /// Throws ktx::Error: input for anything wrong in the files, environment when the box lacks
 /// something.
 Plan make_plan(const PlanOptions& options);
+
+/// What ktx-plan suggest is asked for.
+struct SuggestOptions {
+  std::filesystem::path model;    // as PlanOptions::model
+  std::filesystem::path machine;  // a machine description in YAML; empty: this box
+  int64_t context = 8192;         // tokens a session can hold
+  int sessions = 1;               // at once
+  std::string goal = "balanced";  // "decode", "prefill" or "balanced"
+  uint64_t vram = 0;              // bytes of each GPU to use at most; 0: all
+};
+
+/// The text of a commented rules file for the model on the machine. Throws ktx::Error: input for
+/// anything wrong in the files and for an unknown goal, environment when the model does not fit.
+std::string suggest_rules(const SuggestOptions& options);
 
 /// The reference of all keywords of a rules file, from the table that the parser uses.
 std::string rules_reference();

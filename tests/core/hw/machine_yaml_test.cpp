@@ -139,11 +139,11 @@ TEST_CASE("unknown keys are errors that name the nearest") {
           "  note: valid keys: count, cores, threads, memory, read_bandwidth");
   REQUIRE(error_of("isa: avx2\nnodes: [{cores: 1, memory: 1GiB, count: 2}]\n") ==
           "input m.yaml:2:34: unknown key 'count' of a node\n"
-          "  note: valid keys: cores, threads, memory");
+          "  note: valid keys: cores, threads, memory, read_bandwidth, distances");
   REQUIRE(error_of("isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus: [{vram: 2GiB}]\n") ==
           "input m.yaml:3:9: unknown key 'vram' of a GPU\n"
           "  note: valid keys: name, memory, count, capability, multiprocessors, read_bandwidth, "
-          "copy_bandwidth, tensor_flops");
+          "copy_bandwidth, copy_while_reading, peer_bandwidth, tensor_flops");
 }
 
 TEST_CASE("missing keys and wrong kinds") {

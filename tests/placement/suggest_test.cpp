@@ -1,0 +1,124 @@
+// Suggested rules: what they place where, and that they hold.
+#include "placement/suggest.hpp"
+
+#include "catch.hpp"
+#include "core/base/failure.hpp"
+#include "placement/rules.hpp"
+#include "sample.hpp"
+
+using namespace ktx;
+using namespace ktx::placement;
+
+namespace {
+
+constexpr uint64_t mib = uint64_t{1} << 20;
+
+hw::Machine known_machine(int gpus, int nodes = 1) {
+  auto machine = gpus > 0 ? sample::machine_with_gpus(gpus) : sample::machine(hw::Isa::avx2, nodes);
+  machine.read_bandwidth = 20e9;
+  machine.tensor_flops = 1e12;
+  for (auto& gpu : machine.gpus) {
+    gpu.read_bandwidth = 1e12;
+    gpu.copy_bandwidth = 25e9;
+    gpu.tensor_flops = 100e12;
+  }
+  return machine;
+}
+
+std::string suggest(const hw::Machine& machine, const SuggestOptions& options = {},
+                    quant::Format format = quant::Format::q4_k) {
+  sample::DeepSeek shape;
+  shape.matrices = shape.down = format;
+  shape.q_lora = 256;
+  auto asked = options;
+  asked.model = "model.gguf";
+  return suggest_rules(sample::deepseek(shape), machine, asked);
+}
+
+/// The plan of the suggested rules.
+Plan plan_of(const std::string& text, const hw::Machine& machine) {
+  sample::DeepSeek shape;
+  shape.matrices = shape.down = quant::Format::q4_k;
+  shape.q_lora = 256;
+  return make_plan(parse_rules(base::parse_yaml(text, "s.yaml"), "s.yaml"), sample::deepseek(shape),
+                   machine, {});
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a box without a GPU runs everything on its CPU") {
+  const auto text = suggest(known_machine(0));
+  INFO(text);
+  CHECK(has(text, "# Everything on the CPU."));
+  CHECK_FALSE(has(text, "cuda"));
+  CHECK_FALSE(has(text, "numa"));
+  CHECK(plan_of(text, known_machine(0)).devices.size() == 1);
+}
+
+TEST_CASE("a model that fits its GPUs runs there") {
+  const auto text = suggest(known_machine(2));
+  INFO(text);
+  CHECK(has(text, "# Everything on the GPUs."));
+  CHECK(has(text, "device: ['cuda:0', 'cuda:1'], spread: layers"));
+  const auto plan = plan_of(text, known_machine(2));
+  for (const auto& planned : plan.modules) CHECK(planned.device != "cpu");
+}
+
+TEST_CASE("a GPU too small for the experts gets everything else, and prompts share them") {
+  const auto machine = known_machine(1);
+  const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
+  // Less than all of it, but more than what is not experts.
+  const auto text = suggest(machine, {.vram = all - 2 * mib});
+  INFO(text);
+  CHECK(has(text, "device: cpu"));
+  const auto plan = plan_of(text, machine);
+  bool on_cpu = false;
+  for (const auto& planned : plan.modules)
+    on_cpu |= plan.model.modules[static_cast<size_t>(planned.module)].op == "moe" &&
+              planned.device == "cpu";
+  CHECK(on_cpu);
+  CHECK(plan.find_device("cuda:0")->most() <= all - 2 * mib);
+}
+
+TEST_CASE("nodes get copies where memory suffices, else parts") {
+  CHECK(has(suggest(known_machine(0, 2)), "numa: replicate"));
+  auto machine = known_machine(0, 2);
+  const auto plan = plan_of(suggest(machine), machine);
+  for (auto& node : machine.nodes) node.memory_bytes = plan.devices[0].most() * 2 / 5;
+  const auto text = suggest(machine);
+  INFO(text);
+  CHECK(has(text, "numa: shard"));
+}
+
+TEST_CASE("experts of a checkpoint that is not quantized get as many bits as fit") {
+  auto machine = known_machine(0);
+  const auto text = suggest(machine, {}, quant::Format::bf16);
+  INFO(text);
+  CHECK(has(text, "format: int8\n"));
+  CHECK(has(text, "experts in int4/64, at some loss"));
+}
+
+TEST_CASE("what does not fit is an error that says what it needs") {
+  auto machine = known_machine(0);
+  machine.nodes[0].memory_bytes = mib;
+  const auto error = test::failure([&] { suggest(machine); });
+  CHECK(has(error, "no placement of this model fits the machine"));
+  CHECK(has(error, "MiB"));
+}
+
+TEST_CASE("a machine whose speeds are not known can't be judged") {
+  const auto error = test::failure([] { suggest(sample::machine_with_gpus(1)); });
+  CHECK(has(error, "read_bandwidth, tensor_flops"));
+  CHECK(has(error, "ktx-plan --detect"));
+}
+
+TEST_CASE("the settings asked for are the file's") {
+  const auto text = suggest(known_machine(0), {.context = 2048, .sessions = 3});
+  CHECK(has(text, "context: 2048\nsessions: 3\n"));
+  CHECK(find_goal("prefill") == Goal::prefill);
+  CHECK_FALSE(find_goal("speed"));
+}
