@@ -8,10 +8,6 @@ namespace ktx::engine {
 /// Measures the speeds of machine.gpus, the box's own in their order, and what copying to the first
 /// and reading memory cost each other (machine.read_while_copying). A second or so a GPU. Throws
 /// environment error when a GPU has not a GiB free or fails.
-#ifdef KTX_HAVE_CUDA
 void measure_gpus(hw::Machine& machine);
-#else
-inline void measure_gpus(hw::Machine&) {}  // it has none
-#endif
 
 }  // namespace ktx::engine

@@ -52,8 +52,14 @@ class CudaRouter final : public CudaCommand {
   ops::cuda::RouterArgs args_;
 };
 
-/// Rows that experts are run on at a time, which bounds the scratch.
-constexpr int64_t expert_rows = 512;
+/// Rows that experts are run on at a time, as many as this scratch holds: with more of them each
+/// expert is read less often.
+constexpr int64_t most_scratch = int64_t{512} << 20, least_rows = 512;
+
+int64_t expert_rows(const ops::cuda::MoeArgs& shape, int64_t max_rows) {
+  const int64_t row = ops::cuda::moe_scratch_bytes(shape, 1, shape.top_k);
+  return std::min(max_rows, std::max(least_rows, most_scratch / row / 64 * 64));
+}
 
 // Experts that lie in the GPU's memory.
 class CudaMoe final : public CudaCommand {
@@ -80,15 +86,16 @@ class CudaMoe final : public CudaCommand {
     queue().copy(table_.data(), table.data(), bytes);
     queue().synchronize();
     args_.table = table_.as<ops::cuda::ExpertWeights>();
-    args_.scratch_pairs = std::min(max_rows_, expert_rows) * args_.top_k;
+    rows_ = expert_rows(args_, max_rows_);
+    args_.scratch_pairs = rows_ * args_.top_k;
   }
   void submit(const StepContext& step) const noexcept override {
     const auto chosen = routing(step.workspace, routing_, max_rows_);
-    for (int64_t row = 0; row < step.rows; row += expert_rows) {
+    for (int64_t row = 0; row < step.rows; row += rows_) {
       auto args = args_;
       args.x = bf16(step, x_) + row * x_.stride;
       args.x_stride = x_.stride;
-      args.tokens = std::min(expert_rows, step.rows - row);
+      args.tokens = std::min(rows_, step.rows - row);
       args.ids = chosen.ids + row * args.top_k;
       args.weights = chosen.weights + row * args.top_k;
       args.y = f32(step, y_) + row * y_.stride;
@@ -101,6 +108,7 @@ class CudaMoe final : public CudaCommand {
  private:
   ValueRef x_, routing_, y_;
   int64_t max_rows_;
+  int64_t rows_ = 0;
   ops::cuda::MoeArgs args_;
   device::Block table_;
 };
@@ -141,7 +149,7 @@ size_t cuda_moe_scratch(const CommandContext& c, const Node& node) {
 
 size_t cuda_resident_moe_scratch(const CommandContext& c, const Node& node) {
   const auto shape = moe_shape(node, weight_of(c, node, "gate"), weight_of(c, node, "down"));
-  const int64_t rows = std::min(c.max_rows, expert_rows);
+  const int64_t rows = expert_rows(shape, c.max_rows);
   return static_cast<size_t>(ops::cuda::moe_scratch_bytes(shape, rows, rows * shape.top_k));
 }
 

@@ -95,6 +95,7 @@ ProductsArgs products_of(const MoeArgs& args, const SortedPairs& sorted, quant::
           .group_bytes = x16_group_bytes(x16, cols),
           .parts = {{.rows = static_cast<int>(rows)}},
           .routing = routing_of(args, sorted),
+          .mean_tokens = args.tokens * args.top_k / args.experts,
           .experts = args.table};
 }
 

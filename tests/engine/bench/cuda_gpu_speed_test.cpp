@@ -11,6 +11,7 @@ TEST_CASE("cuda: a GPU's speeds are those of a GPU") {
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
   engine::measure_gpus(machine);
+  REQUIRE_FALSE(machine.gpus.empty());
   for (const auto& gpu : machine.gpus) {
     CHECK(gpu.read_bandwidth > gpu.copy_bandwidth);
     CHECK(gpu.copy_bandwidth > 1e9);

@@ -1,6 +1,5 @@
 // This box as YAML.
-#include <cstdio>
-
+// covers: no_cuda
 #include "catch.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"

@@ -13,14 +13,19 @@ namespace cuda = ktx::ops::cuda;
 namespace {
 
 constexpr int experts = 9, top_k = 3, missing = 4;
-constexpr int64_t hidden = 512, intermediate = 256;
+
+struct Shape {
+  int64_t hidden = 512, intermediate = 256;
+};
 
 float round_bf16(float x) {
   return quant::bf16_to_f32(quant::f32_to_bf16(x));
 }
 
 struct Experts {
-  Experts(ktx::test::Gpu& gpu, Format gate_up, Format down_format, Random& random) {
+  Experts(ktx::test::Gpu& gpu, Format gate_up, Format down_format, Random& random,
+          const Shape& shape = {})
+      : hidden(shape.hidden), intermediate(shape.intermediate) {
     std::vector<cuda::ExpertWeights> rows(experts);
     for (int e = 0; e < experts; ++e) {
       gate.emplace_back(gate_up, intermediate, hidden, random);
@@ -51,6 +56,7 @@ struct Experts {
       y[r] += w * static_cast<float>(dot(down[e].row(r), h.data(), intermediate));
   }
 
+  int64_t hidden, intermediate;
   std::vector<Matrix> gate, up, down;
   std::vector<ktx::device::Block> blocks;
   ktx::device::Block table;
@@ -69,6 +75,7 @@ std::vector<int32_t> random_ids(int64_t tokens, Random& random) {
 
 void check(ktx::test::Gpu& gpu, const Experts& weights, Format gate_up, Format down, int64_t tokens,
            Random& random) {
+  const int64_t hidden = weights.hidden, intermediate = weights.intermediate;
   INFO(quant::name(gate_up) << ", " << quant::name(down) << " x " << tokens);
   std::vector<uint16_t> x;
   for (int64_t i = 0; i < tokens * hidden; ++i) x.push_back(quant::f32_to_bf16(random.normal()));
@@ -148,9 +155,14 @@ TEST_CASE("cuda: routed experts, some of them missing, some pairs unused") {
         std::pair{Format::q5_k, Format::q8_0}, std::pair{Format::int4_64, Format::int4_32},
         std::pair{Format::int8, Format::int8_128}, std::pair{Format::bf16, Format::fp8}}) {
     const Experts weights(gpu, gate_up, down, random);
-    for (const int64_t tokens : {1, 3, 6, 40, 100})
+    for (const int64_t tokens : {1, 3, 6, 40, 100, 500})
       check(gpu, weights, gate_up, down, tokens, random);
   }
   const Experts weights(gpu, Format::q4_k, Format::q4_k, random);
   check(gpu, weights, Format::q4_k, Format::q4_k, 1500, random);  // all warps sort, in turns
+  // Rows and columns that fill no block.
+  const Experts odd(gpu, Format::int8_32, Format::bf16, random,
+                    {.hidden = 416, .intermediate = 160});
+  for (const int64_t tokens : {3, 100, 500})
+    check(gpu, odd, Format::int8_32, Format::bf16, tokens, random);
 }

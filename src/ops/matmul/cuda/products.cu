@@ -1,7 +1,8 @@
-// How products with few tokens a tile are cut, and the choice of their kernel.
+// How products are cut, and the choice of their kernel.
 #include <span>
 
 #include "ops/matmul/cuda/products.cuh"
+#include "ops/matmul/cuda/tile_products.cuh"
 
 namespace ktx::ops::cuda {
 
@@ -12,6 +13,22 @@ const ProductsKernels::OfTiles& kernel_of(const ProductsArgs& args) noexcept {
   for (const auto family : {k_products, nibble_products, byte_products, float_products})
     if (kernels == nullptr) kernels = family(args.format);
   return kernels->of_tiles[args.token_tiles - 1];
+}
+
+RunTileProducts tile_kernel_of(X16 format) noexcept {
+  RunTileProducts run = nullptr;
+  for (const auto family : {k_tile_products, nibble_tile_products, byte_tile_products})
+    if (run == nullptr) run = family(format);
+  return run;
+}
+
+/// Experts with many tokens: row blocks and tiles of tokens as tile_products.cuh has them.
+void plan_tile_products(ProductsArgs& args) noexcept {
+  ProductPart& part = args.parts[0];
+  part.groups = (part.rows + 15) / 16;
+  const int rows = args.gated ? tile_rows / 2 : tile_rows;
+  args.row_blocks = (part.rows + rows - 1) / rows;
+  args.token_tiles = tile_tokens / 8;
 }
 
 /// Blocks of few_rows_warps warps that the GPU runs at once.
@@ -25,6 +42,10 @@ int resident_blocks(const ProductsArgs& args, const device::Queue& queue) noexce
 void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queue,
                    const PartialSpace& space) noexcept {
   const device::CurrentGpu current(queue.place().index);
+  const ProductPart& first = args.parts[0];
+  const bool pairs_aligned = first.rows % 2 == 0 && first.y_stride % 2 == 0;
+  if (args.routing.used != nullptr && args.mean_tokens >= many_tokens && pairs_aligned)
+    return plan_tile_products(args);
   const int columns = step_chunks(args.format).columns;
   args.steps = (args.cols + columns - 1) / columns;
   args.token_tiles = tokens <= 8 ? 1 : 2;
@@ -60,6 +81,7 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
 
 void run_products(const ProductsArgs& args, const device::Queue& queue) noexcept {
   const device::CurrentGpu current(queue.place().index);
+  if (args.token_tiles > 2) return tile_kernel_of(args.format)(args, queue);
   // Experts are counted on the GPU: as many blocks as run at once take the tiles in turn.
   const int blocks = args.routing.used != nullptr ? resident_blocks(args, queue) : args.tiles;
   kernel_of(args).run(

@@ -1,5 +1,5 @@
-// Products with few tokens a tile, as their kernel is given them: what matmul and moe of a GPU are
-// made of.
+// Products as their kernels are given them: what matmul and moe of a GPU are made of. With few
+// tokens a tile (products.cuh), of experts with many tokens too (tile_products.cuh).
 #pragma once
 
 #include <cstdint>
@@ -38,6 +38,11 @@ struct ProductPart {
 };
 constexpr int most_parts = 8;
 
+/// With so many tokens of an expert or more, blocks of so many of them, and of so many rows, gate's
+/// and up's together. With fewer, decoding weights for all of a block costs more than it saves.
+constexpr int64_t many_tokens = 128;
+constexpr int tile_tokens = 128, tile_rows = 128;
+
 struct ProductsArgs {
   X16 format = X16::f32;  // what all parts share
   int cols = 0;
@@ -48,6 +53,7 @@ struct ProductsArgs {
 
   int tokens = 0;  // positions; or of experts:
   Routing routing;
+  int64_t mean_tokens = 0;  // of an expert, about
   const ExpertWeights* experts = nullptr;
 
   const uint16_t* x = nullptr;  // bf16
@@ -60,7 +66,7 @@ struct ProductsArgs {
 
   // Filled in by plan_products().
   FewRowsPlan plan{};
-  int token_tiles = 1;  // of 8 tokens in a tile of work
+  int token_tiles = 1;  // of 8 tokens in a tile of work: 1, 2, or with many tokens 16
   int steps = 0;        // of the columns
   int row_blocks = 0;   // of row_warps pairs, of all parts
   int tiles = 0;        // without experts
