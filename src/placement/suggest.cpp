@@ -125,14 +125,16 @@ class Search {
       if (chunk > options_.context) break;
       Candidate other = best.candidate;
       other.chunk = chunk;
-      keep_better(best, attempt(other, machine));
+      keep_better(best, attempt(other, machine), chunk > best.candidate.chunk);
     }
     return best;
   }
 
-  static void keep_better(Trial& best, Trial&& trial) {
-    // A tenth of a percent is no reason to prefer what comes later.
-    const bool better = trial.plan && (!best.plan || trial.seconds < 0.999 * best.seconds);
+  // A tenth of a percent is no reason to prefer what comes later, unless ties_win: larger slices
+  // serve longer prompts too.
+  static void keep_better(Trial& best, Trial&& trial, bool ties_win = false) {
+    const double least = (ties_win ? 1.001 : 0.999) * best.seconds;
+    const bool better = trial.plan && (!best.plan || trial.seconds < least);
     if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
   }
 
@@ -246,9 +248,11 @@ class Search {
 
   std::string header(const Trial& best) const {
     const auto& plan = *best.plan;
-    std::vector<std::string> lines = {
-        model_.info.name + " on " + machine_.name + ", for " + std::string(goal_.name) + ".", "",
-        where_it_is(best.candidate), memory_text(plan), ""};
+    std::vector<std::string> lines = {model_.info.name + " on " + machine_.name + ", for " +
+                                          std::string(goal_.name) + " use: prompts of " +
+                                          std::to_string(goal_.prompt) + " tokens, answers of " +
+                                          std::to_string(goal_.answer) + ".",
+                                      "", where_it_is(best.candidate), memory_text(plan), ""};
     lines.push_back("Predicted: decoding " + base::format_number(decode_rate(plan, 1024)) +
                     " tokens/s behind 1024 tokens" + prompts_text(plan) + ".");
     if (plan.streams()) lines.push_back(streaming_text(plan));

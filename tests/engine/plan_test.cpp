@@ -202,3 +202,54 @@ TEST_CASE("every keyword is documented") {
   for (const char* word : {"match", "place", "decode", "prefill", "experts_per_token", "numa"})
     CHECK(rules_reference().find(word) != std::string::npos);
 }
+
+namespace {
+
+/// optimize_rules/<family>/<box>.yaml, for tests/machines/<box>.yaml: the plan as text.
+std::string library_plan(const std::filesystem::path& rules) {
+  const auto family = rules.parent_path().filename().string();
+  return make_plan({.model = "synth:" + family + ",mix=q4_k_m",
+                    .rules = rules,
+                    .machine = test::source_dir / "tests/machines" / rules.filename()})
+      .text();
+}
+
+}  // namespace
+
+TEST_CASE("the plans of the library's rules files are golden") {
+  // KTX_UPDATE_GOLDEN=1 writes them anew.
+  size_t plans = 0;
+  for (const auto& family :
+       std::filesystem::directory_iterator(test::source_dir / "optimize_rules")) {
+    if (!family.is_directory()) continue;
+    for (const auto& rules : std::filesystem::directory_iterator(family)) {
+      INFO(rules.path());
+      const auto golden =
+          test::source_dir / "tests/data/plans" /
+          (family.path().filename().string() + "-" + rules.path().stem().string() + ".txt");
+      auto text = library_plan(rules);
+      const auto folder = test::source_dir.string() + "/";
+      for (size_t at = 0; (at = text.find(folder)) != std::string::npos;)
+        text.erase(at, folder.size());
+      if (std::getenv("KTX_UPDATE_GOLDEN") != nullptr) base::write_file(golden, text);
+      CHECK(text == base::read_text(golden));
+      ++plans;
+    }
+  }
+  CHECK(plans >= 15);
+}
+
+TEST_CASE("every machine that is described can be planned for") {
+  size_t machines = 0;
+  for (const auto& file :
+       std::filesystem::directory_iterator(test::source_dir / "tests/machines")) {
+    INFO(file.path());
+    const auto plan = make_plan({.model = test::shipped_model,
+                                 .rules = test::source_dir / "optimize_rules/cpu.yaml",
+                                 .machine = file.path()});
+    CHECK(plan.predicted_decode(0) > 0);
+    CHECK(plan.predicted_prefill(512) > 0);
+    ++machines;
+  }
+  CHECK(machines >= 12);
+}

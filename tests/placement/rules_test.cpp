@@ -138,7 +138,8 @@ TEST_CASE("a profile of experts lies beside the rules file") {
 TEST_CASE("the shipped rules files and the template are valid") {
   const std::filesystem::path source = KTX_SOURCE_DIR;
   size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(source / "optimize_rules")) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(source / "optimize_rules")) {
     INFO(entry.path());
     if (entry.path().extension() != ".yaml") continue;
     CHECK_FALSE(read_rules(entry.path()).rules.empty());
