@@ -33,6 +33,20 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
+constexpr size_t least_part = 3;  // characters that tell of a name that has them
+
+bool contains(std::string_view name, std::string_view part) {
+  if (part.size() < least_part) return false;
+  return std::search(name.begin(), name.end(), part.begin(), part.end(),
+                     [](char a, char b) { return lower(a) == lower(b); }) != name.end();
+}
+
+// "int4" of "int4/32", "cuda" of "cuda:0".
+bool begins_component(std::string_view name, std::string_view word) {
+  return word.size() >= least_part && name.size() > word.size() && name.starts_with(word) &&
+         std::string_view("/:._").find(name[word.size()]) != std::string_view::npos;
+}
+
 struct Unit {
   std::string_view name;
   double bytes;
@@ -70,10 +84,30 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
   return out;
 }
 
+namespace {
+
+// The nearest of a table's names, where a part of a name is a usual mistake.
+std::vector<std::string> nearest_of_table(std::string_view word,
+                                          const std::vector<std::string>& names) {
+  constexpr size_t most = 3;
+  std::vector<std::string> out;
+  for (const auto& name : names)
+    if (begins_component(name, word)) out.push_back(name);
+  for (const auto& name : nearest(word, names, most))
+    if (std::ranges::find(out, name) == out.end()) out.push_back(name);
+  if (out.empty())
+    for (const auto& name : names)
+      if (contains(name, word) || contains(word, name)) out.push_back(name);
+  if (out.size() > most) out.resize(most);
+  return out;
+}
+
+}  // namespace
+
 std::vector<std::string> suggestions(std::string_view word, const std::vector<std::string>& names,
                                      std::string_view plural) {
   std::vector<std::string> notes;
-  const auto near = nearest(word, names);
+  const auto near = nearest_of_table(word, names);
   if (!near.empty()) notes.push_back("did you mean '" + join(near, "' or '") + "'?");
   notes.push_back("valid " + std::string(plural) + ": " + join(names));
   return notes;

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <set>
+#include <map>
 #include <sstream>
 
 #include "core/base/error.hpp"
@@ -55,12 +55,14 @@ class Converter {
 
  private:
   void convert_entries(const YAML::Node& node, Yaml& out, int depth) {
-    std::set<std::string> seen;
+    std::map<std::string, std::string> seen;  // and where
     for (const auto& entry : node) {
       Yaml key = convert(entry.first, depth + 1);
       if (key.kind != YamlKind::scalar) throw_input("a key must be a plain word", key.where);
-      if (!seen.insert(key.scalar).second)
-        throw_input("key '" + key.scalar + "' is given twice", key.where);
+      const auto [first, is_new] = seen.emplace(key.scalar, key.where);
+      if (!is_new)
+        throw_input("key '" + key.scalar + "' is given twice", key.where,
+                    {"the first is at " + first->second});
       Yaml value = convert(entry.second, depth + 1);
       // An empty value has no position of its own in yaml-cpp.
       if (value.kind == YamlKind::null) value.where = key.where;
@@ -122,9 +124,40 @@ void check_one_document(const std::string& text, const std::string& file) {
               position(file, start.mark()));
 }
 
-[[noreturn]] void wrong(const Yaml& node, std::string_view what, const char* expected) {
+// What people mean who write such YAML.
+std::vector<std::string> hints(const std::string& text, const YAML::Exception& e) {
+  if (e.msg.starts_with("unknown escape character"))
+    return {
+        "a backslash between double quotes begins an escape; between single quotes it is "
+        "itself: '\\.experts$'"};
+  if (e.msg.starts_with("illegal map value"))
+    return {"keys of one map begin in the same column; a text that has ': ' in it needs quotes"};
+  if (e.msg.starts_with("end of map flow") || e.msg.starts_with("end of sequence flow"))
+    return {"a { or [ before it is not closed"};
+  std::istringstream lines(text);
+  std::string line;
+  for (int i = 0; i <= e.mark.line; ++i)
+    if (!std::getline(lines, line)) line.clear();
+  const size_t word = line.find_first_not_of(" \t");
+  if (line.substr(0, word).find('\t') != std::string::npos)
+    return {"the line begins with a tab; YAML is indented with spaces"};
+  return {};
+}
+
+[[noreturn]] void wrong(const Yaml& node, std::string_view what, const char* expected,
+                        std::vector<std::string> notes = {}) {
   throw_input(std::string(what) + ": expected " + expected + ", found " + node.describe(),
-              node.where);
+              node.where, std::move(notes));
+}
+
+// 16k and 16K, which YAML knows for no numbers.
+std::vector<std::string> thousands(const std::string& text) {
+  int64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto rest = std::string_view(text).substr(static_cast<size_t>(stop - text.data()));
+  if (error != std::errc{} || (rest != "k" && rest != "K") || value < 1 || value > 1'000'000)
+    return {};
+  return {"did you mean " + std::to_string(value * 1024) + "?"};
 }
 
 }  // namespace
@@ -159,7 +192,7 @@ int64_t Yaml::as_int(std::string_view what) const {
   const char* end = scalar.data() + scalar.size();
   if (kind != YamlKind::scalar || scalar.empty()) wrong(*this, what, "a whole number");
   const auto [stop, error] = std::from_chars(scalar.data(), end, value);
-  if (error != std::errc{} || stop != end) wrong(*this, what, "a whole number");
+  if (error != std::errc{} || stop != end) wrong(*this, what, "a whole number", thousands(scalar));
   return value;
 }
 
@@ -195,7 +228,7 @@ Yaml parse_yaml(const std::string& text, const std::string& file) {
   } catch (const YAML::DeepRecursion& e) {  // its text is "bad file"
     throw_input("YAML nested too deeply", position(file, e.mark));
   } catch (const YAML::Exception& e) {
-    throw_input("not valid YAML: " + e.msg, position(file, e.mark));
+    throw_input("not valid YAML: " + e.msg, position(file, e.mark), hints(text, e));
   }
 }
 

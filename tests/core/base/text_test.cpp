@@ -45,6 +45,15 @@ TEST_CASE("suggestions") {
   REQUIRE(suggestions("ab", {"aa", "bb", "zz"}, "things") ==
           Names{"did you mean 'aa' or 'bb'?", "valid things: aa, bb, zz"});
   REQUIRE(suggestions("unlike", {"x"}, "names") == Names{"valid names: x"});
+  const auto near = [](const char* word, const Names& names) {
+    return suggestions(word, names, "names").front();
+  };
+  const Names classes{"moe.experts", "moe.router", "moe.shared", "attention.mla", "norm"};
+  REQUIRE(near("MLA", classes) == "did you mean 'attention.mla'?");  // a part of a name
+  REQUIRE(near("moe", classes) == "did you mean 'moe.experts' or 'moe.router' or 'moe.shared'?");
+  REQUIRE(near("torch.Norm", classes) == "did you mean 'norm'?");
+  REQUIRE(near("mo", classes).starts_with("valid names: "));
+  REQUIRE(near("int4", {"int8", "int4/32"}) == "did you mean 'int4/32' or 'int8'?");
 }
 
 TEST_CASE("join") {

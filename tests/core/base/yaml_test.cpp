@@ -106,9 +106,20 @@ TEST_CASE("a message shows the beginning of a long text") {
 
 TEST_CASE("bad YAML is an error with its position") {
   REQUIRE(error_of("a: 1\nb: [1\n") ==
-          "input r.yaml:3:1: not valid YAML: end of sequence flow not found");
-  REQUIRE(error_of("a: b: c") == "input r.yaml:1:5: not valid YAML: illegal map value");
-  REQUIRE(error_of("a: 1\n b: 2\n") == "input r.yaml:2:3: not valid YAML: illegal map value");
+          "input r.yaml:3:1: not valid YAML: end of sequence flow not found\n"
+          "  note: a { or [ before it is not closed");
+  const std::string colon =
+      "\n  note: keys of one map begin in the same column; a text that has ': ' in it needs quotes";
+  REQUIRE(error_of("a: b: c") == "input r.yaml:1:5: not valid YAML: illegal map value" + colon);
+  REQUIRE(error_of("a: 1\n b: 2\n") ==
+          "input r.yaml:2:3: not valid YAML: illegal map value" + colon);
+  REQUIRE(error_of("a: \"\\.b\"") ==
+          "input r.yaml:1:7: not valid YAML: unknown escape character: .\n  note: a backslash "
+          "between double quotes begins an escape; between single quotes it is itself: "
+          "'\\.experts$'");
+  REQUIRE(error_of("a:\n\tb: 1\n\tc: 1\n")
+              .ends_with("the line begins with a tab; YAML is "
+                         "indented with spaces"));
   // yaml-cpp 0.8 names the anchor after it.
   REQUIRE(error_of("a: *x").rfind(
               "input r.yaml:1:4: not valid YAML: the referenced anchor is not defined", 0) == 0);
@@ -116,7 +127,8 @@ TEST_CASE("bad YAML is an error with its position") {
 }
 
 TEST_CASE("what YAML allows and ktx does not") {
-  REQUIRE(error_of("x:\n  a: 1\n  b: 2\n  a: 3\n") == "input r.yaml:4:3: key 'a' is given twice");
+  REQUIRE(error_of("x:\n  a: 1\n  b: 2\n  a: 3\n") ==
+          "input r.yaml:4:3: key 'a' is given twice\n  note: the first is at r.yaml:2:3");
   REQUIRE(error_of("? [a]\n: b") == "input r.yaml:1:3: a key must be a plain word");
   REQUIRE(error_of("~: 3") == "input r.yaml:1:1: a key must be a plain word");
   REQUIRE(error_of("a: 1\n---\nb: 2\n") ==
@@ -202,7 +214,8 @@ TEST_CASE("read_yaml reads a file and names it in errors") {
   const std::string file = "yaml_test.tmp.yaml";
   std::ofstream(file) << "a: 1\na: 2\n";
   REQUIRE(failure([&] { (void)base::read_yaml(file); }) ==
-          "input yaml_test.tmp.yaml:2:1: key 'a' is given twice");
+          "input yaml_test.tmp.yaml:2:1: key 'a' is given twice\n"
+          "  note: the first is at yaml_test.tmp.yaml:1:1");
   std::filesystem::remove(file);
   REQUIRE(failure([&] { (void)base::read_yaml(file); }) ==
           "input yaml_test.tmp.yaml: can't be read: No such file or directory");
