@@ -1,13 +1,12 @@
 // Plans for the golden files, and their comparison.
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
-#include "core/base/file.hpp"
 #include "placement/planner.hpp"
 #include "sample.hpp"
+#include "support/golden_file.hpp"
 
 namespace ktx::placement::sample {
 
@@ -127,11 +126,9 @@ rules:
                    {.threads = 4, .run_memory = run_memory});
 }
 
-/// The golden file's text. With KTX_UPDATE_GOLDEN=1 in the environment it is first written anew.
+/// The text of a golden file of plans.
 inline std::string golden(const std::string& name, const std::string& now) {
-  const auto file = std::filesystem::path(KTX_TEST_DATA) / "plans" / name;
-  if (std::getenv("KTX_UPDATE_GOLDEN") != nullptr) base::write_file(file, now);
-  return base::read_text(file);
+  return test::golden_file(std::filesystem::path(KTX_TEST_DATA) / "plans" / name, now);
 }
 
 }  // namespace ktx::placement::sample
