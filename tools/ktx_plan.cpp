@@ -2,6 +2,7 @@
 #include "ktx/plan.hpp"
 
 #include "ktx/bench.hpp"
+#include "ktx/import.hpp"
 #include "tools/common/cli.hpp"
 
 namespace {
@@ -17,6 +18,8 @@ decode), device, format, NUMA policy, bytes, and the rule that decided. Neither 
   ktx-plan --detect > box.yaml                          this box, for --machine
   ktx-plan suggest --model deepseek-v3/ --machine box.yaml
                                                         a rules file for that box
+  ktx-plan import FILE                                  rules of KTransformers, translated
+  ktx-plan schema                                       JSON Schema of a rules file, for editors
 )";
 
 // Their own lines need no --rules. The callback runs before CLI11 looks for what is required.
@@ -59,11 +62,36 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
       ->transform(CLI::AsSizeValue(true));
 }
 
+void add_import(CLI::App& app, ktx::ImportOptions& options) {
+  auto* sub = add_subcommand(app, "import", "translate KTransformers' or llama.cpp's placement");
+  sub->footer(R"(
+Prints a rules file that gives every module of the model the place that it has there. Comments say
+what has no equal in ktx.
+
+  ktx-plan import DeepSeek-V3-Chat-multi-gpu.yaml > my-box.yaml
+  ktx-plan import --ot 'blk\.(3|4|5)\.ffn_.*=CUDA0,exps=CPU' --model deepseek-v3.gguf > my-box.yaml
+)");
+  auto* input = sub->add_option_group("input");
+  input->add_option("file", options.ktransformers, "optimize rules of KTransformers")
+      ->type_name("FILE");
+  input
+      ->add_option("--override-tensor,--ot", options.tensor_overrides,
+                   "tensor overrides of llama.cpp; may be given several times")
+      ->type_name("REGEX=BUFFER,...");
+  input->require_option(1);
+  sub->add_option(
+         "--model,-m", options.model,
+         "the model that the rules are for; its header is enough. Default: a published one "
+         "of the kind that FILE names, for overrides DeepSeek-V3")
+      ->type_name("PATH");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   ktx::PlanOptions options;
   ktx::SuggestOptions for_suggest;
+  ktx::ImportOptions for_import;
   bool json = false, keywords = false, detect = false;
   CLI::App app("Print the plan of a model on a machine", "ktx-plan");
   app.footer(footer);
@@ -82,9 +110,19 @@ int main(int argc, char** argv) {
   app.add_flag_callback("--keywords", needs_no_rules(keywords),
                         "print the keywords of a rules file and exit");
   add_suggest(app, for_suggest);
+  add_import(app, for_import);
+  add_subcommand(app, "schema", "print the JSON Schema of a rules file, for editors");
   return ktx::tools::run_tool(app, argc, argv, [&] {
     if (app.got_subcommand("suggest")) {
       ktx::tools::print(ktx::suggest_rules(for_suggest));
+      return;
+    }
+    if (app.got_subcommand("import")) {
+      ktx::tools::print(ktx::import_rules(for_import));
+      return;
+    }
+    if (app.got_subcommand("schema")) {
+      ktx::tools::print(ktx::rules_schema());
       return;
     }
     if (detect) {

@@ -16,6 +16,7 @@
 #include "placement/planner.hpp"
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
+#include "placement/schema.hpp"
 #include "placement/settings.hpp"
 #include "placement/suggest.hpp"
 #include "placement/values.hpp"
@@ -179,6 +180,10 @@ std::string suggest_rules(const SuggestOptions& options) {
 
 std::string rules_reference() {
   return placement::keyword_reference();
+}
+
+std::string rules_schema() {
+  return placement::rules_schema();
 }
 
 }  // namespace ktx

@@ -7,6 +7,7 @@
 #include "core/graph/module.hpp"
 #include "core/graph/op.hpp"
 #include "ops/kernels.hpp"
+#include "placement/value_schemas.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
@@ -15,20 +16,38 @@ using base::Yaml;
 
 namespace {
 
-// Each row of a table: keyword, type of its value, documentation, parser, effect.
+Json match_schema() {
+  Json out = map_schema(match_keywords());
+  out["minProperties"] = 1;
+  return out;
+}
+
+Json place_schema() {
+  return map_schema(place_keywords());
+}
+
+Json rule_list_schema() {
+  Json out{{"type", "array"}, {"minItems", 1}};
+  out["items"] = map_schema(rule_keywords(), {"name", "match", "place"});
+  return out;
+}
+
+// Each row of a table: keyword, type of its value, documentation, schema, parser, effect.
 constexpr std::array match_table{
     MatchKeyword{"name", "pattern", "PCRE2 pattern, searched anywhere in the module's path.",
+                 pattern_schema,
                  [](const Yaml& v, Match& m) {
                    m.name = {parse_pattern(v), v.where};
                  },
                  matches_name},
     MatchKeyword{"class", "class", "The module's class, or that of a module around it.",
+                 class_schema,
                  [](const Yaml& v, Match& m) {
                    m.class_name = {parse_class(v), v.where};
                  },
                  matches_class},
     MatchKeyword{"layers", "7 | 3-60 | 3-20,30 | a list",
-                 "Only modules of these layers, counted from 0.",
+                 "Only modules of these layers, counted from 0.", layers_schema,
                  [](const Yaml& v, Match& m) {
                    m.layers = {parse_layers(v, "layers"), v.where};
                  },
@@ -41,6 +60,7 @@ constexpr std::array place_table{
         "Where the module runs and its weights lie. Default: cpu. A list needs spread: layers. "
         "prefill: {device: ...} places prompts elsewhere than decoding, with a second copy of the "
         "weights there (see stream); attention has one device, where its KV cache lies.",
+        devices_schema,
         [](const Yaml& v, Place& p) {
           p.devices = {parse_devices(v), v.where};
         },
@@ -48,12 +68,13 @@ constexpr std::array place_table{
     PlaceKeyword{"op", "OP.KERNEL | OP.auto | auto",
                  "The op, which must be the module's own, and its kernel. Default: auto, the best "
                  "kernel that the machine and the module's formats allow.",
-                 [](const Yaml& v, Place& p) { p.op = parse_op(v); }, apply_op},
+                 op_schema, [](const Yaml& v, Place& p) { p.op = parse_op(v); }, apply_op},
     PlaceKeyword{
         "format", "keep | a format",
         "How matrices are stored: as in the checkpoint (keep, the default), or quantized to this "
         "format while loading. Norms, biases and routers always run in f32, and what latent "
         "attention multiplies by on a GPU in bf16.",
+        format_schema,
         [](const Yaml& v, Place& p) {
           p.format = {parse_format(v), v.where};
         },
@@ -65,6 +86,7 @@ constexpr std::array place_table{
         "stores and computes some of each matrix's rows. interleave: one copy, its pages dealt out "
         "to the nodes. node:N: one copy on node N, whose threads compute with it. Without the key: "
         "shard for linear layers and experts, interleave for the rest.",
+        numa_schema,
         [](const Yaml& v, Place& p) {
           p.numa = {parse_numa(v), v.where};
         },
@@ -74,6 +96,7 @@ constexpr std::array place_table{
         "With a list of devices: splits the layers that match: {layers: ...} gives, or all of the "
         "model's, into ranges of equal length, one a device in turn. Modules outside the layers "
         "go to the first device.",
+        spread_schema,
         [](const Yaml& v, Place& p) {
           p.spread = {parse_spread(v), v.where};
         },
@@ -83,6 +106,7 @@ constexpr std::array place_table{
         "With prefill: {device: cuda:N, stream: yes} and experts on the cpu: instead of a second "
         "copy, experts pass through the GPU while a prompt runs, and both devices share the work. "
         "Default: no.",
+        flag_schema,
         [](const Yaml& v, Place& p) {
           p.stream = {v.as_bool("stream"), v.where};
         },
@@ -94,6 +118,7 @@ constexpr std::array place_table{
         "there. on: default where prompts run (see stream). Which: those that FILE, relative to "
         "this one, gives as layers: {3: [5, 17], 4: [8]}, most used first; or those of the list, "
         "in every layer; or the first by number. keep_ram: yes leaves a copy of them on the cpu.",
+        experts_schema,
         [](const Yaml& v, Place& p) {
           p.experts = {parse_experts(v), v.where};
         },
@@ -101,17 +126,17 @@ constexpr std::array place_table{
 };
 
 constexpr std::array machine_table{
-    MachineKeyword{"ram", "size, e.g. 382GiB", "Least memory of the machine.",
+    MachineKeyword{"ram", "size, e.g. 382GiB", "Least memory of the machine.", size_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.ram = {parse_size(v, "ram"), v.where};
                    },
                    check_ram},
-    MachineKeyword{"vram", "size, e.g. 14GiB", "Least memory of all GPUs together.",
+    MachineKeyword{"vram", "size, e.g. 14GiB", "Least memory of all GPUs together.", size_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.vram = {parse_size(v, "vram"), v.where};
                    },
                    check_vram},
-    MachineKeyword{"isa", "level", "Least instruction-set level of the CPU.",
+    MachineKeyword{"isa", "level", "Least instruction-set level of the CPU.", isa_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.isa = {parse_isa(v), v.where};
                    },
@@ -122,6 +147,7 @@ constexpr std::array model_table{
     ModelKeyword{"path", "path | synth:MODEL,...",
                  "The model: a .gguf, the first file of a split, or a Hugging Face directory, "
                  "relative to this file; or a synthetic one. --model stands above it.",
+                 pattern_schema,
                  [](const Yaml& v, ModelSettings& m) {
                    m.path = {parse_path(v, "path"), v.where};
                  },
@@ -130,6 +156,7 @@ constexpr std::array model_table{
         "experts_per_token", "6 | {default: 8, layers: {3-20: 6}}",
         "Routed experts that a token runs through, unless its request says otherwise. Default: the "
         "checkpoint's number. --experts-per-token stands above it.",
+        experts_per_token_schema,
         [](const Yaml& v, ModelSettings& m) { m.experts_per_token = parse_experts_per_token(v); },
         apply_experts_per_token},
 };
@@ -138,6 +165,7 @@ constexpr std::array cache_table{
     CacheKeyword{"format", "f32 | bf16 | fp8",
                  "How the KV cache stores its numbers. Default: bf16. --cache-format stands above "
                  "it.",
+                 cache_format_schema,
                  [](const Yaml& v, CacheSettings& c) {
                    c.format = {parse_cache_format(v), v.where};
                  },
@@ -146,18 +174,19 @@ constexpr std::array cache_table{
 
 constexpr std::array rule_table{
     RuleKeyword{"name", "text", "What the plan and messages call the rule; required, once a file.",
-                [](const Yaml& v, Rule& r) { r.name = v.as_string("name"); }, nullptr},
+                text_schema, [](const Yaml& v, Rule& r) { r.name = v.as_string("name"); }, nullptr},
     RuleKeyword{
         "match", "map",
         "Which modules the rule takes: all keys given must hold. The first rule of the file "
         "that matches a module decides.",
+        match_schema,
         [](const Yaml& v, Rule& r) {
           r.has_match = true;
           r.match.where = v.where;
           parse_keywords(v, match_keywords(), "match", r.match);
         },
         nullptr},
-    RuleKeyword{"place", "map", "Where and how those modules run.",
+    RuleKeyword{"place", "map", "Where and how those modules run.", place_schema,
                 [](const Yaml& v, Rule& r) {
                   r.has_place = true;
                   parse_keywords(v, place_keywords(), "place", r.place);
@@ -166,6 +195,7 @@ constexpr std::array rule_table{
     RuleKeyword{
         "decode", "map",
         "Keys of place that differ while decoding: op, or device and with it format and numa.",
+        place_schema,
         [](const Yaml& v, Rule& r) {
           parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
         },
@@ -173,6 +203,7 @@ constexpr std::array rule_table{
     RuleKeyword{
         "prefill", "map",
         "Keys of place that differ for prompts: op, stream, or device and with it format and numa.",
+        place_schema,
         [](const Yaml& v, Rule& r) {
           parse_keywords(v, place_keywords(), "prefill", r.prefill.emplace());
         },
@@ -180,7 +211,7 @@ constexpr std::array rule_table{
 };
 
 constexpr std::array file_table{
-    FileKeyword{"ktx", "1", "Version of this schema; required.",
+    FileKeyword{"ktx", "1", "Version of this schema; required.", version_schema,
                 [](const Yaml& v, Rules& r) {
                   if (v.as_int("ktx") != 1)
                     throw_input(
@@ -190,17 +221,20 @@ constexpr std::array file_table{
                 },
                 nullptr},
     FileKeyword{"machine", "map", "What the machine must have; checked first.",
+                [] { return map_schema(machine_keywords()); },
                 [](const Yaml& v, Rules& r) {
                   parse_keywords(v, machine_keywords(), "machine", r.machine);
                 },
                 nullptr},
     FileKeyword{
         "model", "map", "The model, and changes to it.",
+        [] { return map_schema(model_keywords()); },
         [](const Yaml& v, Rules& r) { parse_keywords(v, model_keywords(), "model", r.model); },
         nullptr},
     FileKeyword{"context", "tokens",
                 "Tokens that a session can hold. Default: the model's context, at most 4096. "
                 "--context stands above it.",
+                count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.context = {v.as_int("context"), v.where};
                 },
@@ -208,16 +242,18 @@ constexpr std::array file_table{
     FileKeyword{"sessions", "N",
                 "Sessions that can run at once; memory is planned for all of them. Default: 1. "
                 "--sessions stands above it.",
+                count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.sessions = {v.as_int("sessions"), v.where};
                 },
                 apply_sessions},
     FileKeyword{
-        "cache", "map", "The KV cache.",
+        "cache", "map", "The KV cache.", [] { return map_schema(cache_keywords()); },
         [](const Yaml& v, Rules& r) { parse_keywords(v, cache_keywords(), "cache", r.cache); },
         nullptr},
     FileKeyword{"threads", "N",
                 "CPU workers. Default: one a physical core. --threads stands above it.",
+                count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.threads = {v.as_int("threads"), v.where};
                 },
@@ -226,6 +262,7 @@ constexpr std::array file_table{
                 "Tokens of a prompt that run at once. With more, each expert gets more tokens for "
                 "the work of reading it, and activations take more memory. Default: 512. "
                 "--prefill-chunk stands above it.",
+                count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.prefill_chunk = {v.as_int("prefill_chunk"), v.where};
                 },
@@ -233,6 +270,7 @@ constexpr std::array file_table{
     FileKeyword{"weights_cache", "directory",
                 "Keeps packed weights there, relative to this file, and maps them on the next "
                 "start. Default: none. --cache stands above it.",
+                pattern_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.weights_cache = {parse_path(v, "weights_cache"), v.where};
                 },
@@ -240,6 +278,7 @@ constexpr std::array file_table{
     FileKeyword{"tokenizer", "path",
                 "The tokenizer, where it is not the model's own: a .gguf or a directory with a "
                 "tokenizer.json, relative to this file. --tokenizer stands above it.",
+                pattern_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.tokenizer = {parse_path(v, "tokenizer"), v.where};
                 },
@@ -250,11 +289,12 @@ constexpr std::array file_table{
         "kernels are then chosen for each sequence, not for a step of many; where there are "
         "GPUs each sequence decodes in steps of its own. Default: false. --deterministic stands "
         "above it.",
+        flag_schema,
         [](const Yaml& v, Rules& r) {
           r.run.deterministic = {v.as_bool("deterministic"), v.where};
         },
         apply_deterministic},
-    FileKeyword{"rules", "list", "The rules, first match wins.",
+    FileKeyword{"rules", "list", "The rules, first match wins.", rule_list_schema,
                 [](const Yaml& v, Rules& r) { parse_rule_list(v, r); }, nullptr},
 };
 

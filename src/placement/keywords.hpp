@@ -1,14 +1,16 @@
-// The tables of rule keywords: one row a keyword. Parser, error suggestions and docs follow from
-// them.
+// The tables of rule keywords: one row a keyword. Parser, error suggestions, docs and the JSON
+// Schema follow from them.
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/base/yaml.hpp"
 #include "core/hw/machine.hpp"
@@ -18,11 +20,13 @@
 
 namespace ktx::placement {
 
-/// parse: from YAML into Target, errors at the value's place. apply: what the keyword does when a
-/// plan is made; it does nothing when its keyword was not given.
+/// schema: of the values that parse takes, for editors. parse: from YAML into Target, errors at the
+/// value's place. apply: what the keyword does when a plan is made; it does nothing when its
+/// keyword was not given.
 template <class Target, class Apply>
 struct Keyword {
   std::string_view name, type, doc;
+  Json (*schema)();
   void (*parse)(const base::Yaml& value, Target& target);
   Apply apply;
 };
@@ -61,7 +65,10 @@ std::vector<std::string> keyword_names(std::span<const Row, Extent> table) {
 template <class Target, class Apply>
 void parse_keywords(const base::Yaml& map, std::span<const Keyword<Target, Apply>> table,
                     std::string_view what, Target& target) {
-  for (const auto& [key, value] : map.as_map(what)) {
+  if (map.kind != base::YamlKind::map)
+    throw_input(std::string(what) + ": expected a map, found " + map.describe(), map.where,
+                {"its keys: " + base::join(keyword_names(table))});
+  for (const auto& [key, value] : map.entries) {
     const Keyword<Target, Apply>* found = nullptr;
     for (const auto& row : table)
       if (row.name == key.scalar) found = &row;
@@ -70,6 +77,20 @@ void parse_keywords(const base::Yaml& map, std::span<const Keyword<Target, Apply
                   base::suggestions(key.scalar, keyword_names(table), "keys"));
     found->parse(value, target);
   }
+}
+
+/// The JSON Schema of a map by a table.
+template <class Row, size_t Extent>
+Json map_schema(std::span<const Row, Extent> table,
+                std::initializer_list<const char*> required = {}) {
+  Json out{{"type", "object"}, {"additionalProperties", false}, {"properties", Json::object()}};
+  for (const auto& row : table) {
+    Json property{{"description", std::string(row.type) + "\n\n" + std::string(row.doc)}};
+    property.update(row.schema());
+    base::append(out["properties"], std::string(row.name), std::move(property));
+  }
+  for (const char* name : required) out["required"].push_back(name);
+  return out;
 }
 
 /// The reference of all keywords, as plain text of at most 100 columns.

@@ -55,6 +55,34 @@ class Plan(Case):
         self.assertEqual(json.loads(self.good("ktx-inspect", file, "--json")), whole)
 
 
+class Import(Case):
+    """Rules of other programs; what becomes of them is tested in tests/engine/import_test.cpp."""
+
+    def test_a_file_of_ktransformers(self):
+        rules = ROOT / "tests/data/rules/ktransformers"
+        self.assertEqual(self.good("ktx-plan", "import", rules / "one-gpu.yaml"),
+                         (rules / "one-gpu.ktx.yaml").read_text())
+
+    def test_overrides_are_listed_or_given_one_by_one(self):
+        rules = self.rules(self.good("ktx-plan", "import", "--ot", "exps=CPU,output=CPU", "--model", MODEL))
+        self.assertEqual(rules.read_text(), self.good(
+            "ktx-plan", "import", "--ot", "exps=CPU", "--override-tensor", "output=CPU", "-m", MODEL))
+        self.assertIn("{class: moe.experts}", rules.read_text())
+
+    def test_what_can_not_be_read(self):
+        self.fails("ktx-plan", "import", "--ot", "exps=GPU0",
+                   message="ktx-plan: --ot, column 6: unknown buffer 'GPU0'\n"
+                           "  note: valid buffers: CPU, CUDA0, CUDA1\n")
+        self.fails("ktx-plan", "import", self.rules("ktx: 1\n"),
+                   message="ktx-plan: FOLDER/rules.yaml:1:1: expected rules of KTransformers, found a rules file "
+                           "of ktx\n  note: it needs no import: ktx-plan --rules FILE\n")
+        self.assertEqual(run("ktx-plan", "import").returncode, 2)
+        self.assertEqual(run("ktx-plan", "import", CPU, "--ot", "exps=CPU").returncode, 2)
+
+    def test_the_schema_is_that_of_the_repository(self):
+        self.assertEqual(self.good("ktx-plan", "schema"), (ROOT / "optimize_rules/ktx.schema.json").read_text())
+
+
 class OneFile(Case):
     """What a rules file says of the model as a whole; options stand above it."""
 
@@ -170,7 +198,7 @@ class Rules(Case):
 
     def test_modules_without_a_rule(self):
         self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu}\n",
-                    ": no rule matches model.embed_tokens (class embedding) and 53 more modules\n"
+                    ":3:5: no rule matches model.embed_tokens (class embedding) and 53 more modules\n"
                     "  note: add a last rule for all that is left: {name: rest, match: {name: '.*'}, "
                     "place: {device: cpu}}\n")
 

@@ -130,4 +130,8 @@ std::string suggest_rules(const SuggestOptions& options);
 /// The reference of all keywords of a rules file, from the table that the parser uses.
 std::string rules_reference();
 
+/// The JSON Schema (draft 7) of a rules file, from the same table: with it editors complete and
+/// check rules files.
+std::string rules_schema();
+
 }  // namespace ktx
