@@ -2,6 +2,7 @@
 #include "placement/apply.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -71,9 +72,9 @@ bool matches_class(const Match& match, const graph::Module& module) {
 
 bool matches_layers(const Match& match, const graph::Module& module) {
   if (!match.layers) return true;
-  for (const auto& range : match.layers->value)
-    if (range.contains(module.layer)) return true;
-  return false;
+  const auto& ranges = match.layers->value;  // in order
+  const auto after = std::ranges::upper_bound(ranges, module.layer, {}, &LayerRange::first);
+  return after != ranges.begin() && std::prev(after)->contains(module.layer);
 }
 
 void apply_device(const Place& place, Decision& decision) {

@@ -1,7 +1,7 @@
 // Reading a profile of experts.
 #include "placement/expert_order.hpp"
 
-#include <algorithm>
+#include <set>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -14,12 +14,13 @@ using base::Yaml;
 std::vector<int> parse_expert_list(const Yaml& value, std::string_view what) {
   constexpr int64_t most = 1'000'000;
   std::vector<int> experts;
+  std::set<int64_t> seen;
   for (const auto& item : value.as_sequence(what)) {
     const int64_t expert = item.as_int(what);
     if (expert < 0 || expert > most)
       throw_input(std::string(what) + ": expected the number of an expert, found " + item.scalar,
                   item.where);
-    if (std::find(experts.begin(), experts.end(), expert) != experts.end())
+    if (!seen.insert(expert).second)
       throw_input(std::string(what) + ": expert " + item.scalar + " is listed twice", item.where);
     experts.push_back(static_cast<int>(expert));
   }

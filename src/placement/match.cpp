@@ -2,6 +2,7 @@
 #include "placement/match.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "core/base/error.hpp"
@@ -41,6 +42,12 @@ std::string plain_text(const std::string& pattern) {
   return out;
 }
 
+bool names_gguf_tensors(const std::string& pattern) {
+  static constexpr std::array parts{"blk", "exps", "ffn_", "attn_", "token_embd", "shexp"};
+  return std::ranges::any_of(
+      parts, [&](const char* part) { return pattern.find(part) != std::string::npos; });
+}
+
 template <class Holds>
 bool any_used(const graph::Model& model, Holds holds) {
   return std::any_of(model.modules.begin(), model.modules.end(),
@@ -67,11 +74,14 @@ std::vector<std::string> no_match_notes(const Match& match, const graph::Model& 
                     "; classes of this model: " + used_classes(model));
   if (!any_used(model, [&](const auto& m) { return matches_name(match, m); })) {
     notes.push_back("no module's path contains a match of '" + match.name->value.text + "'");
+    if (names_gguf_tensors(match.name->value.text))
+      notes.emplace_back("it names tensors of GGUF files; `ktx-plan import --ot` translates these");
     const auto near = base::nearest(plain_text(match.name->value.text), path_pieces(model));
     if (!near.empty()) notes.push_back("did you mean '" + base::join(near, "' or '") + "'?");
   }
   if (!any_used(model, [&](const auto& m) { return matches_layers(match, m); }))
-    notes.push_back("no module is in layers " + to_string(match.layers->value) +
+    notes.push_back("no module is in layers " +
+                    base::shortened(to_string(match.layers->value), 80) +
                     "; layers of this model: 0-" + std::to_string(model.info.layers - 1));
   if (notes.empty())
     notes.push_back("each key alone matches modules, but no module fulfils all of them");
@@ -141,7 +151,7 @@ std::vector<int> assign_rules(const Rules& rules, const graph::Model& model) {
         unmatched.size() == 1 ? "" : " and " + count_of(unmatched.size() - 1, "more module");
     const std::string class_text =
         module.classes.empty() ? "" : " (class " + module.classes.front() + ")";
-    throw_input("no rule matches " + module.path + class_text + more, rules.file,
+    throw_input("no rule matches " + module.path + class_text + more, rules.rules.back().where,
                 {"add a last rule for all that is left: "
                  "{name: rest, match: {name: '.*'}, place: {device: cpu}}"});
   }

@@ -1,6 +1,8 @@
 // Reading a rules file: the shape of the whole; the keywords are in keywords.cpp.
 #include "placement/rules.hpp"
 
+#include <map>
+
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "placement/keywords.hpp"
@@ -10,12 +12,23 @@ namespace ktx::placement {
 
 namespace {
 
+// A rule for each module of the largest model: matching is rules times modules.
+constexpr size_t most_rules = 2048;
+
 // match and place as one line of YAML, for the plan.
 std::string rule_text(const base::Yaml& yaml) {
   std::vector<std::string> parts;
   for (const auto& [key, value] : yaml.entries)
     if (key.scalar != "name") parts.push_back(key.scalar + ": " + flow_text(value));
   return base::join(parts);
+}
+
+// What they are, where they come from another program.
+std::vector<std::string> list_notes(const base::Yaml& list) {
+  for (const auto& item : list.items)
+    if (item.find("match") != nullptr && item.find("replace") != nullptr)
+      return {"these are rules of KTransformers; `ktx-plan import FILE` translates them"};
+  return {"a rules file begins with 'ktx: 1'; its list of rules is the value of 'rules:'"};
 }
 
 Rule parse_rule(const base::Yaml& yaml, size_t number) {
@@ -70,12 +83,21 @@ std::string file_and_line(const std::string& where) {
 }
 
 void parse_rule_list(const base::Yaml& list, Rules& rules) {
-  for (const auto& item : list.as_sequence("rules")) {
+  if (list.kind == base::YamlKind::map)
+    throw_input("rules: expected a list, found a map", list.where,
+                {"each rule of the list begins with a dash: - name: rest"});
+  const auto& items = list.as_sequence("rules");
+  if (items.size() > most_rules)
+    throw_input("rules: expected at most " + std::to_string(most_rules) + ", found " +
+                    std::to_string(items.size()),
+                list.where);
+  std::map<std::string, std::string> names;  // and where they were given
+  for (const auto& item : items) {
     Rule rule = parse_rule(item, rules.rules.size() + 1);
-    for (const auto& other : rules.rules)
-      if (other.name == rule.name)
-        throw_input("two rules have the name '" + rule.name + "'", rule.where,
-                    {"the other is at " + file_and_line(other.where)});
+    const auto [other, is_new] = names.emplace(rule.name, rule.where);
+    if (!is_new)
+      throw_input("two rules have the name '" + rule.name + "'", rule.where,
+                  {"the other is at " + file_and_line(other->second)});
     rules.rules.push_back(std::move(rule));
   }
 }
@@ -83,11 +105,12 @@ void parse_rule_list(const base::Yaml& list, Rules& rules) {
 Rules parse_rules(const base::Yaml& yaml, const std::string& file) {
   Rules rules;
   rules.file = file;
-  const std::string where = yaml.where.empty() ? file : yaml.where;
+  const bool empty = yaml.kind == base::YamlKind::null;
+  const std::string where = empty ? file + ":1:1" : yaml.where;
   if (yaml.kind != base::YamlKind::map)
     throw_input("a rules file is a map with the keys " +
                     base::join(keyword_names(file_keywords())) + "; found " + yaml.describe(),
-                where);
+                where, list_notes(yaml));
   // The version first: what other keys may be there depends on it.
   if (yaml.find("ktx") == nullptr)
     throw_input("the rules file does not give its schema version", where,

@@ -50,7 +50,7 @@ struct NamePattern {
 struct Match {
   Maybe<NamePattern> name;
   Maybe<std::string> class_name;
-  Maybe<std::vector<LayerRange>> layers;
+  Maybe<std::vector<LayerRange>> layers;  // in order, none overlap
   std::string where;
 };
 

@@ -3,13 +3,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
+#include <iterator>
+#include <map>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/device/place.hpp"
 #include "core/graph/module.hpp"
 #include "ops/kernels.hpp"
+#include "placement/import/ktransformers_terms.hpp"
 
 namespace ktx::placement {
 
@@ -17,7 +21,7 @@ using base::Yaml;
 
 namespace {
 
-constexpr int largest_layer = 100000;
+constexpr int largest_layer = 4095;
 
 // A whole text of digits as a number in [0, largest].
 std::optional<int> digits(std::string_view text, int largest) {
@@ -38,6 +42,8 @@ std::string_view trim(std::string_view text) {
 [[noreturn]] void bad_layers(const Yaml& value, std::string_view what, std::string note = {}) {
   std::vector<std::string> notes;
   if (!note.empty()) notes.push_back(std::move(note));
+  if (value.scalar.find_first_of(":.") != std::string::npos)
+    notes.emplace_back("a range is written first-last, and its last layer belongs to it");
   throw_input(std::string(what) +
                   ": expected a layer (7), a range (3-60) or a list of them (3-20,30), found " +
                   value.describe(),
@@ -57,10 +63,48 @@ LayerRange parse_range(std::string_view text, const Yaml& value, std::string_vie
   return {*first, *last};
 }
 
+void add_ranges(const Yaml& value, std::string_view what, std::vector<LayerRange>& ranges) {
+  for (const auto& item : value.items) add_ranges(item, what, ranges);
+  if (value.kind == base::YamlKind::sequence) return;
+  if (value.kind != base::YamlKind::scalar) bad_layers(value, what);
+  std::string_view rest = value.scalar;
+  for (;;) {
+    const size_t comma = rest.find(',');
+    ranges.push_back(parse_range(trim(rest.substr(0, comma)), value, what));
+    if (comma == std::string_view::npos) return;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+// In order; those that overlap or touch are one.
+std::vector<LayerRange> united(std::vector<LayerRange> ranges) {
+  std::ranges::sort(ranges, {}, &LayerRange::first);
+  std::vector<LayerRange> out;
+  for (const auto& range : ranges)
+    if (!out.empty() && range.first <= out.back().last + 1)
+      out.back().last = std::max(out.back().last, range.last);
+    else
+      out.push_back(range);
+  return out;
+}
+
 void check_device(const std::string& device, const std::string& where) {
   if (device::parse_device(device)) return;
   throw_input("unknown device '" + device + "'", where,
               base::suggestions(device, {"cpu", "cuda:0", "cuda:1"}, "devices"));
+}
+
+constexpr const char* from_ktransformers =
+    "that is a name of KTransformers; `ktx-plan import FILE` translates its rules";
+
+// Q4_K_M, IQ2_M, Q3_K_XL: what llama.cpp's quantizer calls a mix of formats.
+bool is_mix(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const size_t last = text.rfind('_');
+  if (last == std::string::npos) return false;
+  const auto size = text.substr(last + 1);
+  const bool sized = size == "s" || size == "m" || size == "l" || size == "xl" || size == "xs";
+  return sized && (text.starts_with("q") || text.starts_with("iq"));
 }
 
 std::vector<std::string> kernel_names(graph::Op op) {
@@ -86,22 +130,9 @@ int device_number(std::string_view device) {
 
 std::vector<LayerRange> parse_layers(const Yaml& value, std::string_view what) {
   std::vector<LayerRange> ranges;
-  if (value.kind == base::YamlKind::sequence) {
-    for (const auto& item : value.items) {
-      const auto more = parse_layers(item, what);
-      ranges.insert(ranges.end(), more.begin(), more.end());
-    }
-    if (ranges.empty()) bad_layers(value, what);
-    return ranges;
-  }
-  if (value.kind != base::YamlKind::scalar) bad_layers(value, what);
-  std::string_view rest = value.scalar;
-  for (;;) {
-    const size_t comma = rest.find(',');
-    ranges.push_back(parse_range(trim(rest.substr(0, comma)), value, what));
-    if (comma == std::string_view::npos) return ranges;
-    rest.remove_prefix(comma + 1);
-  }
+  add_ranges(value, what, ranges);
+  if (ranges.empty()) bad_layers(value, what);
+  return united(std::move(ranges));
 }
 
 std::vector<std::string> parse_devices(const Yaml& value) {
@@ -133,8 +164,9 @@ OpChoice parse_op(const Yaml& value) {
   if (!choice.op) {
     std::vector<std::string> names;
     for (const auto& op : graph::ops()) names.emplace_back(op.name);
-    throw_input("unknown op '" + op_name + "'", value.where,
-                base::suggestions(op_name, names, "ops"));
+    auto notes = base::suggestions(op_name, names, "ops");
+    if (find_kt_op(op_name) != nullptr) notes.insert(notes.begin(), from_ktransformers);
+    throw_input("unknown op '" + op_name + "'", value.where, std::move(notes));
   }
   const auto names = kernel_names(*choice.op);
   choice.kernel = dot == std::string::npos ? "" : text.substr(dot + 1);
@@ -153,8 +185,12 @@ std::optional<quant::Format> parse_format(const Yaml& value) {
   if (const auto format = quant::find_format(text)) return format;
   auto names = quant::format_names();
   names.insert(names.begin(), "keep");
-  throw_input("unknown format '" + text + "'", value.where,
-              base::suggestions(text, names, "formats"));
+  auto notes = base::suggestions(text, names, "formats");
+  if (is_mix(text))
+    notes.insert(notes.begin(), text +
+                                    " is a file of several formats; keep leaves each weight in "
+                                    "the one that it has there");
+  throw_input("unknown format '" + text + "'", value.where, std::move(notes));
 }
 
 NumaPolicy parse_numa(const Yaml& value) {
@@ -206,10 +242,11 @@ std::string parse_class(const Yaml& value) {
   const std::string& text = value.as_string("class");
   std::vector<std::string> names;
   for (const auto& row : graph::classes()) names.emplace_back(row.name);
-  if (std::find(names.begin(), names.end(), text) == names.end())
-    throw_input("unknown class '" + text + "'", value.where,
-                base::suggestions(text, names, "classes"));
-  return text;
+  if (std::find(names.begin(), names.end(), text) != names.end()) return text;
+  auto notes = base::suggestions(text, names, "classes");
+  const bool of_python = text.starts_with("ktransformers.") || text.starts_with("torch.nn.");
+  if (of_python) notes.insert(notes.begin(), from_ktransformers);
+  throw_input("unknown class '" + text + "'", value.where, std::move(notes));
 }
 
 std::string parse_spread(const Yaml& value) {
@@ -223,7 +260,14 @@ NamePattern parse_pattern(const Yaml& value) {
   if (text.empty())
     throw_input("name: expected a pattern, found an empty text", value.where,
                 {"name: '.*' matches every module"});
-  return {text, std::make_shared<const text::Regex>(text, value.where)};
+  try {
+    return {text, std::make_shared<const text::Regex>(text, value.where)};
+  } catch (const Error& error) {
+    if (text.front() != '*') throw;
+    throw_input(
+        error.message(), error.where(),
+        {"any characters are .* in a regular expression, and a dot is \\.: '." + text + "'"});
+  }
 }
 
 ResidentExperts parse_experts(const Yaml& value) {
@@ -271,14 +315,17 @@ int parse_count(const Yaml& value) {
 }
 
 void parse_layer_counts(const Yaml& value, ExpertsPerToken& out) {
+  std::map<int, LayerRange> given;  // by their first layer
   for (const auto& [key, item] : value.as_map("layers")) {
     const int count = parse_count(item);
     for (const auto& range : parse_layers(key, "layers")) {
-      for (const auto& [other, unused] : out.layers)
-        if (range.first <= other.value.last && other.value.first <= range.last)
-          throw_input("layers " + to_string({range}) + " overlap layers " +
-                          to_string({other.value}) + ", which have a number already",
-                      key.where);
+      // Of ranges that do not overlap, the last one that begins no later than this ends has it.
+      const auto after = given.upper_bound(range.last);
+      if (after != given.begin() && std::prev(after)->second.last >= range.first)
+        throw_input("layers " + to_string({range}) + " overlap layers " +
+                        to_string({std::prev(after)->second}) + ", which have a number already",
+                    key.where);
+      given.emplace(range.first, range);
       out.layers.push_back({{range, key.where}, count});
     }
   }

@@ -12,7 +12,7 @@
 
 namespace ktx::placement {
 
-/// "3-60", "3-20,30", 7, or a list of these.
+/// "3-60", "3-20,30", 7, or a list of these; as ranges in order that do not touch.
 std::vector<LayerRange> parse_layers(const base::Yaml& value, std::string_view what);
 
 /// "cpu", "cuda:0", or a list of different ones.

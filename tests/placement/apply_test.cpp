@@ -138,6 +138,6 @@ TEST_CASE("each key of match by itself") {
   CHECK_FALSE(matches_class(match, module));
   match.layers = {{{0, 2}, {4, 5}}, ""};
   CHECK_FALSE(matches_layers(match, module));
-  match.layers->value.push_back({3, 3});
+  match.layers->value = {{0, 2}, {3, 3}, {4, 5}};
   CHECK(matches_layers(match, module));
 }

@@ -46,10 +46,10 @@ TEST_CASE("the first rule that matches a module decides") {
 
 TEST_CASE("a module without a rule") {
   CHECK(error_with("  - {name: a, match: {name: 'layers|norm|embed'}, place: {}}\n") ==
-        "r.yaml: no rule matches lm_head (class head)\n  note: add a last rule for all that is "
+        "r.yaml:3:5: no rule matches lm_head (class head)\n  note: add a last rule for all that is "
         "left: {name: rest, match: {name: '.*'}, place: {device: cpu}}");
   CHECK(error_with("  - {name: a, match: {name: 'layers'}, place: {}}\n")
-            .rfind("r.yaml: no rule matches model.embed_tokens (class embedding) and 2 more "
+            .rfind("r.yaml:3:5: no rule matches model.embed_tokens (class embedding) and 2 more "
                    "modules\n",
                    0) == 0);
 }

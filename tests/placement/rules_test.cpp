@@ -71,7 +71,9 @@ TEST_CASE("mistakes in the file as a whole") {
       error_in("- a\n") ==
       "r.yaml:1:1: a rules file is a map with the keys ktx, machine, model, "
       "context, sessions, cache, threads, prefill_chunk, weights_cache, tokenizer, deterministic, "
-      "rules; found a list");
+      "rules; found a list\n  note: a rules file begins with 'ktx: 1'; its list of rules is the "
+      "value "
+      "of 'rules:'");
   CHECK(error_in("rules: []\n") ==
         "r.yaml:1:1: the rules file does not give its schema version\n"
         "  note: begin it with the line 'ktx: 1'");
@@ -88,7 +90,8 @@ TEST_CASE("mistakes in the file as a whole") {
   CHECK(error_in("ktx: 1\nmachine: {rams: 1GiB}\n") ==
         "r.yaml:2:11: unknown key 'rams' in machine\n  note: did you mean 'ram'?\n"
         "  note: valid keys: ram, vram, isa");
-  CHECK(error_in("ktx: 1\nmodel: 6\n") == "r.yaml:2:8: model: expected a map, found '6'");
+  CHECK(error_in("ktx: 1\nmodel: 6\n") ==
+        "r.yaml:2:8: model: expected a map, found '6'\n  note: its keys: path, experts_per_token");
 }
 
 TEST_CASE("mistakes in a rule") {
@@ -120,6 +123,12 @@ TEST_CASE("mistakes in a rule") {
                    0) == 0);
   CHECK(error_in_list("  - {name: a, match: {name: '*'}, place: {}}\n")
             .rfind("r.yaml:3:29: regular expression '*' does not compile: ", 0) == 0);
+}
+
+TEST_CASE("more rules than a model has modules") {
+  std::string lines;
+  for (int i = 0; i < 70'000; ++i) lines += "  - {name: r, match: {name: a}, place: {}}\n";
+  CHECK(error_in_list(lines) == "r.yaml:3:3: rules: expected at most 2048, found 70000");
 }
 
 TEST_CASE("a profile of experts lies beside the rules file") {

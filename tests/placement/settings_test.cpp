@@ -153,5 +153,6 @@ TEST_CASE("settings that are no values") {
   CHECK(error_with("cache: {format: f16}\n") ==
         "r.yaml:2:17: unknown cache format 'f16'\n  note: did you mean 'bf16'?\n"
         "  note: valid formats: f32, bf16, fp8");
-  CHECK(error_with("cache: bf16\n") == "r.yaml:2:8: cache: expected a map, found 'bf16'");
+  CHECK(error_with("cache: bf16\n") ==
+        "r.yaml:2:8: cache: expected a map, found 'bf16'\n  note: its keys: format");
 }

@@ -26,6 +26,7 @@ TEST_CASE("layers are a number, a range, or a list of both") {
   CHECK(parse_layers(value("3-60"), "layers") == List{{3, 60}});
   CHECK(parse_layers(value("3-20, 30"), "layers") == List{{3, 20}, {30, 30}});
   CHECK(parse_layers(value("[0, 3 - 5]"), "layers") == List{{0, 0}, {3, 5}});
+  CHECK(parse_layers(value("[7, 3-4, 5, '4,9']"), "layers") == List{{3, 5}, {7, 7}, {9, 9}});
   CHECK(to_string(List{{3, 20}, {30, 30}}) == "3-20,30");
 }
 
@@ -35,7 +36,11 @@ TEST_CASE("bad layers") {
   CHECK(layers_error("60-3") == "r.yaml:1:6" + expected +
                                     "'60-3'\n  note: a range goes from its first to its last "
                                     "layer: 3-60");
-  for (const char* bad : {"3-", "-3", "a-b", "3..5", "3,,4", "99999999999", "3-5-7", "+3"})
+  for (const char* bad : {"3..5", "3:5"})
+    CHECK(layers_error("'" + std::string(bad) + "'") ==
+          "r.yaml:1:6" + expected + "'" + bad +
+              "'\n  note: a range is written first-last, and its last layer belongs to it");
+  for (const char* bad : {"3-", "-3", "a-b", "3,,4", "4096", "99999999999", "3-5-7", "+3"})
     CHECK(layers_error(bad) == "r.yaml:1:6" + expected + "'" + bad + "'");
   CHECK(layers_error("[]") == "r.yaml:1:6" + expected + "a list");
   CHECK(layers_error("{a: 1}") == "r.yaml:1:6" + expected + "a map");

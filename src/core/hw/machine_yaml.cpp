@@ -195,6 +195,9 @@ std::vector<Gpu> read_gpus(const Yaml& yaml) {
     gpus.insert(
         gpus.end(),
         count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_gpus)), gpu);
+    if (gpus.size() > static_cast<size_t>(most_gpus))
+      throw_input("gpus: expected at most " + std::to_string(most_gpus) + " of all kinds together",
+                  item.where);
   }
   return gpus;
 }

@@ -146,6 +146,15 @@ TEST_CASE("unknown keys are errors that name the nearest") {
           "copy_bandwidth, copy_while_reading, peer_bandwidth, tensor_flops");
 }
 
+TEST_CASE("few lines don't make many GPUs") {
+  std::string text =
+      "isa: avx2\nnodes: {cores: 1, memory: 1GiB}\ngpus:\n"
+      "  - &g {name: A, memory: 1GiB, count: 1024}\n";
+  REQUIRE(parse(text).gpus.size() == 1024);
+  for (int i = 0; i < 120'000; ++i) text += "  - *g\n";
+  REQUIRE(error_of(text) == "input m.yaml:4:5: gpus: expected at most 1024 of all kinds together");
+}
+
 TEST_CASE("missing keys and wrong kinds") {
   REQUIRE(error_of("") == "input m.yaml: a machine: expected a map, found nothing");
   REQUIRE(error_of("[1]") == "input m.yaml:1:1: a machine: expected a map, found a list");
