@@ -52,22 +52,43 @@ using Epoch = uint32_t;  // sizes that std::atomic::wait hands to the futex as t
 struct alignas(64) Worker {
   std::atomic<Epoch> done{0};  // the last epoch this worker has finished
   Sleeper sleeper;
-  std::atomic<int> cpu{-1};  // where it finished
+  std::atomic<int> cpu{-1};         // where it finished
+  std::atomic<bool> parked{false};  // sleeps, whatever the epoch
+  // Written by the caller between two runs.
+  bool used = true;
+  int index = 0;       // its number among those in use, or -1
+  int pinned_to = -1;  // CPU
   std::thread thread;
 };
 
 // Items that a group of workers takes in chunks. On a cache line of its own.
 struct alignas(64) Group {
   int first_worker = 0, workers = 0;
-  int64_t count = 0, grain = 1, chunks = 0;
+  int64_t count = 0, chunks = 0;
+  Grain grain = 1;
+  int64_t coarse = 0;            // chunks of grain.most; those behind them hold grain.least
   std::atomic<int64_t> next{0};  // chunk
 
   // Each worker's first chunk is its own: one contended addition less per worker, none when there
   // is a worker for every chunk.
-  void start(int64_t items_of_chunk) noexcept {
-    grain = std::max<int64_t>(items_of_chunk, 1);
-    chunks = count <= 0 ? 0 : (count - 1) / grain + 1;
+  void start(Grain wanted) noexcept {
+    grain.most = std::max<int64_t>(wanted.most, 1);
+    grain.least = std::clamp<int64_t>(wanted.least, 1, grain.most);
+    cut();
     next.store(workers, std::memory_order_relaxed);
+  }
+  void cut() noexcept {
+    chunks = coarse = count <= 0 ? 0 : (count - 1) / grain.most + 1;
+    if (chunks <= 1 || grain.least == grain.most) return;
+    coarse = std::max<int64_t>(count / grain.most - std::max(workers, 1), 0);
+    chunks = coarse + (count - coarse * grain.most - 1) / grain.least + 1;
+  }
+  int64_t begin_of(int64_t chunk) const noexcept {
+    return std::min(chunk, coarse) * grain.most +
+           std::max<int64_t>(chunk - coarse, 0) * grain.least;
+  }
+  int64_t items_of(int64_t chunk) const noexcept {
+    return std::min(chunk < coarse ? grain.most : grain.least, count - begin_of(chunk));
   }
   bool has_unowned_chunks() const noexcept { return chunks > workers; }
   int64_t take() noexcept {
@@ -81,6 +102,9 @@ struct alignas(64) Group {
 // job and writes the epoch to its `done`; the caller waits for each of these. Sequential
 // consistency of `epoch` and `done` against `sleepers`, Sleeper and `caller_sleeps` is what makes
 // a lost wake-up impossible: whoever goes to sleep announces it first and then looks again.
+//
+// Workers park themselves in a run that does nothing: once they are done with it they look at
+// nothing but `parked`. One that is used again begins behind the epoch of that moment.
 struct WorkerPool::State {
   // What the workers read at the start of a run lies on one line.
   alignas(64) std::atomic<Epoch> epoch{0};
@@ -95,23 +119,22 @@ struct WorkerPool::State {
   alignas(64) bool spins = true;
   std::atomic<std::chrono::microseconds> spin_time{WorkerPool::usual_spin_time};
   std::vector<PoolNode> nodes;
-  std::vector<int> node_of;    // worker -> node
+  std::vector<int> node_of;    // [workers in use] -> node
   std::vector<Group> by_node;  // a group a node
   Group everyone;
-  std::vector<Worker> workers;  // worker i + 1 is workers[i]
+  std::vector<Worker> workers;  // all but the caller, node by node
 
   explicit State(std::vector<PoolNode> pool_nodes)
       : nodes(std::move(pool_nodes)), by_node(nodes.size()) {
-    for (size_t n = 0; n < nodes.size(); ++n) {
-      by_node[n].first_worker = static_cast<int>(node_of.size());
-      by_node[n].workers = nodes[n].threads;
+    for (size_t n = 0; n < nodes.size(); ++n)
       node_of.insert(node_of.end(), static_cast<size_t>(nodes[n].threads), static_cast<int>(n));
-    }
-    everyone.workers = static_cast<int>(node_of.size());
-    spins = everyone.workers <= available_cpus();
     workers = std::vector<Worker>(node_of.size() - 1);
+    place_workers();
+    number(threads());
+    spins = threads() <= available_cpus();
   }
 
+  int threads() const noexcept { return static_cast<int>(workers.size()) + 1; }
   int size() const noexcept { return everyone.workers; }
 
   // Starts the workers' next run.
@@ -126,19 +149,38 @@ struct WorkerPool::State {
 
   void wait_for_workers() noexcept {
     const Epoch now = epoch.load(std::memory_order_relaxed);
-    for (auto& worker : workers) wait_for(worker, now);
+    for (auto& worker : workers)
+      if (worker.used) wait_for(worker, now);
   }
 
-  void work(int index) noexcept {
-    const auto& group = by_node[static_cast<size_t>(node_of[static_cast<size_t>(index)])];
-    const auto& cpus = nodes[static_cast<size_t>(node_of[static_cast<size_t>(index)])].cpus;
-    if (!cpus.empty())
-      pin_this_thread(cpus[static_cast<size_t>(index - group.first_worker) % cpus.size()]);
-    Worker& self = workers[static_cast<size_t>(index) - 1];
-    for (Epoch seen = 0;;) {
-      seen = wait_for_epoch_after(seen, self);
+  // Who takes part from now on: see WorkerPool::use.
+  void use(int count) noexcept {
+    count = std::clamp(count, 1, threads());
+    if (count == size()) return;
+    const bool fewer = count < size();
+    number(count);
+    if (fewer) {
+      publish([](void*, int) noexcept {}, nullptr);
+      wait_for_workers();
+    }
+    for (auto& worker : workers) {
+      const bool wakes = worker.index >= 0 && !worker.used;
+      worker.used = worker.index >= 0;
+      if (!wakes) continue;
+      worker.done.store(epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      worker.parked.store(false, std::memory_order_seq_cst);
+      worker.sleeper.wake();
+    }
+  }
+
+  void work(Worker& self) noexcept {
+    if (self.pinned_to >= 0) pin_this_thread(self.pinned_to);
+    for (;;) {
+      self.sleeper.sleep_until([&] { return !self.parked.load(std::memory_order_seq_cst); });
+      const Epoch seen = wait_for_epoch_after(self.done.load(std::memory_order_relaxed), self);
       if (function == nullptr) return;
-      function(context, index);
+      function(context, self.index);
+      if (self.index < 0) self.parked.store(true, std::memory_order_relaxed);
       self.cpu.store(::sched_getcpu(), std::memory_order_relaxed);
       self.done.store(seen, std::memory_order_seq_cst);
       if (caller_sleeps.load(std::memory_order_seq_cst)) self.done.notify_one();
@@ -153,7 +195,7 @@ struct WorkerPool::State {
 
   // Covers `count` items of every group; a group's workers do its items, with `steal` the others
   // too.
-  void hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
+  void hand_out(std::span<Group> groups, Grain grain, Steal steal, ForFn body,
                 void* body_context) noexcept;
 
  private:
@@ -162,7 +204,35 @@ struct WorkerPool::State {
   void wake_workers() noexcept {
     const int count = static_cast<int>(workers.size());
     for (int i; (i = next_to_wake.fetch_add(1, std::memory_order_relaxed)) < count;)
-      workers[static_cast<size_t>(i)].sleeper.wake();
+      if (auto& worker = workers[static_cast<size_t>(i)]; worker.used) worker.sleeper.wake();
+  }
+
+  void place_workers() noexcept {
+    size_t thread = 0;  // of all, the caller among them
+    for (size_t n = 0; n < nodes.size(); ++n)
+      for (size_t i = 0; i < static_cast<size_t>(nodes[n].threads); ++i, ++thread) {
+        if (thread == 0) continue;
+        const auto& cpus = nodes[n].cpus;
+        if (!cpus.empty()) workers[thread - 1].pinned_to = cpus[i % cpus.size()];
+      }
+  }
+
+  // Numbers so many workers node by node, as many of each as are its share.
+  void number(int count) noexcept {
+    int first = 0, thread = 0, threads_so_far = 0;
+    for (size_t n = 0; n < nodes.size(); ++n) {
+      threads_so_far += nodes[n].threads;
+      const int share = (2 * count * threads_so_far + threads()) / (2 * threads());
+      const int end = std::max(share, 1);  // the caller is of the first node
+      by_node[n].first_worker = first;
+      by_node[n].workers = end - first;
+      std::fill(node_of.begin() + first, node_of.begin() + end, static_cast<int>(n));
+      for (int i = 0; i < nodes[n].threads; ++i, ++thread)
+        if (thread > 0)
+          workers[static_cast<size_t>(thread) - 1].index = first + i < end ? first + i : -1;
+      first = end;
+    }
+    everyone.workers = count;
   }
 
   void wait_for(Worker& worker, Epoch now) noexcept {
@@ -189,13 +259,11 @@ struct WorkerPool::State {
   }
 };
 
-void WorkerPool::State::hand_out(std::span<Group> groups, int64_t grain, Steal steal, ForFn body,
+void WorkerPool::State::hand_out(std::span<Group> groups, Grain grain, Steal steal, ForFn body,
                                  void* body_context) noexcept {
   const auto do_chunk = [&](size_t g, int64_t chunk, int worker) noexcept {
-    const Group& group = groups[g];
-    const int64_t begin = chunk * group.grain;
-    body(body_context, static_cast<int>(g), begin,
-         begin + std::min(group.grain, group.count - begin), worker);
+    const int64_t begin = groups[g].begin_of(chunk);
+    body(body_context, static_cast<int>(g), begin, begin + groups[g].items_of(chunk), worker);
   };
   int64_t chunks = 0;
   for (auto& group : groups) {
@@ -229,19 +297,20 @@ namespace {
 // A thread per worker; the operating system may refuse.
 template <class State>
 void start_threads(State& state) {
-  for (int i = 1; i < state.size(); ++i) {
-    auto& thread = state.workers[static_cast<size_t>(i) - 1].thread;
-    thread = std::thread([&state, i] {
-      auto work = [&state, i] { state.work(i); };
+  int number = 0;
+  for (auto& worker : state.workers) {
+    worker.thread = std::thread([&state, &worker] {
+      auto work = [&state, &worker] { state.work(worker); };
       call_on_huge_pages([](void* self) { (*static_cast<decltype(work)*>(self))(); }, &work);
     });
-    const auto name = "ktx-worker-" + std::to_string(i);
-    ::pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());
+    const auto name = "ktx-worker-" + std::to_string(++number);
+    ::pthread_setname_np(worker.thread.native_handle(), name.substr(0, 15).c_str());
   }
 }
 
 template <class State>
 void stop_threads(State& state) noexcept {
+  state.use(state.threads());
   state.publish(nullptr, nullptr);
   for (auto& worker : state.workers)
     if (worker.thread.joinable()) worker.thread.join();
@@ -280,7 +349,13 @@ int WorkerPool::node_of(int worker) const noexcept {
   return state_->node_of[static_cast<size_t>(worker)];
 }
 int WorkerPool::threads_of(int node) const noexcept {
-  return state_->nodes[static_cast<size_t>(node)].threads;
+  return state_->by_node[static_cast<size_t>(node)].workers;
+}
+int WorkerPool::threads() const noexcept {
+  return state_->threads();
+}
+void WorkerPool::use(int threads) noexcept {
+  state_->use(threads);
 }
 
 void WorkerPool::spin_for(std::chrono::microseconds time) noexcept {
@@ -296,7 +371,7 @@ void WorkerPool::run_raw(RunFn function, void* context) noexcept {
   state_->run(function, context);
 }
 
-void WorkerPool::for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept {
+void WorkerPool::for_all(int64_t count, Grain grain, ForFn function, void* context) noexcept {
   state_->everyone.count = count;
   state_->hand_out({&state_->everyone, 1}, grain, Steal::no, function, context);
 }
@@ -305,7 +380,7 @@ void WorkerPool::set_count(int node, int64_t count) noexcept {
   state_->by_node[static_cast<size_t>(node)].count = count;
 }
 
-void WorkerPool::for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept {
+void WorkerPool::for_nodes(Grain grain, Steal steal, ForFn function, void* context) noexcept {
   state_->hand_out(state_->by_node, grain, steal, function, context);
 }
 

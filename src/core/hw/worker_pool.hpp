@@ -22,9 +22,18 @@ struct PoolNode {
 /// Whether workers whose node has no items left take those of other nodes.
 enum class Steal : bool { no, yes };
 
+/// Items of a chunk. Chunks that are handed out last, about as many as workers can take at once,
+/// hold `least`: nobody then waits long for the worker that took the last one. What fits `most` is
+/// one chunk.
+struct Grain {
+  Grain(int64_t items) noexcept : Grain(items, items) {}
+  Grain(int64_t most_items, int64_t least_items) noexcept : most(most_items), least(least_items) {}
+  int64_t most, least;
+};
+
 /// The workers are numbered node by node. The calling thread takes part as worker 0, of the first
-/// node; kernels keep up to 1 MiB on its stack. run() and parallel_for() are not reentrant and are
-/// called from one thread at a time. Idle workers spin briefly, then sleep.
+/// node; kernels keep up to 1 MiB on its stack. run(), parallel_for() and use() are not reentrant
+/// and are called from one thread at a time. Idle workers spin briefly, then sleep.
 class WorkerPool {
  public:
   /// One node. threads: at least 1, the caller included.
@@ -35,10 +44,17 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  int size() const noexcept;
+  int size() const noexcept;  // of those in use
   int nodes() const noexcept;
   int node_of(int worker) const noexcept;
-  int threads_of(int node) const noexcept;
+  int threads_of(int node) const noexcept;  // in use
+  int threads() const noexcept;             // in use or not
+
+  /// From the next run on so many workers take part, at most threads(), of each node its share;
+  /// they are numbered anew. The others sleep until they are used again: what is bound by memory
+  /// is done sooner by as many as can feed it. Costs a run when it is fewer than before, nothing
+  /// when it is as many.
+  void use(int threads) noexcept;
 
   /// Pins the calling thread, which from now on serves this pool alone, to worker 0's CPU: beside
   /// the others it would wake on the CPU of one of them and hold both up. Without CPUs it does
@@ -60,11 +76,10 @@ class WorkerPool {
     run_raw(call, address(body));
   }
 
-  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks of at most `grain`,
-  /// handed out as workers get free, whatever their node. Runs on the caller alone when one chunk
-  /// holds all.
+  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks that are handed out as
+  /// workers get free, whatever their node. Runs on the caller alone when one chunk holds all.
   template <class Body>
-  void parallel_for(int64_t count, int64_t grain, Body&& body) noexcept {
+  void parallel_for(int64_t count, Grain grain, Body&& body) noexcept {
     auto call = [](void* context, int, int64_t begin, int64_t end, int worker) noexcept {
       (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end, worker);
     };
@@ -76,7 +91,7 @@ class WorkerPool {
   /// its items; those of a node without workers are done by all, and what fits one chunk is done by
   /// the caller.
   template <class Count, class Body>
-  void parallel_for_nodes(const Count& count, int64_t grain, Steal steal, Body&& body) noexcept {
+  void parallel_for_nodes(const Count& count, Grain grain, Steal steal, Body&& body) noexcept {
     for (int node = 0; node < nodes(); ++node) set_count(node, count(node));
     auto call = [](void* context, int node, int64_t begin, int64_t end, int worker) noexcept {
       (*static_cast<std::remove_reference_t<Body>*>(context))(node, begin, end, worker);
@@ -92,9 +107,9 @@ class WorkerPool {
     return const_cast<void*>(static_cast<const void*>(std::addressof(body)));
   }
   void run_raw(RunFn function, void* context) noexcept;
-  void for_all(int64_t count, int64_t grain, ForFn function, void* context) noexcept;
+  void for_all(int64_t count, Grain grain, ForFn function, void* context) noexcept;
   void set_count(int node, int64_t count) noexcept;
-  void for_nodes(int64_t grain, Steal steal, ForFn function, void* context) noexcept;
+  void for_nodes(Grain grain, Steal steal, ForFn function, void* context) noexcept;
 
   struct State;
   std::unique_ptr<State> state_;

@@ -202,21 +202,23 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
   const int64_t tokens = args.front().tokens;
   const int64_t parts = tiled ? parts_of(tokens, tile_panel_tokens) : 1;
   const int64_t cost = row_group * args.front().w->cols * tokens;
-  const int64_t grain =
-      tiled ? tile_grain(groups * parts, pool.size()) : shared_grain(groups, cost, pool.size());
-  pool.parallel_for_nodes(
-      [&](int node) noexcept { return groups_of_node(node) * parts; },
-      parts_of(grain, at_a_time) * at_a_time, anywhere ? hw::Steal::yes : hw::Steal::no,
-      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
-        const int64_t count = groups_of_node(node);
-        for (int64_t next = 0; begin < end; begin = next) {
-          const int64_t index = begin / count;
-          next = std::min(end, (index + 1) * count);
-          multiply_groups(args, prepared, begin - index * count, next - index * count,
-                          parts == 1 ? TokenRange{0, tokens} : part_of(args.front(), index),
-                          {pool, node, worker});
-        }
-      });
+  hw::Grain grain = tiled ? hw::Grain(tile_grain(groups * parts, pool.size()))
+                          : shared_grain(groups, cost, pool.size());
+  grain.most = parts_of(grain.most, at_a_time) * at_a_time;
+  if (tiled) grain.least = grain.most;
+  pool.parallel_for_nodes([&](int node) noexcept { return groups_of_node(node) * parts; }, grain,
+                          anywhere ? hw::Steal::yes : hw::Steal::no,
+                          [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+                            const int64_t count = groups_of_node(node);
+                            for (int64_t next = 0; begin < end; begin = next) {
+                              const int64_t index = begin / count;
+                              next = std::min(end, (index + 1) * count);
+                              multiply_groups(
+                                  args, prepared, begin - index * count, next - index * count,
+                                  parts == 1 ? TokenRange{0, tokens} : part_of(args.front(), index),
+                                  {pool, node, worker});
+                            }
+                          });
 }
 
 }  // namespace ktx::ops

@@ -3,12 +3,14 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <climits>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -68,6 +70,72 @@ TEST_CASE("parallel_for covers every index once, in chunks of at most the grain"
         REQUIRE(bad == 0);
         REQUIRE(hits == std::vector<int>(static_cast<size_t>(count), 1));
       }
+  }
+}
+
+TEST_CASE("the last chunks are smaller, and all are still covered once") {
+  for (const int size : {1, 2, 5}) {
+    WorkerPool pool(size);
+    for (const int64_t count : {0, 1, 8, 9, 30, 64, 1001}) {
+      std::vector<int> hits(static_cast<size_t>(count));
+      std::vector<int64_t> begins(static_cast<size_t>(count) + 1, 0);  // -> items of that chunk
+      pool.parallel_for(count, {8, 3}, [&](int64_t begin, int64_t end, int) noexcept {
+        begins[static_cast<size_t>(begin)] = end - begin;
+        for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+      });
+      INFO(size << " workers, count " << count);
+      REQUIRE(hits == std::vector<int>(static_cast<size_t>(count), 1));
+      if (size == 1 || count <= 8) continue;
+      // Whole chunks, and behind them small ones: more than one chunk's worth a worker.
+      int64_t small = 0, whole = 0;
+      for (const int64_t items : begins) {
+        REQUIRE(items <= (small > 0 ? 3 : 8));
+        (items == 8 ? whole : small) += items;
+      }
+      REQUIRE(small >= std::min<int64_t>(count, 8 * size));
+      REQUIRE(small < 8 * (size + 1));
+      REQUIRE(small + whole == count);
+    }
+  }
+}
+
+TEST_CASE("workers that are not in use sleep, the others are numbered node by node") {
+  WorkerPool pool({{4, {}}, {0, {}}, {2, {}}});
+  const std::vector<std::vector<int>> nodes_of{{0},          {0, 2},          {0, 0, 2},
+                                               {0, 0, 0, 2}, {0, 0, 0, 2, 2}, {0, 0, 0, 0, 2, 2}};
+  REQUIRE(pool.threads() == 6);
+  for (const int count : {3, 6, 1, 2, 5, 5, 4, 6, 0, 7, 3}) {
+    pool.use(count);
+    const auto& nodes = nodes_of[static_cast<size_t>(std::clamp(count, 1, 6)) - 1];
+    REQUIRE(pool.size() == static_cast<int>(nodes.size()));
+    REQUIRE(pool.threads() == 6);
+    for (int node = 0; node < 3; ++node)
+      REQUIRE(pool.threads_of(node) == std::ranges::count(nodes, node));
+    std::vector<int> calls(6);
+    for (int round = 0; round < 20; ++round)
+      pool.run([&](int worker) noexcept { ++calls[static_cast<size_t>(worker)]; });
+    for (size_t worker = 0; worker < nodes.size(); ++worker) {
+      REQUIRE(calls[worker] == 20);
+      REQUIRE(pool.node_of(static_cast<int>(worker)) == nodes[worker]);
+    }
+    REQUIRE(std::accumulate(calls.begin(), calls.end(), 0) == 20 * pool.size());
+  }
+}
+
+TEST_CASE("a pool changes hands often, with and without runs between") {
+  for (const int size : {2, 5}) {
+    WorkerPool pool(size);
+    int64_t calls = 0;
+    std::atomic<int64_t> called{0};
+    for (int i = 0; i < 3000; ++i) {
+      pool.use(1 + i * 7 % 11 % size);
+      for (int run = i % 3; run > 0; --run) {
+        pool.run([&](int) noexcept { ++called; });
+        calls += pool.size();
+      }
+      if (i % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    REQUIRE(called == calls);
   }
 }
 

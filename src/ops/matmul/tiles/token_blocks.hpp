@@ -45,10 +45,12 @@ inline void multiply_in_token_blocks(const MatmulKernel& kernel, const MatmulArg
 }
 
 /// Grain for `items` of the given cost (see parallel_grain): several chunks a worker, for balance,
-/// but none too small to be worth handing out.
-inline int64_t shared_grain(int64_t items, int64_t cost_of_item, int workers) noexcept {
+/// the last ones smaller, but none too small to be worth handing out.
+inline hw::Grain shared_grain(int64_t items, int64_t cost_of_item, int workers) noexcept {
   constexpr int64_t chunks_of_worker = 16;
-  return std::max(parallel_grain(cost_of_item), items / (workers * chunks_of_worker));
+  const int64_t worth = parallel_grain(cost_of_item);
+  const int64_t most = std::max(worth, items / (workers * chunks_of_worker));
+  return {most, std::max(worth, most / 8)};
 }
 
 /// Groups of rows of an item for a kernel over tiles: a whole panel, or less where that shares
