@@ -269,7 +269,7 @@ std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const N
     case Op::router:
       return make_router_command(c, node);
     case Op::moe:
-      return make_moe_command(c, node);
+      return make_moe_command(c, nodes);
     case Op::last_rows:
       return std::make_unique<LastRowsCommand>(c, node);
     case Op::mla:
@@ -297,7 +297,7 @@ size_t scratch_bytes(const CommandContext& c, std::span<const Node> nodes) {
     case Op::router:
       return ops::router_scratch_bytes(std::get<graph::RouterParams>(node.params), c.max_rows);
     case Op::moe:
-      return moe_scratch(c, node);
+      return moe_scratch(c, nodes);
     case Op::mla:
       return mla_scratch(c, node);
     case Op::gqa:

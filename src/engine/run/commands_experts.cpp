@@ -1,7 +1,11 @@
 // The commands of the router and of the routed experts.
+#include <algorithm>
 #include <chrono>
+#include <optional>
+#include <vector>
 
 #include "engine/run/commands_internal.hpp"
+#include "ops/linear/linear.hpp"
 #include "ops/moe/moe.hpp"
 #include "ops/router/router.hpp"
 
@@ -65,13 +69,38 @@ ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node, std::
   return packed_matrix(c, node.module, c.weights->get(node.module, role));
 }
 
-class MoeCommand final : public Command {
+// The nodes of a shared expert that command_nodes() gives with the routed ones.
+struct SharedNodes {
+  explicit SharedNodes(std::span<const Node> all)
+      : gate(all[1]),
+        up(all[2]),
+        down(all[4]),
+        sum(all[5]),
+        added(all.size() > 6 ? &all[6] : nullptr) {}
+  const Node &gate, &up, &down, &sum;
+  const Node* added;  // null: the sum of the experts is added to nothing
+
+  // What is added to; -1: nothing.
+  int addend() const {
+    if (added == nullptr) return -1;
+    return added->inputs[added->inputs[0] == sum.output ? 1 : 0];
+  }
+};
+
+ops::SharedExpert shared_expert(const CommandContext& c, const SharedNodes& nodes) {
+  const auto matrix = [&](const Node& node) {
+    return packed_matrix(c, node.module, c.weights->get(node.module, "weight"));
+  };
+  return {.gate = matrix(nodes.gate), .up = matrix(nodes.up), .down = matrix(nodes.down)};
+}
+
+class MoeCommand : public Command {
  public:
-  MoeCommand(const CommandContext& c, const Node& node)
+  MoeCommand(const CommandContext& c, const Node& node, int result)
       : Command(node.place),
         x_(input(c, node, 0)),
         routing_(input(c, node, 1)),
-        y_(output(c, node)),
+        y_(c.values[static_cast<size_t>(result)]),
         max_rows_(c.max_rows),
         streams_(c.streams(node.module)) {
     const auto& params = std::get<graph::MoeParams>(node.params);
@@ -88,10 +117,16 @@ class MoeCommand final : public Command {
     if (c.slots != nullptr && !c.slots->empty())
       args_.slots = (*c.slots)[static_cast<size_t>(node.place)][static_cast<size_t>(node.module)];
   }
-  void run(const StepContext& step) const noexcept override {
+  void run(const StepContext& step) const noexcept override { run_with(step, nullptr, nullptr); }
+
+ protected:
+  void run_with(const StepContext& step, const ops::SharedExpert* shared,
+                const float* add) const noexcept {
     const auto x = step.workspace.view(x_), y = step.workspace.view(y_);
     const auto chosen = routing(step.workspace, routing_, max_rows_);
     auto args = args_;
+    args.shared = shared;
+    args.add = add;
     args.x = x.data;
     args.x_stride = x.stride;
     args.tokens = step.batch.rows();
@@ -122,24 +157,71 @@ class MoeCommand final : public Command {
   uint64_t expert_bytes_ = 0;
 };
 
+// The nodes of each command where the shared expert does not go with the others.
+std::vector<std::span<const Node>> apart(std::span<const Node> nodes) {
+  std::vector<std::span<const Node>> out{nodes.first(1), nodes.subspan(1, 2)};
+  for (size_t i = 3; i < nodes.size(); ++i) out.push_back(nodes.subspan(i, 1));
+  return out;
+}
+
+// Routed experts, the shared one and the sums: of few rows in the two passes of the experts; of
+// more one after the other, with the kernels that linear layers of prompts have. A shared expert
+// with biases is always apart.
+class MoeAndSharedCommand final : public MoeCommand {
+ public:
+  MoeAndSharedCommand(const CommandContext& c, std::span<const Node> nodes)
+      : MoeCommand(c, nodes.front(), nodes.back().output),
+        shared_(shared_expert(c, SharedNodes(nodes))) {
+    const SharedNodes shared(nodes);
+    if (const int addend = shared.addend(); addend >= 0)
+      add_ = c.values[static_cast<size_t>(addend)];
+    for (const Node* node : {&shared.gate, &shared.up, &shared.down})
+      together_ = together_ && c.weights->find(node->module, "bias") == nullptr;
+    together_ = together_ && (!add_ || add_->stride == output(c, nodes.back()).stride);
+    for (const auto& of_command : apart(nodes)) apart_.push_back(make_command(c, of_command));
+  }
+  void run(const StepContext& step) const noexcept override {
+    if (together_ && step.batch.rows() <= ops::decode_tokens)
+      return run_with(step, &shared_, add_ ? step.workspace.view(*add_).data : nullptr);
+    for (const auto& command : apart_) command->run(step);
+  }
+
+ private:
+  ops::SharedExpert shared_;
+  std::optional<ValueRef> add_;
+  bool together_ = true;
+  std::vector<std::unique_ptr<Command>> apart_;
+};
+
 }  // namespace
 
 std::unique_ptr<Command> make_router_command(const CommandContext& context, const Node& node) {
   return std::make_unique<RouterCommand>(context, node);
 }
 
-std::unique_ptr<Command> make_moe_command(const CommandContext& context, const Node& node) {
-  return std::make_unique<MoeCommand>(context, node);
+std::unique_ptr<Command> make_moe_command(const CommandContext& context,
+                                          std::span<const Node> nodes) {
+  if (nodes.size() > 1) return std::make_unique<MoeAndSharedCommand>(context, nodes);
+  return std::make_unique<MoeCommand>(context, nodes.front(), nodes.front().output);
 }
 
-size_t moe_scratch(const CommandContext& c, const Node& node) {
+size_t moe_scratch(const CommandContext& c, std::span<const Node> nodes) {
+  const Node& node = nodes.front();
   const auto& params = std::get<graph::MoeParams>(node.params);
-  return static_cast<size_t>(ops::moe_scratch_bytes({.gate = expert_matrix(c, node, "gate"),
-                                                     .up = expert_matrix(c, node, "up"),
-                                                     .down = expert_matrix(c, node, "down"),
-                                                     .experts = params.experts,
-                                                     .top_k = params.top_k,
-                                                     .max_tokens = c.max_rows}));
+  std::optional<ops::SharedExpert> shared;
+  if (nodes.size() > 1) shared = shared_expert(c, SharedNodes(nodes));
+  const auto bytes =
+      static_cast<size_t>(ops::moe_scratch_bytes({.gate = expert_matrix(c, node, "gate"),
+                                                  .up = expert_matrix(c, node, "up"),
+                                                  .down = expert_matrix(c, node, "down"),
+                                                  .shared = shared ? &*shared : nullptr,
+                                                  .experts = params.experts,
+                                                  .top_k = params.top_k,
+                                                  .max_tokens = c.max_rows}));
+  size_t most = bytes;
+  if (shared)
+    for (const auto& of_command : apart(nodes)) most = std::max(most, scratch_bytes(c, of_command));
+  return most;
 }
 
 }  // namespace ktx::engine

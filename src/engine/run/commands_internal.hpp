@@ -50,7 +50,8 @@ size_t gqa_scratch(const CommandContext& context, const graph::Node& node);
 
 std::unique_ptr<Command> make_router_command(const CommandContext& context,
                                              const graph::Node& node);
-std::unique_ptr<Command> make_moe_command(const CommandContext& context, const graph::Node& node);
-size_t moe_scratch(const CommandContext& context, const graph::Node& node);
+std::unique_ptr<Command> make_moe_command(const CommandContext& context,
+                                          std::span<const graph::Node> nodes);
+size_t moe_scratch(const CommandContext& context, std::span<const graph::Node> nodes);
 
 }  // namespace ktx::engine

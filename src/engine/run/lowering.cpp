@@ -227,6 +227,30 @@ bool is_fused(const Graph& graph, const Node& a, const Node& b) {
          (b.inputs[0] == a.output) != (b.inputs[1] == a.output) && is_read_once(graph, a.output);
 }
 
+// Nodes behind routed experts on the CPU that go with them: the shared expert's, which reads the
+// same value, the sum of both, and perhaps the sum of that and a value that was there before.
+size_t shared_expert_nodes(const Graph& graph, std::span<const Node> nodes) {
+  constexpr size_t least = 6;  // with the experts themselves
+  const Node& moe = nodes.front();
+  if (moe.on_gpu || nodes.size() < least) return 0;
+  const Node &gate = nodes[1], &up = nodes[2], &product = nodes[3], &down = nodes[4],
+             &sum = nodes[5];
+  const bool is_expert = gate.op == Op::linear && gate.inputs[0] == moe.inputs[0] &&
+                         same_input(gate, up) && product.op == Op::silu_mul &&
+                         product.inputs == std::vector{gate.output, up.output} &&
+                         down.op == Op::linear && down.inputs[0] == product.output &&
+                         sum.op == Op::add && sum.inputs == std::vector{moe.output, down.output};
+  const auto together = [&](const Node& n) { return n.place == moe.place && n.layer == moe.layer; };
+  const auto inner = nodes.first(least - 1);
+  if (!is_expert || !std::ranges::all_of(nodes.first(least), together) ||
+      !std::ranges::all_of(inner, [&](const Node& n) { return is_read_once(graph, n.output); }))
+    return 0;
+  const bool is_added = nodes.size() > least && nodes[least].op == Op::add &&
+                        together(nodes[least]) && is_read_once(graph, sum.output) &&
+                        std::ranges::count(nodes[least].inputs, sum.output) == 1;
+  return is_added ? least : least - 1;
+}
+
 }  // namespace
 
 std::span<const Node> command_nodes(const Graph& graph, size_t first) {
@@ -240,6 +264,7 @@ std::span<const Node> command_nodes(const Graph& graph, size_t first) {
   size_t count = 1;
   if (node.op == Op::linear) count = run_of([&](const Node& n) { return same_input(node, n); });
   if (count == 2 && nodes.size() > 2 && is_gated(graph, node, nodes[1], nodes[2])) count = 3;
+  if (node.op == Op::moe) count += shared_expert_nodes(graph, nodes);
   if (node.op == Op::copy)
     count = run_of([&](const Node& n) { return is_copy_beside(graph, node, n); });
   if (count == 1 && nodes.size() > 1 && is_fused(graph, node, nodes[1])) count = 2;

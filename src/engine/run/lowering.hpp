@@ -40,7 +40,8 @@ graph::Graph lower(const graph::Graph& graph, const ModulePlaces& places);
 graph::Graph group_linears(graph::Graph graph);
 
 /// The run of nodes from `first` on that one command executes: one node, up to most_grouped linear
-/// nodes that read the same value or copies between the same places; on a GPU a linear node or
+/// nodes that read the same value or copies between the same places; on the CPU routed experts with
+/// the layer's shared expert and the sums of what they make; on a GPU a linear node or
 /// a copy from the CPU with the sum of its output, two linear nodes with their SiLU product, a norm
 /// with its conversion or with the latent attention that reads it, a sum with its norm.
 std::span<const graph::Node> command_nodes(const graph::Graph& graph, size_t first);

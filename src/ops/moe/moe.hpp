@@ -9,8 +9,16 @@
 
 namespace ktx::ops {
 
+/// An expert that every token runs through, besides those that it chose. It may have more
+/// intermediate rows than these.
+struct SharedExpert {
+  PackedMatrix gate, up, down;
+};
+
 /// y[t] = sum over i of weights[t, i] * down_e(silu(gate_e(x[t])) * up_e(x[t])), e = ids[t, i],
-/// over the experts that are here. Strides in floats.
+/// over the experts that are here. In steps of up to decode_tokens tokens (linear.hpp) what the
+/// shared expert makes is added to that, and the whole to `add`, in that order: the numbers are
+/// those of linear layers and sums of their own, which need more passes. Strides in floats.
 struct MoeArgs {
   const float* x = nullptr;  // [tokens, hidden]
   int64_t x_stride = 0;
@@ -26,13 +34,16 @@ struct MoeArgs {
   bool decode_kernels = false;
   PackedMatrix gate, up;  // of every expert: rows intermediate, cols hidden; both on the same nodes
   PackedMatrix down;      // of every expert: rows hidden, cols intermediate
-  float* y = nullptr;     // [tokens, hidden], overwritten
+  const SharedExpert* shared = nullptr;  // null: none
+  const float* add = nullptr;            // [tokens, hidden], strides as y; may be y; null: nothing
+  float* y = nullptr;                    // [tokens, hidden], overwritten
   int64_t y_stride = 0;
   std::byte* scratch = nullptr;  // moe_scratch_bytes() bytes, 64-byte aligned
 };
 
 struct MoeScratchArgs {
   PackedMatrix gate, up, down;
+  const SharedExpert* shared = nullptr;
   int experts = 0, top_k = 0;
   int64_t max_tokens = 0;
 };
@@ -46,7 +57,7 @@ int64_t moe_scratch_bytes(const MoeScratchArgs& args) noexcept;
 /// int8 for tiles and a shard begins within 256 rows, fewer columns share a scale.) The kernel of
 /// an expert, and the order in which a token's experts are summed, depend on the other tokens of
 /// the step unless decode_kernels is set.
-/// Returns how many experts got tokens.
+/// Returns how many experts got tokens, the shared one not counted.
 int64_t moe(const MoeArgs& args, hw::WorkerPool& pool) noexcept;
 
 /// The same by the formula, in f32, with all matrices in Layout::rows. Slow.

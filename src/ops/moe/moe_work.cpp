@@ -42,14 +42,16 @@ ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
 MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
     : arena(scratch), tiles(expert_tiles(args.gate, args.up, args.down)) {
   const int64_t count = args.max_tokens * args.top_k;
-  begin = arena.take<int32_t>(args.experts + 1);
-  active = arena.take<int32_t>(args.experts);
+  const int64_t shared = args.shared != nullptr ? std::min(args.max_tokens, decode_tokens) : 0;
+  begin = arena.take<int32_t>(args.experts + 2);
+  active = arena.take<int32_t>(args.experts + 1);
   pair = arena.take<int32_t>(count);
-  token = arena.take<int32_t>(count);
+  token = arena.take<int32_t>(count + shared);
   x_bytes = activation_row_bytes(ActivationFormat::q8, args.gate.cols);
   x = arena.take<std::byte>(args.max_tokens * x_bytes);
   h_bytes = hidden_row_bytes(args.down);
-  h = arena.take<std::byte>(count * h_bytes);
+  if (shared > 0) h_bytes = std::max(h_bytes, hidden_row_bytes(args.shared->down));
+  h = arena.take<std::byte>((count + shared) * h_bytes);
   block = arena.take<int32_t>(args.experts + 1);
   h_int8_chunk = hidden_int8_chunk(args.gate);
   x_block_bytes = h_block_bytes = 0;
@@ -68,6 +70,18 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
   h_tiles = arena.take<std::byte>(blocks * h_block_bytes);
 }
 
+namespace {
+
+/// The shared expert's pairs: all tokens.
+void add_shared(const MoeArgs& args, MoeWork& work) noexcept {
+  const int32_t first = work.begin[args.experts];
+  for (int32_t t = 0; t < args.tokens; ++t) work.token[first + t] = t;
+  work.begin[args.experts + 1] = first + static_cast<int32_t>(args.tokens);
+  work.active[work.active_count++] = args.experts;
+}
+
+}  // namespace
+
 void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
   const int64_t count = args.tokens * args.top_k;
   const auto slot_of = [&args](int64_t p) noexcept {
@@ -78,6 +92,10 @@ void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
   if (args.decode_kernels)
     work.pairs_at_once = std::min({independent_tokens(args.gate), independent_tokens(args.up),
                                    independent_tokens(args.down)});
+  if (args.decode_kernels && args.shared != nullptr)
+    work.pairs_at_once =
+        std::min({work.pairs_at_once, independent_tokens(args.shared->gate),
+                  independent_tokens(args.shared->up), independent_tokens(args.shared->down)});
   std::fill_n(work.begin, args.experts + 1, 0);
   for (int64_t p = 0; p < count; ++p)
     if (const int32_t slot = slot_of(p); slot >= 0) ++work.begin[slot + 1];
@@ -103,6 +121,7 @@ void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
     work.block[e + 1] = work.block[e] + static_cast<int32_t>(blocks);
     if (blocks > 0) ++work.tiled_count;
   }
+  if (args.shared != nullptr) add_shared(args, work);
 }
 
 }  // namespace ktx::ops

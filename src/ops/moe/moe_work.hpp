@@ -28,16 +28,17 @@ ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
                          const PackedMatrix& down) noexcept;
 
 /// A pair is a token with one of its experts that are here; pairs are sorted by expert, and by
-/// token within an expert. An expert is known by its slot.
+/// token within an expert. An expert is known by its slot; the shared one, which comes last, by the
+/// number of all others.
 struct MoeWork {
   MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept;
 
   Arena arena;
   ExpertTiles tiles;
-  int32_t* begin;   // [experts + 1] first pair of each expert
+  int32_t* begin;   // [experts + 2] first pair of each expert
   int32_t* active;  // [active_count] experts that got tokens
   int64_t active_count = 0, tiled_count = 0;
-  int32_t* pair;   // [pairs] index into ids and weights
+  int32_t* pair;   // [pairs] index into ids and weights; not of the shared expert's
   int32_t* token;  // [pairs] its token
 
   // Experts of few tokens.
@@ -58,6 +59,10 @@ struct MoeWork {
   int64_t pairs_at_once = INT64_MAX;  // of experts of few tokens
 
   int64_t pairs(int experts) const noexcept { return begin[experts]; }
+  /// Those of the shared expert too.
+  int64_t all_pairs(const MoeArgs& args) const noexcept {
+    return begin[args.experts] + (args.shared != nullptr ? args.tokens : 0);
+  }
   int64_t tokens_of(int expert) const noexcept { return begin[expert + 1] - begin[expert]; }
   /// The number of tokens by which an expert's kernels are chosen.
   int64_t kernel_tokens(int expert) const noexcept {
@@ -67,6 +72,16 @@ struct MoeWork {
     return tiles.possible() && kernel_tokens(expert) >= tiles.least_tokens;
   }
 };
+
+/// An expert's matrices: the index-th of each.
+struct ExpertMatrices {
+  const PackedMatrix &gate, &up, &down;
+  int index;
+};
+inline ExpertMatrices matrices_of(const MoeArgs& args, int expert) noexcept {
+  if (expert < args.experts) return {args.gate, args.up, args.down, expert};
+  return {args.shared->gate, args.shared->up, args.shared->down, 0};
+}
 
 /// Sorts the pairs of args; scratch arrays are written.
 void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept;

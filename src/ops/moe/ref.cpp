@@ -2,7 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include "ops/moe/moe.hpp"
+#include "ops/moe/moe_work.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -19,23 +19,34 @@ std::vector<float> product(const PackedMatrix& w, int e, const float* x) {
   return y;
 }
 
+/// One token through an expert.
+std::vector<float> run_expert(const ExpertMatrices& e, const float* x) {
+  std::vector<float> h = product(e.gate, e.index, x);
+  const std::vector<float> up = product(e.up, e.index, x);
+  for (size_t j = 0; j < h.size(); ++j) h[j] = h[j] / (1 + std::exp(-h[j])) * up[j];
+  return product(e.down, e.index, h.data());
+}
+
 }  // namespace
 
 void moe_ref(const MoeArgs& args) {
   for (int64_t t = 0; t < args.tokens; ++t) {
-    float* y = args.y + t * args.y_stride;
-    for (int64_t r = 0; r < args.hidden; ++r) y[r] = 0;
+    const float* x = args.x + t * args.x_stride;
+    std::vector<float> y(static_cast<size_t>(args.hidden));
     for (int64_t i = t * args.top_k; i < (t + 1) * args.top_k; ++i) {
       if (args.ids[i] < 0) continue;
       const int slot = args.slots == nullptr ? args.ids[i] : args.slots[args.ids[i]];
       if (slot < 0) continue;
-      const float* x = args.x + t * args.x_stride;
-      std::vector<float> h = product(args.gate, slot, x);
-      const std::vector<float> up = product(args.up, slot, x);
-      for (size_t j = 0; j < h.size(); ++j) h[j] = h[j] / (1 + std::exp(-h[j])) * up[j];
-      const std::vector<float> out = product(args.down, slot, h.data());
-      for (int64_t r = 0; r < args.hidden; ++r)
-        y[r] += args.weights[i] * out[static_cast<size_t>(r)];
+      const auto out = run_expert(matrices_of(args, slot), x);
+      for (size_t r = 0; r < y.size(); ++r) y[r] += args.weights[i] * out[r];
+    }
+    if (args.shared != nullptr) {
+      const auto out = run_expert(matrices_of(args, args.experts), x);
+      for (size_t r = 0; r < y.size(); ++r) y[r] += out[r];
+    }
+    for (size_t r = 0; r < y.size(); ++r) {
+      const int64_t at = t * args.y_stride + static_cast<int64_t>(r);
+      args.y[at] = (args.add != nullptr ? args.add[at] : 0.0f) + y[r];
     }
   }
 }

@@ -155,6 +155,52 @@ TEST_CASE("commands take up to eight linear nodes of one input") {
   CHECK(engine::command_nodes(s.graph, 11).size() == 1);
 }
 
+namespace {
+
+/// x, its norm, its experts with the shared one, and the sums; `up` and `last` say what reads what.
+Sketch moe_layer(int up_input = 1, std::vector<int> last = {0, 8}) {
+  Sketch s;
+  s.add(Op::embedding, {});                // 0
+  s.add(Op::rms_norm, {0});                // 1
+  s.add(Op::router, {1}, true, true);      // 2
+  s.add(Op::moe, {1, 2});                  // 3
+  s.add(Op::linear, {1});                  // 4: gate
+  s.add(Op::linear, {up_input});           // 5: up
+  s.add(Op::silu_mul, {4, 5}, false);      // 6
+  s.add(Op::linear, {6});                  // 7: down
+  s.add(Op::add, {3, 7}, false);           // 8
+  s.add(Op::add, std::move(last), false);  // 9
+  return s;
+}
+
+size_t nodes_with_experts(const graph::Graph& lowered) {
+  const auto moe = std::ranges::find(lowered.nodes, Op::moe, &Node::op) - lowered.nodes.begin();
+  return engine::command_nodes(lowered, static_cast<size_t>(moe)).size();
+}
+
+}  // namespace
+
+TEST_CASE("experts take the shared one and the sums with them, where all are on the CPU") {
+  const auto lowered = [](Sketch s, Places places) {
+    return engine::lower(s.graph, hybrid(std::move(places)));
+  };
+  const Places cpu(7, {0});
+  CHECK(nodes_with_experts(lowered(moe_layer(), cpu)) == 7);
+  CHECK(nodes_with_experts(lowered(moe_layer(1, {8, 1}), cpu)) == 7);
+  CHECK(nodes_with_experts(lowered(moe_layer(1, {0, 1}), cpu)) == 6);  // of another sum
+  CHECK(nodes_with_experts(lowered(moe_layer(1, {8, 8}), cpu)) == 6);
+  CHECK(nodes_with_experts(lowered(moe_layer(0), cpu)) == 1);
+  CHECK(nodes_with_experts(lowered(moe_layer(1, {8, 3}), cpu)) ==
+        1);  // the routed sum is read twice
+
+  auto shared_elsewhere = cpu;  // modules: embedding, norm, router, experts, gate, up, down
+  shared_elsewhere[4] = shared_elsewhere[5] = shared_elsewhere[6] = {1};
+  CHECK(nodes_with_experts(lowered(moe_layer(), shared_elsewhere)) == 1);
+  auto both = cpu;
+  both[3] = {0, 1};
+  CHECK(nodes_with_experts(lowered(moe_layer(), both)) == 1);
+}
+
 TEST_CASE("a hybrid layer: the GPU has all its work before the CPU begins, products read bf16") {
   Sketch s;
   const int x = s.add(Op::embedding, {});  // 0: all modules but the experts on the GPU

@@ -2,8 +2,11 @@
 // covers: moe_tiles, moe_work
 #include "ops/moe/moe.hpp"
 
+#include <algorithm>
+
 #include "../ops_numbers.hpp"
 #include "catch.hpp"
+#include "ops/f32/f32.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/matmul/counting_kernel.hpp"
 #include "ops/matmul/matrices.hpp"
@@ -71,9 +74,9 @@ struct Experts {
   Stack gate, up, down;
 };
 
-/// threads: of each NUMA node.
+/// threads: of each NUMA node. in_place: y is what is added to.
 std::vector<float> run(const Experts& experts, ops::MoeArgs args, const std::vector<int>& threads,
-                       Spread spread = Spread::together) {
+                       Spread spread = Spread::together, bool in_place = false) {
   WorkerPool pool(pool_nodes(threads));
   const NodeMatrices gate(experts.gate.fast, args.experts, spread, threads);
   const NodeMatrices up(experts.up.fast, args.experts, spread, threads);
@@ -85,6 +88,7 @@ std::vector<float> run(const Experts& experts, ops::MoeArgs args, const std::vec
       static_cast<size_t>(ops::moe_scratch_bytes({.gate = args.gate,
                                                   .up = args.up,
                                                   .down = args.down,
+                                                  .shared = args.shared,
                                                   .experts = args.experts,
                                                   .top_k = args.top_k,
                                                   .max_tokens = args.tokens})) +
@@ -93,6 +97,7 @@ std::vector<float> run(const Experts& experts, ops::MoeArgs args, const std::vec
   std::vector<float> y(static_cast<size_t>(args.tokens * args.hidden), 7.0f);
   args.y = y.data();
   args.y_stride = args.hidden;
+  if (in_place) args.add = y.data();
   ops::moe(args, pool);
   return y;
 }
@@ -229,6 +234,111 @@ TEST_CASE("unused ids, and experts that are elsewhere, add nothing") {
       REQUIRE(run(experts, args, {2}) == std::vector<float>(x.size(), 0.0f));
     }
   }
+}
+
+namespace {
+
+/// A shared expert with 1.5 times the rows, in formats of its own.
+struct Shared {
+  Shared(const Shape& of, Format gate_format, Format down_format, const ops::MatmulKernel& kernel,
+         Random& random)
+      : gate(gate_format, kernel, 1, of.intermediate / 2 * 3, of.hidden, random),
+        up(gate_format, kernel, 1, of.intermediate / 2 * 3, of.hidden, random),
+        down(down_format, kernel, 1, of.hidden, of.intermediate / 2 * 3, random) {}
+  Stack gate, up, down;
+};
+
+/// Routed experts, then layers and sums of their own: y = add + (routed + shared).
+std::vector<float> run_apart(const Experts& experts, const Shared& shared, ops::MoeArgs args) {
+  const std::vector<float> added(args.add, args.add + args.tokens * args.hidden);
+  args.add = nullptr;
+  auto y = run(experts, args, {1});
+  WorkerPool pool(2);
+  const auto times = [&](const Stack& stack, const float* x) {
+    const auto& w = stack.fast;
+    std::vector<float> product(static_cast<size_t>(args.tokens * w.rows));
+    ktx::base::Buffer scratch(static_cast<size_t>(ops::linear_scratch_bytes(w, args.tokens)) + 64);
+    ops::linear({.x = x,
+                 .x_stride = w.cols,
+                 .tokens = args.tokens,
+                 .w = &w,
+                 .y = product.data(),
+                 .y_stride = w.rows,
+                 .scratch = scratch.data()},
+                pool);
+    return product;
+  };
+  auto h = times(shared.gate, args.x);
+  const auto up = times(shared.up, args.x);
+  const auto* f32 = ops::f32::best_kernel(shared.gate.fast.decode->isa).functions;
+  f32->silu_mul(h.data(), up.data(), h.data(), static_cast<int64_t>(h.size()));
+  const auto out = times(shared.down, h.data());
+  for (size_t i = 0; i < y.size(); ++i) y[i] = added[i] + (y[i] + out[i]);
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("a shared expert in the passes of the others changes no number, on any threads") {
+  Random random(5);
+  for (const auto& kernel : ops::matmul_kernels()) {
+    if (kernel.isa > ktx::hw::usable_isa()) continue;
+    for (const auto& [routed, shared_gate, shared_down] :
+         {std::tuple{Format::q4_k, Format::q5_k, Format::q6_k},
+          std::tuple{Format::int4_64, Format::bf16, Format::q8_0},
+          std::tuple{Format::bf16, Format::int8, Format::f32}}) {
+      const Experts experts({9, 3, 256, 512}, routed, routed, kernel, random);
+      const Shared shared(experts.shape, shared_gate, shared_down, kernel, random);
+      const ops::SharedExpert fast{shared.gate.fast, shared.up.fast, shared.down.fast};
+      const ops::SharedExpert reference{shared.gate.reference, shared.up.reference,
+                                        shared.down.reference};
+      for (const int64_t tokens : {1, 3, 8}) {
+        INFO(kernel.name << " " << quant::name(routed) << " " << tokens << " tokens");
+        const auto x = random.normals(tokens * 256), add = random.normals(tokens * 256);
+        auto ids = skewed_ids(experts.shape, tokens, random);
+        const auto weights = router_weights(ids.size(), random);
+        auto args = experts.args(x, ids, weights);
+        args.add = add.data();
+        const auto y = run_apart(experts, shared, args);
+        args.shared = &fast;
+        for (const std::vector<int>& threads : {std::vector<int>{1}, {2}, {5}, {1, 1}, {3, 1}})
+          REQUIRE(run(experts, args, threads) == y);
+        REQUIRE(run(experts, args, {1, 2}, Spread::shard) == y);
+        args.decode_kernels = true;
+        REQUIRE(run(experts, args, {2}) == y);
+        args.shared = &reference;
+        REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
+
+        // Alone: no expert was chosen.
+        args.shared = &fast;
+        std::ranges::fill(ids, -1);
+        const auto alone = run(experts, args, {2});
+        REQUIRE(alone != add);
+        REQUIRE(alone == run_apart(experts, shared, args));
+      }
+    }
+  }
+}
+
+TEST_CASE("what is added to may be where the result goes, and there may be nothing else") {
+  Random random(6);
+  const auto& kernel = ops::best_matmul_kernel(ktx::hw::usable_isa(), Format::q8_0, 128, 256);
+  const Experts experts({6, 3, 256, 128}, Format::q8_0, Format::q8_0, kernel, random);
+  const auto x = random.normals(2 * 256);
+  const auto ids = skewed_ids(experts.shape, 2, random);
+  const auto weights = router_weights(ids.size(), random);
+  auto args = experts.args(x, ids, weights);
+  const auto plain = run(experts, args, {2});
+  const std::vector<float> sevens(x.size(), 7.0f);  // what run() leaves in y
+  args.add = sevens.data();
+  const auto y = run(experts, args, {2});
+  for (size_t i = 0; i < y.size(); ++i) REQUIRE(y[i] == 7.0f + plain[i]);
+  args.add = nullptr;
+  REQUIRE(run(experts, args, {2}, Spread::together, true) == y);
+
+  const std::vector<int32_t> nowhere(6, -1);
+  args.slots = nowhere.data();
+  REQUIRE(run(experts, args, {2}, Spread::together, true) == sevens);
 }
 
 /// Every kernel of this CPU with formats of every kind.
