@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
+#include "engine/run/decode_threads.hpp"
 #include "engine/source.hpp"
 #include "engine/state.hpp"
 #include "loader/checkpoint.hpp"
@@ -59,6 +60,8 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
                                     details.cache_pages, details.machine,
                                     cache_queues(details, devices));
   scheduler = std::make_unique<Scheduler>(details, *programs, *cache, pool);
+  if (details.decode_threads == 0) choose_decode_threads();
+  report.decode_threads = scheduler->decode_threads();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.source_bytes = weights->source_bytes();
   report.weight_bytes = weights->bytes();
@@ -69,6 +72,15 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
                                 base::format_bytes(report.weight_bytes) + " in " +
                                 std::to_string(report.seconds) + " s" +
                                 (report.memory.empty() ? "" : "; memory " + report.memory));
+}
+
+void engine::EngineState::choose_decode_threads() {
+  scheduler->call([this](const Scheduler::Means& means) {
+    report.decode_trials =
+        measure_decode_threads({*programs, *cache, pool, means.decode, means.recording});
+    if (!report.decode_trials.empty())
+      scheduler->set_decode_threads(choose_threads(report.decode_trials));
+  });
 }
 
 Engine::Engine(const Plan& plan, const LoadOptions& options)

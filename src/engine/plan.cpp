@@ -121,6 +121,7 @@ std::optional<T> given(T value) {
 placement::PlanOptions placement_options(const PlanOptions& options) {
   placement::PlanOptions out;
   out.threads = given<int64_t>(options.threads);
+  out.decode_threads = given<int64_t>(options.decode_threads);
   out.cache_length = given(options.cache_length);
   out.prefill_chunk = given(options.prefill_chunk);
   out.experts_per_token = options.experts_per_token;

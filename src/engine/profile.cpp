@@ -36,7 +36,11 @@ class Profiler {
  public:
   Profiler(engine::EngineState& state, const ProfileOptions& options,
            const engine::Scheduler::Means& means)
-      : state_(state), options_(options), means_(means), sequence_(*state.cache) {
+      : state_(state),
+        options_(options),
+        means_(means),
+        sequence_(*state.cache),
+        decode_threads_(state.scheduler->decode_threads()) {
     const auto vocab = state_.programs->of(Phase::decode).logits().width;
     const int64_t steps = 2 * (options.repeat + 1);
     ids_ = some_tokens(std::max({options.prompt, options.depth, steps}), static_cast<int>(vocab));
@@ -76,7 +80,8 @@ class Profiler {
                                              .past = one.past,
                                              .pages = sequence_.pages()}},
                               .logit_rows = {static_cast<int32_t>(one.rows - 1)},
-                              .decode_kernels = state_.plan.details().deterministic};
+                              .decode_kernels = state_.plan.details().deterministic,
+                              .workers = one.phase == Phase::decode ? decode_threads_ : 0};
     state_.devices.synchronize();
     if (one.profile != nullptr) one.profile->begin();
     const auto begun = engine::Profile::Clock::now();
@@ -139,6 +144,7 @@ class Profiler {
   const ProfileOptions& options_;
   const engine::Scheduler::Means& means_;
   engine::KvSequence sequence_;
+  int decode_threads_;
   std::vector<int32_t> ids_;
 };
 

@@ -31,6 +31,9 @@ struct EngineState {
   std::unique_ptr<Programs> programs;
   std::unique_ptr<KvStore> cache;
   std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above
+
+ private:
+  void choose_decode_threads();
 };
 
 }  // namespace ktx::engine

@@ -258,6 +258,14 @@ constexpr std::array file_table{
                   r.run.threads = {v.as_int("threads"), v.where};
                 },
                 apply_threads},
+    FileKeyword{"decode_threads", "N",
+                "CPU workers of decode steps, up to `threads`: more than the memory can feed make "
+                "them slower. Default: as many as `threads` where that is given, else what is "
+                "fastest, measured while loading. --decode-threads stands above it.",
+                [](const Yaml& v, Rules& r) {
+                  r.run.decode_threads = {v.as_int("decode_threads"), v.where};
+                },
+                apply_decode_threads},
     FileKeyword{"prefill_chunk", "tokens",
                 "Tokens of a prompt that run at once. With more, each expert gets more tokens for "
                 "the work of reading it, and activations take more memory. Default: 512. "

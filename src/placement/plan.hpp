@@ -139,6 +139,7 @@ struct Plan {
   std::string tokenizer;          // a path; empty: the model's own
   std::string weights_cache;      // a folder of packed weights; empty: none
   int threads = 1;                // CPU workers
+  int decode_threads = 0;         // of them in decode steps; 0: found while loading, by measuring
   std::vector<int> node_threads;  // of them on each node of the machine
   int sessions = 1;               // that can run at once
   bool deterministic = false;     // a sequence's numbers depend on no other one in its step

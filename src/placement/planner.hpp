@@ -15,12 +15,13 @@ namespace ktx::placement {
 
 /// What is given here stands above the rules file; what neither gives is as keywords.cpp documents.
 struct PlanOptions {
-  std::optional<int64_t> threads;        // CPU workers
-  std::optional<int64_t> cache_length;   // tokens a session can hold
-  std::optional<int64_t> prefill_chunk;  // tokens of a prompt run at once at most
-  std::optional<int> experts_per_token;  // in every layer
-  std::optional<int> max_experts;        // that a request may ask for, at least
-  std::optional<int64_t> sessions;       // that can run at once
+  std::optional<int64_t> threads;         // CPU workers
+  std::optional<int64_t> decode_threads;  // of them in decode steps
+  std::optional<int64_t> cache_length;    // tokens a session can hold
+  std::optional<int64_t> prefill_chunk;   // tokens of a prompt run at once at most
+  std::optional<int> experts_per_token;   // in every layer
+  std::optional<int> max_experts;         // that a request may ask for, at least
+  std::optional<int64_t> sessions;        // that can run at once
   std::optional<graph::KvFormat> cache_format;
   std::optional<bool> deterministic;
   std::optional<std::string> model, tokenizer, weights_cache;  // paths

@@ -115,7 +115,7 @@ struct CacheSettings {
 
 /// How the model runs, whatever its modules. Paths are as written.
 struct RunSettings {
-  Maybe<int64_t> context, sessions, threads, prefill_chunk;
+  Maybe<int64_t> context, sessions, threads, decode_threads, prefill_chunk;
   Maybe<std::string> tokenizer, weights_cache;
   Maybe<bool> deterministic;
 };

@@ -126,6 +126,23 @@ void apply_threads(const Setup& setup) {
   setup.plan.node_threads = hw::threads_of_nodes(setup.plan.machine, setup.plan.threads);
 }
 
+void apply_decode_threads(const Setup& setup) {
+  const Candidates<int64_t> candidates{.name = "decode_threads",
+                                       .flag = "--decode-threads",
+                                       .option = setup.options.decode_threads,
+                                       .rule = setup.rules.run.decode_threads,
+                                       .otherwise = setup.plan.threads,
+                                       .from = "threads"};
+  const bool asked = setup.options.threads || setup.rules.run.threads;
+  if (asked || candidates.option || candidates.rule) {
+    setup.plan.decode_threads =
+        static_cast<int>(decide_count(setup.plan, setup.plan.threads, candidates));
+    return;
+  }
+  setup.plan.decode_threads = 0;
+  setup.plan.settings.push_back({candidates.name, "measured while loading", "default"});
+}
+
 void apply_prefill_chunk(const Setup& setup) {
   setup.plan.prefill_chunk = decide_count(setup.plan, most_prefill_chunk,
                                           {.name = "prefill_chunk",

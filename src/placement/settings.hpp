@@ -23,6 +23,7 @@ void apply_model_path(const Setup& setup);
 void apply_context(const Setup& setup);
 void apply_sessions(const Setup& setup);
 void apply_threads(const Setup& setup);
+void apply_decode_threads(const Setup& setup);  // after apply_threads
 void apply_prefill_chunk(const Setup& setup);
 void apply_cache_format(const Setup& setup);
 void apply_tokenizer(const Setup& setup);

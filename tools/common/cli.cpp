@@ -84,6 +84,10 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
+  app.add_option("--decode-threads", options.decode_threads,
+                 "CPU workers of decode steps; default: --threads if given, else measured")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
   add_expert_options(app, options);
   add_session_options(app, options);
   app.add_option("--cache", options.weights_cache,

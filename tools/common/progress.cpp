@@ -49,6 +49,14 @@ std::string byte_text(uint64_t bytes) {
                                : short_number(number / 1e9) + " GB";
 }
 
+std::string trials_text(const LoadReport& r) {
+  std::string text = "decodes with " + std::to_string(r.decode_threads) + " threads; a step takes";
+  for (const auto& trial : r.decode_trials)
+    text += (trial.threads == r.decode_trials.front().threads ? " " : ", ") +
+            short_number(trial.seconds * 1e3) + " ms with " + std::to_string(trial.threads);
+  return text;
+}
+
 void report(const LoadReport& r) {
   const std::string read = "read " + byte_text(r.source_bytes) + " (" +
                            short_number(static_cast<double>(r.source_bytes) / r.seconds / 1e9) +
@@ -60,6 +68,7 @@ void report(const LoadReport& r) {
                                       : read + ", " + mapped)
                    .c_str());
   if (!r.memory.empty()) std::fprintf(stderr, "memory %s\n", r.memory.c_str());
+  if (!r.decode_trials.empty()) std::fprintf(stderr, "%s\n", trials_text(r).c_str());
   if (!r.streaming.empty()) std::fprintf(stderr, "%s\n", r.streaming.c_str());
 }
 

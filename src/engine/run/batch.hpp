@@ -29,6 +29,7 @@ struct Batch {
   /// Decode kernels for every row, however many there are: then no row's numbers depend on the
   /// others.
   bool decode_kernels = false;
+  int workers = 0;  // of the CPU that take part; 0: all
 
   int64_t rows() const noexcept { return static_cast<int64_t>(ids.size()); }
 };

@@ -26,7 +26,13 @@ Step::Step(const Program& program, const Batch& batch, Workspace& workspace, KvS
     profile->on_cpu("launch", -1, SpanKind::submit, prepare);
 }
 
+void Step::use_workers() noexcept {
+  const int workers = context_.batch.workers;
+  context_.pool.use(workers > 0 ? workers : context_.pool.threads());
+}
+
 void Step::advance() noexcept {
+  use_workers();
   const bool only_cpu = context_.submission == Submission::recorded;
   for (const auto& command : program_.layers()[next_]) {
     if (only_cpu && program_.on_gpu(*command)) continue;
@@ -37,6 +43,7 @@ void Step::advance() noexcept {
 }
 
 const float* Step::logits(int64_t begin, int64_t rows) noexcept {
+  use_workers();
   context_.submission = Submission::direct;
   context_.logit_rows = std::span(context_.batch.logit_rows)
                             .subspan(static_cast<size_t>(begin), static_cast<size_t>(rows));

@@ -38,6 +38,9 @@ class Step {
   const float* logits(int64_t begin, int64_t rows) noexcept;
 
  private:
+  // Other steps, between two layers of this one, may use others.
+  void use_workers() noexcept;
+
   const Program& program_;
   StepContext context_;
   size_t next_ = 0;  // layer

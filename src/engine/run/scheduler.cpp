@@ -53,7 +53,8 @@ Scheduler::Scheduler(const placement::Plan& plan, const Programs& programs, KvSt
       cache_(cache),
       pool_(pool),
       slice_workspace_(programs.of(Phase::prefill), plan.machine),
-      decode_workspace_(programs.of(Phase::decode), plan.machine) {
+      decode_workspace_(programs.of(Phase::decode), plan.machine),
+      decode_threads_(plan.decode_threads > 0 ? plan.decode_threads : pool.threads()) {
   if (programs.devices().has_gpus() && !meets_by_host())
     recording_.emplace(programs.of(Phase::decode), decode_workspace_, cache, pool);
   try {
@@ -258,6 +259,8 @@ bool Scheduler::run_decode_step(bool alone, int64_t& last) {
   }
   if (flight.seats.empty()) return false;
   flight.batch.decode_kernels = plan_.deterministic;
+  // With more rows it is arithmetic that takes the time.
+  if (flight.batch.rows() <= ops::decode_tokens) flight.batch.workers = decode_threads_;
   depart(flight, Phase::decode, recording_ ? &*recording_ : nullptr);
   while (!flight.step->finished()) flight.step->advance();
   if (flight.step->failed() && !programs_.devices().failed()) repeat(flight);

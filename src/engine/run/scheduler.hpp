@@ -58,6 +58,11 @@ class Scheduler {
   /// and when no slice is under way. Returns when f has; throws what f throws.
   void call(const std::function<void(const Means&)>& f);
 
+  /// The CPU workers of decode steps of few rows, where the plan does not say. Only f of call()
+  /// sets it.
+  void set_decode_threads(int threads) noexcept { decode_threads_ = threads; }
+  int decode_threads() const noexcept { return decode_threads_; }
+
   /// What happened so far, for tests and reports.
   struct Counts {
     int64_t requests = 0;
@@ -139,6 +144,7 @@ class Scheduler {
   Counts counts_;
 
   // The thread's own.
+  int decode_threads_;
   std::deque<Request*> waiting_;
   std::list<Seat> seats_;  // in the order of admission
   int64_t next_id_ = 0;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ktx/plan.hpp"
 #include "ktx/tokenizer.hpp"
@@ -27,6 +28,12 @@ struct LoadOptions {
   std::function<void(const LoadProgress&)> progress;
 };
 
+/// What a decode step took with so many CPU workers.
+struct ThreadsTrial {
+  int threads = 0;
+  double seconds = 0;
+};
+
 /// What loading did.
 struct LoadReport {
   double seconds = 0;
@@ -36,6 +43,9 @@ struct LoadReport {
   /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel
   /// says lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
   std::string memory;
+  /// CPU workers of decode steps, and how many were tried, if the plan left that to measuring.
+  int decode_threads = 0;
+  std::vector<ThreadsTrial> decode_trials;
   /// How fast experts are copied to GPUs, where the plan streams them: measured while loading.
   std::string streaming;
 };

@@ -34,6 +34,9 @@ struct PlanOptions {
   std::optional<int> max_experts;
   /// CPU workers; 0: not given, by default one a physical core.
   int threads = 0;
+  /// Of them in decode steps; 0: not given, by default `threads` if those are given, else what is
+  /// fastest, measured while loading.
+  int decode_threads = 0;
   /// Tokens that a session can hold; 0: not given, by default the model's context, at most 4096.
   int64_t cache_length = 0;
   /// Tokens of a prompt that run at once; 0: not given, by default 512. With more, each expert gets
