@@ -65,7 +65,8 @@ Every call multiplies by other experts (op linear: by another matrix) than the c
 so many that no cache holds a part worth mentioning. 'tokens' is of each active expert; the layer's
 tokens are spread evenly over the active experts, 8 a token. Each row is the median of the repetitions
 and their spread, (slowest - fastest) / median. The percentages are of this machine's own read bandwidth,
-measured just before and after the row, and of its fastest multiply-adds of the row's data type.
+measured just before and after the row with the largest number of threads, and of its fastest
+multiply-adds of the row's data type.
 
 --all-experts calls all routed experts of a layer instead, as other programs time them: 'tokens' is of the
 layer, 8 different experts a token, some experts busier than others as under a real router, the same draw in
@@ -74,6 +75,7 @@ every run. The milliseconds are the layer's; all of its experts have to fit the 
 --compare FILE adds how many times as fast each row is as in FILE, an earlier output of --json.
 
   ktx-bench kernels --all-experts --tokens 512,2048 --formats int4/64,q4_k
+  ktx-bench kernels --formats q4_k --tokens-per-expert 1 -t 8,12,16
   ktx-bench kernels --formats q4_k --json > before.json
   ktx-bench kernels --formats q4_k --compare before.json
 )";
@@ -189,17 +191,19 @@ Json to_json(const std::vector<Row>& rows, const Plan& plan, const MachineSpeed&
 }
 
 std::string kernels_header(bool compares) {
-  return std::string("| op | format | kernel | tokens | experts | ms | spread | GB/s | of read ") +
+  return std::string(
+             "| op | format | kernel | tokens | experts | threads | ms | spread | GB/s | of "
+             "read ") +
          "bandwidth | TFLOP/s | of peak |" + (compares ? " times as fast |\n" : "\n") +
-         "|---|---|---|---|---|---|---|---|---|---|---|" + (compares ? "---|\n" : "\n");
+         "|---|---|---|---|---|---|---|---|---|---|---|---|" + (compares ? "---|\n" : "\n");
 }
 
 std::string markdown(const KernelRow& row) {
   return "| " + row.op + " | " + row.format + " | " + row.kernel + " | " +
          std::to_string(row.tokens) + " | " + std::to_string(row.active_experts) + " of " +
-         std::to_string(row.experts) + " | " + tools::short_number(row.seconds * 1e3) + " | " +
-         tools::short_number(row.spread * 100) + " % | " +
-         rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
+         std::to_string(row.experts) + " | " + std::to_string(row.threads) + " | " +
+         tools::short_number(row.seconds * 1e3) + " | " + tools::short_number(row.spread * 100) +
+         " % | " + rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
          rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |";
 }
 
@@ -218,6 +222,7 @@ Json to_json(const KernelRow& row) {
           {row.op == "layer" ? "tokens" : "tokens_per_expert", row.tokens},
           {"active_experts", row.active_experts},
           {"experts", row.experts},
+          {"threads", row.threads},
           {"weight_bytes", row.weight_bytes},
           {"seconds", row.seconds},
           {"spread", row.spread},
@@ -380,8 +385,10 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
                   "width of an expert; linear: rows of the matrix")
       ->type_name("N")
       ->capture_default_str();
-  sub->add_option("-t,--threads", o.threads, "CPU workers; default: one a physical core")
-      ->type_name("N")
+  sub->add_option("-t,--threads", o.threads,
+                  "CPU workers, each number in turn; default: one a physical core")
+      ->delimiter(',')
+      ->type_name("N,...")
       ->check(CLI::Range(1, 4096));
   sub->add_option("-r,--repeat", o.repeat, "repetitions of each row")
       ->type_name("N")

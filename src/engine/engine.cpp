@@ -80,6 +80,7 @@ void engine::EngineState::choose_decode_threads() {
         measure_decode_threads({*programs, *cache, pool, means.decode, means.recording});
     if (!report.decode_trials.empty())
       scheduler->set_decode_threads(choose_threads(report.decode_trials));
+    means.decode.expert_use = {};
   });
 }
 

@@ -151,7 +151,7 @@ Json totals_json(const Plan& plan) {
           {"experts_per_token", std::move(experts)},
           {"bytes_per_token", plan.bytes_per_token()},
           {"threads", plan.threads},
-          {"decode_threads", known(plan.decode_threads)},
+          {"decode_threads", plan.decode_threads > 0 ? Json(plan.decode_threads) : Json()},
           {"predicted_decode_tokens_per_second", known(plan.predicted_decode)},
           {"predicted_decode_depth", plan.predicted_depth},
           {"predicted_prefill", predicted_prefill_json(plan)}};

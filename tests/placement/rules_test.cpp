@@ -67,13 +67,13 @@ rules:
 }
 
 TEST_CASE("mistakes in the file as a whole") {
-  CHECK(
-      error_in("- a\n") ==
-      "r.yaml:1:1: a rules file is a map with the keys ktx, machine, model, "
-      "context, sessions, cache, threads, prefill_chunk, weights_cache, tokenizer, deterministic, "
-      "rules; found a list\n  note: a rules file begins with 'ktx: 1'; its list of rules is the "
-      "value "
-      "of 'rules:'");
+  CHECK(error_in("- a\n") ==
+        "r.yaml:1:1: a rules file is a map with the keys ktx, machine, model, "
+        "context, sessions, cache, threads, decode_threads, prefill_chunk, weights_cache, "
+        "tokenizer, deterministic, "
+        "rules; found a list\n  note: a rules file begins with 'ktx: 1'; its list of rules is the "
+        "value "
+        "of 'rules:'");
   CHECK(error_in("rules: []\n") ==
         "r.yaml:1:1: the rules file does not give its schema version\n"
         "  note: begin it with the line 'ktx: 1'");
@@ -85,8 +85,8 @@ TEST_CASE("mistakes in the file as a whole") {
   CHECK(
       error_in("ktx: 1\nrule: []\n") ==
       "r.yaml:2:1: unknown key 'rule' in the rules file\n  note: did you mean 'rules'?\n"
-      "  note: valid keys: ktx, machine, model, context, sessions, cache, threads, prefill_chunk, "
-      "weights_cache, tokenizer, deterministic, rules");
+      "  note: valid keys: ktx, machine, model, context, sessions, cache, threads, decode_threads, "
+      "prefill_chunk, weights_cache, tokenizer, deterministic, rules");
   CHECK(error_in("ktx: 1\nmachine: {rams: 1GiB}\n") ==
         "r.yaml:2:11: unknown key 'rams' in machine\n  note: did you mean 'ram'?\n"
         "  note: valid keys: ram, vram, isa");

@@ -37,6 +37,7 @@ context: 100
 sessions: 3
 cache: {format: fp8}
 threads: 2
+decode_threads: 1
 prefill_chunk: 64
 weights_cache: /var/cache/ktx
 tokenizer: ../tokenizer
@@ -72,6 +73,7 @@ TEST_CASE("a rules file alone decides all settings, and the plan names its lines
   CHECK(plan.cache_pages == 6);
   CHECK(plan.cache_format == graph::KvFormat::fp8);
   CHECK(plan.threads == 2);
+  CHECK(plan.decode_threads == 1);
   CHECK(plan.prefill_chunk == 64);
   CHECK(plan.weights_cache == "/var/cache/ktx");
   CHECK(plan.tokenizer == "../tokenizer");
@@ -82,14 +84,16 @@ TEST_CASE("a rules file alone decides all settings, and the plan names its lines
   CHECK(told["sessions"] == "3 r.yaml:4");
   CHECK(told["cache.format"] == "fp8 r.yaml:5");
   CHECK(told["threads"] == "2 r.yaml:6");
-  CHECK(told["prefill_chunk"] == "64 r.yaml:7");
-  CHECK(told["weights_cache"] == "/var/cache/ktx r.yaml:8");
-  CHECK(told["tokenizer"] == "../tokenizer r.yaml:9");
-  CHECK(told["deterministic"] == "true r.yaml:10");
+  CHECK(told["decode_threads"] == "1 r.yaml:7");
+  CHECK(told["prefill_chunk"] == "64 r.yaml:8");
+  CHECK(told["weights_cache"] == "/var/cache/ktx r.yaml:9");
+  CHECK(told["tokenizer"] == "../tokenizer r.yaml:10");
+  CHECK(told["deterministic"] == "true r.yaml:11");
 }
 
 TEST_CASE("an option stands above the rules file") {
-  const auto plan = plan_of(file, {.threads = 1,
+  const auto plan = plan_of(file, {.threads = 3,
+                                   .decode_threads = 2,
                                    .cache_length = 200,
                                    .prefill_chunk = 32,
                                    .sessions = 2,
@@ -106,11 +110,27 @@ TEST_CASE("an option stands above the rules file") {
   CHECK(told["context"] == "200 --context");
   CHECK(told["sessions"] == "2 --sessions");
   CHECK(told["cache.format"] == "f32 --cache-format");
-  CHECK(told["threads"] == "1 --threads");
+  CHECK(told["threads"] == "3 --threads");
+  CHECK(told["decode_threads"] == "2 --decode-threads");
   CHECK(told["prefill_chunk"] == "32 --prefill-chunk");
   CHECK(told["weights_cache"] == "packed --cache");
   CHECK(told["tokenizer"] == "tok --tokenizer");
   CHECK(told["deterministic"] == "false --deterministic");
+}
+
+TEST_CASE("who gives threads gives them to decoding, else loading measures how many it gets") {
+  const auto decoding = [](const std::string& lines, const PlanOptions& options = {}) {
+    const auto plan = plan_of(lines, options);
+    return std::to_string(plan.decode_threads) + ": " + settings(plan)["decode_threads"];
+  };
+  CHECK(decoding("") == "0: measured while loading default");
+  CHECK(decoding("threads: 5\n") == "5: 5 threads");
+  CHECK(decoding("", {.threads = 5}) == "5: 5 threads");
+  CHECK(decoding("decode_threads: 2\n") == "2: 2 r.yaml:2");
+  CHECK(decoding("decode_threads: 3\n", {.threads = 5}) == "3: 3 r.yaml:2");
+  CHECK(decoding("threads: 5\n", {.decode_threads = 4}) == "4: 4 --decode-threads");
+  CHECK(error_with("threads: 5\ndecode_threads: 6\n") ==
+        "r.yaml:3:17: decode_threads: expected 1 to 5, found 6");
 }
 
 TEST_CASE("paths of a rules file are relative to it, those of options are not") {

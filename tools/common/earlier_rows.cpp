@@ -21,6 +21,7 @@ EarlierRows::EarlierRows(const std::filesystem::path& file, const KernelBenchOpt
                        .kernel = row.at("kernel"),
                        .tokens = row.at(row.at("op") == "layer" ? "tokens" : "tokens_per_expert"),
                        .experts = row.at("experts"),
+                       .threads = row.value("threads", 0),
                        .seconds = row.at("seconds")});
   } catch (const Json::exception&) {
     throw Error(ErrorCategory::input, "expected the output of 'ktx-bench kernels --json'",
@@ -39,7 +40,8 @@ std::optional<double> EarlierRows::speedup(const KernelRow& row) const {
   int count = 0;
   for (const auto& earlier : rows_) {
     if (earlier.op != row.op || earlier.format != row.format || earlier.tokens != row.tokens ||
-        (row.op == "layer" && earlier.experts != row.experts))
+        (row.op == "layer" && earlier.experts != row.experts) ||
+        (earlier.threads > 0 && earlier.threads != row.threads))
       continue;
     if (earlier.kernel == row.kernel) return earlier.seconds / row.seconds;
     found = &earlier;

@@ -16,8 +16,8 @@ class EarlierRows {
   EarlierRows(const std::filesystem::path& file, const KernelBenchOptions& options);
 
   /// How many times as fast the row is as the same row was (of the same op, format and tokens; a
-  /// layer's: with as many experts): the one of its kernel, or the only one. Nothing when there is
-  /// none.
+  /// layer's: with as many experts) with as many threads, as far as the file tells: the one of its
+  /// kernel, or the only one. Nothing when there is none.
   std::optional<double> speedup(const KernelRow& row) const;
 
  private:

@@ -70,7 +70,7 @@ void check(const KernelBenchOptions& o) {
   check_range("hidden numbers", o.hidden, 1, most_of_a_size);
   check_range("intermediate numbers", o.intermediate, 1, most_of_a_size);
   check_range("experts", o.experts, 0, most_matrices);
-  check_range("threads", o.threads, 0, 4096);
+  for (const int threads : o.threads) check_range("threads", threads, 1, 4096);
   check_range("repetitions", o.repeat, 1, 1000);
 }
 
@@ -149,9 +149,9 @@ class Run {
       : o_(options),
         machine_(hw::detect_machine()),
         cpus_(hw::spread_cpus(machine_)),
-        threads_(o_.threads > 0 ? o_.threads : machine_.core_count()),
-        pool_(threads_, cpus_) {
-    result_.machine = measure_machine(threads_);
+        threads_(o_.threads.empty() ? std::vector{machine_.core_count()} : o_.threads),
+        pool_(std::ranges::max(threads_), cpus_) {
+    result_.machine = measure_machine(pool_.threads());
     bandwidth_ = result_.machine.read_bandwidth;
   }
 
@@ -176,16 +176,19 @@ class Run {
     for (const int64_t tokens : o_.tokens) {
       subject->set_tokens(tokens);
       const int64_t of_expert = subject->products() / subject->active();
-      KernelRow row{.op = o_.all_experts ? "layer" : o_.op,
-                    .format = format_name,
-                    .kernel = std::string(setup.gate->name),
-                    .tokens = tokens,
-                    .active_experts = subject->active(),
-                    .experts = count,
-                    .type = number_type(*setup.gate, setup.format, o_.hidden, of_expert)};
-      time(*subject, row);
-      if (o_.on_row) o_.on_row(row);
-      result_.rows.push_back(std::move(row));
+      for (const int threads : threads_) {
+        KernelRow row{.op = o_.all_experts ? "layer" : o_.op,
+                      .format = format_name,
+                      .kernel = std::string(setup.gate->name),
+                      .tokens = tokens,
+                      .active_experts = subject->active(),
+                      .experts = count,
+                      .threads = threads,
+                      .type = number_type(*setup.gate, setup.format, o_.hidden, of_expert)};
+        time(*subject, row);
+        if (o_.on_row) o_.on_row(row);
+        result_.rows.push_back(std::move(row));
+      }
     }
   }
 
@@ -216,7 +219,9 @@ class Run {
     Timing timing{};
     {
       const hw::CpuGuard pinned{std::span<const int>(cpus_).first(1)};
+      pool_.use(row.threads);
       timing = measure(subject, o_.repeat);
+      pool_.use(pool_.threads());
     }
     row.seconds = timing.median;
     row.spread = timing.spread;
@@ -226,7 +231,7 @@ class Run {
     row.ops_per_second =
         2 * subject.weights() * static_cast<double>(subject.products()) / row.seconds;
     const double before = bandwidth_;
-    bandwidth_ = hw::measure_read_bandwidth(threads_, probe_seconds);
+    bandwidth_ = hw::measure_read_bandwidth(pool_.threads(), probe_seconds);
     row.read_bandwidth = std::max(before, bandwidth_);
     auto& best = result_.machine.read_bandwidth;
     best = std::max(best, bandwidth_);
@@ -236,7 +241,7 @@ class Run {
   const KernelBenchOptions& o_;
   hw::Machine machine_;
   std::vector<int> cpus_;
-  int threads_;
+  std::vector<int> threads_;
   hw::WorkerPool pool_;
   double bandwidth_ = 0;  // as measured last
   KernelBench result_;

@@ -94,6 +94,13 @@ ops::SharedExpert shared_expert(const CommandContext& c, const SharedNodes& node
   return {.gate = matrix(nodes.gate), .up = matrix(nodes.up), .down = matrix(nodes.down)};
 }
 
+uint64_t bytes_of(const ops::SharedExpert& expert) noexcept {
+  int64_t bytes = 0;
+  for (const auto* m : {&expert.gate, &expert.up, &expert.down})
+    bytes += ops::packed_bytes(m->decode->layout(m->format), m->format, m->rows, m->cols);
+  return static_cast<uint64_t>(bytes);
+}
+
 class MoeCommand : public Command {
  public:
   MoeCommand(const CommandContext& c, const Node& node, int result)
@@ -111,9 +118,7 @@ class MoeCommand : public Command {
              .gate = expert_matrix(c, node, "gate"),
              .up = expert_matrix(c, node, "up"),
              .down = expert_matrix(c, node, "down")};
-    for (const auto* matrix : {&args_.gate, &args_.up, &args_.down})
-      expert_bytes_ += static_cast<uint64_t>(ops::packed_bytes(
-          matrix->decode->layout(matrix->format), matrix->format, matrix->rows, matrix->cols));
+    expert_bytes_ = bytes_of({args_.gate, args_.up, args_.down});
     if (c.slots != nullptr && !c.slots->empty())
       args_.slots = (*c.slots)[static_cast<size_t>(node.place)][static_cast<size_t>(node.module)];
   }
@@ -146,6 +151,7 @@ class MoeCommand : public Command {
     use.layers += 1;
     use.experts += experts;
     use.bytes += static_cast<uint64_t>(experts) * expert_bytes_;
+    if (shared != nullptr) use.bytes += bytes_of(*shared);
     use.seconds += seconds;
   }
 

@@ -29,9 +29,9 @@ class Timer {
     ready_ = sequence_.reserve(1);
   }
 
-  // Seconds of a step of so many workers; infinity: it can't run. The same token every time: its experts
-  // are then in memory where weights are mapped from a file, and no cache holds a step of a model
-  // for which this matters.
+  // Seconds of a step of so many workers; infinity: it can't run. The same token every time: its
+  // experts are then in memory where weights are mapped from a file, and no cache holds a step of a
+  // model for which this matters.
   double step(int threads) {
     const Batch batch{.ids = {0},
                       .sequences = {{.rows = 1, .pages = sequence_.pages()}},
@@ -72,8 +72,7 @@ std::vector<int> thread_counts(int most) {
 
 std::vector<ThreadsTrial> try_threads(int most, const std::function<double(int)>& seconds_of) {
   std::vector<ThreadsTrial> trials;
-  for (const int threads : thread_counts(most))
-    trials.push_back({threads, never});
+  for (const int threads : thread_counts(most)) trials.push_back({threads, never});
   for (int round = 0; round < rounds; ++round) {
     const double limit = hopeless * best_of(trials);
     for (auto& trial : trials)

@@ -38,6 +38,7 @@ struct KernelRow {
   std::string op, format, kernel;       // op "layer": all experts
   int64_t tokens = 0;                   // of each active expert; "layer": of the layer
   int active_experts = 0, experts = 0;  // multiplied by in a call; in memory
+  int threads = 0;                      // of the CPU that took part
   uint64_t weight_bytes = 0;            // that a call reads
   double seconds = 0;                   // of a call: the median of the repetitions
   double spread = 0;                    // (slowest - fastest) / median
@@ -60,7 +61,9 @@ struct KernelBenchOptions {
   int64_t hidden = 7168, intermediate = 2048;  // linear: a matrix [intermediate, hidden]
   /// Experts (linear: matrices) in memory; 0: so many that no cache holds a part worth mentioning.
   int experts = 0;
-  int threads = 0;  // 0: one a physical core
+  /// CPU workers; every row is measured with each number of them, the machine with the largest.
+  /// Empty: one a physical core.
+  std::vector<int> threads;
   int repeat = 5;
   std::function<void(const KernelRow&)> on_row;  // called with each row as soon as it is measured
 };

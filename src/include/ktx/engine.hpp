@@ -54,7 +54,7 @@ struct LoadReport {
 struct ExpertUse {
   int64_t layers = 0;   // one for each layer of each step
   int64_t experts = 0;  // distinct ones of each of these, in all
-  uint64_t bytes = 0;   // of their packed weights
+  uint64_t bytes = 0;   // of their packed weights, and of shared experts that ran with them
   double seconds = 0;
 };
 

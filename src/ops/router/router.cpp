@@ -12,10 +12,16 @@ namespace {
 
 constexpr int64_t column_block = 1024;  // of hidden: what one pass keeps in the second-level cache
 constexpr int64_t token_block = 32;
-constexpr int64_t expert_block = 16;
+
+/// Of few tokens it is the weights that take the time: smaller blocks share them out more evenly.
+int64_t experts_of_block(int64_t tokens) noexcept {
+  constexpr int64_t few = 8;
+  return tokens <= few ? 8 : 16;
+}
 
 /// scores[t, e] = x[t] . weight[e] for a block of tokens and experts.
 void dot_block(const RouterArgs& args, float* scores, int64_t token, int64_t expert) noexcept {
+  const int64_t expert_block = experts_of_block(args.tokens);
   const int64_t experts = args.params->experts;
   f32::DotsArgs dots;
   dots.a_stride = args.x_stride;
@@ -70,6 +76,7 @@ void router(const RouterArgs& args, hw::WorkerPool& pool) noexcept {
   auto* scores = reinterpret_cast<float*>(args.scratch);
   float* biased = scores + args.tokens * experts;
   const int64_t token_blocks = (args.tokens + token_block - 1) / token_block;
+  const int64_t expert_block = experts_of_block(args.tokens);
   const int64_t expert_blocks = (experts + expert_block - 1) / expert_block;
   const int64_t cost = std::min(args.tokens, token_block) * expert_block * args.hidden;
   for_each(pool, token_blocks * expert_blocks, cost, [&](int64_t i, int) noexcept {

@@ -15,7 +15,7 @@ KernelBenchOptions small() {
           .hidden = 128,
           .intermediate = 64,
           .experts = 10,
-          .threads = 2,
+          .threads = {2},
           .repeat = 2};
 }
 
@@ -53,6 +53,22 @@ TEST_CASE("a row for every format, kernel and number of tokens") {
     CHECK(row.peak == (peak != nullptr ? peak->ops_per_second : 0));
     if (row.format == "bf16") CHECK(row.weight_bytes == weights * 2);
   }
+}
+
+TEST_CASE("each number of threads has its rows, in the order in which they were asked for") {
+  auto options = small();
+  options.formats = {"q8_0"};
+  options.kernels = {};
+  options.threads = {2, 1, 3};
+  const auto bench = bench_kernels(options);
+  REQUIRE(bench.rows.size() == 6);
+  CHECK(bench.machine.threads == 3);
+  for (size_t i = 0; i < bench.rows.size(); ++i) {
+    CHECK(bench.rows[i].threads == options.threads[i % 3]);
+    CHECK(bench.rows[i].tokens == options.tokens[i / 3]);
+  }
+  options.threads = {2, 0};
+  CHECK(failure(options) == "input can't measure 0 threads: expected 1 to 4096");
 }
 
 TEST_CASE("by default more experts are in memory than caches hold") {

@@ -252,6 +252,7 @@ struct Shared {
 std::vector<float> run_apart(const Experts& experts, const Shared& shared, ops::MoeArgs args) {
   const std::vector<float> added(args.add, args.add + args.tokens * args.hidden);
   args.add = nullptr;
+  args.shared = nullptr;
   auto y = run(experts, args, {1});
   WorkerPool pool(2);
   const auto times = [&](const Stack& stack, const float* x) {
