@@ -30,7 +30,7 @@ ModuleSummary summarize(const graph::Module& module) {
 
 CheckpointSummary inspect(const std::filesystem::path& path, bool header_only) {
   const auto source = engine::open_source(path, {.header_only = header_only});
-  const auto model = engine::build_model(*source);
+  const auto model = engine::build_model(*source, true);
   CheckpointSummary out{.architecture = model.info.architecture,
                         .name = model.info.name,
                         .layers = model.info.layers,

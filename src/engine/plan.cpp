@@ -156,8 +156,8 @@ Plan make_plan(const PlanOptions& options) {
   settings.run_memory = [&source](const placement::Plan& decided) {
     return run_memory(decided, *source);
   };
-  auto plan =
-      placement::make_plan(rules, engine::build_model(*source), machine_for(options), settings);
+  auto plan = placement::make_plan(rules, engine::build_model(*source, options.ignore_unused),
+                                   machine_for(options), settings);
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source),
               std::move(opened));
 }

@@ -29,7 +29,7 @@ std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& m
   return loader::open_checkpoint(model, options);
 }
 
-graph::Model build_model(const loader::TensorSource& source) {
+graph::Model build_model(const loader::TensorSource& source, bool ignore_unused) {
   const bool gguf = source.kind() == loader::CheckpointKind::gguf;
   return model::build_model(
       {.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face,
@@ -37,6 +37,8 @@ graph::Model build_model(const loader::TensorSource& source) {
        .tensors = [&source](std::string_view name) { return source.find(name); },
        .where = source.path().string(),
        .listed = source.tensors(),
+       .unread = source.unread(),
+       .ignore_unused = ignore_unused,
        .why_missing = [&source](std::string_view name) { return source.why_missing(name); },
        .values = [&source](const graph::TensorMeta& tensor) { return values(source, tensor); }});
 }

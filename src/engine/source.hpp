@@ -17,8 +17,9 @@ namespace ktx::engine {
 std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& model,
                                                   const loader::OpenOptions& options = {});
 
-/// Throws input error for an unknown architecture, a missing tensor or a wrong shape.
-graph::Model build_model(const loader::TensorSource& source);
+/// Throws input error for an unknown architecture, a missing tensor or a wrong shape, and, unless
+/// ignore_unused, for what the architecture has no use for.
+graph::Model build_model(const loader::TensorSource& source, bool ignore_unused = false);
 
 /// The tokenizer that came with a checkpoint. Throws input error when there is none.
 Tokenizer tokenizer_of(const loader::TensorSource& source);

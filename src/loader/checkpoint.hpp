@@ -47,6 +47,8 @@ class TensorSource {
   virtual std::span<const graph::TensorMeta> tensors() const noexcept = 0;
   /// The tensor of that name, or nullptr.
   virtual const graph::TensorMeta* find(std::string_view name) const noexcept = 0;
+  /// Names of the tensors that are there, or are said to be, and that ktx can't read.
+  virtual std::vector<std::string> unread() const { return {}; }
   /// Why find(name) gives nullptr: "is not in the checkpoint", or what keeps ktx from reading it.
   virtual std::string why_missing(std::string_view name) const = 0;
 

@@ -50,9 +50,17 @@ const graph::TensorMeta* FileSource::find(std::string_view name) const noexcept 
   return found == by_name_.end() ? nullptr : &metas_[found->second];
 }
 
+std::vector<std::string> FileSource::unread() const {
+  std::vector<std::string> names;
+  for (const auto& [name, why] : c_.unlisted) names.push_back(name);
+  std::ranges::sort(names);
+  return names;
+}
+
 std::string FileSource::why_missing(std::string_view name) const {
-  const auto found = c_.unlisted.find(std::string(name));
-  return found == c_.unlisted.end() ? "is not in the checkpoint" : found->second;
+  for (const auto* map : {&c_.unlisted, &c_.parts})
+    if (const auto found = map->find(std::string(name)); found != map->end()) return found->second;
+  return "is not in the checkpoint";
 }
 
 const FileSource::Place& FileSource::place(const graph::TensorMeta& meta) const {

@@ -34,6 +34,7 @@ struct CheckpointContents {
   std::vector<std::unique_ptr<const base::ByteSource>> files;
   std::vector<FileTensor> tensors;                        // names are unique
   std::unordered_map<std::string, std::string> unlisted;  // name -> why ktx does not read it
+  std::unordered_map<std::string, std::string> parts;     // name -> what of another tensor it is
 };
 
 class FileSource final : public TensorSource {
@@ -48,6 +49,7 @@ class FileSource final : public TensorSource {
   const Json& tokenizer_config() const noexcept override { return c_.tokenizer_config; }
   std::span<const graph::TensorMeta> tensors() const noexcept override { return metas_; }
   const graph::TensorMeta* find(std::string_view name) const noexcept override;
+  std::vector<std::string> unread() const override;
   std::string why_missing(std::string_view name) const override;
   uint64_t tensor_bytes(const graph::TensorMeta& meta) const override;
   size_t scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,

@@ -190,7 +190,7 @@ void DirectoryReader::add_tensor(const Found& found) {
     return;
   }
   if (is_scale(entry.name)) {
-    contents_.unlisted.emplace(entry.name, "holds the block scales of an F8_E4M3 tensor");
+    contents_.parts.emplace(entry.name, "holds the block scales of an F8_E4M3 tensor");
     return;
   }
   FileTensor tensor;

@@ -36,6 +36,10 @@ Recognised recognise_gguf(const Source& source) {
   const Key key{{}, "general.architecture"};
   const std::string name = general.text_or(key, "");
   if (name.empty()) general.fail(key, "is missing");
+  const Key type{{}, "general.type"};
+  if (const std::string found = general.text_or(type, "model"); found != "model") {
+    general.fail(type, "must be \"model\", found \"" + found + "\": not a language model");
+  }
   const Config config(Naming::gguf, *source.config, source.where, name + ".");
   for (const Architecture& row : architectures()) {
     if (!contains(row.gguf, name)) continue;
@@ -46,12 +50,32 @@ Recognised recognise_gguf(const Source& source) {
   unknown(name, &Architecture::gguf, source);
 }
 
+/// Prefixes that models of several parts give the tensors of their language model.
+Renaming renaming_of(const Source& source) {
+  static const std::array<Renaming, 2> known{
+      {{"", "language_model."}, {"model.", "model.language_model."}}};
+  for (const Renaming& renaming : known) {
+    const std::string first =
+        renaming.to + std::string("model.embed_tokens.weight").substr(renaming.from.size());
+    if (source.tensors(first) != nullptr) return renaming;
+  }
+  return {};
+}
+
+/// The configuration of the language model: a part of that of a model that sees or hears too.
+Config language_config(const Source& source) {
+  const Config whole(Naming::hugging_face, *source.config, source.where);
+  const bool has_parts = whole.has({"text_config", {}}) && !whole.has({"num_hidden_layers", {}});
+  return has_parts ? whole.section("text_config") : whole;
+}
+
 Recognised recognise_hugging_face(const Source& source) {
-  const Config config(Naming::hugging_face, *source.config, source.where);
+  const Config config = language_config(source);
+  const Renaming renaming = renaming_of(source);
   const Key key{"model_type", {}};
   const std::string name = config.text_or(key, "");
   for (const Architecture& row : architectures()) {
-    if (contains(row.model_types, name)) return {&row, name, config};
+    if (contains(row.model_types, name)) return {&row, name, config, renaming};
   }
   if (!name.empty()) unknown(name, &Architecture::model_types, source);
   const Key classes_key{"architectures", {}};
@@ -63,7 +87,7 @@ Recognised recognise_hugging_face(const Source& source) {
   const auto model_class = classes->front().get<std::string>();
   for (const Architecture& row : architectures()) {
     if (contains(row.classes, model_class)) {
-      return {&row, std::string(row.model_types.front()), config};
+      return {&row, std::string(row.model_types.front()), config, renaming};
     }
   }
   unknown(model_class, &Architecture::classes, source);

@@ -30,6 +30,7 @@ struct Recognised {
   const Architecture* architecture;
   std::string model_type;
   Config config;
+  Renaming renaming = {};  // of the tensors of a language model within a larger one
 };
 
 /// Recognises a checkpoint's architecture; an input error names an unknown one and those there are.

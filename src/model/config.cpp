@@ -43,12 +43,14 @@ Config::Config(Naming naming, const Json& object, std::string where, std::string
 const Json* Config::find(const Key& key) const {
   const auto get = [&](const std::string& name) -> const Json* {
     const auto found = object_->find(name);
-    return found == object_->end() || found->is_null() ? nullptr : &*found;
+    if (found == object_->end() || found->is_null()) return nullptr;
+    read_->insert(&*found);
+    return &*found;
   };
   if (gguf()) return key.gguf.empty() ? nullptr : get(prefix_ + std::string(key.gguf));
   const Json* value = key.hugging_face.empty() ? nullptr : get(std::string(key.hugging_face));
-  if (value == nullptr && !key.alias.empty()) value = get(std::string(key.alias));
-  return value;
+  const Json* alias = key.alias.empty() ? nullptr : get(std::string(key.alias));
+  return value == nullptr ? alias : value;
 }
 
 std::string Config::spelled(const Key& key) const {
@@ -104,8 +106,22 @@ double Config::real(const Key& key, const Json& value, double above) const {
   return number;
 }
 
+const Json& Config::one_of_layers(const Key& key, const Json& value) const {
+  if (!gguf() || !value.is_array()) return value;
+  const Json* one = nullptr;
+  for (const Json& item : value) {
+    if (!item.is_number() || item == 0) continue;
+    if (one != nullptr && item != *one) {
+      fail(key, "must be the same in all layers that have any, found " + shown(*one) + " and " +
+                    shown(item));
+    }
+    one = &item;
+  }
+  return one == nullptr ? value : *one;
+}
+
 int Config::count(const Key& key, int lowest) const {
-  return static_cast<int>(whole(key, required(key), lowest, most_count));
+  return static_cast<int>(whole(key, one_of_layers(key, required(key)), lowest, most_count));
 }
 
 int Config::count_or(const Key& key, int fallback, int lowest) const {
@@ -156,8 +172,27 @@ Config Config::section(std::string_view key) const {
   if (value != nullptr && !value->is_object()) {
     fail({key, {}}, "must be an object, found " + shown(*value));
   }
-  return Config(naming_, value == nullptr ? empty_object() : *value,
-                value == nullptr ? where_ : where_ + ": " + std::string(key));
+  Config out(naming_, value == nullptr ? empty_object() : *value,
+             value == nullptr ? where_ : where_ + ": " + std::string(key));
+  out.read_ = read_;
+  return out;
+}
+
+std::vector<std::pair<std::string, const Json*>> Config::unread() const {
+  std::vector<std::pair<std::string, const Json*>> out;
+  const auto add = [&](const Json& object, const std::string& path, const auto& again) -> void {
+    for (const auto& item : object.items()) {
+      const Json& value = item.value();
+      if (value.is_null() || !item.key().starts_with(prefix_)) continue;
+      if (!read_->contains(&value)) {
+        out.emplace_back(path + item.key(), &value);
+      } else if (value.is_object() && !gguf()) {
+        again(value, path + item.key() + ".", again);
+      }
+    }
+  };
+  add(*object_, "", add);
+  return out;
 }
 
 }  // namespace ktx::model

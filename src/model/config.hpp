@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/json.hpp"
@@ -19,7 +22,8 @@ struct Key {
   std::string_view alias = {};  // second Hugging Face spelling
 };
 
-/// A view of a configuration object. A null value counts as absent.
+/// A view of a configuration object. A null value counts as absent. Copies and sections share the
+/// memory of what has been looked at.
 class Config {
  public:
   /// prefix: put before GGUF keys, "deepseek2."; unused otherwise.
@@ -28,13 +32,15 @@ class Config {
   Naming naming() const noexcept { return naming_; }
   bool gguf() const noexcept { return naming_ == Naming::gguf; }
   const std::string& where() const noexcept { return where_; }
+  const std::string& prefix() const noexcept { return prefix_; }
 
-  /// The value, or nullptr when absent or null.
+  /// The value, or nullptr when absent or null. Both spellings count as looked at from now on.
   const Json* find(const Key& key) const;
   bool has(const Key& key) const { return find(key) != nullptr; }
 
   /// A whole number of at least `lowest` and at most 2^24 (sizes and counts of any model are far
   /// below, and products of two can't overflow). Without fallback a missing key is an input error.
+  /// In GGUF it may be a list of one number a layer: those that are not 0 must then be the same.
   int count(const Key& key, int lowest = 1) const;
   int count_or(const Key& key, int fallback, int lowest = 1) const;
   /// A whole number of tokens, 1 to 2^40.
@@ -59,7 +65,12 @@ class Config {
   /// The object under a Hugging Face key, as a configuration of its own; an empty one when absent.
   Config section(std::string_view key) const;
 
+  /// What nothing has looked at, by name ("rope_scaling.factor" in a section): all of config.json's
+  /// members, of GGUF's those with the prefix.
+  std::vector<std::pair<std::string, const Json*>> unread() const;
+
  private:
+  const Json& one_of_layers(const Key& key, const Json& value) const;
   const Json& required(const Key& key) const;
   int64_t whole(const Key& key, const Json& value, int64_t lowest, int64_t highest) const;
   double real(const Key& key, const Json& value, double above) const;
@@ -67,6 +78,7 @@ class Config {
   Naming naming_;
   const Json* object_;
   std::string where_, prefix_;
+  std::shared_ptr<std::set<const Json*>> read_ = std::make_shared<std::set<const Json*>>();
 };
 
 }  // namespace ktx::model

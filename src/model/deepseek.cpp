@@ -1,7 +1,10 @@
 // DeepSeek-V2 (arXiv 2405.04434) and DeepSeek-V3 (arXiv 2412.19437), which R1 and Kimi-K2 share.
+#include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
+#include "core/base/log.hpp"
 #include "model/archs.hpp"
 #include "model/mla.hpp"
 #include "model/net.hpp"
@@ -13,7 +16,7 @@ const Key groups_key{"n_group", "expert_group_count"};
 const Key top_groups_key{"topk_group", "expert_group_used_count"};
 const Key method_key{"topk_method", {}};
 const Key scoring_key{"scoring_func", {}};
-const Key gating_key{{}, "expert_gating_func"};  // 1 softmax, 2 sigmoid
+const Key gating_key{{}, "expert_gating_func"};  // 0 as if absent, 1 softmax, 2 sigmoid
 const Key mtp_key{{}, "nextn_predict_layers"};
 const Key normalize_key{"norm_topk_prob", "expert_weights_norm"};
 const Key scale_key{"routed_scaling_factor", "expert_weights_scale"};
@@ -21,7 +24,7 @@ const Key scale_key{"routed_scaling_factor", "expert_weights_scale"};
 struct Shape {
   MlaShape attention;
   MoeShape moe;
-  int shared = 0;  // shared experts; they are stored and run as one wide one
+  int64_t shared = 0;  // columns of the shared experts, which are stored and run as one wide one
   int dense_intermediate = 0, dense_layers = 0, every = 1;
 
   bool is_moe(int layer) const { return layer >= dense_layers && layer % every == 0; }
@@ -32,12 +35,50 @@ void expect_text(const Config& config, const Key& key, const std::string& expect
   if (found != expected) config.fail(key, "must be \"" + expected + "\", found \"" + found + "\"");
 }
 
-/// Groups of experts, of which a token sees the best. GGUF files made before the keys existed leave
-/// them out; one group is then what they were always run with.
+/// What is taken for a key that the configuration lacks is said.
+void say_missing(const Config& config, const Key& key, const std::string& taken) {
+  base::log(LogLevel::warning,
+            config.where() + ": '" + config.spelled(key) + "' is missing: " + taken);
+}
+
+/// Groups of published models, known by their numbers of experts.
+struct PublishedGroups {
+  int experts, top_k, groups, top_groups;
+  const char* model;
+};
+constexpr std::array<PublishedGroups, 4> published_groups{{{256, 8, 8, 4, "DeepSeek-V3"},
+                                                           {160, 6, 8, 3, "DeepSeek-V2"},
+                                                           {384, 8, 1, 1, "Kimi-K2"},
+                                                           {64, 6, 1, 1, "DeepSeek-V2-Lite"}}};
+
+/// GGUF files made before the keys existed leave them out, or have zeros.
+void guess_groups(const Config& config, MoeShape& moe) {
+  const auto row = std::find_if(published_groups.begin(), published_groups.end(), [&](auto& r) {
+    return r.experts == moe.experts && r.top_k == moe.top_k;
+  });
+  if (row == published_groups.end()) {
+    say_missing(config, groups_key, "experts are chosen without groups");
+    return;
+  }
+  moe.router.groups = row->groups;
+  moe.router.top_groups = row->top_groups;
+  if (row->groups > 1) {
+    say_missing(config, groups_key,
+                std::to_string(row->groups) + " groups are taken, of which a token sees " +
+                    std::to_string(row->top_groups) + ", as " + row->model + " has them");
+  }
+}
+
+/// Groups of experts, of which a token sees the best.
 void read_groups(const Config& config, MoeShape& moe) {
   graph::RouterParams& r = moe.router;
-  r.groups = config.count_or(groups_key, 1);
-  r.top_groups = config.count_or(top_groups_key, r.groups);
+  r.groups = config.count_or(groups_key, 0, 0);
+  r.top_groups = config.count_or(top_groups_key, 0, 0);
+  if (r.groups == 0) {
+    r.groups = r.top_groups = 1;
+    return guess_groups(config, moe);
+  }
+  if (r.top_groups == 0) r.top_groups = r.groups;
   if (r.groups > graph::max_selected) {
     config.fail(groups_key, "must be at most " + std::to_string(graph::max_selected) + ", found " +
                                 std::to_string(r.groups));
@@ -63,7 +104,8 @@ void read_v3_router(const Config& config, MoeShape& moe) {
   moe.selection_bias = true;
   moe.router.sigmoid = moe.router.group_by_top2 = true;
   moe.router.normalize = config.flag_or(normalize_key, true);
-  moe.router.scale = static_cast<float>(config.number_or(scale_key, 1));
+  if (!config.has(normalize_key)) say_missing(config, normalize_key, "taken as true, as in V3");
+  moe.router.scale = static_cast<float>(config.number(scale_key));
   read_groups(config, moe);
 }
 
@@ -74,15 +116,19 @@ void read_v2_router(const Config& config, MoeShape& moe) {
       config.text_or(method_key, config.gguf() ? "group_limited_greedy" : "greedy");
   if (method == "group_limited_greedy") {
     read_groups(config, moe);
-  } else if (method != "greedy") {
+  } else if (method == "greedy") {
+    config.has(groups_key);  // of one expert after the other groups say nothing
+    config.has(top_groups_key);
+  } else {
     config.fail(method_key,
                 "must be \"greedy\" or \"group_limited_greedy\", found \"" + method + "\"");
   }
   moe.router.normalize = config.flag_or(normalize_key, false);
+  if (!config.has(normalize_key)) say_missing(config, normalize_key, "taken as false, as in V2");
   // DeepSeek's own code scales only what it doesn't normalize. (Transformers 5 never normalizes
   // here; every published V2 has norm_topk_prob false, where the two agree.)
-  moe.router.scale =
-      moe.router.normalize ? 1.0f : static_cast<float>(config.number_or(scale_key, 1));
+  const auto scale = static_cast<float>(config.number(scale_key));
+  moe.router.scale = moe.router.normalize ? 1.0f : scale;
 }
 
 /// Layers that are run: GGUF files may count multi-token-prediction layers as blocks.
@@ -97,17 +143,41 @@ int run_layers(const Net& net, const Source& source) {
   return counted ? blocks - mtp : blocks;
 }
 
+/// Layers before the first one that has a router.
+int count_dense_layers(const Net& net) {
+  int layer = 0;
+  const auto has_router = [&] {
+    return net.tensors().find(tensor_names(net.config().naming(), layer, "mlp.gate", "weight"));
+  };
+  while (layer < net.layers() && has_router() == nullptr) ++layer;
+  return layer;
+}
+
+/// Columns of the shared experts; 0: there are none.
+int64_t read_shared(const Net& net, const Shape& s) {
+  const Config& config = net.config();
+  const Key key{"n_shared_experts", "expert_shared_count"};
+  if (config.has(key)) return int64_t{config.count(key, 0)} * s.moe.intermediate;
+  int layer = 0;
+  while (layer < net.layers() && !s.is_moe(layer)) ++layer;
+  const auto names = tensor_names(config.naming(), layer, "mlp.shared_experts.gate_proj", "weight");
+  return net.tensors().rows_of(names).value_or(0);
+}
+
 Shape read_shape(const Net& net) {
   const Config& config = net.config();
   Shape s;
   s.attention = read_mla(net);
   s.dense_intermediate = config.count({"intermediate_size", "feed_forward_length"});
-  s.dense_layers = config.count_or({"first_k_dense_replace", "leading_dense_block_count"}, 0, 0);
+  const Key dense_key{"first_k_dense_replace", "leading_dense_block_count"};
+  s.dense_layers = config.has(dense_key) ? config.count(dense_key, 0) : count_dense_layers(net);
   s.every = config.count_or({"moe_layer_freq", {}}, 1);
-  s.shared = config.count_or({"n_shared_experts", "expert_shared_count"}, 0, 0);
   s.moe.experts = config.count({"n_routed_experts", "expert_count", "num_local_experts"});
   s.moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"});
-  s.moe.intermediate = config.count({"moe_intermediate_size", "expert_feed_forward_length"});
+  s.moe.intermediate = net.count_or_rows(
+      {"moe_intermediate_size", "expert_feed_forward_length"},
+      [&](int layer) { return expert_names(config.naming(), layer, "gate").stacked; });
+  s.shared = read_shared(net, s);
   return s;
 }
 
@@ -115,26 +185,12 @@ int mlp(Net& net, const Shape& s, int layer, int x) {
   if (!s.is_moe(layer)) return net.dense_mlp(layer, x, s.dense_intermediate);
   const int routed = net.routed_experts(layer, x, s.moe);
   if (s.shared == 0) return routed;
-  const int shared =
-      net.gated_mlp(layer, "mlp.shared_experts", x, int64_t{s.shared} * s.moe.intermediate,
-                    {"linear", "mlp.shared", "mlp", "moe"});
+  const int shared = net.gated_mlp(layer, "mlp.shared_experts", x, s.shared,
+                                   {"linear", "mlp.shared", "mlp", "moe"});
   return net.graph().add(routed, shared);
 }
 
-/// The checkpoint's layers after the last one that is run.
-void add_mtp(Net& net) {
-  for (int layer = net.layers();; ++layer) {
-    graph::Module module{
-        .path = "model.layers." + std::to_string(layer), .classes = {"mtp"}, .layer = layer};
-    module.weights = net.tensors().all_below(layer_prefix(net.config().naming(), layer));
-    if (module.weights.empty()) return;
-    module.unused = "predicts further tokens, which ktx doesn't use";
-    net.add_unused(std::move(module));
-  }
-}
-
 graph::Model build(Net& net, const Shape& shape) {
-  add_mtp(net);
   return net.build([&](int layer, int x) { return mla_attention(net, shape.attention, layer, x); },
                    [&](int layer, int x) { return mlp(net, shape, layer, x); });
 }
@@ -142,8 +198,7 @@ graph::Model build(Net& net, const Shape& shape) {
 }  // namespace
 
 bool is_deepseek_v3(const Config& config, const Source& source) {
-  if (config.has(gating_key)) {
-    const int function = config.count(gating_key);
+  if (const int function = config.count_or(gating_key, 0, 0); function != 0) {
     if (function > 2) {
       config.fail(gating_key,
                   "must be 1 (softmax) or 2 (sigmoid), found " + std::to_string(function));
@@ -151,9 +206,9 @@ bool is_deepseek_v3(const Config& config, const Source& source) {
     return function == 2;
   }
   // Files without the key: V2, or an early V3, which alone has a selection bias.
-  const int layer = config.count_or({{}, "leading_dense_block_count"}, 0, 0);
-  return Tensors(source).find(
-             tensor_names(Naming::gguf, layer, "mlp.gate.e_score_correction", "bias")) != nullptr;
+  return std::any_of(source.listed.begin(), source.listed.end(), [](const auto& tensor) {
+    return tensor.name.find(".exp_probs_b") != std::string::npos;
+  });
 }
 
 graph::Model build_deepseek_v2(const Source& source, const Config& config,

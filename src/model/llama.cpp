@@ -8,6 +8,7 @@ namespace ktx::model {
 graph::Model build_llama(const Source& source, const Config& config,
                          const std::string& model_type) {
   Net net(source, config, model_type);
+  net.allow_tied_head();
   const int intermediate = config.count({"intermediate_size", "feed_forward_length"});
   const bool mlp_bias = config.flag_or({"mlp_bias", {}}, false);
   GqaShape shape = read_gqa(net, RotaryOrder::interleaved_in_gguf);

@@ -15,18 +15,29 @@ constexpr float inner_eps = 1e-6f;
 
 const Key rope_key{"qk_rope_head_dim", "rope.dimension_count"};
 
+/// Rows of a tensor of the first layer; 0: it has none.
+int first_rows(const Net& net, const char* module) {
+  const auto names = tensor_names(net.config().naming(), 0, module, "weight");
+  return net.tensors().rows_of(names).value_or(0);
+}
+
 /// GGUF files keep the head's whole key length, under a second name when their cache is compressed
-/// (key_length is then that of the latent).
-void read_gguf_heads(const Config& config, graph::MlaParams& p) {
+/// (key_length is then that of the latent). Where they have neither, the tensors say it.
+void read_gguf_heads(const Net& net, const MlaShape& shape, graph::MlaParams& p) {
+  const Config& config = net.config();
   const Key mla_key{{}, "attention.key_length_mla"}, mla_value{{}, "attention.value_length_mla"};
   const Key key = config.has(mla_key) ? mla_key : Key{{}, "attention.key_length"};
-  const int length = config.count(key);
+  const Key value = config.has(mla_value) ? mla_value : Key{{}, "attention.value_length"};
+  const char* q = shape.q_lora > 0 ? "self_attn.q_b_proj" : "self_attn.q_proj";
+  const int q_rows = config.has(key) ? 0 : first_rows(net, q) / p.heads;
+  const int length = q_rows > 0 ? q_rows : config.count(key);
   if (length <= p.rope) {
     config.fail(key, "must be above the " + std::to_string(p.rope) + " of '" +
                          config.spelled(rope_key) + "', found " + std::to_string(length));
   }
   p.nope = length - p.rope;
-  p.v = config.count(config.has(mla_value) ? mla_value : Key{{}, "attention.value_length"});
+  const int both = config.has(value) ? 0 : first_rows(net, "self_attn.kv_b_proj") / p.heads;
+  p.v = both > p.nope ? both - p.nope : config.count(value);
 }
 
 /// k_b and v_b of a layer: two tensors, or the key and value halves of each head in one.
@@ -62,12 +73,15 @@ MlaShape read_mla(const Net& net) {
   MlaShape shape;
   graph::MlaParams& p = shape.params;
   p.heads = config.count({"num_attention_heads", "attention.head_count"});
-  p.kv_lora = config.count({"kv_lora_rank", "attention.kv_lora_rank"});
-  shape.q_lora = config.count_or({"q_lora_rank", "attention.q_lora_rank"}, 0, 0);
   p.rope = config.count(rope_key, 2);
   if (p.rope % 2 != 0) config.fail(rope_key, "must be even, found " + std::to_string(p.rope));
+  const Key kv_key{"kv_lora_rank", "attention.kv_lora_rank"};
+  const int kv_rows = first_rows(net, "self_attn.kv_a_proj_with_mqa");
+  p.kv_lora = config.has(kv_key) || kv_rows <= p.rope ? config.count(kv_key) : kv_rows - p.rope;
+  shape.q_lora = config.count_or({"q_lora_rank", "attention.q_lora_rank"},
+                                 first_rows(net, "self_attn.q_a_proj"), 0);
   if (config.gguf()) {
-    read_gguf_heads(config, p);
+    read_gguf_heads(net, shape, p);
   } else {
     p.nope = config.count({"qk_nope_head_dim", {}});
     p.v = config.count({"v_head_dim", {}});

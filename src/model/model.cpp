@@ -2,6 +2,7 @@
 #include "model/model.hpp"
 
 #include "core/base/error.hpp"
+#include "model/accounting.hpp"
 #include "model/archs.hpp"
 
 namespace ktx::model {
@@ -10,7 +11,10 @@ graph::Model build_model(const Source& source) {
   require(source.config != nullptr && source.tensors != nullptr,
           "build_model: a configuration and tensors");
   const Recognised found = recognise(source);
-  graph::Model model = found.architecture->build(source, found.config, found.model_type);
+  Source renamed = source;
+  renamed.renaming = found.renaming;
+  graph::Model model = found.architecture->build(renamed, found.config, found.model_type);
+  account(renamed, found.config, model);
   graph::validate(model);
   return model;
 }

@@ -15,6 +15,12 @@ namespace ktx::model {
 /// How a checkpoint names its tensors and hyper-parameters.
 enum class Naming { hugging_face, gguf };
 
+/// Where a language model lies within a larger one: its names that begin with `from` begin with
+/// `to` in the checkpoint.
+struct Renaming {
+  std::string from, to;
+};
+
 /// A checkpoint's header. What is referred to must outlive build_model only.
 struct Source {
   Naming naming = Naming::hugging_face;
@@ -22,9 +28,14 @@ struct Source {
   graph::TensorLookup tensors;
   std::string where;  // file, for messages
 
-  /// All tensors: finds multi-token-prediction layers and, for messages, the nearest names. May be
-  /// empty: then neither is known.
+  /// All tensors that can be read: each must have its use, and messages name the nearest. May be
+  /// empty: then nothing is known of either.
   std::span<const graph::TensorMeta> listed = {};
+  /// Names of the tensors that are there and can't be read.
+  std::vector<std::string> unread = {};
+  Renaming renaming = {};
+  /// What has no use is a warning, not an error.
+  bool ignore_unused = false;
   /// Why a tensor isn't found: "is not in the checkpoint", or what keeps it from being read.
   std::function<std::string(std::string_view name)> why_missing = {};
   /// For a checkpoint that is yet to be written: makes the description of a tensor that the model
@@ -41,7 +52,8 @@ struct Source {
 /// Recognises the architecture, reads its hyper-parameters, finds all tensors and checks their
 /// shapes, and builds the graph. Throws input errors that name the file, the key or tensor, what
 /// was expected and what was found: an unknown architecture, a missing or impossible
-/// hyper-parameter, a missing tensor, a wrong shape.
+/// hyper-parameter, a missing tensor, a wrong shape; a tensor or a hyper-parameter that the
+/// architecture here has no use for (model/accounting.hpp).
 graph::Model build_model(const Source& source);
 
 }  // namespace ktx::model

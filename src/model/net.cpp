@@ -56,6 +56,14 @@ Net::Net(const Source& source, const Config& config, std::string architecture)
   }
 }
 
+int Net::count_or_rows(const Key& key,
+                       const std::function<std::vector<std::string>(int layer)>& names) const {
+  for (int layer = 0; layer < layers() && !config_.has(key); ++layer) {
+    if (const auto rows = tensors_.rows_of(names(layer))) return *rows;
+  }
+  return config_.count(key);
+}
+
 int Net::norm(int layer, std::string_view module, int x, int64_t size, float eps, Classes classes) {
   const std::string path = layer < 0 ? std::string(module) : layer_path(layer, module);
   graph::Module made{.path = path, .op = "rms_norm", .classes = std::move(classes), .layer = layer};
@@ -153,8 +161,9 @@ int Net::embedding() {
 int Net::head(int x) {
   const Key tie{"tie_word_embeddings", {}};
   auto names = tensor_names(config_.naming(), -1, "lm_head", "weight");
-  // A head that is neither there nor declared absent is an error.
-  const bool tied = config_.flag_or(tie, !config_.has(tie) && tensors_.find(names) == nullptr);
+  // A head that is neither there nor declared absent is an error. GGUF files don't declare it.
+  const bool absent = may_tie_ && config_.gguf() && tensors_.find(names) == nullptr;
+  const bool tied = config_.flag_or(tie, absent);
   if (tied) names = tensor_names(config_.naming(), -1, "model.embed_tokens", "weight");
   graph::Module module{.path = "lm_head", .op = "linear", .classes = {"head", "linear"}};
   module.weights = {tensors_.matrix("weight", names, model_.info.vocab, hidden())};

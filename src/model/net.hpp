@@ -43,6 +43,12 @@ class Net {
 
   /// The checkpoint counts layers that are not run.
   void set_layers(int layers) noexcept { model_.info.layers = layers; }
+  /// GGUF files of this architecture may lack a head: it is the embedding then.
+  void allow_tied_head() noexcept { may_tie_ = true; }
+  /// A count; of a configuration that leaves it out the rows of the first layer's tensor that has
+  /// such names.
+  int count_or_rows(const Key& key,
+                    const std::function<std::vector<std::string>(int layer)>& names) const;
 
   /// A norm over groups of `size` columns.
   int norm(int layer, std::string_view module, int x, int64_t size, float eps, Classes classes);
@@ -63,9 +69,6 @@ class Net {
 
   /// Adds a cache that keeps such a row of every token, and returns its index.
   int add_cache(const graph::KvRow& row);
-  /// A module that is in the checkpoint and not run.
-  void add_unused(graph::Module module) { graph_.module(std::move(module)); }
-
   /// One block of a layer: takes the layer and its normed input, gives what is added to the stream.
   using Block = std::function<int(int layer, int x)>;
   /// Embedding, the layers with their norms and residual sums, the head. Call once.
@@ -80,6 +83,7 @@ class Net {
   graph::Model model_;
   graph::GraphBuilder graph_;
   float eps_ = 0;
+  bool may_tie_ = false;
 };
 
 }  // namespace ktx::model

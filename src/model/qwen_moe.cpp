@@ -35,23 +35,14 @@ bool is_moe(const Net& net, const Sparsity& s, int layer) {
   return !listed && (layer + 1) % s.step == 0;
 }
 
-/// A size that old GGUF files leave out is the number of rows of a layer's tensor.
-int size_or_rows(const Net& net, const Key& key, auto names_of_layer) {
-  for (int layer = 0; layer < net.layers() && net.config().gguf() && !net.config().has(key);
-       ++layer) {
-    if (const auto rows = net.tensors().rows_of(names_of_layer(layer))) return *rows;
-  }
-  return net.config().count(key);
-}
-
 MoeShape read_moe(const Net& net) {
   const Config& config = net.config();
   MoeShape moe;
   moe.experts = config.count({"num_experts", "expert_count", "num_local_experts"});
   moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"});
-  moe.intermediate =
-      size_or_rows(net, {"moe_intermediate_size", "expert_feed_forward_length"},
-                   [](int layer) { return expert_names(Naming::gguf, layer, "gate").stacked; });
+  moe.intermediate = net.count_or_rows(
+      {"moe_intermediate_size", "expert_feed_forward_length"},
+      [](int layer) { return expert_names(Naming::gguf, layer, "gate").stacked; });
   return moe;
 }
 
@@ -69,14 +60,19 @@ Windows read_windows(const Net& net, bool alternating) {
   const Config& config = net.config();
   Windows w;
   w.layers.assign(static_cast<size_t>(net.layers()), false);
-  if (!config.flag_or({"use_sliding_window", {}}, false)) return w;
-  w.size = config.count_or({"sliding_window", {}}, 4096, 0);
+  const Key size_key{"sliding_window", {}}, most_key{"max_window_layers", {}};
   const Key types_key{"layer_types", {}};
   const Json* types = config.find(types_key);
+  if (!config.flag_or({"use_sliding_window", {}}, false)) {  // what describes them says nothing
+    config.has(size_key);
+    config.has(most_key);
+    return w;
+  }
+  w.size = config.count_or(size_key, 4096, 0);
   if (types != nullptr && (!types->is_array() || types->size() != w.layers.size())) {
     config.fail(types_key, "must be a list of one name a layer");
   }
-  const int most = config.count_or({"max_window_layers", {}}, 28, 0);
+  const int most = config.count_or(most_key, 28, 0);
   for (size_t i = 0; i < w.layers.size(); ++i) {
     w.layers[i] = !alternating       ? true
                   : types != nullptr ? is_text((*types)[i], "sliding_attention")
@@ -96,9 +92,9 @@ graph::Model build_qwen2_moe(const Source& source, const Config& config,
   const Windows windows = read_windows(net, true);
   MoeShape moe = read_moe(net);
   moe.router.normalize = config.flag_or({"norm_topk_prob", "expert_weights_norm"}, false);
-  const int shared = size_or_rows(
-      net, {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"}, [](int layer) {
-        return tensor_names(Naming::gguf, layer, "mlp.shared_expert.gate_proj", "weight");
+  const int shared = net.count_or_rows(
+      {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"}, [&](int layer) {
+        return tensor_names(config.naming(), layer, "mlp.shared_expert.gate_proj", "weight");
       });
   const Net::Classes classes{"linear", "mlp.shared", "mlp", "moe"};
   const auto mlp = [&](int layer, int x) {

@@ -83,11 +83,16 @@ RopeScaling read_gguf(const Config& config, int64_t context, double theta) {
   const Key type{{}, "rope.scaling.type"};
   if (!config.has(type)) return out;
   out.kind = read_kind(config, type);
-  if (out.kind == RopeKind::plain) return out;
-  out.factor = config.number({{}, "rope.scaling.factor"});
+  const Key factor{{}, "rope.scaling.factor"};
+  const Key original{{}, "rope.scaling.original_context_length"};
+  if (out.kind == RopeKind::plain || out.kind == RopeKind::linear) config.has(original);
+  if (out.kind == RopeKind::plain) {
+    config.has(factor);  // of no scaling both say nothing
+    return out;
+  }
+  out.factor = config.number(factor);
   if (out.kind == RopeKind::linear) return out;
-  out.original_context =
-      static_cast<double>(config.tokens_or({{}, "rope.scaling.original_context_length"}, context));
+  out.original_context = static_cast<double>(config.tokens_or(original, context));
   out.beta_fast = config.number_or({{}, "rope.scaling.yarn_beta_fast"}, out.beta_fast);
   out.beta_slow = config.number_or({{}, "rope.scaling.yarn_beta_slow"}, out.beta_slow);
   // The key holds 0.1 mscale_all_dim. mscale itself is not kept: it equals mscale_all_dim in every

@@ -41,16 +41,21 @@ std::optional<int64_t> outer_size(const TensorMeta& tensor) {
 
 }  // namespace
 
+std::string Tensors::stored(const std::string& name) const {
+  const auto& [from, to] = source_->renaming;
+  return name.starts_with(from) ? to + name.substr(from.size()) : name;
+}
+
 const TensorMeta* Tensors::find(const std::vector<std::string>& names) const {
   for (const std::string& name : names) {
-    if (const TensorMeta* tensor = source_->tensors(name)) return tensor;
+    if (const TensorMeta* tensor = source_->tensors(stored(name))) return tensor;
   }
   return nullptr;
 }
 
 const TensorMeta& Tensors::need(const std::vector<std::string>& names) const {
   if (const TensorMeta* tensor = find(names)) return *tensor;
-  const std::string& wanted = names.front();
+  const std::string wanted = stored(names.front());
   std::vector<std::string> listed, notes;
   for (const TensorMeta& tensor : source_->listed) listed.push_back(tensor.name);
   if (names.size() > 1) {
@@ -65,7 +70,7 @@ const TensorMeta& Tensors::need(const std::vector<std::string>& names) const {
 
 const TensorMeta& Tensors::need_shaped(const std::vector<std::string>& names,
                                        const std::vector<std::vector<int64_t>>& valid) const {
-  if (source_->declare) return source_->declare(names.front(), valid.front());
+  if (source_->declare) return source_->declare(stored(names.front()), valid.front());
   const TensorMeta& tensor = need(names);
   check_shape(tensor, valid);
   return tensor;
@@ -158,21 +163,11 @@ std::optional<int> Tensors::rows_of(const std::vector<std::string>& names) const
   return static_cast<int>(rows);
 }
 
-std::vector<Weight> Tensors::all_below(const std::string& prefix) const {
-  std::vector<Weight> out;
-  for (const TensorMeta& tensor : source_->listed) {
-    if (!tensor.name.starts_with(prefix)) continue;
-    const auto rows = outer_size(tensor);
-    if (!rows || tensor.shape.empty() || tensor.shape.back() < 1 ||
-        *rows > INT64_MAX / tensor.shape.back()) {
-      throw_input(
-          "tensor '" + tensor.name + "' has an impossible shape " + shape_text(tensor.shape),
-          tensor.where.empty() ? source_->where : tensor.where);
-    }
-    out.push_back(whole(std::string_view(tensor.name).substr(prefix.size()), tensor, 1, *rows,
-                        tensor.shape.back()));
-  }
-  return out;
+std::optional<Weight> Tensors::unused(std::string role, const TensorMeta& tensor) {
+  const auto rows = outer_size(tensor);
+  const int64_t cols = tensor.shape.empty() ? 1 : tensor.shape.back();
+  if (!rows || cols < 1 || *rows > INT64_MAX / cols) return std::nullopt;
+  return whole(role, tensor, 1, *rows, cols);
 }
 
 std::vector<float> Tensors::values(const TensorMeta& tensor, int64_t size) const {

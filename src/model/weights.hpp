@@ -45,14 +45,15 @@ class Tensors {
   /// the last), nothing when there is no such tensor.
   std::optional<int> rows_of(const std::vector<std::string>& names) const;
 
-  /// Every listed tensor whose name starts with prefix, as weights whose role is the rest of the
-  /// name.
-  std::vector<graph::Weight> all_below(const std::string& prefix) const;
+  /// A tensor that isn't run, as a weight; nothing when its shape is impossible.
+  static std::optional<graph::Weight> unused(std::string role, const graph::TensorMeta& tensor);
 
   /// Numbers of a vector of that size; see Source::values.
   std::vector<float> values(const graph::TensorMeta& tensor, int64_t size) const;
 
  private:
+  /// A name as the checkpoint has it.
+  std::string stored(const std::string& name) const;
   /// The first of the names, which must have one of the shapes; the usual shape comes first.
   const graph::TensorMeta& need_shaped(const std::vector<std::string>& names,
                                        const std::vector<std::vector<int64_t>>& valid) const;

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "fake.hpp"
+#include "ktx/log.hpp"
 
 using namespace ktx;
 using namespace ktx::model;
@@ -92,8 +93,59 @@ TEST_CASE("layers with experts") {
         }).find("config.json: tensor 'model.layers.0.mlp.gate.weight' is not in the checkpoint") ==
         0);
   fake = fixture("kimi-k2");
-  fake.config["n_shared_experts"] = nullptr;
+  fake.config["n_shared_experts"] = nullptr;  // the tensors say how many columns there are
+  CHECK(module_of(fake.build(), "model.layers.1.mlp.shared_experts.up_proj")->weights[0].rows ==
+        256);
+  for (const char* name : {"gate", "up", "down"}) {
+    fake.remove("model.layers.1.mlp.shared_experts." + std::string(name) + "_proj.weight");
+  }
   CHECK(module_of(fake.build(), "model.layers.1.mlp.shared_experts.up_proj") == nullptr);
+}
+
+TEST_CASE("what old GGUF files leave out follows from their tensors") {
+  for (const bool new_layout : {true, false}) {
+    test::FakeGguf f = deepseek2(new_layout);
+    const std::string whole = graph::print(f.build());
+    for (const char* key :
+         {"leading_dense_block_count", "expert_shared_count", "expert_feed_forward_length",
+          "attention.q_lora_rank", "attention.kv_lora_rank"}) {
+      f.config.erase("deepseek2." + std::string(key));
+    }
+    if (!new_layout) {
+      f.config.erase("deepseek2.attention.key_length");
+      f.config.erase("deepseek2.attention.value_length");
+    }
+    f.key("expert_gating_func", 0);
+    f.key("feed_forward_length", {1024, 0});
+    f.key("attention.head_count", {4, 4});
+    CHECK(graph::print(f.build()) == whole);
+  }
+  test::FakeGguf f = deepseek2(true);
+  f.key("attention.head_count", {4, 8});
+  CHECK(error_of([&] { f.build(); }) ==
+        "model.gguf: 'deepseek2.attention.head_count' must be the same in all layers that have "
+        "any, found 4 and 8");
+  f = deepseek2(true);
+  f.config.erase("deepseek2.expert_weights_scale");
+  CHECK(error_of([&] {
+          f.build();
+        }).find("model.gguf: 'deepseek2.expert_weights_scale' is missing") == 0);
+}
+
+TEST_CASE("groups that a file leaves out are those of the published model of its size, and said") {
+  Fake fake = fixture("kimi-k2");
+  fake.config["n_routed_experts"] = 256;
+  fake.config["num_experts_per_tok"] = 8;
+  fake.config["n_group"] = nullptr;
+  std::vector<std::string> said;
+  set_log_sink([&](LogLevel, std::string_view text) { said.emplace_back(text); });
+  const std::string error = error_of([&] { fake.build(); });  // its tensors are of 8 experts
+  set_log_sink({});
+  CHECK(error.find("must have the shape [256, 128]") != std::string::npos);
+  REQUIRE(said.size() == 1);
+  CHECK(said[0] ==
+        "config.json: 'n_group' is missing: 8 groups are taken, of which a token sees 4, as "
+        "DeepSeek-V3 has them");
 }
 
 TEST_CASE("multi-token-prediction layers are named and not run") {

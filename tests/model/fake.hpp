@@ -23,6 +23,8 @@ struct Fake {
   std::vector<graph::TensorMeta> tensors;
   std::string where = "config.json";
   std::map<std::string, std::vector<float>> values;
+  std::vector<std::string> unread;
+  bool ignore_unused = false;
 
   void add(std::string name, std::vector<int64_t> shape,
            quant::Format format = quant::Format::f32) {
@@ -50,6 +52,8 @@ struct Fake {
     };
     s.where = where;
     s.listed = tensors;
+    s.unread = unread;
+    s.ignore_unused = ignore_unused;
     if (!values.empty()) {
       s.values = [this](const graph::TensorMeta& t) { return values.at(t.name); };
     }

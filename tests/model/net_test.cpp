@@ -64,11 +64,19 @@ TEST_CASE("tied embeddings") {
   CHECK(head() == "model.embed_tokens.weight");
   fake.remove("lm_head.weight");
   fake.config.erase("tie_word_embeddings");
-  CHECK(head() == "model.embed_tokens.weight");
-  fake.config["tie_word_embeddings"] = false;
   CHECK(error_of([&] {
           fake.build();
         }).find("config.json: tensor 'lm_head.weight' is not in the checkpoint") == 0);
+
+  test::FakeGguf llama = test::gqa_gguf("llama");  // GGUF files don't say it
+  llama.mlp(0, "", 96, 64);
+  llama.remove("output.weight");
+  CHECK(module_of(llama.build(), "lm_head")->weights[0].pieces[0].tensor == "token_embd.weight");
+  test::FakeGguf deepseek = test::deepseek2(true);  // of which no published model has it
+  deepseek.remove("output.weight");
+  CHECK(error_of([&] {
+          deepseek.build();
+        }).find("model.gguf: tensor 'output.weight' is not in the checkpoint") == 0);
 }
 
 TEST_CASE("the vocabulary of a GGUF file is its embedding's") {

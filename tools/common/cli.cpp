@@ -81,6 +81,9 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "a .gguf or a directory with a tokenizer.json; default: the model's own")
       ->type_name("PATH")
       ->check(not_empty);
+  app.add_flag("--ignore-unused", options.ignore_unused,
+               "run a model without the tensors and keys that ktx has no use for, which changes "
+               "its answers");
   app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));

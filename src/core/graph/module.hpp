@@ -65,7 +65,7 @@ struct ClassInfo {
 
 /// Every class a rule may name.
 ///   embedding, head, norm, linear, attention, attention.mla, attention.gqa,
-///   mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp
+///   mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp, other
 const std::vector<ClassInfo>& classes() noexcept;
 
 }  // namespace ktx::graph

@@ -54,6 +54,9 @@ struct PlanOptions {
   /// content is mapped instead of read. Empty: not given, by default none. ktx never deletes
   /// entries; you may at any time.
   std::filesystem::path weights_cache;
+  /// Tensors and hyper-parameters that ktx has no use for are warnings, not errors: the model runs
+  /// without them, which changes its answers.
+  bool ignore_unused = false;
   /// Only the header is there or wanted: weights may be missing.
   bool header_only = false;
   /// Measure the memory bandwidth of this box (0.2 s), so that the plan can predict tokens/s.
