@@ -66,12 +66,15 @@ std::string read_prompt(const Arguments& a) {
 std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
                                    const Tokenizer& tokenizer) {
   if (a.chat) {
+    if (tokenizer.encode(text) != tokenizer.encode(text, false))
+      tools::warn("the message spells special tokens: in a message they are plain text");
     auto messages = tools::opening(a.system);
     messages.push_back({ChatMessage::Role::user, text});
     return tokenizer.encode_chat(messages);
   }
   auto ids = tokenizer.encode(text);
-  if (const auto bos = tokenizer.bos()) ids.insert(ids.begin(), *bos);
+  const auto bos = tokenizer.bos();
+  if (bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   return ids;
 }
 
@@ -122,7 +125,7 @@ void run_once(const Arguments& a, Engine& engine, const std::vector<int32_t>& pr
 }
 
 // Everything that can be refused is refused before the model is loaded, which may take minutes.
-void run(const Arguments& a, bool interactive) {
+void run(Arguments a, const CLI::App& app, bool interactive) {
   if (!a.system.empty() && !a.chat && !interactive) throw CLI::RequiresError("--system", "--chat");
   if (interactive && isatty(STDIN_FILENO) == 0)
     throw Error(ErrorCategory::input, "no prompt", "ktx-run",
@@ -131,7 +134,10 @@ void run(const Arguments& a, bool interactive) {
   const std::string text = interactive ? std::string() : read_prompt(a);
   const auto plan = make_plan(a.plan);
   const auto tokenizer = plan.tokenizer();
-  if (interactive || a.chat) tools::require_chat_format(tokenizer);
+  if (interactive || a.chat) {
+    tools::require_chat_format(tokenizer);
+    tools::take_defaults(plan.sampling_defaults(), app, a.generation.sampling);
+  }
   std::vector<int32_t> prompt;
   if (!interactive) {
     prompt = encode_prompt(a, text, tokenizer);
@@ -151,6 +157,7 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Generate text with a model placed by a rules file", "ktx-run");
   add_options(app, a);
-  return tools::run_tool(app, argc, argv,
-                         [&] { run(a, app.count("--prompt") + app.count("--prompt-file") == 0); });
+  return tools::run_tool(app, argc, argv, [&] {
+    run(a, app, app.count("--prompt") + app.count("--prompt-file") == 0);
+  });
 }

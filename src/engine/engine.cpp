@@ -36,7 +36,7 @@ std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
 // opened.
 std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
   if (plan.source() && !plan.options().header_only) return plan.source();
-  return engine::open_source(plan.options().model);
+  return engine::open_source(plan.options().model, {.overrides = plan.options().overrides});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/base/json.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
+#include "engine/generation_defaults.hpp"
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/programs.hpp"
 #include "engine/source.hpp"
@@ -78,6 +79,9 @@ Tokenizer Plan::tokenizer() const {
                                   : Tokenizer::open(plan_->tokenizer);
 }
 
+SamplingDefaults Plan::sampling_defaults() const {
+  return engine::sampling_defaults(*source_);
+}
 std::filesystem::path Plan::weights_cache() const {
   return plan_->weights_cache;
 }
@@ -151,8 +155,8 @@ Plan make_plan(const PlanOptions& options) {
   auto settings = placement_options(options);
   PlanOptions opened = options;
   opened.model = placement::model_path(rules, settings);
-  std::shared_ptr<const loader::TensorSource> source =
-      engine::open_source(opened.model, {.header_only = options.header_only});
+  std::shared_ptr<const loader::TensorSource> source = engine::open_source(
+      opened.model, {.header_only = options.header_only, .overrides = options.overrides});
   settings.run_memory = [&source](const placement::Plan& decided) {
     return run_memory(decided, *source);
   };

@@ -6,6 +6,8 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/log.hpp"
+#include "engine/generation_defaults.hpp"
 #include "engine/source.hpp"
 #include "engine/synth/source.hpp"
 #include "loader/checkpoint.hpp"
@@ -29,28 +31,24 @@ struct TextStream::State {
 
 namespace {
 
-// generation_config.json may name further tokens that end a generation: one id or a list.
-void add_stop_ids(const Json& generation_config, const std::filesystem::path& folder,
-                  int32_t vocabulary, std::vector<int32_t>& ids) {
-  if (generation_config.is_null()) return;
-  const auto where = (folder / "generation_config.json").string();
-  constexpr const char* key = "eos_token_id";
-  const Json* eos =
-      text::member(text::expect_object(generation_config, "generation_config.json", where), key);
-  if (eos == nullptr) return;
-  for (const auto& value : eos->is_array() ? *eos : Json::array({*eos})) {
-    const int32_t id = text::expect_id(value, key, where, vocabulary);
-    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
-  }
-}
-
 Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_config,
-                         const std::filesystem::path& folder) {
+                         const Json& config, const std::filesystem::path& folder) {
   auto chat = text::detect_chat_format(tokenizer);
-  auto stop_ids = tokenizer.stop_ids();
-  add_stop_ids(generation_config, folder, tokenizer.vocab_size(), stop_ids);
+  auto stop_ids = engine::end_tokens(tokenizer, generation_config, config, folder.string());
   return Tokenizer(std::make_shared<const Tokenizer::State>(
       Tokenizer::State{std::move(tokenizer), std::move(chat), std::move(stop_ids)}));
+}
+
+// Without tokenizer_config.json nothing says whether prompts begin with BOS, where the model has
+// one.
+void say_unknown_bos(const text::Tokenizer& tokenizer, const Json& tokenizer_config,
+                     const Json& config, const std::filesystem::path& folder) {
+  const Json* bos = config.is_object() ? text::member(config, "bos_token_id") : nullptr;
+  if (tokenizer_config.is_null() && bos != nullptr && !tokenizer.add_bos())
+    base::log(LogLevel::warning,
+              folder.string() +
+                  ": no tokenizer_config.json says whether prompts begin with a BOS "
+                  "token: none is added");
 }
 
 text::Tokenizer from_json(const Json& tokenizer, const Json& config,
@@ -67,18 +65,20 @@ Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   return make_tokenizer(files.gguf.is_null()
                             ? from_json(files.tokenizer, files.tokenizer_config, path)
                             : text::Tokenizer::from_gguf(files.gguf, path.string()),
-                        files.generation_config, path);
+                        files.generation_config, files.config, path);
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
   if (source.kind() == loader::CheckpointKind::gguf)
     return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {},
-                          {});
+                          {}, source.path());
   if (source.tokenizer().is_null())
     throw_input("expected a directory with a tokenizer.json, found none in it",
                 source.path().string());
-  return make_tokenizer(from_json(source.tokenizer(), source.tokenizer_config(), source.path()),
-                        source.generation_config(), source.path());
+  auto tokenizer = from_json(source.tokenizer(), source.tokenizer_config(), source.path());
+  say_unknown_bos(tokenizer, source.tokenizer_config(), source.config(), source.path());
+  return make_tokenizer(std::move(tokenizer), source.generation_config(), source.config(),
+                        source.path());
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {

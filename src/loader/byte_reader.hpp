@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,12 @@ class ByteReader {
   uint64_t position() const noexcept { return position_; }
   uint64_t remaining() const noexcept { return source_.size() - position_; }
   std::string file() const { return source_.path().string(); }
+  /// Of the file, for what it may be instead: at most 64 bytes.
+  std::string beginning() const {
+    std::string text(static_cast<size_t>(std::min<uint64_t>(64, source_.size())), '\0');
+    source_.copy(0, std::as_writable_bytes(std::span(text)));
+    return text;
+  }
 
   /// Throws input error "<subject>: <message>" at the file.
   [[noreturn]] void fail(const std::string& message) const {

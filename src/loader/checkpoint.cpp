@@ -1,12 +1,14 @@
 // Tells checkpoint kinds apart and opens them.
 #include "loader/checkpoint.hpp"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "core/base/file_reader.hpp"
+#include "core/base/text.hpp"
 #include "loader/file_source.hpp"
 #include "loader/gguf.hpp"
 #include "loader/gguf_header.hpp"
@@ -37,16 +39,21 @@ bool names_directory(const fs::path& path) {
   return false;
 }
 
-// Notes for a directory that lacks a file: the GGUF files that it holds instead.
-std::vector<std::string> gguf_notes(const fs::path& directory) {
-  std::string first;
+// The GGUF models of a directory: the first files of splits, or where there is none, single files.
+std::vector<std::string> gguf_models(const fs::path& directory) {
+  std::vector<std::string> firsts, singles;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(directory, ec)) {
     const std::string name = entry.path().filename().string();
-    if (entry.path().extension() == ".gguf" && (first.empty() || name < first)) first = name;
+    if (entry.path().extension() != ".gguf" || name.starts_with("mmproj")) continue;
+    if (name.find("-00001-of-") != std::string::npos)
+      firsts.push_back(name);
+    else if (name.find("-of-") == std::string::npos)
+      singles.push_back(name);
   }
-  if (first.empty()) return {};
-  return {"the directory holds '" + first + "': give that file to open a GGUF model"};
+  auto& models = firsts.empty() ? singles : firsts;
+  std::ranges::sort(models);
+  return models;
 }
 
 }  // namespace
@@ -70,10 +77,17 @@ std::vector<std::byte> read_rows(const TensorSource& source, const graph::Tensor
 
 std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOptions& options) {
   if (!names_directory(path)) return std::make_unique<FileSource>(open_gguf(path, options));
-  if (!is_there(path / "config.json"))
-    throw_input("expected a Hugging Face directory, found no config.json in it", path.string(),
-                gguf_notes(path));
-  return std::make_unique<FileSource>(open_safetensors(path, options));
+  if (is_there(path / "config.json") && has_safetensors(path))
+    return std::make_unique<FileSource>(open_safetensors(path, options));
+  const auto models = gguf_models(path);
+  if (models.size() == 1)
+    return std::make_unique<FileSource>(open_gguf(path / models.front(), options));
+  if (models.size() > 1)
+    throw_input("the directory holds several GGUF models: give the file of one", path.string(),
+                {"there are: " + base::join(models)});
+  throw_input(std::string("expected a Hugging Face directory, found no ") +
+                  (is_there(path / "config.json") ? "safetensors files" : "config.json") + " in it",
+              path.string());
 }
 
 TokenizerFiles read_tokenizer_files(const fs::path& path) {
@@ -83,8 +97,7 @@ TokenizerFiles read_tokenizer_files(const fs::path& path) {
     return files;
   }
   if (!is_there(path / "tokenizer.json"))
-    throw_input("expected a directory with a tokenizer.json, found none in it", path.string(),
-                gguf_notes(path));
+    throw_input("expected a directory with a tokenizer.json, found none in it", path.string());
   files.tokenizer = base::read_json(path / "tokenizer.json");
   files.tokenizer_config = read_optional_json(path / "tokenizer_config.json");
   files.config = read_optional_json(path / "config.json");

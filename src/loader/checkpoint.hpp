@@ -21,6 +21,8 @@ struct OpenOptions {
   /// For planning: tensor data may be absent or cut off. The headers must still be whole; rows() of
   /// a tensor whose data is not there is an input error.
   bool header_only = false;
+  /// KEY=VALUE: members of config.json ("rope_scaling.factor=40"), or keys of the GGUF metadata.
+  std::vector<std::string> overrides = {};
 };
 
 /// A checkpoint that was opened and checked: every byte range below lies inside its files. All
@@ -82,7 +84,8 @@ std::vector<std::byte> read_rows(const TensorSource& source, const graph::Tensor
                                  int64_t first_row, int64_t rows);
 
 /// path: a .gguf file, the first file of a split (x-00001-of-00003.gguf), or a Hugging Face
-/// directory: config.json with model.safetensors, or with model.safetensors.index.json and shards.
+/// directory: config.json with model.safetensors, with model.safetensors.index.json and shards, or
+/// with shards alone (model-00001-of-00003.safetensors); or a directory of one GGUF model.
 /// The files are untrusted: whatever is wrong in them is one input error that names the file, the
 /// tensor or metadata key, what was expected and what was found.
 std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& path,

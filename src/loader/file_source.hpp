@@ -7,22 +7,16 @@
 #include <vector>
 
 #include "core/base/byte_source.hpp"
+#include "loader/assembly.hpp"
 #include "loader/checkpoint.hpp"
 
 namespace ktx::loader {
 
-/// Bytes [offset, offset + size) of the file with that index.
-struct FileRange {
-  size_t file = 0;
-  uint64_t offset = 0, size = 0;
-};
-
-/// A tensor and where its bytes lie. fp8: data holds the codes [..., rows, cols], scales the f32
-/// scales [..., ceil(rows/128), ceil(cols/128)]; other formats: data holds the rows, scales
-/// nothing.
+/// A tensor and where its rows lie, or what makes them.
 struct FileTensor {
   graph::TensorMeta meta;
-  FileRange data, scales;
+  FileRange data = {};
+  std::shared_ptr<const Assembly> assembly = {};  // null: data holds the rows
 };
 
 /// What a reader of a checkpoint kind found. Every range lies inside its file unless header_only.
@@ -34,7 +28,8 @@ struct CheckpointContents {
   std::vector<std::unique_ptr<const base::ByteSource>> files;
   std::vector<FileTensor> tensors;                        // names are unique
   std::unordered_map<std::string, std::string> unlisted;  // name -> why ktx does not read it
-  std::unordered_map<std::string, std::string> parts;     // name -> what of another tensor it is
+  std::unordered_map<std::string, std::string> passed;    // name -> why nobody misses it
+  std::vector<std::string> missing_files;                 // which may hold more tensors
 };
 
 class FileSource final : public TensorSource {
@@ -60,16 +55,17 @@ class FileSource final : public TensorSource {
 
  private:
   struct Place {
-    FileRange data, scales;
+    FileRange data;
+    std::shared_ptr<const Assembly> assembly;
+
+    std::vector<FileRange> ranges() const {
+      return assembly ? assembly->ranges() : std::vector{data};
+    }
   };
   const Place& place(const graph::TensorMeta& meta) const;
   FileRange part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
-  FileRange scale_part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
-  size_t scratch_bytes(const FileRange& range) const;
   bool is_there(const FileRange& range) const noexcept;
-  const std::byte* read(const FileRange& range, std::span<std::byte> scratch) const;
-  const std::byte* assemble_fp8(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
-                                std::span<std::byte> scratch) const;
+  std::string missing_files() const;
 
   CheckpointContents c_;  // its tensors are moved into the two vectors below
   std::vector<graph::TensorMeta> metas_;

@@ -11,6 +11,7 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "loader/gguf_header.hpp"
+#include "loader/overrides.hpp"
 
 namespace ktx::loader {
 namespace fs = std::filesystem;
@@ -71,6 +72,10 @@ void add_tensors(CheckpointContents& contents, const std::string& where,
                  std::vector<GgufTensor>&& tensors) {
   const size_t file = contents.files.size() - 1;
   for (auto& tensor : tensors) {
+    if (!tensor.unread.empty()) {
+      contents.unlisted.emplace(std::move(tensor.name), std::move(tensor.unread));
+      continue;
+    }
     FileTensor added;
     added.meta.name = std::move(tensor.name);
     added.meta.format = tensor.format;
@@ -93,10 +98,10 @@ void check_unique(const std::vector<FileTensor>& tensors) {
 
 void open_part(CheckpointContents& contents, const fs::path& file, uint64_t part, uint64_t parts) {
   std::error_code ec;
-  if (!fs::exists(file, ec))
-    throw_input("file " + std::to_string(part + 1) + " of a split into " + std::to_string(parts) +
-                    " is missing",
-                file.string());
+  if (!fs::exists(file, ec)) {  // it matters if a tensor that is needed is in it
+    contents.missing_files.push_back(file.filename().string());
+    return;
+  }
   GgufHeader header = open_file(contents, file);
   const uint64_t number = count_of(header.metadata, "split.no", 0, file);
   const uint64_t count = count_of(header.metadata, "split.count", 1, file);
@@ -116,6 +121,7 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
   contents.path = file;
   contents.header_only = options.header_only;
   GgufHeader header = open_file(contents, file);
+  apply_overrides(header.metadata, options.overrides, false);
   const uint64_t parts = count_of(header.metadata, "split.count", 1, file);
   const uint64_t number = count_of(header.metadata, "split.no", 0, file);
   const uint64_t all_tensors =
@@ -130,10 +136,11 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
   const std::string stem = split_stem(file, parts, number);
   for (uint64_t part = 1; part < parts; ++part)
     open_part(contents, file.parent_path() / (stem + part_suffix(part + 1, parts)), part, parts);
-  if (contents.tensors.size() != all_tensors)
+  const size_t found = contents.tensors.size() + contents.unlisted.size();
+  if (contents.missing_files.empty() && found != all_tensors)
     throw_input("expected " + std::to_string(all_tensors) +
                     " tensors in the files of the split (split.tensors.count), found " +
-                    std::to_string(contents.tensors.size()),
+                    std::to_string(found),
                 file.string());
   check_unique(contents.tensors);
   return contents;

@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "core/base/error.hpp"
-#include "core/base/text.hpp"
+#include "core/base/stand_in.hpp"
 #include "loader/byte_reader.hpp"
+#include "loader/ggml_types.hpp"
 #include "loader/gguf_types.hpp"
 #include "loader/tensor_shape.hpp"
 
@@ -52,7 +53,7 @@ class HeaderParser {
   Json read_array(int depth);
   GgufTensor read_tensor(uint64_t index, uint64_t count);
   std::vector<int64_t> read_shape();
-  quant::Format read_format();
+  void read_format(GgufTensor& tensor);
 
   ByteReader in_;
   uint64_t values_ = 0, text_bytes_ = 0;  // read so far
@@ -60,7 +61,11 @@ class HeaderParser {
 
 Counts HeaderParser::read_counts() {
   const std::string_view magic = in_.read_text(4);
-  if (magic != "GGUF") throw_input("not a GGUF file: expected it to start with 'GGUF'", in_.file());
+  if (magic != "GGUF") {
+    const auto instead = base::stand_in(in_.beginning());
+    throw_input(instead ? *instead : "not a GGUF file: expected it to start with 'GGUF'",
+                in_.file());
+  }
   const auto version = in_.read<uint32_t>();
   if (version == 0x02000000u || version == 0x03000000u)
     throw_input("a big-endian GGUF file; ktx reads little-endian ones", in_.file());
@@ -174,17 +179,25 @@ std::vector<int64_t> HeaderParser::read_shape() {
   return shape;
 }
 
-quant::Format HeaderParser::read_format() {
+// Format and size. A type that ktx doesn't read, or rows that are no whole blocks, matter to those
+// who want the tensor.
+void HeaderParser::read_format(GgufTensor& tensor) {
   const auto type = in_.read<uint32_t>();
   const bool small = type <= static_cast<uint32_t>(std::numeric_limits<int>::max());
   const auto format = small ? quant::find_ggml_type(static_cast<int>(type)) : std::nullopt;
-  if (format) return *format;
-  std::vector<std::string> known;
-  for (const auto& info : quant::formats())
-    if (info.ggml_type >= 0)
-      known.push_back(std::to_string(info.ggml_type) + " (" + std::string(info.name) + ")");
-  throw_input(in_.subject + ": its ggml type " + std::to_string(type) + " is not one ktx reads",
-              in_.file(), {"types ktx reads: " + base::join(known)});
+  const int64_t cols = tensor.shape.back();
+  if (!format) {
+    tensor.unread = unread_type(type);
+  } else if (!quant::fits(*format, cols)) {
+    tensor.unread = "has rows of " + std::to_string(cols) +
+                    " weights, which are not whole blocks of " +
+                    std::to_string(quant::info(*format).block) + ", as " +
+                    std::string(quant::name(*format)) + " needs";
+  } else {
+    tensor.format = *format;
+    tensor.size = static_cast<uint64_t>(*count_weights(tensor.shape) / cols) *
+                  static_cast<uint64_t>(quant::row_bytes(*format, cols));
+  }
 }
 
 GgufTensor HeaderParser::read_tensor(uint64_t index, uint64_t count) {
@@ -193,15 +206,8 @@ GgufTensor HeaderParser::read_tensor(uint64_t index, uint64_t count) {
                           " of the tensor table");
   in_.subject = "tensor '" + tensor.name + "'";
   tensor.shape = read_shape();
-  tensor.format = read_format();
+  read_format(tensor);
   tensor.offset = in_.read<uint64_t>();
-  const int64_t cols = tensor.shape.back();
-  if (!quant::fits(tensor.format, cols))
-    in_.fail("its rows of " + std::to_string(cols) + " weights are not whole blocks of " +
-             std::to_string(quant::info(tensor.format).block) + ", which " +
-             std::string(quant::name(tensor.format)) + " needs");
-  tensor.size = static_cast<uint64_t>(*count_weights(tensor.shape) / cols) *
-                static_cast<uint64_t>(quant::row_bytes(tensor.format, cols));
   return tensor;
 }
 

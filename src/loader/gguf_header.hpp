@@ -17,6 +17,7 @@ struct GgufTensor {
   std::vector<int64_t> shape;  // outermost first: the reverse of the file's order
   uint64_t offset = 0;         // of its first byte in the file
   uint64_t size = 0;           // bytes
+  std::string unread = {};     // why its rows can't be read; then its format and size mean nothing
 };
 
 struct GgufHeader {

@@ -1,7 +1,10 @@
-// Shards, their index, and FP8 tensors joined with their block scales.
+// Shards, their index, and tensors that several of the files' make up.
 #include "loader/safetensors.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -9,8 +12,10 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "loader/composed.hpp"
+#include "loader/overrides.hpp"
+#include "loader/quantization.hpp"
 #include "loader/safetensors_header.hpp"
-#include "loader/tensor_shape.hpp"
 
 namespace ktx::loader {
 namespace fs = std::filesystem;
@@ -19,7 +24,6 @@ namespace {
 
 constexpr const char* single_name = "model.safetensors";
 constexpr const char* index_name = "model.safetensors.index.json";
-constexpr std::string_view scale_suffix = "_scale_inv";
 
 // The weight_map of an index: which shard holds a tensor.
 struct Index {
@@ -29,12 +33,6 @@ struct Index {
   };
   std::unordered_map<std::string, size_t> shard_of;  // tensor -> position in shards
   std::vector<Shard> shards;                         // in order of appearance
-};
-
-// A tensor as a shard's header has it, before it is decided what ktx makes of it.
-struct Found {
-  size_t file;
-  SafetensorsEntry entry;
 };
 
 bool is_plain_file_name(const std::string& name) {
@@ -63,9 +61,37 @@ Index read_index(const fs::path& file) {
   return index;
 }
 
+// Shards that lie in the directory, by name; of a numbered set whose files are not all there the
+// names that are missing too.
+struct Shards {
+  std::vector<std::string> there, missing;
+};
+
+Shards list_shards(const fs::path& directory) {
+  std::map<int, std::string> numbered;
+  int count = 0;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(directory, ec)) {
+    const std::string name = entry.path().filename().string();
+    int number = 0, of = 0, end = 0;
+    if (std::sscanf(name.c_str(), "model-%5d-of-%5d.safetensors%n", &number, &of, &end) != 2 ||
+        static_cast<size_t>(end) != name.size())
+      continue;
+    numbered[number] = name;
+    count = std::max(count, of);
+  }
+  Shards shards;
+  for (int number = 1; number <= count; ++number) {
+    std::array<char, 64> name{};
+    std::snprintf(name.data(), name.size(), "model-%05d-of-%05d.safetensors", number, count);
+    (numbered.contains(number) ? shards.there : shards.missing).emplace_back(name.data());
+  }
+  return shards;
+}
+
 class DirectoryReader {
  public:
-  DirectoryReader(const fs::path& directory, const OpenOptions& options) {
+  DirectoryReader(const fs::path& directory, const OpenOptions& options) : options_(options) {
     contents_.kind = CheckpointKind::safetensors;
     contents_.path = directory;
     contents_.header_only = options.header_only;
@@ -76,41 +102,38 @@ class DirectoryReader {
  private:
   void read_configs();
   void read_indexed(const fs::path& index_file);
-  void add_file(SafetensorsFile& file) {
-    paths_.push_back(file.path());
-    contents_.files.push_back(file.take_file());
-  }
-  void read_single(const fs::path& file);
-  [[noreturn]] void fail_absent(const Index& index) const;
-  void sort_out(const Index& index, size_t shard, std::vector<SafetensorsEntry>&& entries);
-  void add_tensor(const Found& found);
-  FileRange scales_of(const Found& found) const;
-  void check_block_size() const;
-  bool is_scale(const std::string& name) const;
-  std::string where(const Found& found) const { return paths_[found.file].string(); }
+  void read_files(const std::vector<std::string>& names);
+  std::vector<FoundTensor> open(const std::string& name);
+  void sort_out(const Index& index, size_t shard);
+  void note_absent(const Index& index);
+  void join_parts(const Quantization& quantization);
+  void add_tensor(const FoundTensor& found);
 
+  const OpenOptions& options_;
   CheckpointContents contents_;
-  std::vector<fs::path> paths_;  // of the files
-  std::vector<Found> found_;
+  std::vector<FoundTensor> found_;
   std::unordered_map<std::string, size_t> by_name_;  // positions in found_
+  std::unordered_set<std::string> joined_;           // names of tensors that were made from parts
 };
 
 CheckpointContents DirectoryReader::read() {
   read_configs();
   const fs::path& directory = contents_.path;
+  const auto quantization =
+      read_quantization(contents_.config, (directory / "config.json").string());
   std::error_code ec;
-  if (fs::exists(directory / single_name, ec))
-    read_single(directory / single_name);
-  else if (fs::exists(directory / index_name, ec))
+  if (fs::exists(directory / single_name, ec)) {
+    read_files({single_name});
+  } else if (fs::exists(directory / index_name, ec)) {
     read_indexed(directory / index_name);
-  else
-    throw_input(std::string("expected ") + single_name + " or " + index_name +
-                    " in the directory, found neither",
-                directory.string());
+  } else {
+    Shards shards = list_shards(directory);
+    contents_.missing_files = std::move(shards.missing);
+    read_files(shards.there);
+  }
   for (size_t i = 0; i < found_.size(); ++i) by_name_.emplace(found_[i].entry.name, i);
-  if (std::ranges::any_of(found_, [](const Found& f) { return f.entry.dtype == "F8_E4M3"; }))
-    check_block_size();
-  for (const Found& found : found_) add_tensor(found);
+  join_parts(quantization);
+  for (const FoundTensor& found : found_) add_tensor(found);
   return std::move(contents_);
 }
 
@@ -118,130 +141,121 @@ void DirectoryReader::read_configs() {
   const fs::path config = contents_.path / "config.json";
   contents_.config = base::read_json(config);
   if (!contents_.config.is_object()) throw_input("expected a JSON object", config.string());
+  apply_overrides(contents_.config, options_.overrides, true);
   contents_.generation_config = read_optional_json(contents_.path / "generation_config.json");
   contents_.tokenizer = read_optional_json(contents_.path / "tokenizer.json");
   contents_.tokenizer_config = read_optional_json(contents_.path / "tokenizer_config.json");
 }
 
-void DirectoryReader::read_single(const fs::path& file) {
-  SafetensorsFile shard(file, contents_.header_only);
-  for (const auto& entry : shard.entries()) found_.push_back({0, entry});
-  add_file(shard);
+std::vector<FoundTensor> DirectoryReader::open(const std::string& name) {
+  SafetensorsFile file(contents_.path / name, contents_.header_only);
+  std::vector<FoundTensor> found;
+  auto entries = file.entries();
+  const std::string where = file.path().string();
+  contents_.files.push_back(file.take_file());
+  for (auto& entry : entries)
+    found.push_back(
+        {contents_.files.size() - 1, contents_.files.back().get(), where, std::move(entry)});
+  return found;
 }
 
+void DirectoryReader::read_files(const std::vector<std::string>& names) {
+  std::unordered_map<std::string, std::string> holders;
+  for (const auto& name : names)
+    for (auto& tensor : open(name)) {
+      const auto [first, fresh] = holders.emplace(tensor.entry.name, tensor.where);
+      if (!fresh)
+        throw_input("tensor '" + tensor.entry.name + "': is also in " + first->second,
+                    tensor.where);
+      found_.push_back(std::move(tensor));
+    }
+}
+
+// A shard that is missing matters if a tensor that is needed is in it.
 void DirectoryReader::read_indexed(const fs::path& index_file) {
   const Index index = read_index(index_file);
   for (size_t i = 0; i < index.shards.size(); ++i) {
-    const auto& shard = index.shards[i];
-    const fs::path file = contents_.path / shard.file;
     std::error_code ec;
-    if (!fs::exists(file, ec))
-      throw_input("the shard is missing: " + std::string(index_name) + " puts tensor '" +
-                      shard.first_tensor + "' into it (" + std::to_string(shard.tensors) +
-                      " tensors in all)",
-                  file.string());
-    SafetensorsFile opened(file, contents_.header_only);
-    std::vector<SafetensorsEntry> entries = opened.entries();
-    add_file(opened);
-    sort_out(index, i, std::move(entries));
+    if (fs::exists(contents_.path / index.shards[i].file, ec)) sort_out(index, i);
   }
-  if (found_.size() != index.shard_of.size()) fail_absent(index);
+  note_absent(index);
 }
 
-// Throws for the first tensor, by name, that the index has and its shard has not.
-void DirectoryReader::fail_absent(const Index& index) const {
+// Names that the index has and no shard. A shard that is there can't have lost them: the index is
+// older, or younger, than it.
+void DirectoryReader::note_absent(const Index& index) {
   std::unordered_set<std::string_view> there;
-  for (const Found& found : found_) there.insert(found.entry.name);
-  const std::pair<const std::string, size_t>* first = nullptr;
-  for (const auto& entry : index.shard_of)
-    if (!there.contains(entry.first) && (first == nullptr || entry.first < first->first))
-      first = &entry;
-  require(first != nullptr, "an index with fewer tensors than its shards hold of them");
-  throw_input("tensor '" + first->first + "': " + index_name +
-                  " puts it into this shard, which has no such tensor",
-              (contents_.path / index.shards[first->second].file).string());
+  for (const FoundTensor& found : found_) there.insert(found.entry.name);
+  for (const auto& [name, shard] : index.shard_of) {
+    if (there.contains(name)) continue;
+    const std::string& file = index.shards[shard].file;
+    std::error_code ec;
+    if (fs::exists(contents_.path / file, ec))
+      contents_.passed.emplace(
+          name, std::string("is not in ") + file + ", where " + index_name + " puts it");
+    else
+      contents_.unlisted.emplace(name, "is in " + file + ", which is missing");
+  }
 }
 
-// Keeps the entries that the index puts into this shard.
-void DirectoryReader::sort_out(const Index& index, size_t shard,
-                               std::vector<SafetensorsEntry>&& entries) {
-  for (auto& entry : entries) {
-    const auto place = index.shard_of.find(entry.name);
+// Keeps the tensors that the index puts into this shard.
+void DirectoryReader::sort_out(const Index& index, size_t shard) {
+  for (auto& tensor : open(index.shards[shard].file)) {
+    const auto place = index.shard_of.find(tensor.entry.name);
     if (place == index.shard_of.end())
       contents_.unlisted.emplace(
-          entry.name, "is in " + index.shards[shard].file + ", but not in " + index_name);
+          tensor.entry.name, "is in " + index.shards[shard].file + ", but not in " + index_name);
     else if (place->second == shard)
-      found_.push_back({shard, std::move(entry)});
+      found_.push_back(std::move(tensor));
   }
 }
 
-bool DirectoryReader::is_scale(const std::string& name) const {
-  if (!name.ends_with(scale_suffix)) return false;
-  const auto owner = by_name_.find(name.substr(0, name.size() - scale_suffix.size()));
-  return owner != by_name_.end() && found_[owner->second].entry.dtype == "F8_E4M3";
+// Tensors that several of the files' make up, and what then is theirs.
+void DirectoryReader::join_parts(const Quantization& quantization) {
+  const FindTensor find = [this](const std::string& name) {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : &found_[found->second];
+  };
+  for (const FoundTensor& found : found_) {
+    auto composed = compose(found, find, quantization);
+    if (!composed) continue;
+    if (composed->tensor)
+      contents_.tensors.push_back(std::move(*composed->tensor));
+    else
+      contents_.unlisted.emplace(composed->name, composed->problem);
+    for (const auto& part : composed->parts)
+      if (part != composed->name)
+        contents_.passed.emplace(part, "is a part of tensor '" + composed->name + "'");
+      else
+        joined_.insert(part);
+  }
 }
 
-void DirectoryReader::add_tensor(const Found& found) {
+void DirectoryReader::add_tensor(const FoundTensor& found) {
   const SafetensorsEntry& entry = found.entry;
+  if (joined_.contains(entry.name) || contents_.passed.contains(entry.name)) return;
   const auto format = format_of_dtype(entry.dtype);
   if (!format) {
     contents_.unlisted.emplace(
         entry.name, "has dtype " + entry.dtype + "; ktx reads BF16, F16, F32 and F8_E4M3");
     return;
   }
-  if (is_scale(entry.name)) {
-    contents_.parts.emplace(entry.name, "holds the block scales of an F8_E4M3 tensor");
-    return;
-  }
   FileTensor tensor;
   tensor.meta.name = entry.name;
   tensor.meta.format = *format;
   tensor.meta.shape = entry.shape;
-  tensor.meta.where = where(found);
+  tensor.meta.where = found.where;
   tensor.data = {found.file, entry.offset, entry.size};
-  if (*format == quant::Format::fp8) tensor.scales = scales_of(found);
   contents_.tensors.push_back(std::move(tensor));
 }
 
-void DirectoryReader::check_block_size() const {
-  const auto quantization = contents_.config.find("quantization_config");
-  if (quantization == contents_.config.end() || !quantization->is_object()) return;
-  const std::string where = (contents_.path / "config.json").string();
-  const auto block = quantization->find("weight_block_size");
-  if (block != quantization->end() && *block != Json::array({128, 128}))
-    throw_input("quantization_config.weight_block_size: expected [128, 128], found " +
-                    base::dump_json(*block).substr(0, 80),
-                where);
-  const auto fmt = quantization->find("fmt");
-  if (fmt != quantization->end() && *fmt != "e4m3")
-    throw_input(
-        "quantization_config.fmt: expected \"e4m3\", found " + base::dump_json(*fmt).substr(0, 80),
-        where);
-}
-
-FileRange DirectoryReader::scales_of(const Found& found) const {
-  const auto& shape = found.entry.shape;
-  const std::string name = found.entry.name + std::string(scale_suffix);
-  const std::string subject =
-      "tensor '" + found.entry.name + "' (F8_E4M3 " + shape_text(shape) + ")";
-  if (shape.size() < 2) throw_input(subject + ": expected a matrix", where(found));
-  std::vector<int64_t> expected = shape;
-  for (size_t i = shape.size() - 2; i < shape.size(); ++i) expected[i] = (shape[i] + 127) / 128;
-  const auto scales = by_name_.find(name);
-  if (scales == by_name_.end())
-    throw_input(subject + ": its scales are missing: expected tensor '" + name + "' (F32 " +
-                    shape_text(expected) + ")",
-                where(found));
-  const Found& holder = found_[scales->second];
-  if (holder.entry.dtype != "F32" || holder.entry.shape != expected)
-    throw_input("tensor '" + name + "': expected F32 " + shape_text(expected) + ", the scales of " +
-                    subject + ", found " + holder.entry.dtype + " " +
-                    shape_text(holder.entry.shape),
-                where(holder));
-  return {holder.file, holder.entry.offset, holder.entry.size};
-}
-
 }  // namespace
+
+bool has_safetensors(const fs::path& directory) {
+  std::error_code ec;
+  return fs::exists(directory / single_name, ec) || fs::exists(directory / index_name, ec) ||
+         !list_shards(directory).there.empty();
+}
 
 Json read_optional_json(const fs::path& file) {
   std::error_code ec;

@@ -7,11 +7,12 @@
 
 namespace ktx::loader {
 
-/// See open_checkpoint. FP8 tensors (F8_E4M3, last dimensions [rows, cols]) must each have their
-/// scales beside them: `<name>_scale_inv`, F32 [..., ceil(rows/128), ceil(cols/128)], weight = code
-/// * scale, as in the published DeepSeek-V3 checkpoint.
+/// See open_checkpoint. Quantized tensors are made from their parts (loader/composed.hpp).
 CheckpointContents open_safetensors(const std::filesystem::path& directory,
                                     const OpenOptions& options);
+
+/// Whether open_safetensors would find weights there.
+bool has_safetensors(const std::filesystem::path& directory);
 
 /// The JSON of a file of the directory; null when there is none.
 Json read_optional_json(const std::filesystem::path& file);

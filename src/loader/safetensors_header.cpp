@@ -7,6 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/stand_in.hpp"
 #include "core/base/text.hpp"
 #include "loader/byte_reader.hpp"
 #include "loader/tensor_shape.hpp"
@@ -248,6 +249,7 @@ std::optional<quant::Format> format_of_dtype(std::string_view dtype) noexcept {
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file, bool header_only)
     : file_(std::make_unique<base::FileReader>(file)) {
   ByteReader in(*file_);
+  if (const auto instead = base::stand_in(in.beginning())) throw_input(*instead, file.string());
   const auto size = in.read<uint64_t>();
   if (size > max_header)
     in.fail("expected at most " + std::to_string(max_header) + " bytes, found a size of " +

@@ -83,6 +83,35 @@ TEST_CASE("every architecture's logits match transformers") {
   CHECK(count >= 7);
 }
 
+TEST_CASE("published quantizations give the logits of their exact weights") {
+  // The scalar level computes in f32 from whatever is stored; tests/data/quantized/make.py wrote
+  // the files and the logits.
+  const test::KtxIsa isa("scalar");
+  size_t count = 0;
+  for (const auto& entry : fs::directory_iterator(test::data_dir / "quantized")) {
+    if (!entry.is_directory()) continue;
+    INFO(entry.path().filename().string());
+    Engine engine(make_plan(options(entry.path())));
+    const test::Reference reference(entry.path() / "reference.safetensors");
+    const auto got = logits(engine, reference.get<int32_t>("0.ids"));
+    CHECK(test::relative_error(got, reference.get<float>("0.logits")) < 1e-4);
+    ++count;
+  }
+  CHECK(count >= 6);
+}
+
+TEST_CASE("Kimi-K2's experts keep their bits") {
+  const auto plan = make_plan(options(test::data_dir / "quantized/kimi-int4"));
+  const auto& model = plan.details().model;
+  size_t count = 0;
+  for (const auto& planned : plan.details().modules) {
+    if (model.modules[static_cast<size_t>(planned.module)].op != "moe") continue;
+    for (const auto& weight : planned.weights) CHECK(weight.format == quant::Format::int4_32);
+    ++count;
+  }
+  CHECK(count == 1);
+}
+
 TEST_CASE("deepseek-v2 with groups and q_lora matches transformers") {
   const auto shared = test::shared_dir();
   if (!shared) SKIP("reference/arch/deepseek-v2 (7 MB) is not in the repository; set KTX_SHARED");

@@ -27,11 +27,9 @@ TEST_CASE("paths that are no model") {
         path + ": expected a Hugging Face directory, found no config.json in it");
   dir.write("b.gguf", "");
   dir.write("a.gguf", "");
-  CHECK(
-      what_of(dir.path()) ==
-      path +
-          ": expected a Hugging Face directory, found no config.json in it\n  note: the directory "
-          "holds 'a.gguf': give that file to open a GGUF model");
+  CHECK(what_of(dir.path()) == path +
+                                   ": the directory holds several GGUF models: give the file of "
+                                   "one\n  note: there are: a.gguf, b.gguf");
   CHECK(what_of(dir.write("m.safetensors", "x")) ==
         path +
             "/m.safetensors: a safetensors file alone is no model: expected its directory, with "
@@ -43,6 +41,41 @@ TEST_CASE("a GGUF file of any name is known by its first bytes") {
   const TempDir dir;
   const auto file = dir.write("model", RawGguf().key("a", gguf_u8, "\x01").bytes());
   CHECK(open_checkpoint(file)->kind() == CheckpointKind::gguf);
+}
+
+TEST_CASE("a directory of one GGUF model, with config.json and other things beside it") {
+  const TempDir dir;
+  dir.write("config.json", "{}");
+  dir.write("mmproj-f16.gguf", "");
+  CHECK(what_of(dir.path()) ==
+        dir.path().string() +
+            ": expected a Hugging Face directory, found no safetensors files in it");
+  dir.write("m.gguf", RawGguf().key("a", gguf_u8, "\x01").bytes());
+  CHECK(open_checkpoint(dir.path())->path() == dir.path() / "m.gguf");
+  // The first file of a split stands before single files.
+  dir.write("n-00001-of-00001.gguf", RawGguf().key("a", gguf_u8, "\x01").bytes());
+  CHECK(open_checkpoint(dir.path())->path() == dir.path() / "n-00001-of-00001.gguf");
+}
+
+TEST_CASE("what stands for a file that was not downloaded is named") {
+  const TempDir dir;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+  const std::string lfs = ": a Git LFS pointer, not the file itself: 'git lfs pull' fetches it";
+  const auto gguf = dir.write("m.gguf", pointer);
+  CHECK(what_of(gguf) == gguf.string() + lfs);
+  dir.write("config.json", "{}");
+  const auto weights = dir.write("model.safetensors", pointer);
+  CHECK(what_of(dir.path()) == weights.string() + lfs);
+  const auto config = dir.write("config.json", "\n<!DOCTYPE html><html>");
+  CHECK(what_of(dir.path()) ==
+        config.string() + ": an HTML page, not the file itself: the download went wrong");
+}
+
+TEST_CASE("keys that the user overrides") {
+  const TempDir dir;
+  const auto file = dir.write("m.gguf", RawGguf().key("a", gguf_u8, "\x01").bytes());
+  CHECK(open_checkpoint(file, {.overrides = {"a=2", "b.c=x"}})->config() ==
+        Json({{"a", 2}, {"b.c", "x"}}));
 }
 
 TEST_CASE("tokenizer files of a directory, without weights") {

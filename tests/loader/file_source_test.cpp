@@ -1,4 +1,4 @@
-// Rows of tensors: as stored, moved when misaligned, assembled from FP8 codes and scales.
+// Rows of tensors: as stored, moved when misaligned, made by an assembly.
 #include "loader/file_source.hpp"
 
 #include <cstring>
@@ -6,7 +6,6 @@
 #include "catch.hpp"
 #include "core/base/file_reader.hpp"
 #include "core/base/mapped_file.hpp"
-#include "core/quant/blocks.hpp"
 #include "files.hpp"
 #include "loader/safetensors_header.hpp"
 
@@ -26,8 +25,8 @@ FileSource source_over(const TempDir& dir, const std::string& bytes,
 }
 
 FileTensor tensor(const std::string& name, quant::Format format, std::vector<int64_t> shape,
-                  FileRange data, FileRange scales = {}) {
-  return {{name, format, std::move(shape), "data"}, data, scales};
+                  FileRange data) {
+  return {{name, format, std::move(shape), "data"}, data};
 }
 
 std::string random_bytes(size_t n) {
@@ -114,39 +113,35 @@ TEST_CASE("a file cut off after it was opened is an input error, not a signal") 
       "input: the file ends after 1044480 bytes: expected at least 1048576, as when it was opened");
 }
 
-TEST_CASE("FP8 rows: codes and scales of 128x128 blocks, the last ones partial") {
-  const TempDir dir;
-  constexpr int64_t experts = 2, rows = 130, cols = 200;
-  const std::string codes = random_bytes(experts * rows * cols);
-  std::string scales;
-  for (int i = 0; i < experts * 2 * 2; ++i) scales += raw(0.5f + static_cast<float>(i));
-  const FileSource source =
-      source_over(dir, "x" + codes + scales,
-                  {tensor("w", quant::Format::fp8, {experts, rows, cols}, {0, 1, codes.size()},
-                          {0, 1 + codes.size(), scales.size()})});
-  const auto* w = source.find("w");
-  const int64_t row_bytes = quant::row_bytes(quant::Format::fp8, cols);
-  CHECK(row_bytes == 2 * 132);
-  CHECK(source.tensor_bytes(*w) == static_cast<uint64_t>(experts * rows * row_bytes));
-  for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 260}, {127, 6}, {259, 1}}) {
-    std::vector<std::byte> scratch(source.scratch_bytes(*w, first, count), std::byte{0xee});
-    const std::byte* got = source.rows(*w, first, count, scratch);
-    int64_t wrong = 0;
-    for (int64_t r = first; r < first + count; ++r)
-      for (int64_t b = 0; b < 2; ++b) {
-        quant::BlockFp8 block;
-        std::memcpy(&block, got + (r - first) * row_bytes + b * 132, sizeof block);
-        const int64_t expert = r / rows, row = r % rows;
-        wrong += block.scale != 0.5f + static_cast<float>(expert * 4 + row / 128 * 2 + b);
-        for (int64_t i = 0; i < 128; ++i) {
-          const int64_t col = b * 128 + i;
-          const auto code =
-              col < cols ? static_cast<uint8_t>(codes[static_cast<size_t>(r * cols + col)]) : 0;
-          wrong += block.q[i] != code;
-        }
-      }
-    CHECK(wrong == 0);
+// Rows of ones, made from a byte each.
+class Ones final : public Assembly {
+ public:
+  quant::Format format() const noexcept override { return quant::Format::f32; }
+  size_t scratch_bytes(int64_t, int64_t rows) const override {
+    return static_cast<size_t>(rows) * 8;
   }
+  const std::byte* rows(int64_t, int64_t rows, std::span<std::byte> scratch) const override {
+    const float one = 1;
+    for (int64_t i = 0; i < 2 * rows; ++i) std::memcpy(scratch.data() + i * 4, &one, 4);
+    return scratch.data();
+  }
+  std::vector<FileRange> ranges() const override { return {{0, 3, 5}, {0, 60, 2}}; }
+};
+
+TEST_CASE("rows that an assembly makes") {
+  const TempDir dir;
+  const auto source = [&](size_t bytes, bool header_only) {
+    auto made = tensor("w", quant::Format::f32, {5, 2}, {});
+    made.assembly = std::make_shared<Ones>();
+    return source_over(dir, random_bytes(bytes), {made}, header_only);
+  };
+  const FileSource whole = source(64, false);
+  const auto rows = read_rows(whole, *whole.find("w"), 1, 3);
+  CHECK(rows.size() == 24);
+  CHECK(whole.stamp(*whole.find("w")).find(" 60 2\n") != std::string::npos);
+  const FileSource cut = source(61, true);
+  CHECK(message_of([&] { read_rows(cut, *cut.find("w"), 0, 1); }) ==
+        "input: the file ends before the data of tensor 'w', which is needed");
 }
 
 TEST_CASE("what callers may not ask for is a bug error") {

@@ -68,17 +68,19 @@ TEST_CASE("broken shards and indexes") {
     dir.write(index_name, text);
     return open_error(dir.path());
   };
-  SECTION("a missing shard") {
+  SECTION("a missing shard matters if something in it is needed") {
     fs::remove(dir.path() / "s1.safetensors");
-    CHECK(open_error(dir.path()) ==
-          "s1.safetensors: the shard is missing: model.safetensors.index.json puts tensor 'a' into "
-          "it (2 tensors in all)");
+    const auto source = open_checkpoint(dir.path());
+    CHECK(source->tensors().size() == 1);
+    CHECK(source->why_missing("a") == "is in s1.safetensors, which is missing");
+    CHECK(source->unread() == std::vector<std::string>{"a", "b"});
   }
-  SECTION("a tensor that its shard lacks") {
-    CHECK(index(R"({"weight_map":{"a":"s1.safetensors","zz":"s2.safetensors",)"
-                R"("z":"s2.safetensors"}})") ==
-          "s2.safetensors: tensor 'z': model.safetensors.index.json puts it into this shard, which "
-          "has no such tensor");
+  SECTION("a tensor that its shard lacks is not there") {
+    dir.write(index_name, R"({"weight_map":{"a":"s1.safetensors","z":"s2.safetensors"}})");
+    const auto source = open_checkpoint(dir.path());
+    CHECK(source->why_missing("z") ==
+          "is not in s2.safetensors, where model.safetensors.index.json puts it");
+    CHECK(source->unread() == std::vector<std::string>{"b", "c"});  // not in the index
   }
   SECTION("not an index") {
     const std::string expected =
@@ -118,9 +120,23 @@ TEST_CASE("broken shards and indexes") {
     fs::remove(dir.path() / index_name);
     CHECK(open_error(dir.path()) ==
           dir.path().filename().string() +
-              ": expected model.safetensors or model.safetensors.index.json in the directory, "
-              "found neither");
+              ": expected a Hugging Face directory, found no safetensors files in it");
   }
+}
+
+TEST_CASE("shards without an index, by their numbers") {
+  const TempDir dir;
+  dir.write("config.json", "{}");
+  dir.write("model-00001-of-00003.safetensors", file_of({{"a", "F32", "[2]", 8}}));
+  dir.write("model-00003-of-00003.safetensors", file_of({{"b", "F32", "[2]", 8}}));
+  dir.write("model-00003-of-00003.safetensors.part", "x");
+  const auto source = open_checkpoint(dir.path());
+  CHECK(source->tensors().size() == 2);
+  CHECK(source->why_missing("c") ==
+        "is not in the files that are there; missing: model-00002-of-00003.safetensors");
+  dir.write("model-00002-of-00003.safetensors", file_of({{"a", "F32", "[2]", 8}}));
+  CHECK(open_error(dir.path()).find("model-00002-of-00003.safetensors: tensor 'a': is also in") ==
+        0);
 }
 
 TEST_CASE("dtypes that ktx does not read are passed over, and say so when asked for") {
@@ -133,37 +149,6 @@ TEST_CASE("dtypes that ktx does not read are passed over, and say so when asked 
   CHECK(source->find("ids") == nullptr);
   CHECK(source->why_missing("ids") == "has dtype I64; ktx reads BF16, F16, F32 and F8_E4M3");
   CHECK(source->why_missing("x") == "has dtype F99; ktx reads BF16, F16, F32 and F8_E4M3");
-}
-
-TEST_CASE("FP8 tensors need their scales") {
-  const TempDir dir;
-  const auto with = [&](const Made& scale, const std::string& config = "{}") {
-    dir.write("config.json", config);
-    dir.write("model.safetensors", file_of({{"w.weight", "F8_E4M3", "[130,8]", 1040}, scale}));
-    return open_error(dir.path());
-  };
-  const Made good{"w.weight_scale_inv", "F32", "[2,1]", 8};
-  CHECK(with(good) == "no error");
-  CHECK(with({"v.weight_scale_inv", "F32", "[2,1]", 8}) ==
-        "model.safetensors: tensor 'w.weight' (F8_E4M3 [130, 8]): its scales are missing: expected "
-        "tensor 'w.weight_scale_inv' (F32 [2, 1])");
-  CHECK(with({"w.weight_scale_inv", "F32", "[1,2]", 8}) ==
-        "model.safetensors: tensor 'w.weight_scale_inv': expected F32 [2, 1], the scales of tensor "
-        "'w.weight' (F8_E4M3 [130, 8]), found F32 [1, 2]");
-  CHECK(with({"w.weight_scale_inv", "BF16", "[2,1]", 4}) ==
-        "model.safetensors: tensor 'w.weight_scale_inv': expected F32 [2, 1], the scales of tensor "
-        "'w.weight' (F8_E4M3 [130, 8]), found BF16 [2, 1]");
-  const auto quantized = [](const std::string& text) {
-    return "{\"quantization_config\":{\"quant_method\":\"fp8\"," + text + "}}";
-  };
-  CHECK(with(good, quantized("\"weight_block_size\":[128,128],\"fmt\":\"e4m3\"")) == "no error");
-  CHECK(with(good, quantized("\"weight_block_size\":[64,128]")) ==
-        "config.json: quantization_config.weight_block_size: expected [128, 128], found [64,128]");
-  CHECK(with(good, quantized("\"fmt\":\"e5m2\"")) ==
-        "config.json: quantization_config.fmt: expected \"e4m3\", found \"e5m2\"");
-  dir.write("config.json", "{}");
-  dir.write("model.safetensors", file_of({{"w", "F8_E4M3", "[8]", 8}}));
-  CHECK(open_error(dir.path()) == "model.safetensors: tensor 'w' (F8_E4M3 [8]): expected a matrix");
 }
 
 TEST_CASE("a scale tensor whose weight is not FP8 is a tensor of its own") {
@@ -188,7 +173,7 @@ TEST_CASE("the FP8 fixture: rows equal code and scale, taken from the file by ha
     const auto* scale_entry = file.find(tensor.name + "_scale_inv");
     REQUIRE(scale_entry != nullptr);
     CHECK(source->find(scale_entry->name) == nullptr);
-    CHECK(source->why_missing(scale_entry->name) == "holds the block scales of an F8_E4M3 tensor");
+    CHECK(source->why_missing(scale_entry->name) == "is a part of tensor '" + tensor.name + "'");
     const auto scales = file.bytes(*scale_entry);
     const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
     const int64_t row_bytes = quant::row_bytes(tensor.format, cols);

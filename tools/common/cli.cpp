@@ -81,6 +81,12 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "a .gguf or a directory with a tokenizer.json; default: the model's own")
       ->type_name("PATH")
       ->check(not_empty);
+  app.add_option(
+         "--override", options.overrides,
+         "a key of config.json (rope_scaling.factor=40) or of the GGUF metadata, instead of "
+         "the model's; may be given several times")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   app.add_flag("--ignore-unused", options.ignore_unused,
                "run a model without the tensors and keys that ktx has no use for, which changes "
                "its answers");

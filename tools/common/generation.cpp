@@ -43,6 +43,23 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->capture_default_str();
 }
 
+void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampling& sampling) {
+  std::string taken;
+  const auto take = [&](const char* option, const auto& value, auto& to) {
+    if (!value || app.count(option) > 0 || to == *value) return;
+    to = *value;
+    taken += (taken.empty() ? "" : ", ") + std::string(option + 2) + " " +
+             short_number(static_cast<double>(to));
+  };
+  take("--temperature", defaults.temperature, sampling.temperature);
+  take("--top-k", defaults.top_k, sampling.top_k);
+  take("--top-p", defaults.top_p, sampling.top_p);
+  take("--min-p", defaults.min_p, sampling.min_p);
+  take("--repetition-penalty", defaults.repetition_penalty, sampling.repetition_penalty);
+  if (!taken.empty())
+    std::fprintf(stderr, "sampling as the model's files say: %s\n", taken.c_str());
+}
+
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer) {
   return {.max_new_tokens = options.max_new_tokens,
           .sampling = options.sampling,

@@ -18,6 +18,9 @@ struct GenerationOptions {
 
 void add_generation_options(CLI::App& app, GenerationOptions& options);
 
+/// What the checkpoint says of sampling, where no option of `app` does.
+void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampling& sampling);
+
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer);
 
 /// Session::generate, which the first Ctrl-C cancels; a second one ends the program. Afterwards

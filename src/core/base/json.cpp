@@ -9,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "core/base/stand_in.hpp"
 
 namespace ktx::base {
 
@@ -92,6 +93,27 @@ class Builder : public nlohmann::json_sax<Json> {
   std::vector<Json*> open_;
 };
 
+// Python writes NaN and Infinity as they are. As texts they are no numbers to who asks for one.
+std::string with_quoted_non_numbers(std::string_view text) {
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size();) {
+    size_t size = 1;
+    if (quoted && text[i] == '\\') {
+      size = std::min<size_t>(2, text.size() - i);
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (!quoted) {
+      for (const std::string_view word : {"NaN", "Infinity", "-Infinity"})
+        if (text.substr(i).starts_with(word)) size = word.size();
+    }
+    const std::string mark = size > 2 ? "\"" : "";
+    out.append(mark).append(text.substr(i, size)).append(mark);
+    i += size;
+  }
+  return out;
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
@@ -107,7 +129,11 @@ Json parse_json(std::string_view text, const std::string& where) {
 }
 
 Json read_json(const std::filesystem::path& file) {
-  return parse_json(read_text(file), file.string());
+  const std::string text = read_text(file);
+  if (const auto instead = stand_in(text)) throw_input(*instead, file.string());
+  if (text.find("NaN") == std::string::npos && text.find("Infinity") == std::string::npos)
+    return parse_json(text, file.string());
+  return parse_json(with_quoted_non_numbers(text), file.string());
 }
 
 void append(Json& object, std::string key, Json value) {

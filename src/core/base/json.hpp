@@ -18,7 +18,8 @@ namespace base {
 /// well.
 Json parse_json(std::string_view text, const std::string& where);
 
-/// Reads and parses a file. Throws input error when it can't be read or parsed.
+/// Reads and parses a file; NaN and Infinity, which Python writes, become texts. Throws input error
+/// when it can't be read or parsed.
 Json read_json(const std::filesystem::path& file);
 
 /// Adds a member at the object's end. It does not look for the key, which must be a new one:

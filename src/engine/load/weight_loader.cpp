@@ -5,6 +5,8 @@
 #include <atomic>
 #include <string>
 
+#include "core/base/error.hpp"
+#include "core/quant/finite_rows.hpp"
 #include "engine/load/read_ahead.hpp"
 #include "engine/load/weight_reader.hpp"
 
@@ -63,6 +65,7 @@ class Loader {
     const auto& [j, block] = items_[index];
     const auto& job = jobs_[j];
     const auto bytes = stored_bytes(*job.weight, block);
+    check_finite(readers_[j], *job.weight, block, stored);
     if (hooks_.packed) digests_[index] = base::digest({stored, static_cast<size_t>(bytes)});
     WeightPacker(*job.weight, job.format, job.layout)
         .pack(block, stored, job.destinations, scratch_[static_cast<size_t>(worker)]);
@@ -70,6 +73,22 @@ class Loader {
     if (worker == 0 && hooks_.progress) hooks_.progress(*job.module, done);
     const bool last = left_[j].fetch_sub(1, std::memory_order_acq_rel) == 1;
     if (last && hooks_.packed) hooks_.packed(j, content(j));
+  }
+
+  // A damaged scale would give answers that are no numbers, if any at all.
+  static void check_finite(const WeightReader& reader, const graph::Weight& weight,
+                           const WeightBlock& block, const std::byte* stored) {
+    const auto rows = stored_rows(weight, block);
+    const int64_t cols = stored_cols(weight);
+    if (quant::are_finite(weight.source, stored, rows.count, cols)) return;
+    int64_t row = 0;
+    const int64_t row_bytes = quant::row_bytes(weight.source, cols);
+    while (quant::are_finite(weight.source, stored + row * row_bytes, 1, cols)) ++row;
+    const auto [tensor, tensor_row] = reader.stored_at(rows.first + row);
+    const bool plain = quant::info(weight.source).block == 1;
+    throw_input("tensor '" + tensor->name + "': " + (plain ? "a weight" : "a scale") + " of row " +
+                    std::to_string(tensor_row) + " is NaN or infinite: the file is damaged",
+                tensor->where);
   }
 
   base::Digest content(size_t job) const {

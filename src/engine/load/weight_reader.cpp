@@ -49,6 +49,11 @@ std::vector<WeightReader::Run> WeightReader::runs(int64_t first, int64_t rows) c
   return runs;
 }
 
+WeightReader::StoredRow WeightReader::stored_at(int64_t row) const {
+  const Run run = runs(row, 1).front();
+  return {run.tensor, run.row};
+}
+
 // Several runs are gathered at the beginning of scratch, each read into what is behind.
 size_t WeightReader::scratch_bytes(int64_t first, int64_t rows) const {
   size_t most = 0;

@@ -23,6 +23,13 @@ class WeightReader {
   /// Text that tells the weight's bytes from all others without reading them (TensorSource::stamp).
   std::string stamp() const;
 
+  /// The tensor that holds a row, and the row's number in it.
+  struct StoredRow {
+    const graph::TensorMeta* tensor;
+    int64_t row;
+  };
+  StoredRow stored_at(int64_t row) const;
+
   /// Bytes of scratch that read() needs.
   size_t scratch_bytes(int64_t first, int64_t rows) const;
 

@@ -64,6 +64,28 @@ std::vector<std::string> split(std::string_view text) {
   return words;
 }
 
+/// Codes and, for every 128 x 128 of them, a scale.
+std::shared_ptr<const loader::Assembly> fp8_of(const loader::CheckpointContents& contents,
+                                               const loader::FileTensor& codes,
+                                               const loader::FileRange& scales) {
+  constexpr int64_t block = 128;
+  const int64_t rows = codes.meta.shape[codes.meta.shape.size() - 2];
+  const int64_t cols = codes.meta.shape.back();
+  const int64_t scale_cols = (cols + block - 1) / block;
+  const auto bytes = [&](const loader::FileRange& range) {
+    return contents.files[range.file].get();
+  };
+  return loader::assemble_fp8(
+      {.codes = {bytes(codes.data), codes.data, static_cast<uint64_t>(cols)},
+       .scales = {{bytes(scales), scales, static_cast<uint64_t>(scale_cols) * sizeof(float)},
+                  loader::ScaleType::f32,
+                  scale_cols},
+       .matrix_rows = rows,
+       .cols = cols,
+       .block_rows = block,
+       .block_cols = block});
+}
+
 /// Adds tensors as files of their own; an fp8 tensor is followed by that of its scales.
 void add_tensors(loader::CheckpointContents& out, std::vector<SynthTensor> tensors, uint64_t seed) {
   const auto rings = std::make_shared<NumberRings>(seed);
@@ -78,7 +100,8 @@ void add_tensors(loader::CheckpointContents& out, std::vector<SynthTensor> tenso
                   .shape = tensors[i].shape,
                   .where = out.path.string()};
     added.data = add_bytes(std::move(tensors[i]));
-    if (added.meta.format == quant::Format::fp8) added.scales = add_bytes(std::move(tensors[++i]));
+    if (added.meta.format == quant::Format::fp8)
+      added.assembly = fp8_of(out, added, add_bytes(std::move(tensors[++i])));
     out.tensors.push_back(std::move(added));
   }
 }

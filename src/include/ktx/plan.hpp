@@ -57,10 +57,19 @@ struct PlanOptions {
   /// Tensors and hyper-parameters that ktx has no use for are warnings, not errors: the model runs
   /// without them, which changes its answers.
   bool ignore_unused = false;
+  /// KEY=VALUE: members of config.json ("rope_scaling.factor=40"), or keys of the GGUF metadata,
+  /// instead of the checkpoint's.
+  std::vector<std::string> overrides = {};
   /// Only the header is there or wanted: weights may be missing.
   bool header_only = false;
   /// Measure the memory bandwidth of this box (0.2 s), so that the plan can predict tokens/s.
   bool measure = false;
+};
+
+/// How the model's makers sample, as far as the checkpoint says it.
+struct SamplingDefaults {
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int> top_k;
 };
 
 /// An immutable plan. Cheap to copy.
@@ -87,6 +96,7 @@ class Plan {
   /// The tokenizer that the options or the rules file name, else the model's own. Throws input
   /// error when there is none that ktx can read.
   Tokenizer tokenizer() const;
+  SamplingDefaults sampling_defaults() const;
   /// A directory that keeps packed weights; empty: none.
   std::filesystem::path weights_cache() const;
 

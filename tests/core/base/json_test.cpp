@@ -113,3 +113,14 @@ TEST_CASE("read_json reads a file and names it in errors") {
   REQUIRE(failure([&] { (void)base::read_json(file); }) ==
           "input json_test.tmp.json: can't be read: No such file or directory");
 }
+
+TEST_CASE("NaN and Infinity, which Python writes into files, are texts") {
+  const std::string file = "json_test.nan.json";
+  std::ofstream(file) << R"({"a": NaN, "b": [-Infinity, Infinity], "c": "NaN \"NaN", "d": 1})";
+  const auto json = base::read_json(file);
+  std::filesystem::remove(file);
+  REQUIRE(json["a"] == "NaN");
+  REQUIRE(json["b"] == Json({"-Infinity", "Infinity"}));
+  REQUIRE(json["c"] == "NaN \"NaN");
+  REQUIRE(json["d"] == 1);
+}

@@ -23,7 +23,12 @@ class EndlessSource final : public loader::TensorSource {
       : meta_{"t", quant::Format::q8_0, {rows, cols}, "nowhere"} {}
   int64_t fails_at = -1;  // a row that can't be read
 
-  static std::byte byte_at(int64_t index) { return static_cast<std::byte>(index * 31 >> 3); }
+  int64_t nan_at = -1;  // a row with a scale that is no number
+
+  static std::byte byte_at(int64_t index) {
+    const auto byte = static_cast<std::byte>(index * 31 >> 3);
+    return index % 34 == 1 ? byte & std::byte{0x3f} : byte;  // of scales the high one: finite
+  }
 
   loader::CheckpointKind kind() const noexcept override { return loader::CheckpointKind::gguf; }
   const std::filesystem::path& path() const noexcept override { return path_; }
@@ -44,6 +49,10 @@ class EndlessSource final : public loader::TensorSource {
       throw Error(ErrorCategory::input, "can't be read", "nowhere");
     for (int64_t i = 0; i < rows * row_bytes(); ++i)
       scratch[static_cast<size_t>(i)] = byte_at(first_row * row_bytes() + i);
+    if (nan_at >= first_row && nan_at < first_row + rows) {
+      scratch[static_cast<size_t>((nan_at - first_row) * row_bytes() + 34)] = std::byte{1};
+      scratch[static_cast<size_t>((nan_at - first_row) * row_bytes() + 35)] = std::byte{0x7c};
+    }
     return scratch.data();
   }
   std::string stamp(const graph::TensorMeta&) const override { return {}; }
@@ -132,6 +141,20 @@ TEST_CASE("no weights are loaded at once") {
   hw::WorkerPool pool(2);
   const EndlessSource source(16, 32);
   CHECK_NOTHROW(engine::load_weights({}, source, pool, {}));
+}
+
+TEST_CASE("a scale that is no number is an input error that names its tensor and row") {
+  hw::WorkerPool pool(2);
+  Task task(20'000, 1024, 100);
+  task.source.nan_at = 12'345;
+  try {
+    engine::load_weights(task.jobs, task.source, pool, {});
+    FAIL("nothing was thrown");
+  } catch (const Error& error) {
+    CHECK(error.category() == ErrorCategory::input);
+    CHECK(std::string(error.what()) ==
+          "nowhere: tensor 't': a scale of row 12345 is NaN or infinite: the file is damaged");
+  }
 }
 
 TEST_CASE("what source and hooks throw ends loading and is thrown on") {
