@@ -69,6 +69,16 @@ Tokenizer Tokenizer::open(const std::filesystem::path& path) {
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
+  const auto folder = source.path().parent_path();
+  // Some publish GGUF files without a tokenizer and put that of the original model beside them.
+  const bool beside = source.kind() == loader::CheckpointKind::gguf &&
+                      !source.config().contains("tokenizer.ggml.model") &&
+                      std::filesystem::exists(folder / "tokenizer.json");
+  if (beside) {
+    base::log(LogLevel::warning, source.path().string() + ": has no tokenizer; taken from " +
+                                     (folder / "tokenizer.json").string());
+    return Tokenizer::open(folder);
+  }
   if (source.kind() == loader::CheckpointKind::gguf)
     return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {},
                           {}, source.path());

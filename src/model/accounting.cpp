@@ -46,6 +46,7 @@ class Accounting {
     for (const std::string& name : source_.unread) judge(name, nullptr);
     for (auto& [path, module] : parts_) model_.modules.push_back(std::move(module));
     for (const auto& [name, value] : config_.unread()) judge_key(name, *value);
+    say_foreign();
     report();
   }
 
@@ -89,12 +90,12 @@ class Accounting {
     }
     const auto harmless = harmless_tensor(name);
     if (!harmless && is_foreign(name)) {
+      foreign_.push_back("'" + name + "'");
       add_to_part(name.substr(0, name.find('.')), "other", "no part of the model", name, tensor);
-      base::log(LogLevel::warning, source_.where + ": tensor '" + name + "' is no part of a " +
-                                       model_.info.architecture + " model: it is not read");
     } else if (!harmless) {
       const bool why = tensor == nullptr && source_.why_missing;
-      problems_.push_back("tensor '" + name + "'" + (why ? " " + source_.why_missing(name) : ""));
+      problems_.push_back("tensor '" + name + "'" +
+                          (why ? " (" + source_.why_missing(name) + ")" : ""));
     } else if (!harmless->part.empty()) {
       add_to_part(std::string(harmless->part), "other", harmless->reason, name, tensor);
     }
@@ -140,6 +141,13 @@ class Accounting {
                         "' = " + base::shortened(base::dump_json(value), 60));
   }
 
+  void say_foreign() const {
+    if (foreign_.empty()) return;
+    base::log(LogLevel::warning, source_.where + ": not read, for they are no part of a " +
+                                     model_.info.architecture + " model: tensors " +
+                                     base::shortened(base::join(foreign_), 200));
+  }
+
   void report() {
     if (problems_.empty()) return;
     const size_t named = std::min(problems_.size(), most_named);
@@ -167,7 +175,7 @@ class Accounting {
   std::unordered_set<int> mtp_;
   bool has_gqa_ = false;
   std::map<std::string, graph::Module> parts_;
-  std::vector<std::string> problems_;
+  std::vector<std::string> problems_, foreign_;
 };
 
 }  // namespace

@@ -56,15 +56,17 @@ const TensorMeta* Tensors::find(const std::vector<std::string>& names) const {
 const TensorMeta& Tensors::need(const std::vector<std::string>& names) const {
   if (const TensorMeta* tensor = find(names)) return *tensor;
   const std::string wanted = stored(names.front());
+  const std::string absent = "is not in the checkpoint";
+  const std::string why = source_->why_missing ? source_->why_missing(wanted) : absent;
   std::vector<std::string> listed, notes;
-  for (const TensorMeta& tensor : source_->listed) listed.push_back(tensor.name);
-  if (names.size() > 1) {
-    notes.push_back("also looked for: " + base::join({names.begin() + 1, names.end()}));
+  if (why == absent) {
+    for (const TensorMeta& tensor : source_->listed) listed.push_back(tensor.name);
+    if (names.size() > 1) {
+      notes.push_back("also looked for: " + base::join({names.begin() + 1, names.end()}));
+    }
+    const auto near = base::nearest(wanted, listed);
+    if (!near.empty()) notes.push_back("nearest tensors: " + base::join(near));
   }
-  const auto near = base::nearest(wanted, listed);
-  if (!near.empty()) notes.push_back("nearest tensors: " + base::join(near));
-  const std::string why =
-      source_->why_missing ? source_->why_missing(wanted) : "is not in the checkpoint";
   throw_input("tensor '" + wanted + "' " + why, source_->where, std::move(notes));
 }
 

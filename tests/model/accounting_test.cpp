@@ -43,8 +43,8 @@ TEST_CASE("a tensor that can't be read needs a use like any other") {
   Source source = f.source();
   source.why_missing = [](std::string_view) { return "has a type that ktx doesn't read"; };
   CHECK(error_of([&] { build_model(source); }) ==
-        "model.gguf: tensor 'blk.1.attn_sinks.weight' has a type that ktx doesn't read" + no_place +
-            hint);
+        "model.gguf: tensor 'blk.1.attn_sinks.weight' (has a type that ktx doesn't read)" +
+            no_place + hint);
 }
 
 TEST_CASE("all that has no use is in one message; --ignore-unused makes it a warning") {
@@ -132,5 +132,5 @@ TEST_CASE("tensors outside of the model are no part of it, and said") {
   CHECK(module_of(model, "score")->unused == "no part of the model");
   REQUIRE(said.size() == 1);
   CHECK(said[0] ==
-        "config.json: tensor 'score.weight' is no part of a llama model: it is not read");
+        "config.json: not read, for they are no part of a llama model: tensors 'score.weight'");
 }
