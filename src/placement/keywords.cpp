@@ -262,6 +262,7 @@ constexpr std::array file_table{
                 "CPU workers of decode steps, up to `threads`: more than the memory can feed make "
                 "them slower. Default: as many as `threads` where that is given, else what is "
                 "fastest, measured while loading. --decode-threads stands above it.",
+                count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.decode_threads = {v.as_int("decode_threads"), v.where};
                 },

@@ -37,7 +37,7 @@ double measure_products(int threads) {
   const auto bench = bench_kernels({.formats = {"q4_k"},
                                     .tokens = {tokens},
                                     .experts = 2 * threads,
-                                    .threads = threads,
+                                    .threads = {threads},
                                     .repeat = 3});
   const auto& row = bench.rows.front();
   const auto* kernel = ops::find_kernel(graph::Op::moe, row.kernel);
