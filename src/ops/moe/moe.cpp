@@ -247,16 +247,28 @@ void for_blocks(std::span<const ExpertRange> ranges, int64_t block_rows, int64_t
                           });
 }
 
-/// The second pass of a step without experts on tiles: an item is some rows of all experts.
+/// The second pass of a step without experts on tiles: an item is some rows of all experts. That is
+/// much to read: the last chunks are single groups of rows.
 void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
-  const ExpertRange rows{&args.down, 0, 1};
-  for_blocks(
-      {&rows, 1}, down_rows, down_rows * args.intermediate * work.all_pairs(args), pool,
-      [&](int64_t, int64_t row, int node) noexcept {
-        return down_weights(args, work.active[0], row, node);
-      },
-      [&](int64_t, const ExpertRows& some, const std::byte* next) noexcept {
-        down_and_sum(args, work, some, next);
+  const auto groups_of = [&](int node) noexcept {
+    const RowRange rows = rows_of_node(args.down, pool, node);
+    return parts_of(rows.end - rows.begin, row_group);
+  };
+  const int64_t cost = row_group * args.intermediate * work.all_pairs(args);
+  hw::Grain grain = shared_grain(parts_of(args.down.rows, row_group), cost, pool.size());
+  grain.most = std::max(grain.most, down_rows / row_group);
+  pool.parallel_for_nodes(
+      groups_of, grain, all_nodes_hold(args.down, pool) ? hw::Steal::yes : hw::Steal::no,
+      [&](int node, int64_t begin, int64_t end, int worker) noexcept {
+        const RowRange rows = rows_of_node(args.down, pool, node);
+        const int64_t last = std::min(rows.begin + end * row_group, rows.end);
+        const int near = pool.node_of(worker);
+        for (int64_t row = rows.begin + begin * row_group; row < last; row += down_rows) {
+          const int64_t after = std::min(row + down_rows, last);
+          const auto* next =
+              after < rows.end ? down_weights(args, work.active[0], after, near) : nullptr;
+          down_and_sum(args, work, {row, after, near}, next);
+        }
       });
 }
 
