@@ -75,6 +75,7 @@ struct Regex::Matcher::State {
   std::optional<Span> match(std::string_view text, size_t start);
   static int count(pcre2_callout_block* block, void* self) noexcept;
   [[noreturn]] void refuse(size_t bytes, const std::string& reason) const;
+  [[noreturn]] void refuse_backwards() const;
 };
 
 Regex::Regex(std::string pattern, std::string where, RegexOptions options) {
@@ -133,6 +134,12 @@ void Regex::Matcher::State::refuse(size_t bytes, const std::string& reason) cons
               compiled.where, {"nested repeats such as (a+)+ are the usual cause"});
 }
 
+void Regex::Matcher::State::refuse_backwards() const {
+  throw_input("regular expression " + shown(compiled.pattern) +
+                  " finds a match that begins before the one before it ends",
+              compiled.where, {"\\K inside a lookbehind is the usual cause"});
+}
+
 std::optional<Span> Regex::Matcher::State::match(std::string_view text, size_t start) {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data() == nullptr ? "" : text.data());
   const auto run = [&](uint32_t flags) {
@@ -188,6 +195,7 @@ void Regex::Matcher::find_all(std::string_view text, std::vector<Span>& matches)
     while (at <= valid.size()) {
       const auto m = state_->match(valid, at);
       if (!m) break;
+      if (m->first < at) state_->refuse_backwards();
       const bool empty = m->first == m->second;
       if (!(empty && last_end == m->first)) matches.emplace_back(run + m->first, run + m->second);
       last_end = m->second;

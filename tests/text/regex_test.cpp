@@ -177,3 +177,13 @@ TEST_CASE("an escaped text matches itself alone") {
   CHECK(Regex("^" + ktx::text::escape_regex(text) + "$").search(text));
   CHECK_FALSE(Regex("^" + ktx::text::escape_regex("a.b") + "$").search("axb"));
 }
+
+TEST_CASE("a match that begins before the search does is refused: it would come again and again") {
+  const Regex regex(R"((?<=(?1))(?(DEFINE)(\Ka)))", "t.json");
+  auto budget = ktx::text::StepBudget::for_text(2);
+  std::vector<Span> matches;
+  REQUIRE(failure([&] { Regex::Matcher(regex, budget).find_all("aa", matches); }) ==
+          "input t.json: regular expression '(?<=(?1))(?(DEFINE)(\\Ka))' finds a match that begins "
+          "before the one before it ends\n"
+          "  note: \\K inside a lookbehind is the usual cause");
+}
