@@ -167,7 +167,7 @@ void add_tokenize(CLI::App& app, TokenizeOptions& o) {
   auto* sub = app.add_subcommand("tokenize", "token ids of a text, as JSON");
   sub->footer("\nSpecial tokens written in the text are recognised; none is added.\n");
   sub->add_option("--model,-m", o.model,
-                  "a .gguf, a Hugging Face directory, or one with a tokenizer.json alone")
+                  "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the two")
       ->required()
       ->type_name("PATH");
   auto* input = sub->add_option_group("input");

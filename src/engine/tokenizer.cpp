@@ -52,9 +52,17 @@ void say_unknown_bos(const text::Tokenizer& tokenizer, const Json& tokenizer_con
 }
 
 text::Tokenizer from_json(const Json& tokenizer, const Json& config,
-                          const std::filesystem::path& folder) {
+                          const std::filesystem::path& file) {
   return text::Tokenizer::from_tokenizer_json(tokenizer, config.is_null() ? nullptr : &config,
-                                              (folder / "tokenizer.json").string());
+                                              file.string());
+}
+
+text::Tokenizer from_files(const loader::TokenizerFiles& files) {
+  if (!files.gguf.is_null()) return text::Tokenizer::from_gguf(files.gguf, files.file.string());
+  if (!files.tokenizer.is_null())
+    return from_json(files.tokenizer, files.tokenizer_config, files.file);
+  return text::Tokenizer::from_tiktoken(files.tiktoken, files.tokenizer_config,
+                                        files.file.string());
 }
 
 }  // namespace
@@ -62,10 +70,8 @@ text::Tokenizer from_json(const Json& tokenizer, const Json& config,
 Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   if (engine::is_synthetic(path)) return engine::tokenizer_of(*engine::open_source(path));
   const auto files = loader::read_tokenizer_files(path);
-  return make_tokenizer(files.gguf.is_null()
-                            ? from_json(files.tokenizer, files.tokenizer_config, path)
-                            : text::Tokenizer::from_gguf(files.gguf, path.string()),
-                        files.generation_config, files.config, path);
+  return make_tokenizer(from_files(files), files.generation_config, files.config,
+                        files.file.parent_path());
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
@@ -82,10 +88,9 @@ Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
   if (source.kind() == loader::CheckpointKind::gguf)
     return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {},
                           {}, source.path());
-  if (source.tokenizer().is_null())
-    throw_input("expected a directory with a tokenizer.json, found none in it",
-                source.path().string());
-  auto tokenizer = from_json(source.tokenizer(), source.tokenizer_config(), source.path());
+  if (source.tokenizer().is_null()) return Tokenizer::open(source.path());
+  auto tokenizer =
+      from_json(source.tokenizer(), source.tokenizer_config(), source.path() / "tokenizer.json");
   say_unknown_bos(tokenizer, source.tokenizer_config(), source.config(), source.path());
   return make_tokenizer(std::move(tokenizer), source.generation_config(), source.config(),
                         source.path());
@@ -96,7 +101,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool with_special) const {
-  text::Detokenizer detokenizer(state_->tokenizer, {.print_special = with_special});
+  text::Detokenizer detokenizer(state_->tokenizer, {.print_special = with_special, .begins = true});
   std::string out;
   for (const int32_t id : ids) out += detokenizer.push(id);
   return out + detokenizer.finish();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/file.hpp"
 #include "core/base/file_reader.hpp"
 #include "core/base/text.hpp"
 #include "loader/file_source.hpp"
@@ -90,18 +91,40 @@ std::unique_ptr<TensorSource> open_checkpoint(const fs::path& path, const OpenOp
               path.string());
 }
 
+namespace {
+
+// The file of a directory that holds the vocabulary.
+fs::path vocabulary_file(const fs::path& directory) {
+  for (const char* name : {"tokenizer.json", "tiktoken.model"})
+    if (is_there(directory / name)) return directory / name;
+  if (const auto models = gguf_models(directory); models.size() == 1)
+    return directory / models.front();
+  std::vector<std::string> notes;
+  if (is_there(directory / "tokenizer.model"))
+    notes.emplace_back("SentencePiece's tokenizer.model is not read; its tokenizer.json is");
+  throw_input("expected a directory with a tokenizer.json or a tiktoken.model, found neither",
+              directory.string(), std::move(notes));
+}
+
+}  // namespace
+
 TokenizerFiles read_tokenizer_files(const fs::path& path) {
   TokenizerFiles files;
-  if (!names_directory(path)) {
-    files.gguf = read_gguf_metadata(base::FileReader(path));
+  files.file = names_directory(path) ? vocabulary_file(path) : path;
+  if (files.file.extension() == ".json") {
+    files.tokenizer = base::read_json(files.file);
+  } else if (files.file.extension() == ".model") {
+    files.tiktoken = base::read_text(files.file);
+  } else {
+    files.gguf = read_gguf_metadata(base::FileReader(files.file));
     return files;
   }
-  if (!is_there(path / "tokenizer.json"))
-    throw_input("expected a directory with a tokenizer.json, found none in it", path.string());
-  files.tokenizer = base::read_json(path / "tokenizer.json");
-  files.tokenizer_config = read_optional_json(path / "tokenizer_config.json");
-  files.config = read_optional_json(path / "config.json");
-  files.generation_config = read_optional_json(path / "generation_config.json");
+  const auto beside = [&](const char* name) {
+    return read_optional_json(fs::path(files.file).replace_filename(name));
+  };
+  files.tokenizer_config = beside("tokenizer_config.json");
+  files.config = beside("config.json");
+  files.generation_config = beside("generation_config.json");
   return files;
 }
 

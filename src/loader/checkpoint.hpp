@@ -91,14 +91,17 @@ std::vector<std::byte> read_rows(const TensorSource& source, const graph::Tensor
 std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& path,
                                               const OpenOptions& options = {});
 
-/// What a tokenizer is made from; null where the file is absent.
+/// What a tokenizer is made from; null or empty where there is none.
 struct TokenizerFiles {
-  Json gguf;  // the metadata, when the path is a GGUF file; then the others are null
-  Json tokenizer, tokenizer_config, config, generation_config;
+  std::filesystem::path file;  // that the vocabulary stands in
+  Json gguf;                   // the metadata, when it is a GGUF file; then the others are null
+  Json tokenizer;              // of tokenizer.json
+  std::string tiktoken;        // the text of tiktoken.model
+  Json tokenizer_config, config, generation_config;  // of the files beside it
 };
 
-/// Reads no weights: path is a GGUF file (cut off after its metadata or not), or a directory with a
-/// tokenizer.json, be it alone. Throws input error when there is no tokenizer.json.
+/// Reads no weights. path: a GGUF file (cut off after its metadata or not), a tokenizer.json, a
+/// tiktoken.model, or a directory with one of the last two. Throws input error when there is none.
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& path);
 
 }  // namespace ktx::loader

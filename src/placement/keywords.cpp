@@ -285,8 +285,9 @@ constexpr std::array file_table{
                 },
                 apply_weights_cache},
     FileKeyword{"tokenizer", "path",
-                "The tokenizer, where it is not the model's own: a .gguf or a directory with a "
-                "tokenizer.json, relative to this file. --tokenizer stands above it.",
+                "The tokenizer, where it is not the model's own: a .gguf, a tokenizer.json, a "
+                "tiktoken.model or a directory with one of the two, relative to this file. "
+                "--tokenizer stands above it.",
                 pattern_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.tokenizer = {parse_path(v, "tokenizer"), v.where};

@@ -1,4 +1,5 @@
-// A trie over the tokens' bytes.
+// An Aho-Corasick automaton over the reversed tokens, which reads the text backwards: where it
+// stands after a byte tells the longest token that begins there.
 #include "text/added_tokens.hpp"
 
 #include <algorithm>
@@ -32,58 +33,95 @@ bool is_single_word(std::string_view text, size_t begin, size_t end) {
 
 }  // namespace
 
+// The trie is built from lists of edges that grow, then packed.
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), nodes_(1) {
+  std::vector<std::vector<std::pair<unsigned char, uint32_t>>> next(1);
   for (size_t i = 0; i < tokens_.size(); ++i) {
     uint32_t node = 0;
-    for (const char c : tokens_[i].content) {
-      const auto byte = static_cast<unsigned char>(c);
-      auto& next = nodes_[node].next;
-      const auto found = std::find_if(next.begin(), next.end(),
-                                      [&](const auto& edge) { return edge.first == byte; });
-      if (found != next.end()) {
+    const std::string& content = tokens_[i].content;
+    for (auto c = content.rbegin(); c != content.rend(); ++c) {
+      const auto byte = static_cast<unsigned char>(*c);
+      const auto found =
+          std::ranges::find(next[node], byte, &std::pair<unsigned char, uint32_t>::first);
+      if (found != next[node].end()) {
         node = found->second;
         continue;
       }
       const auto made = static_cast<uint32_t>(nodes_.size());
-      next.emplace_back(byte, made);
+      next[node].emplace_back(byte, made);
+      next.emplace_back();
       nodes_.emplace_back();
       node = made;
     }
-    if (node != 0) nodes_[node].token = static_cast<int32_t>(i);
+    if (node == 0) continue;
+    nodes_[node].longest = static_cast<int32_t>(i);
+    if (!tokens_[i].special) nodes_[node].longest_plain = static_cast<int32_t>(i);
   }
-  for (const auto& [byte, node] : nodes_[0].next) first_[byte] = node;
+  for (size_t node = 0; node < nodes_.size(); ++node) {
+    std::ranges::sort(next[node]);
+    nodes_[node].first_edge = static_cast<uint32_t>(edges_.size());
+    nodes_[node].edges = static_cast<uint32_t>(next[node].size());
+    edges_.insert(edges_.end(), next[node].begin(), next[node].end());
+  }
+  for (const auto& [byte, node] : next[0]) first_[byte] = node;
+  link_shorter();
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text, bool special,
-                                          StepBudget& budget) const {
-  const AddedToken* longest = nullptr;
-  uint32_t node = first_[static_cast<unsigned char>(text[0])];
-  for (size_t at = 1; node != 0; ++at) {
-    if (nodes_[node].token >= 0) {
-      const auto& token = tokens_[static_cast<size_t>(nodes_[node].token)];
-      if (special || !token.special) longest = &token;
+uint32_t AddedTokens::child(uint32_t node, unsigned char byte) const noexcept {
+  if (node == 0) return first_[byte];
+  const auto begin = edges_.begin() + nodes_[node].first_edge, end = begin + nodes_[node].edges;
+  const auto found = std::lower_bound(begin, end, std::pair(byte, uint32_t{0}));
+  return found != end && found->first == byte ? found->second : 0;
+}
+
+// The node of the longest suffix of the walk and the byte that begins a reversed token.
+uint32_t AddedTokens::step(uint32_t node, unsigned char byte) const noexcept {
+  uint32_t next = child(node, byte);
+  while (next == 0 && node != 0) {
+    node = nodes_[node].shorter;
+    next = child(node, byte);
+  }
+  return next;
+}
+
+// Breadth first: what a node refers to is done before it.
+void AddedTokens::link_shorter() {
+  std::vector<uint32_t> queue{0};
+  for (size_t at = 0; at < queue.size(); ++at) {
+    const uint32_t parent = queue[at];
+    for (uint32_t e = 0; e < nodes_[parent].edges; ++e) {
+      const auto [byte, index] = edges_[nodes_[parent].first_edge + e];
+      Node& node = nodes_[index];
+      if (parent != 0) node.shorter = step(nodes_[parent].shorter, byte);
+      const Node& shorter = nodes_[node.shorter];
+      if (node.longest == none) node.longest = shorter.longest;
+      if (node.longest_plain == none) node.longest_plain = shorter.longest_plain;
+      queue.push_back(index);
     }
-    if (at == text.size()) break;
-    const auto byte = static_cast<unsigned char>(text[at]);
-    const auto& next = nodes_[node].next;
-    budget.pay(1 + next.size() / 8, "looking for added tokens");
-    const auto found =
-        std::find_if(next.begin(), next.end(), [&](const auto& e) { return e.first == byte; });
-    node = found == next.end() ? 0 : found->second;
+  }
+}
+
+// For every byte of the text, which token of those that begin there is the longest.
+std::vector<int32_t> AddedTokens::longest_from(std::string_view text, bool special) const {
+  std::vector<int32_t> longest(text.size(), none);
+  uint32_t node = 0;
+  for (size_t at = text.size(); at-- > 0;) {
+    node = step(node, static_cast<unsigned char>(text[at]));
+    longest[at] = special ? nodes_[node].longest : nodes_[node].longest_plain;
   }
   return longest;
 }
 
-void AddedTokens::find(std::string_view text, bool special, std::vector<Match>& matches,
-                       StepBudget& budget) const {
+void AddedTokens::find(std::string_view text, bool special, std::vector<Match>& matches) const {
   if (tokens_.empty()) return;
+  const auto longest = longest_from(text, special);
   size_t free = 0;  // from here on no match has taken the text
   for (size_t at = 0; at < text.size();) {
-    const AddedToken* token = longest_at(text.substr(at), special, budget);
-    if (token == nullptr) {
+    if (longest[at] == none) {
       ++at;
       continue;
     }
+    const AddedToken* token = &tokens_[static_cast<size_t>(longest[at])];
     size_t begin = at, end = at + token->content.size();
     at = end;
     if (token->single_word && !is_single_word(text, begin, end)) continue;

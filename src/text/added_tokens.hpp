@@ -8,8 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "text/step_budget.hpp"
-
 namespace ktx::text {
 
 /// One of tokenizer.json's added_tokens, or a control or user-defined token of a GGUF file.
@@ -35,22 +33,27 @@ class AddedTokens {
   explicit AddedTokens(std::vector<AddedToken> tokens);
 
   /// Appends the matches in `text`, none overlapping. Without `special` those tokens are passed
-  /// over. Throws input error when long tokens that begin everywhere and end nowhere spend the
-  /// budget.
-  void find(std::string_view text, bool special, std::vector<Match>& matches,
-            StepBudget& budget) const;
+  /// over. Takes linear time, whatever the tokens and the text are.
+  void find(std::string_view text, bool special, std::vector<Match>& matches) const;
 
   bool empty() const noexcept { return tokens_.empty(); }
 
  private:
+  static constexpr int32_t none = -1;  // of tokens
   struct Node {
-    int32_t token = -1;  // index of the token that ends here
-    std::vector<std::pair<unsigned char, uint32_t>> next;
+    int32_t longest = none;        // token that ends a walk here: index of the longest,
+    int32_t longest_plain = none;  // and of the longest that is not special
+    uint32_t shorter = 0;          // the node of the longest proper suffix of this node's walk
+    uint32_t first_edge = 0, edges = 0;  // in edges_, by their bytes
   };
-  const AddedToken* longest_at(std::string_view text, bool special, StepBudget& budget) const;
+  uint32_t child(uint32_t node, unsigned char byte) const noexcept;
+  uint32_t step(uint32_t node, unsigned char byte) const noexcept;
+  void link_shorter();
+  std::vector<int32_t> longest_from(std::string_view text, bool special) const;
 
   std::vector<AddedToken> tokens_;
   std::vector<Node> nodes_;
+  std::vector<std::pair<unsigned char, uint32_t>> edges_;
   std::array<uint32_t, 256> first_{};  // node after a first byte; 0: none begins so
 };
 

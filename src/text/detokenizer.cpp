@@ -35,10 +35,11 @@ std::string Utf8Stream::finish() {
 
 std::string Detokenizer::push(int32_t id) {
   if (id < 0 || id >= tokenizer_->vocab_size()) return {};
-  if (!tokenizer_->is_special(id)) return stream_.push(tokenizer_->token_bytes(id));
+  if (!tokenizer_->is_special(id)) return stream_.push(start_.cut(tokenizer_->token_bytes(id)));
   std::string out = stream_.finish();
-  if (options_.print_special) out += stream_.push(tokenizer_->token_bytes(id)) + stream_.finish();
-  return out;
+  if (!options_.print_special) return out;
+  start_.end();
+  return out + stream_.push(tokenizer_->token_bytes(id)) + stream_.finish();
 }
 
 }  // namespace ktx::text

@@ -23,13 +23,16 @@ class Utf8Stream {
 
 struct DetokenizerOptions {
   bool print_special = false;  // special tokens as their text; otherwise they are left out
+  bool begins = false;         // a whole text, not what follows on another
 };
 
 /// The text of one sequence of ids. The tokenizer must outlive it.
 class Detokenizer {
  public:
   explicit Detokenizer(const Tokenizer& tokenizer, DetokenizerOptions options = {})
-      : tokenizer_(&tokenizer), options_(options) {}
+      : tokenizer_(&tokenizer), options_(options) {
+    if (options.begins) start_ = tokenizer.text_start();
+  }
 
   /// The text that is complete after this id; often empty within a character of several tokens.
   /// A character that a special token interrupts comes out as U+FFFD. Ids that no token has (a
@@ -42,6 +45,7 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   DetokenizerOptions options_;
+  TextStart start_;
   Utf8Stream stream_;
 };
 

@@ -2,6 +2,8 @@
 #include "text/gguf_pretokenizers.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -31,22 +33,120 @@ constexpr const char* deepseek_llm_letters =
     R"(\x{104D8}-\x{104FB}\x{10C80}-\x{10CB2}\x{10CC0}-\x{10CF2}\x{118A0}-\x{118DF})"
     R"(\x{1E900}-\x{1E943})";
 
-std::vector<GgufPreTokenizer> make_table() {
-  const std::string contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-  const std::string words_and_rest = R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  const std::string kimi_upper = R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])";
-  const std::string kimi_lower = R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])";
-  const std::string kimi_before = R"([^\r\n\p{L}\p{N}]?)";
+// What many patterns are put together from.
+constexpr const char* contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+constexpr const char* letters = R"([^\r\n\p{L}\p{N}]?\p{L}+|)";
+constexpr const char* spaces = R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* rest = R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kana_and_han = R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)";
+// DeepSeek-V3's: a sign with the ASCII letters behind it, words, signs.
+constexpr const char* deepseek_words =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
+    R"(| ?[\p{P}\p{S}]+)";
+constexpr const char* poro = R"( ?[^(\s|.,!?…。，、।۔،)]+)";
+
+std::string join(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const auto part : parts) out += part;
+  return out;
+}
+
+// Llama-3's, with other numbers.
+std::string llama3_like(std::string_view numbers) {
+  return join({contractions, "|", letters, numbers, "|", rest});
+}
+
+// Words cut before capitals. `upper` and `lower` are sets of characters.
+std::string cased_words(std::string_view upper, std::string_view lower, std::string_view suffix) {
+  constexpr const char* before = R"([^\r\n\p{L}\p{N}]?)";
+  return join(
+      {before, upper, "*", lower, "+", suffix, "|", before, upper, "+", lower, "*", suffix, "|"});
+}
+
+// GPT-4o's, with other numbers.
+std::string gpt4o_like(std::string_view numbers, std::string_view suffix) {
+  return join(
+      {cased_words(R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])", R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])", suffix),
+       numbers, R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|)", spaces});
+}
+
+std::string kimi_words() {
+  return join(
+      {R"(\p{Han}+|)",
+       cased_words(R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])",
+                   R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])", std::string(contractions) + "?"),
+       R"(\p{N}{1,3}|)", rest});
+}
+
+std::vector<GgufPreTokenizer> general_rows() {
   return {
       {{"default"}, {R"([\p{P}\$\+<=>\^~\|]+)", gpt2_pattern, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-      {{"gpt-2", "gpt2", "phi-2", "olmo", "jina-es", "jina-de", "roberta-bpe", "mpt"},
+      {{"gpt-2",       "gpt2",       "phi-2",           "olmo",        "jina-es",
+        "jina-de",     "jina-v2-es", "jina-v2-de",      "a.x-4.0",     "mellum",
+        "modern-bert", "jina-v1-en", "jina-v2-code",    "roberta-bpe", "mpt",
+        "jais",        "trillion",   "granite-docling", "exaone4",     "gigachat"},
        {gpt2_pattern}},
-      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"},
-       {contractions + R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)" + words_and_rest},
+      {{"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
+        "mellum2"},
+       {R"(\p{N})", gpt2_pattern}},
+      {{"falcon"}, {R"([\p{P}\$\+<=>\^~\|`]+)", gpt2_pattern, "[0-9][0-9][0-9]"}},
+      {{"poro-chat", "bloom", "gpt3-finnish"}, {poro}},
+      {{"viking"}, {poro, R"(\p{N})"}},
+      {{"chameleon"},
+       {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", R"(([\t\n]|    |  ))",
+        R"(\p{N})", R"([\p{P}!-/:-@\[-`{-~])", gpt2_pattern}},
+  };
+}
+
+std::vector<GgufPreTokenizer> llama_rows() {
+  return {
+      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+        "jina-v5-nano"},
+       {llama3_like(R"(\p{N}{1,3})")},
        true,
        true},
-      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez"},
-       {contractions + R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)" + words_and_rest}},
+      {{"dbrx", "smaug-bpe", "glm4", "chatglm-bpe"}, {llama3_like(R"(\p{N}{1,3})")}},
+      {{"minicpm5"}, {R"(\p{N}{1,3})", llama3_like(R"(\p{N}+)")}, true},
+      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo", "f2llmv2", "hunyuan",
+        "solar-open", "grok-2"},
+       {llama3_like(R"(\p{N})")}},
+      {{"laguna"}, {R"([^\n]+|[\n]+)", llama3_like(R"(\p{N})")}},
+      {{"ufakzeka"}, {join({letters, R"(\p{N}|)", rest})}},
+      {{"qwen35"},
+       {join({contractions, R"(|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+)",
+              R"([\r\n]*|)", spaces})}},
+      {{"seed-coder"},
+       {join({contractions, "|", letters, R"(\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|)", spaces})}},
+      {{"bailingmoe", "bailingmoe2", "llada-moe"},
+       {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*)"
+        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}},
+      {{"exaone-moe"},
+       {join({contractions, R"(|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*+(?: \p{L}\p{M}*+)*+)++|\p{N})",
+              R"(| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)"})}},
+  };
+}
+
+std::vector<GgufPreTokenizer> gpt4o_rows() {
+  const std::string suffix = std::string(contractions) + "?";
+  return {
+      {{"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"},
+       {gpt4o_like(R"(\p{N}{1,3})", suffix)}},
+      {{"tekken"}, {gpt4o_like(R"(\p{N})", "")}, true, true},
+      {{"youtu"},
+       {R"([\x{AC00}-\x{D7A3}\x{3131}-\x{318E}]+|[\x{FF01}\x{2026}\x{201C}\x{201D}\x{2018}\x{2019})"
+        R"(\x{2014}\x{FF1A}\x{FF1B}\x{FF0C}\x{3001}-\x{303F}\x{FE30}-\x{FE4F}]+)"
+        R"(|[\x{3105}-\x{312F}]+|)" +
+            std::string(kana_and_han),
+        gpt4o_like(R"(\p{N})", suffix)},
+       true},
+      {{"tiny_aya", "cohere2moe"},  // digits in threes from the right, if no letter follows
+       {R"((?<!\d)\d{1,3}(?=(?:\d{3})*\b)|(?<=\d)\G\d{3})", gpt4o_like(R"(\p{N}{1,3})", suffix)}},
+      {{"kimi-k2"}, {kimi_words()}},
+  };
+}
+
+std::vector<GgufPreTokenizer> deepseek_rows() {
+  return {
       {{"deepseek-llm"},
        {R"([\r\n])", std::string(R"(\s?[)") + deepseek_llm_letters + "]+",
         R"(\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+)",
@@ -54,15 +154,26 @@ std::vector<GgufPreTokenizer> make_table() {
       {{"deepseek-coder"},
        {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)",
         R"([\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+)", R"(\p{N})"}},
-      {{"deepseek-v3", "hunyuan-dense"},
-       {R"(\p{N}{1,3})", R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)",
-        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-        R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
-      {{"kimi-k2"},
-       {R"(\p{Han}+|)" + kimi_before + kimi_upper + "*" + kimi_lower + "+" + contractions + "?|" +
-        kimi_before + kimi_upper + "+" + kimi_lower + "*" + contractions + "?|" + R"(\p{N}{1,3}|)" +
-        words_and_rest}},
+      {{"deepseek-v3", "deepseek-v3.1", "hunyuan-dense", "joyai-llm", "hy_v4"},
+       {R"(\p{N}{1,3})", kana_and_han, join({deepseek_words, R"([\r\n]*|)", spaces})}},
+      {{"spark2_5"},
+       {R"(\p{N}{1,3})", kana_and_han, join({deepseek_words, R"(|[\r\n]|\s+(?!\S)|\s+)"}),
+        R"(\p{N})"}},
+      {{"afmoe"},  // numbers in threes from the right
+       {R"((?<!\p{N})\p{N}{1,2}(?=(?:\p{N}{3})*(?!\p{N}))|\p{N}{3})",
+        R"([\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{F900}-\x{FAFF}\x{3040}-\x{309F}\x{30A0}-\x{30FF})"
+        R"(\x{FF65}-\x{FF9F}\x{2F00}-\x{2FDF}\x{E40}-\x{E7F}\x{E80}-\x{EFF}\x{1780}-\x{17FF})"
+        R"(\x{1000}-\x{109F}\x{AA60}-\x{AA7F}\x{A9E0}-\x{A9FF}\x{AC00}-\x{D7AF})"
+        R"(\x{1100}-\x{11FF}]+)",
+        join({deepseek_words, R"([\r\n]*|)", spaces})}},
   };
+}
+
+std::vector<GgufPreTokenizer> make_table() {
+  std::vector<GgufPreTokenizer> table;
+  for (auto rows : {general_rows(), llama_rows(), gpt4o_rows(), deepseek_rows()})
+    table.insert(table.end(), rows.begin(), rows.end());
+  return table;
 }
 
 }  // namespace
@@ -72,14 +183,22 @@ std::span<const GgufPreTokenizer> gguf_pretokenizers() {
   return table;
 }
 
+const GgufPreTokenizer* find_gguf_pretokenizer(std::string_view name) noexcept {
+  for (const auto& row : gguf_pretokenizers())
+    if (std::ranges::find(row.names, name) != row.names.end()) return &row;
+  return nullptr;
+}
+
 const GgufPreTokenizer& gguf_pretokenizer(std::string_view name, const std::string& where) {
+  if (const auto* row = find_gguf_pretokenizer(name)) return *row;
   std::vector<std::string> names;
-  for (const auto& row : gguf_pretokenizers()) {
-    if (std::find(row.names.begin(), row.names.end(), name) != row.names.end()) return row;
+  for (const auto& row : gguf_pretokenizers())
     names.insert(names.end(), row.names.begin(), row.names.end());
-  }
+  auto notes = base::suggestions(name, names, "pre-tokenizers");
+  notes.emplace_back(
+      "--tokenizer PATH takes another tokenizer, such as the model's tokenizer.json");
   throw_input("unknown pre-tokenizer '" + std::string(name) + "' (tokenizer.ggml.pre)", where,
-              base::suggestions(name, names, "pre-tokenizers"));
+              std::move(notes));
 }
 
 }  // namespace ktx::text

@@ -14,7 +14,7 @@ inline constexpr const char* gpt2_pattern =
 
 /// A row: what a value of `tokenizer.ggml.pre` stands for. GGUF files carry the name alone; the
 /// patterns are those of the tokenizer.json files that the named models were published with, in
-/// Oniguruma's syntax. Each isolates its matches, in order.
+/// Oniguruma's syntax, or equal ones that take linear time. Each isolates its matches, in order.
 struct GgufPreTokenizer {
   std::vector<std::string> names;  // the first is the usual one
   std::vector<std::string> patterns;
@@ -23,6 +23,9 @@ struct GgufPreTokenizer {
 };
 
 std::span<const GgufPreTokenizer> gguf_pretokenizers();
+
+/// The row of that name, or nullptr.
+const GgufPreTokenizer* find_gguf_pretokenizer(std::string_view name) noexcept;
 
 /// The row of that name. Throws input error with the nearest names.
 const GgufPreTokenizer& gguf_pretokenizer(std::string_view name, const std::string& where);

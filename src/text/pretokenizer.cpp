@@ -8,6 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "text/byte_alphabet.hpp"
 #include "text/fields.hpp"
 #include "text/gguf_pretokenizers.hpp"
 #include "text/oniguruma.hpp"
@@ -100,9 +101,6 @@ std::string without_quadratic(std::string pattern) {
 PreTokenizer PreTokenizer::from_json(const Json& pre_tokenizer, const std::string& where) {
   PreTokenizer made;
   if (!pre_tokenizer.is_null()) made.add_json(pre_tokenizer, where);
-  if (!made.byte_level_)
-    throw_input("pre_tokenizer: expected a ByteLevel step, found none", where,
-                {"only byte-level BPE tokenizers are supported"});
   return made;
 }
 
@@ -125,22 +123,65 @@ void PreTokenizer::add_json(const Json& step, const std::string& where) {
       add_json(s, where);
     return;
   }
-  if (byte_level_)
-    throw_input("pre_tokenizer: expected nothing after ByteLevel, found " + type, where);
+  if (byte_level_) {
+    steps_.emplace_back(Change(ByteAlphabet{}));
+    byte_level_ = false;
+  }
   if (type == "Split") {
     add_split(step, where);
-  } else if (type == "Digits") {
-    const bool each = flag(step, "individual_digits", false, where);
-    steps_.push_back(Split{Regex(each ? "\\p{N}" : "\\p{N}+", where)});
   } else if (type == "ByteLevel") {
-    if (flag(step, "add_prefix_space", true, where)) steps_.push_back(PrefixSpace{});
+    if (flag(step, "add_prefix_space", true, where)) steps_.emplace_back(Change(PrefixSpace{}));
     if (flag(step, "use_regex", true, where))
-      steps_.push_back(Split{Regex(from_oniguruma(gpt2_pattern, where), where)});
+      add_pattern(from_oniguruma(gpt2_pattern, where), SplitBehavior::isolated);
     byte_level_ = true;
-  } else {
+  } else if (type == "Metaspace") {
+    const Metaspace metaspace = read_metaspace(step, where);
+    steps_.emplace_back(Change(metaspace));
+    if (metaspace.split) add_pattern(escape_regex(metaspace.mark), SplitBehavior::merged_with_next);
+  } else if (!add_simple(type, step, where)) {
     throw_input("pre_tokenizer of type '" + type + "' is not supported", where,
-                base::suggestions(type, {"Sequence", "Split", "Digits", "ByteLevel"}, "types"));
+                base::suggestions(
+                    type,
+                    {"Sequence", "Split", "ByteLevel", "Metaspace", "Digits", "Whitespace",
+                     "WhitespaceSplit", "Punctuation", "CharDelimiterSplit", "BertPreTokenizer"},
+                    "types"));
   }
+}
+
+// The types that are a pattern with another name.
+bool PreTokenizer::add_simple(const std::string& type, const Json& step, const std::string& where) {
+  constexpr const char* space = R"([\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029})"
+                                R"(\x{202F}\x{205F}\x{3000}]+)";
+  constexpr const char* punctuation = R"([!-/:-@\[-`{-~\p{P}])";
+  if (type == "Digits") {
+    const bool each = flag(step, "individual_digits", false, where);
+    add_pattern(each ? "\\p{N}" : "\\p{N}+", SplitBehavior::isolated);
+  } else if (type == "Whitespace") {
+    const std::string word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D})";
+    add_pattern("[" + word + "]+|[^" + word + std::string(space).substr(1), SplitBehavior::removed,
+                true);
+  } else if (type == "WhitespaceSplit") {
+    add_pattern(space, SplitBehavior::removed);
+  } else if (type == "Punctuation") {
+    const Json* behavior = member(step, "behavior");
+    add_pattern(punctuation, behavior == nullptr
+                                 ? SplitBehavior::isolated
+                                 : behavior_of(expect_string(*behavior, "behavior", where), where));
+  } else if (type == "CharDelimiterSplit") {
+    const std::string& delimiter =
+        expect_string(required(step, "delimiter", where), "delimiter", where);
+    add_pattern(escape_regex(delimiter), SplitBehavior::removed);
+  } else if (type == "BertPreTokenizer") {
+    add_pattern(space, SplitBehavior::removed);
+    add_pattern(punctuation, SplitBehavior::isolated);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void PreTokenizer::add_pattern(std::string_view pattern, SplitBehavior behavior, bool invert) {
+  steps_.push_back(Split{Regex(std::string(pattern)), behavior, invert});
 }
 
 void PreTokenizer::add_split(const Json& step, const std::string& where) {
@@ -156,8 +197,17 @@ void PreTokenizer::add_split(const Json& step, const std::string& where) {
                          flag(step, "invert", false, where)});
 }
 
+bool PreTokenizer::prepends() const noexcept {
+  return std::ranges::any_of(steps_, [](const Step& step) {
+    const auto* change = std::get_if<Change>(&step);
+    const auto* metaspace = change == nullptr ? nullptr : std::get_if<Metaspace>(change);
+    return metaspace != nullptr && metaspace->prefix != Metaspace::never;
+  });
+}
+
 std::string_view PreTokenizer::split(std::string_view text, std::string& buffer,
-                                     std::vector<Span>& pieces, StepBudget& budget) const {
+                                     std::vector<Span>& pieces, StepBudget& budget,
+                                     bool begins) const {
   for (size_t at = 0; at < text.size();) {
     const size_t valid = valid_prefix(text.substr(at));
     if (valid > 0) pieces.emplace_back(at, at + valid);
@@ -168,10 +218,10 @@ std::string_view PreTokenizer::split(std::string_view text, std::string& buffer,
   }
   for (const auto& step : steps_) {
     budget.pay(text.size(), "cutting the text into pieces");
-    if (const auto* s = std::get_if<Split>(&step))
-      apply(*s, text, pieces, budget);
+    if (const auto* cut = std::get_if<Split>(&step))
+      apply(*cut, text, pieces, budget);
     else
-      text = apply(PrefixSpace{}, text, buffer, pieces);
+      text = buffer = apply(std::get<Change>(step), text, pieces, begins);
   }
   return text;
 }
@@ -199,18 +249,37 @@ void PreTokenizer::apply(const Split& split, std::string_view text, std::vector<
   pieces = std::move(cut);
 }
 
-std::string_view PreTokenizer::apply(PrefixSpace, std::string_view text, std::string& buffer,
-                                     std::vector<Span>& pieces) {
-  std::string spaced;
-  spaced.reserve(text.size() + pieces.size());
-  for (auto& piece : pieces) {
-    const size_t begin = spaced.size();
-    if (text[piece.first] != ' ') spaced += ' ';
-    spaced += text.substr(piece.first, piece.second - piece.first);
-    piece = {begin, spaced.size()};
+std::string PreTokenizer::apply(const Change& change, std::string_view text,
+                                std::vector<Span>& pieces, bool begins) {
+  std::string out;
+  for (auto& [begin, end] : pieces) {
+    const auto piece = text.substr(begin, end - begin);
+    const bool first = begins && begin == 0;
+    begin = out.size();
+    out += std::visit([&](const auto& c) { return changed(c, piece, first); }, change);
+    end = out.size();
   }
-  buffer = std::move(spaced);
-  return buffer;
+  return out;
+}
+
+std::string PreTokenizer::changed(PrefixSpace, std::string_view piece, bool) {
+  return (piece.starts_with(' ') ? "" : " ") + std::string(piece);
+}
+
+std::string PreTokenizer::changed(ByteAlphabet, std::string_view piece, bool) {
+  return to_byte_alphabet(piece);
+}
+
+std::string PreTokenizer::changed(const Metaspace& metaspace, std::string_view piece, bool begins) {
+  std::string out;
+  for (const char c : piece)
+    if (c == ' ')
+      out += metaspace.mark;
+    else
+      out += c;
+  const bool prefix =
+      metaspace.prefix == Metaspace::always || (metaspace.prefix == Metaspace::first && begins);
+  return prefix && !out.starts_with(metaspace.mark) ? metaspace.mark + out : out;
 }
 
 }  // namespace ktx::text

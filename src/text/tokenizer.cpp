@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
+#include <utility>
 
 #include "core/base/error.hpp"
-#include "text/byte_alphabet.hpp"
 
 namespace ktx::text {
 
@@ -29,55 +28,41 @@ bool is_marker(std::string_view text) {
          text == "<s>" || text == "</s>";
 }
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
-
 }  // namespace
 
 // What encode() carries from stretch to stretch.
 struct Tokenizer::Work {
   StepBudget budget;
-  std::vector<int32_t> ids;
-  std::string pending;  // text that no added token has cut yet
-  std::unordered_map<std::string, std::pair<size_t, size_t>> seen;  // piece -> where in `ids`
-  std::string key, buffer;
-  std::vector<Span> pieces;
-  std::vector<int32_t> symbols;
+  std::vector<int32_t> ids = {};
+  std::vector<TextPart> section = {};  // stretches that no added token has cut
+  std::string pending = {};            // of the section, normalised
+  bool begins = true;                  // no token stands before the pending text
+  std::unordered_map<std::string, std::pair<size_t, size_t>> seen = {};  // piece -> where in `ids`
+  std::string key = {}, buffer = {};
+  std::vector<Span> pieces = {};
+  std::vector<int32_t> symbols = {};
 };
 
 Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
-    : bpe_(parts.merges.size()),
+    : normalizer_(std::move(parts.normalizer)),
       pre_tokenizer_(std::move(parts.pre_tokenizer)),
-      normalizers_(std::move(parts.normalizers)),
-      ignore_merges_(parts.ignore_merges),
-      unknown_(parts.unknown),
+      text_start_(parts.decoder.start()),
       bos_(parts.bos),
       eos_(parts.eos),
       add_bos_(parts.add_bos),
       chat_template_(std::move(parts.chat_template)) {
   take_tokens(parts, where);
-  take_merges(parts, where);
   const auto is_known = [&](std::optional<int32_t> id) {
     return !id || (*id >= 0 && *id < vocab_size());
   };
-  require(is_known(unknown_) && is_known(bos_) && is_known(eos_) &&
+  require(is_known(parts.alphabet.unknown) && is_known(bos_) && is_known(eos_) &&
               std::all_of(parts.further_stops.begin(), parts.further_stops.end(), is_known),
           "a reader of tokenizers must check ids against the vocabulary");
   if (add_bos_ && !bos_) throw_input("the tokenizer adds a bos token but names none", where);
   take_stops(parts);
-
-  size_t bytes = 0;
-  for (const auto& token : parts.added) bytes += token.content.size();
-  auto budget = StepBudget::for_text(bytes);
-  std::vector<AddedToken> raw, normalized;
-  for (auto& token : parts.added) {
-    token.special = is_special(token.id);
-    if (token.normalized) token.content = normal_form(token.content, budget);
-    (token.normalized ? normalized : raw).push_back(std::move(token));
-  }
-  raw_added_ = AddedTokens(std::move(raw));
-  normalized_added_ = AddedTokens(std::move(normalized));
+  take_bytes(parts);
+  take_encoder(parts, where);
+  take_added(parts);
 }
 
 void Tokenizer::take_tokens(TokenizerParts& parts, const std::string& where) {
@@ -90,45 +75,9 @@ void Tokenizer::take_tokens(TokenizerParts& parts, const std::string& where) {
     added_ids_[token.content] = token.id;
   }
   if (parts.tokens.empty()) throw_input("the vocabulary is empty", where);
-  std::vector<uint8_t> is_added(parts.tokens.size());
   special_.resize(parts.tokens.size());
-  for (const auto& token : parts.added) {
-    is_added[static_cast<size_t>(token.id)] = 1;
+  for (const auto& token : parts.added)
     if (token.special || is_marker(token.content)) special_[static_cast<size_t>(token.id)] = 1;
-  }
-  offsets_.reserve(parts.tokens.size() + 1);
-  ids_.reserve(parts.tokens.size());
-  for (size_t id = 0; id < parts.tokens.size(); ++id) {
-    offsets_.push_back(bytes_.size());
-    if (!parts.tokens[id]) continue;
-    const std::string& text = *parts.tokens[id];
-    const auto raw = is_added[id] ? std::nullopt : from_byte_alphabet(text);
-    bytes_ += raw ? *raw : text;
-    ids_.emplace(text, static_cast<int32_t>(id));
-  }
-  offsets_.push_back(bytes_.size());
-  byte_ids_.assign(256, -1);
-  for (size_t byte = 0; byte < 256; ++byte) {
-    const auto found = ids_.find(to_byte_alphabet(std::string(1, static_cast<char>(byte))));
-    if (found != ids_.end()) byte_ids_[byte] = found->second;
-  }
-}
-
-void Tokenizer::take_merges(const TokenizerParts& parts, const std::string& where) {
-  const auto id_of = [&](const std::string& text, size_t merge) {
-    const auto found = ids_.find(text);
-    if (found == ids_.end())
-      throw_input("merge " + std::to_string(merge) + " (" + in_quotes(parts.merges[merge].first) +
-                      " + " + in_quotes(parts.merges[merge].second) + "): " + in_quotes(text) +
-                      " is not in the vocabulary",
-                  where);
-    return found->second;
-  };
-  for (size_t i = 0; i < parts.merges.size(); ++i) {
-    const auto& [left, right] = parts.merges[i];
-    const int32_t left_id = id_of(left, i), right_id = id_of(right, i);
-    bpe_.add(left_id, right_id, id_of(left + right, i));
-  }
 }
 
 void Tokenizer::take_stops(const TokenizerParts& parts) {
@@ -144,6 +93,47 @@ void Tokenizer::take_stops(const TokenizerParts& parts) {
     if (const auto id = added_token(name)) add(*id);
 }
 
+// Special tokens are their text, and so are all added ones beside a byte alphabet; the others are
+// what the decoder makes of them, those that are looked for in normalised text in that form.
+void Tokenizer::take_bytes(const TokenizerParts& parts) {
+  size_t size = 0;
+  for (const auto& token : parts.tokens) size += 1 + (token ? token->size() : 0);
+  auto budget = StepBudget::for_text(size);
+  std::vector<const AddedToken*> added(parts.tokens.size());
+  for (const auto& token : parts.added) added[static_cast<size_t>(token.id)] = &token;
+  offsets_.reserve(parts.tokens.size() + 1);
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    offsets_.push_back(bytes_.size());
+    if (!parts.tokens[id]) continue;
+    std::string text = *parts.tokens[id];
+    const bool is_text = added[id] != nullptr && (parts.alphabet.byte_level || special_[id] != 0);
+    if (added[id] != nullptr && added[id]->normalized && special_[id] == 0)
+      text = normalizer_.apply(text, {}, budget);
+    bytes_ += is_text ? text : parts.decoder.bytes(text, budget);
+  }
+  offsets_.push_back(bytes_.size());
+}
+
+void Tokenizer::take_encoder(TokenizerParts& parts, const std::string& where) {
+  const Vocabulary vocabulary{std::move(parts.tokens), special_};
+  encoder_ = parts.scores ? encode_by_scores(vocabulary, parts.alphabet, std::move(*parts.scores))
+                          : encode_by_rules(vocabulary, parts.alphabet, parts.rules, where);
+}
+
+void Tokenizer::take_added(TokenizerParts& parts) {
+  size_t bytes = 0;
+  for (const auto& token : parts.added) bytes += token.content.size();
+  auto budget = StepBudget::for_text(bytes);
+  std::vector<AddedToken> raw, normalized;
+  for (auto& token : parts.added) {
+    token.special = is_special(token.id);
+    if (token.normalized) token.content = normalizer_.apply(token.content, {}, budget);
+    (token.normalized ? normalized : raw).push_back(std::move(token));
+  }
+  raw_added_ = AddedTokens(std::move(raw));
+  normalized_added_ = AddedTokens(std::move(normalized));
+}
+
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
   const TextPart part{text, parse_special};
   return encode(std::span(&part, 1));
@@ -154,43 +144,51 @@ std::vector<int32_t> Tokenizer::encode(std::span<const TextPart> parts) const {
   for (const auto& part : parts) bytes += part.text.size();
   Work work{StepBudget::for_text(bytes)};
   for (const auto& part : parts) cut_added(part, work);
-  encode_pending(work);
+  cut_section(work);
   return std::move(work.ids);
 }
 
 void Tokenizer::cut_added(const TextPart& part, Work& work) const {
   std::vector<AddedTokens::Match> matches;
-  raw_added_.find(part.text, part.parse_special, matches, work.budget);
+  raw_added_.find(part.text, part.parse_special, matches);
   size_t at = 0;
+  const auto add = [&](size_t end) {
+    if (end > at) work.section.push_back({part.text.substr(at, end - at), part.parse_special});
+  };
   for (const auto& m : matches) {
-    cut_normalized(part.text.substr(at, m.begin - at), part.parse_special, work);
-    encode_pending(work);
+    add(m.begin);
+    cut_section(work);
     work.ids.push_back(m.id);
+    work.begins = false;
     at = m.end;
   }
-  cut_normalized(part.text.substr(at), part.parse_special, work);
+  add(part.text.size());
 }
 
-std::string Tokenizer::normal_form(std::string_view text, StepBudget& budget) const {
-  constexpr uint64_t steps_per_byte = 3;
-  std::string normal(text);
-  for (const auto form : normalizers_) {
-    budget.pay(steps_per_byte * normal.size(), "normalising the text");
-    normal = normalize(normal, form);
+// The normal form is a stretch's own, so that what a message says can't reach into its neighbours.
+void Tokenizer::cut_section(Work& work) const {
+  for (size_t i = 0; i < work.section.size(); ++i) {
+    const auto& [text, parse_special] = work.section[i];
+    if (normalizer_.empty()) {
+      cut_normalized(text, parse_special, work);
+      continue;
+    }
+    const SectionEnds ends{.first = i == 0, .last = i + 1 == work.section.size()};
+    cut_normalized(normalizer_.apply(text, ends, work.budget), parse_special, work);
   }
-  return normal;
+  encode_pending(work);
+  work.section.clear();
 }
 
 void Tokenizer::cut_normalized(std::string_view text, bool parse_special, Work& work) const {
-  std::string normal;
-  if (!normalizers_.empty()) text = normal = normal_form(text, work.budget);
   std::vector<AddedTokens::Match> matches;
-  normalized_added_.find(text, parse_special, matches, work.budget);
+  normalized_added_.find(text, parse_special, matches);
   size_t at = 0;
   for (const auto& m : matches) {
     work.pending += text.substr(at, m.begin - at);
     encode_pending(work);
     work.ids.push_back(m.id);
+    work.begins = false;
     at = m.end;
   }
   work.pending += text.substr(at);
@@ -200,12 +198,12 @@ void Tokenizer::encode_pending(Work& work) const {
   if (work.pending.empty()) return;
   work.pieces.clear();
   const std::string_view text =
-      pre_tokenizer_.split(work.pending, work.buffer, work.pieces, work.budget);
+      pre_tokenizer_.split(work.pending, work.buffer, work.pieces, work.budget, work.begins);
   auto& ids = work.ids;
   for (const auto& [begin, end] : work.pieces) {
     const std::string_view piece = text.substr(begin, end - begin);
     if (piece.size() > longest_cached) {
-      encode_piece(piece, work.symbols);
+      encoder_->encode(piece, work.symbols);
       ids.insert(ids.end(), work.symbols.begin(), work.symbols.end());
       continue;
     }
@@ -216,35 +214,21 @@ void Tokenizer::encode_pending(Work& work) const {
       for (size_t i = 0; i < count; ++i) ids.push_back(ids[from + i]);
       continue;
     }
-    encode_piece(piece, work.symbols);
+    encoder_->encode(piece, work.symbols);
     seen->second = {ids.size(), work.symbols.size()};
     ids.insert(ids.end(), work.symbols.begin(), work.symbols.end());
   }
   work.pending.clear();
-}
-
-void Tokenizer::encode_piece(std::string_view piece, std::vector<int32_t>& ids) const {
-  ids.clear();
-  if (ignore_merges_) {
-    const auto whole = ids_.find(to_byte_alphabet(piece));
-    if (whole != ids_.end()) {
-      ids.push_back(whole->second);
-      return;
-    }
-  }
-  for (const char c : piece) {
-    const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-    if (id < 0 && !unknown_)
-      throw_input("the text has the byte " + std::to_string(static_cast<unsigned char>(c)) +
-                  ", which the vocabulary has no token for");
-    ids.push_back(id < 0 ? *unknown_ : id);
-  }
-  bpe_.merge(ids);
+  work.begins = false;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string out;
-  for (const int32_t id : ids) out += token_bytes(id);
+  TextStart start = text_start_;
+  for (const int32_t id : ids) {
+    out += is_special(id) ? token_bytes(id) : start.cut(token_bytes(id));
+    if (is_special(id)) start.end();
+  }
   return out;
 }
 

@@ -1,32 +1,35 @@
-// Byte-level BPE tokenizers, read from tokenizer.json or from GGUF metadata.
+// Tokenizers, read from tokenizer.json, from GGUF metadata or from tiktoken.model.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "core/base/json.hpp"
 #include "text/added_tokens.hpp"
-#include "text/bpe.hpp"
+#include "text/decoder.hpp"
+#include "text/normalizer.hpp"
+#include "text/piece_encoder.hpp"
 #include "text/pretokenizer.hpp"
-#include "text/unicode.hpp"
 
 namespace ktx::text {
 
-/// What a tokenizer is made of, as the readers of the two file formats find it.
+/// What a tokenizer is made of, as the readers of the file formats find it.
 struct TokenizerParts {
-  std::vector<std::optional<std::string>> tokens;  // by id, as the file spells them
+  TokenTexts tokens;
   std::vector<AddedToken> added;
-  std::vector<std::pair<std::string, std::string>> merges;  // best first
+  AlphabetKind alphabet;
+  MergeRules rules;
+  std::optional<MergeScores> scores;  // take the rules' place
+  Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  std::vector<Normalization> normalizers;  // one after the other
-  bool ignore_merges = false;
-  std::optional<int32_t> unknown, bos, eos;
+  Decoder decoder;
+  std::optional<int32_t> bos, eos;
   std::vector<int32_t> further_stops;  // besides eos and the well-known names
   bool add_bos = false;
   std::optional<std::string> chat_template;
@@ -44,7 +47,8 @@ struct TextPart {
 /// of a marker (`<|...|>`, `<｜...｜>`, `[INST]`: DeepSeek-V3's role tokens are not called special
 /// in its file), bos, eos and the stops.
 ///
-/// Bytes that are not valid UTF-8 are encoded as they are, a run of them a piece of its own.
+/// Bytes that are not valid UTF-8 are encoded as they are, a run of them a piece of its own, unless
+/// the normalizer replaces them.
 class Tokenizer {
  public:
   /// From the contents of a tokenizer.json and, unless null, of the tokenizer_config.json beside it
@@ -55,6 +59,11 @@ class Tokenizer {
 
   /// From an object of GGUF key -> value. Throws as above.
   static Tokenizer from_gguf(const Json& metadata, const std::string& where);
+
+  /// From the text of a tiktoken.model and the tokenizer_config.json beside it, which knows the
+  /// special tokens: those of Kimi. `where` is the first of the two files. Throws as above.
+  static Tokenizer from_tiktoken(std::string_view ranks, const Json& tokenizer_config,
+                                 const std::string& where);
 
   /// Throws input error when the parts contradict each other.
   Tokenizer(TokenizerParts parts, const std::string& where);
@@ -68,11 +77,15 @@ class Tokenizer {
   /// The parts as one text: pieces go across their bounds where no special token stands between.
   std::vector<int32_t> encode(std::span<const TextPart> parts) const;
 
-  /// The bytes of the tokens, one after the other; special tokens as their text.
+  /// The bytes of a whole text's tokens; special tokens as their text.
   /// Throws input error for an id that is not below vocab_size().
   std::string decode(std::span<const int32_t> ids) const;
 
-  /// The bytes of a token; empty for an id below vocab_size() that no token has. Throws as decode.
+  /// What is to be taken away from the beginning of a decoded text.
+  const TextStart& text_start() const noexcept { return text_start_; }
+
+  /// The bytes of a token within a text; empty for an id below vocab_size() that no token has.
+  /// Throws as decode.
   std::string_view token_bytes(int32_t id) const;
   /// False for ids that no token has.
   bool is_special(int32_t id) const noexcept;
@@ -93,27 +106,26 @@ class Tokenizer {
  private:
   struct Work;
   void take_tokens(TokenizerParts& parts, const std::string& where);
-  void take_merges(const TokenizerParts& parts, const std::string& where);
   void take_stops(const TokenizerParts& parts);
+  void take_bytes(const TokenizerParts& parts);
+  void take_encoder(TokenizerParts& parts, const std::string& where);
+  void take_added(TokenizerParts& parts);
   void cut_added(const TextPart& part, Work& work) const;
-  std::string normal_form(std::string_view text, StepBudget& budget) const;
+  void cut_section(Work& work) const;
   void cut_normalized(std::string_view text, bool parse_special, Work& work) const;
   void encode_pending(Work& work) const;
-  void encode_piece(std::string_view piece, std::vector<int32_t>& ids) const;
   void check_id(int32_t id) const;
 
   std::string bytes_;            // of all tokens, one after the other
   std::vector<size_t> offsets_;  // by id, and one more
   std::vector<uint8_t> special_;
-  std::unordered_map<std::string, int32_t> ids_;        // as the file spells them
-  std::unordered_map<std::string, int32_t> added_ids_;  // of the added tokens
-  std::vector<int32_t> byte_ids_;                       // by byte; -1: no token
-  Bpe bpe_;
+  std::unordered_map<std::string, int32_t> added_ids_;
+  std::shared_ptr<const PieceEncoder> encoder_;
   AddedTokens raw_added_, normalized_added_;
+  Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
-  std::vector<Normalization> normalizers_;
-  bool ignore_merges_ = false;
-  std::optional<int32_t> unknown_, bos_, eos_;
+  TextStart text_start_;
+  std::optional<int32_t> bos_, eos_;
   std::vector<int32_t> stop_ids_;
   bool add_bos_ = false;
   std::optional<std::string> chat_template_;

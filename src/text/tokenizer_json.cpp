@@ -1,4 +1,6 @@
-// Reads Hugging Face's tokenizer.json and tokenizer_config.json.
+// Reads tokenizer.json and tokenizer_config.json.
+#include "text/tokenizer_json.hpp"
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -13,48 +15,11 @@ namespace ktx::text {
 
 namespace {
 
-struct NormalizerName {
-  std::string_view type;
-  Normalization form;
-};
-constexpr std::array<NormalizerName, 4> normalizer_names{{
-    {"NFC", Normalization::nfc},
-    {"NFD", Normalization::nfd},
-    {"NFKC", Normalization::nfkc},
-    {"NFKD", Normalization::nfkd},
-}};
-
-void read_normalizer(const Json& normalizer, std::vector<Normalization>& out,
-                     const std::string& where) {
-  expect_object(normalizer, "normalizer", where);
-  const std::string& type = expect_string(required(normalizer, "type", where), "type", where);
-  if (type == "Sequence") {
-    for (const auto& n :
-         expect_array(required(normalizer, "normalizers", where), "normalizers", where))
-      read_normalizer(n, out, where);
-    return;
-  }
-  std::vector<std::string> names{"Sequence"};
-  for (const auto& n : normalizer_names) {
-    if (n.type == type) {
-      out.push_back(n.form);
-      return;
-    }
-    names.emplace_back(n.type);
-  }
-  throw_input("normalizer of type '" + type + "' is not supported", where,
-              base::suggestions(type, names, "types"));
-}
-
-// Settings of the BPE model that byte-level models don't use.
 void refuse_other_models(const Json& model, const std::string& where) {
   const Json* type = member(model, "type");  // very old files have none
   if (type != nullptr && expect_string(*type, "model.type", where) != "BPE")
     throw_input("tokenizer model of type '" + type->get<std::string>() + "' is not supported",
-                where, {"supported: BPE, byte-level"});
-  if (flag(model, "byte_fallback", false, where))
-    throw_input("tokenizer model with byte_fallback is not supported", where,
-                {"supported: BPE, byte-level"});
+                where, {"supported: BPE"});
   for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const Json* value = member(model, name);
     if (value != nullptr && !expect_string(*value, name, where).empty())
@@ -154,33 +119,46 @@ bool processor_adds(const Json& processor, const std::string& bos) {
   return id != nullptr && *id == bos;
 }
 
-void read_config(const Json& config, const Json& tokenizer, TokenizerParts& parts,
-                 const std::string& where) {
-  expect_object(config, "tokenizer_config.json", where);
-  parts.bos = config_token(config, "bos_token", parts, where);
-  parts.eos = config_token(config, "eos_token", parts, where);
-  parts.chat_template = config_template(config, where);
-  bool adds = false;
-  const Json* processor = member(tokenizer, "post_processor");
-  if (parts.bos && processor != nullptr)
-    adds = processor_adds(*processor, *parts.tokens[static_cast<size_t>(*parts.bos)]);
-  parts.add_bos = flag(config, "add_bos_token", adds, where);
+// What the file's own decoder does or, when it has none, what its spelling of the tokens asks for.
+Decoder read_decoder(const Json& tokenizer, const TokenizerParts& parts, const std::string& where) {
+  if (const Json* decoder = member(tokenizer, "decoder"))
+    return Decoder::from_json(*decoder, where);
+  if (parts.alphabet.byte_level) return Decoder::byte_level();
+  if (parts.alphabet.byte_fallback)
+    return Decoder::sentencepiece(parts.normalizer.prepends() || parts.pre_tokenizer.prepends());
+  throw_input("'decoder' is missing, and the vocabulary spells no bytes", where);
+}
+
+void read_model(const Json& model, TokenizerParts& parts, const std::string& where) {
+  refuse_other_models(model, where);
+  read_vocabulary(model, parts, where);
+  const Json& merges = expect_array(required(model, "merges", where), "model.merges", where);
+  parts.rules.pairs.reserve(merges.size());
+  for (size_t i = 0; i < merges.size(); ++i)
+    parts.rules.pairs.push_back(read_merge(merges[i], i, where));
+  parts.rules.ignore_merges = flag(model, "ignore_merges", false, where);
+  parts.alphabet.byte_fallback = flag(model, "byte_fallback", false, where);
+  parts.alphabet.fuse_unknown = flag(model, "fuse_unk", false, where);
+}
+
+// Added tokens are part of the vocabulary by now.
+void read_unknown(const Json& model, TokenizerParts& parts, const std::string& where) {
+  const Json* unknown = member(model, "unk_token");
+  if (unknown == nullptr) return;
+  const std::string& text = expect_string(*unknown, "unk_token", where);
+  const auto found = std::find(parts.tokens.begin(), parts.tokens.end(), text);
+  if (found == parts.tokens.end())
+    throw_input("unk_token '" + text + "' is not in the vocabulary", where);
+  parts.alphabet.unknown = static_cast<int32_t>(found - parts.tokens.begin());
 }
 
 }  // namespace
 
-Tokenizer Tokenizer::from_tokenizer_json(const Json& tokenizer_json, const Json* tokenizer_config,
-                                         const std::string& where) {
+TokenizerParts read_tokenizer_json(const Json& tokenizer_json, const std::string& where) {
   expect_object(tokenizer_json, "tokenizer.json", where);
   const Json& model = expect_object(required(tokenizer_json, "model", where), "model", where);
-  refuse_other_models(model, where);
   TokenizerParts parts;
-  read_vocabulary(model, parts, where);
-  const Json& merges = expect_array(required(model, "merges", where), "model.merges", where);
-  parts.merges.reserve(merges.size());
-  for (size_t i = 0; i < merges.size(); ++i)
-    parts.merges.push_back(read_merge(merges[i], i, where));
-  parts.ignore_merges = flag(model, "ignore_merges", false, where);
+  read_model(model, parts, where);
   if (const Json* tokens = member(tokenizer_json, "added_tokens"))
     read_added(*tokens, parts, where);
   for (const auto& token : parts.added) {
@@ -188,20 +166,35 @@ Tokenizer Tokenizer::from_tokenizer_json(const Json& tokenizer_json, const Json*
     if (id >= parts.tokens.size()) parts.tokens.resize(id + 1);
     parts.tokens[id] = token.content;
   }
-  if (const Json* unknown = member(model, "unk_token")) {
-    const std::string& text = expect_string(*unknown, "unk_token", where);
-    const auto found = std::find(parts.tokens.begin(), parts.tokens.end(), text);
-    if (found == parts.tokens.end())
-      throw_input("unk_token '" + text + "' is not in the vocabulary", where);
-    parts.unknown = static_cast<int32_t>(found - parts.tokens.begin());
-  }
-  if (const Json* normalizer = member(tokenizer_json, "normalizer"))
-    read_normalizer(*normalizer, parts.normalizers, where);
+  read_unknown(model, parts, where);
+  parts.normalizer = Normalizer::from_json(tokenizer_json.value("normalizer", Json()), where);
   parts.pre_tokenizer =
       PreTokenizer::from_json(tokenizer_json.value("pre_tokenizer", Json()), where);
+  parts.alphabet.byte_level = parts.pre_tokenizer.byte_level();
+  parts.decoder = read_decoder(tokenizer_json, parts, where);
+  return parts;
+}
+
+void read_tokenizer_config(const Json& config, const Json& tokenizer_json, TokenizerParts& parts,
+                           const std::string& where) {
+  expect_object(config, "tokenizer_config.json", where);
+  parts.bos = config_token(config, "bos_token", parts, where);
+  parts.eos = config_token(config, "eos_token", parts, where);
+  parts.chat_template = config_template(config, where);
+  bool adds = false;
+  const Json* processor = member(tokenizer_json, "post_processor");
+  if (parts.bos && processor != nullptr)
+    adds = processor_adds(*processor, *parts.tokens[static_cast<size_t>(*parts.bos)]);
+  parts.add_bos = flag(config, "add_bos_token", adds, where);
+}
+
+Tokenizer Tokenizer::from_tokenizer_json(const Json& tokenizer_json, const Json* tokenizer_config,
+                                         const std::string& where) {
+  TokenizerParts parts = read_tokenizer_json(tokenizer_json, where);
   if (tokenizer_config != nullptr)
-    read_config(*tokenizer_config, tokenizer_json, parts,
-                std::filesystem::path(where).replace_filename("tokenizer_config.json").string());
+    read_tokenizer_config(
+        *tokenizer_config, tokenizer_json, parts,
+        std::filesystem::path(where).replace_filename("tokenizer_config.json").string());
   return Tokenizer(std::move(parts), where);
 }
 

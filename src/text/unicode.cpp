@@ -182,6 +182,11 @@ bool is_numeric(char32_t c) noexcept {
   return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
 }
 
+bool is_mark(char32_t c) noexcept {
+  const auto k = category(c);
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+}
+
 bool is_word(char32_t c) noexcept {
   if (c == 0x200C || c == 0x200D) return true;
   switch (category(c)) {
@@ -200,6 +205,14 @@ bool is_word(char32_t c) noexcept {
     default:
       return false;
   }
+}
+
+void append_lower(std::string& out, char32_t c) {
+  constexpr char32_t dotted_capital_i = 0x130;  // the one character whose lower case is two
+  if (c == dotted_capital_i)
+    out += "i\u0307";
+  else
+    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
 }
 
 }  // namespace ktx::text

@@ -39,8 +39,12 @@ std::string normalize(std::string_view text, Normalization form);
 
 bool is_space(char32_t c) noexcept;    // property White_Space
 bool is_numeric(char32_t c) noexcept;  // categories Nd, Nl, No
+bool is_mark(char32_t c) noexcept;     // categories Mn, Mc, Me
 /// What \w means to Rust's regular expressions, near enough: letters, marks, decimal and letter
 /// numbers, connector punctuation, joiners.
 bool is_word(char32_t c) noexcept;
+
+/// Appends the character's lower case.
+void append_lower(std::string& out, char32_t c);
 
 }  // namespace ktx::text

@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/file.hpp"
+#include "core/base/json.hpp"
 #include "ktx/error.hpp"
 #include "support/own_file.hpp"
 #include "support/reference.hpp"
@@ -25,6 +26,38 @@ TEST_CASE("a GGUF file and a directory with a tokenizer.json alone give the same
   CHECK(gguf.encode("<｜User｜>", false).size() > 1);
   CHECK(gguf.bos() == 0);
   CHECK(gguf.vocab_size() == 4096);
+}
+
+TEST_CASE("a tokenizer.json and a tiktoken.model may be named themselves") {
+  const auto folder = test::own_file("tokenizer_test_files");
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(test::data_dir / "tokenizers/tiktoken.model",
+                             folder / "tiktoken.model");
+  const Json vectors = base::read_json(test::data_dir / "tokenizers/tiktoken.json");
+  base::write_file(folder / "tokenizer_config.json", base::dump_json(vectors["config"]));
+  for (const auto& path : {folder, folder / "tiktoken.model"}) {
+    const auto kimi = Tokenizer::open(path);
+    CHECK(kimi.encode("Hello, world!") == vectors["ids"][3].get<std::vector<int32_t>>());
+    CHECK(kimi.stop_ids().front() == 801);
+  }
+  const auto json = test::data_dir / "tokenizer/tiny-v3-tokenizer.json";
+  CHECK(Tokenizer::open(json).encode("The history of") ==
+        Tokenizer::open(test::shipped_model).encode("The history of"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a whole text loses the space that the tokenizer put before it, a stream keeps it") {
+  const auto file = test::own_file("tokenizer_test_spm.json");
+  const Json vectors = base::read_json(test::data_dir / "tokenizers/tokenizers.json");
+  base::write_file(file, base::dump_json(vectors["cases"][0]["tokenizer"]));
+  const auto tokenizer = Tokenizer::open(file);
+  const auto ids = tokenizer.encode("to the end");
+  CHECK(tokenizer.decode(ids) == "to the end");
+  TextStream stream(tokenizer);
+  std::string out;
+  for (const int32_t id : ids) out += stream.push(id);
+  CHECK(out + stream.finish() == " to the end");
+  std::filesystem::remove(file);
 }
 
 TEST_CASE("text in a message can't become a special token") {

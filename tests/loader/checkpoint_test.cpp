@@ -83,7 +83,13 @@ TEST_CASE("tokenizer files of a directory, without weights") {
   const auto error = error_of([&] { read_tokenizer_files(dir.path()); });
   REQUIRE(error);
   CHECK(std::string(error->what()) ==
-        dir.path().string() + ": expected a directory with a tokenizer.json, found none in it");
+        dir.path().string() +
+            ": expected a directory with a tokenizer.json or a tiktoken.model, found neither");
+  dir.write("tokenizer.model", "protobuf");
+  CHECK(std::string(error_of([&] { read_tokenizer_files(dir.path()); })->what())
+            .ends_with("note: SentencePiece's tokenizer.model is not read; its tokenizer.json is"));
+  dir.write("tiktoken.model", "YQ== 0");
+  CHECK(read_tokenizer_files(dir.path()).tiktoken == "YQ== 0");
   dir.write("tokenizer.json", R"({"model":{"vocab":{"a":0}}})");
   TokenizerFiles files = read_tokenizer_files(dir.path());
   CHECK(files.tokenizer["model"]["vocab"]["a"] == 0);
@@ -96,6 +102,15 @@ TEST_CASE("tokenizer files of a directory, without weights") {
   CHECK(files.tokenizer_config["chat_template"] == "x");
   CHECK(files.config["model_type"] == "y");
   CHECK(files.generation_config["eos_token_id"] == 1);
+  CHECK(files.file == dir.path() / "tokenizer.json");
+  CHECK(files.tiktoken.empty());
+  files = read_tokenizer_files(dir.path() / "tokenizer.json");
+  CHECK(files.tokenizer["model"]["vocab"]["a"] == 0);
+  CHECK(files.generation_config["eos_token_id"] == 1);
+  files = read_tokenizer_files(dir.path() / "tiktoken.model");
+  CHECK(files.tiktoken == "YQ== 0");
+  CHECK(files.tokenizer.is_null());
+  CHECK(files.tokenizer_config["chat_template"] == "x");
 }
 
 TEST_CASE("tokenizer files of a GGUF file are its metadata, even when its tensors are cut off") {

@@ -1,4 +1,5 @@
 // The steps of a pre-tokenizer and their errors.
+// covers: metaspace
 #include "text/pretokenizer.hpp"
 
 #include "catch.hpp"
@@ -93,25 +94,81 @@ TEST_CASE("bytes that are not UTF-8 are pieces of their own") {
         Pieces{"a", "\xFF\xC3", " b", "\xE4\xB8"});
 }
 
+TEST_CASE("Metaspace marks spaces, puts one before a text, and cuts at marks") {
+  const auto cut = [](const char* scheme, bool split, std::string_view text, bool begins = true) {
+    std::string buffer;
+    std::vector<Span> spans;
+    auto budget = ktx::text::StepBudget::for_text(text.size());
+    const auto pre = PreTokenizer::from_json(
+        {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", scheme}, {"split", split}},
+        "t.json");
+    const auto marked = pre.split(text, buffer, spans, budget, begins);
+    Pieces pieces;
+    for (const auto& [begin, end] : spans) pieces.emplace_back(marked.substr(begin, end - begin));
+    return pieces;
+  };
+  CHECK(cut("always", true, "a  b") == Pieces{"_a", "_", "_b"});
+  CHECK(cut("always", false, "a  b") == Pieces{"_a__b"});
+  CHECK(cut("never", true, "a b") == Pieces{"a", "_b"});
+  CHECK(cut("always", true, " a", false) == Pieces{"_a"});
+  CHECK(cut("first", true, "a b") == Pieces{"_a", "_b"});
+  CHECK(cut("first", true, "a b", false) == Pieces{"a", "_b"});
+  const auto prepends = [](const Json& step) {
+    return PreTokenizer::from_json(step, "t.json").prepends();
+  };
+  CHECK(prepends({{"type", "Metaspace"}, {"replacement", "_"}}));
+  CHECK_FALSE(prepends({{"type", "Metaspace"}, {"replacement", "_"}, {"add_prefix_space", false}}));
+  CHECK_FALSE(prepends(byte_level()));
+}
+
+TEST_CASE("steps that are patterns with a name") {
+  const auto cut = [](const Json& step, const char* text) {
+    return pieces_of(PreTokenizer::from_json(step, "t.json"), text);
+  };
+  CHECK(cut({{"type", "Whitespace"}}, "it's  a_b\n1.") == Pieces{"it", "'", "s", "a_b", "1", "."});
+  CHECK(cut({{"type", "WhitespaceSplit"}}, "it's\u3000 a.") == Pieces{"it's", "a."});
+  CHECK(cut({{"type", "Punctuation"}}, "a.. «b»") == Pieces{"a", ".", ".", " ", "«", "b", "»"});
+  CHECK(cut({{"type", "Punctuation"}, {"behavior", "Contiguous"}}, "a..b") ==
+        Pieces{"a", "..", "b"});
+  CHECK(cut({{"type", "CharDelimiterSplit"}, {"delimiter", "|"}}, "a|b") == Pieces{"a", "b"});
+  CHECK(cut({{"type", "BertPreTokenizer"}}, "it's a") == Pieces{"it", "'", "s", "a"});
+}
+
+TEST_CASE("steps behind ByteLevel see the byte alphabet") {
+  Json sequence{{"type", "Sequence"}};
+  sequence["pretokenizers"] = Json::array({byte_level(true), {{"type", "Digits"}}});
+  const auto pre = PreTokenizer::from_json(sequence, "t.json");
+  CHECK_FALSE(pre.byte_level());
+  CHECK(pieces_of(pre, "a 12") == Pieces{"a", "Ġ", "12"});
+  CHECK(pieces_of(pre, "ó") == Pieces{"Ã", "³"});  // its second byte is written as a number
+}
+
+TEST_CASE("no pre-tokenizer cuts nothing") {
+  CHECK(pieces_of(PreTokenizer::from_json(nullptr, "t.json"), "a b") == Pieces{"a b"});
+}
+
 TEST_CASE("steps that are not supported are named") {
   REQUIRE(failure([] {
-            PreTokenizer::from_json({{"type", "Metaspace"}}, "t.json");
+            PreTokenizer::from_json({{"type", "UnicodeScripts"}}, "t.json");
           }) ==
-          "input t.json: pre_tokenizer of type 'Metaspace' is not supported\n"
-          "  note: valid types: Sequence, Split, Digits, ByteLevel");
-  REQUIRE(failure([] { PreTokenizer::from_json(nullptr, "t.json"); }) ==
-          "input t.json: pre_tokenizer: expected a ByteLevel step, found none\n"
-          "  note: only byte-level BPE tokenizers are supported");
+          "input t.json: pre_tokenizer of type 'UnicodeScripts' is not supported\n"
+          "  note: valid types: Sequence, Split, ByteLevel, Metaspace, Digits, Whitespace, "
+          "WhitespaceSplit, Punctuation, CharDelimiterSplit, BertPreTokenizer");
   REQUIRE(failure([] { with(split("String", "-", "Isolate")); }) ==
           "input t.json: pre_tokenizer Split: unknown behavior 'Isolate'\n"
           "  note: did you mean 'Isolated'?\n"
           "  note: valid behaviors: Removed, Isolated, MergedWithPrevious, MergedWithNext, "
           "Contiguous");
   REQUIRE(failure([] {
-            Json sequence{{"type", "Sequence"}};
-            sequence["pretokenizers"] = Json::array({byte_level(), byte_level()});
-            PreTokenizer::from_json(sequence, "t.json");
-          }) == "input t.json: pre_tokenizer: expected nothing after ByteLevel, found ByteLevel");
+            PreTokenizer::from_json({{"type", "Metaspace"}, {"replacement", "__"}}, "t.json");
+          }) == "input t.json: Metaspace: 'replacement' is '__', expected one character");
+  REQUIRE(failure([] {
+            PreTokenizer::from_json(
+                {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}},
+                "t.json");
+          }) ==
+          "input t.json: Metaspace: unknown prepend_scheme 'last'\n"
+          "  note: valid: always, first, never");
   REQUIRE(failure([] { with(split("Regex", "(", "Isolated")); }) ==
           "input t.json: regular expression '(' does not compile: missing closing parenthesis at "
           "offset 1");
@@ -140,7 +197,8 @@ TEST_CASE("malformed steps are input errors") {
         R"({"type":"Split","pattern":{},"behavior":"Isolated"})",
         R"({"type":"Split","pattern":{"Regex":1},"behavior":"Isolated"})",
         R"({"type":"Split","pattern":{"Regex":"a"}})", R"({"type":"Digits","individual_digits":1})",
-        R"({"type":"ByteLevel","use_regex":"x"})"}) {
+        R"({"type":"ByteLevel","use_regex":"x"})", R"({"type":"Metaspace"})",
+        R"({"type":"Metaspace","replacement":1})", R"({"type":"CharDelimiterSplit"})"}) {
     INFO(text);
     const Json step = ktx::base::parse_json(text, "x");
     CHECK(failure([&] { PreTokenizer::from_json(step, "t.json"); }).starts_with("input t.json"));

@@ -1,4 +1,4 @@
-// The tokenizers under tests/data/tokenizer, and small ones made up.
+// The tokenizers under tests/data/tokenizer and tests/data/tokenizers, and small ones made up.
 #pragma once
 
 #include <string>
@@ -11,6 +11,19 @@ namespace ktx::test {
 
 inline Json tokenizer_data(const std::string& file) {
   return base::read_json(std::string(KTX_TEST_DATA) + "/tokenizer/" + file);
+}
+
+/// Vectors of the makers' own libraries, from tests/data/tokenizers.
+inline Json tokenizer_vectors(const std::string& file) {
+  return base::read_json(std::string(KTX_TEST_DATA) + "/tokenizers/" + file);
+}
+
+/// The bytes of hexadecimal digits.
+inline std::string from_hex(const std::string& digits) {
+  std::string bytes;
+  for (size_t i = 0; i < digits.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  return bytes;
 }
 
 /// tiny-v3's, from tokenizer.json and its config; the same from GGUF metadata.

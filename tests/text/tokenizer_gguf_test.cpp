@@ -3,6 +3,7 @@
 
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "text/detokenizer.hpp"
 #include "text/tokenizer_data.hpp"
 
 using ktx::Json;
@@ -81,9 +82,10 @@ TEST_CASE("the end-of-turn token stops too; the chat template and no pre-tokeniz
 }
 
 TEST_CASE("GGUF: other models and pre-tokenizers are named") {
-  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.model"] = "llama"; }) ==
-          "input m.gguf: tokenizer.ggml.model: 'llama' is not supported\n"
-          "  note: supported: gpt2 (byte-level BPE)");
+  REQUIRE(failure_after([](Json& m) { m["tokenizer.ggml.model"] = "t5"; }) ==
+          "input m.gguf: tokenizer.ggml.model: 't5' is not supported\n"
+          "  note: supported: gpt2 (byte-level BPE), llama (SentencePiece BPE)\n"
+          "  note: --tokenizer PATH takes another tokenizer, such as the model's tokenizer.json");
   CHECK(failure_after([](Json& m) { m["tokenizer.ggml.pre"] = "qwen3"; })
             .starts_with("input m.gguf: unknown pre-tokenizer 'qwen3' (tokenizer.ggml.pre)\n"
                          "  note: did you mean 'qwen2'"));
@@ -137,4 +139,74 @@ TEST_CASE("keys that are missing or of another type are input errors") {
       INFO(key << " = " << wrong.dump());
       CHECK(failure_after([&](Json& m) { m[key] = wrong; }).starts_with("input m.gguf: "));
     }
+}
+
+// sentencepiece.json: make_sentencepiece.py. SentencePiece writes unknown tokens in its own way:
+// texts with one are not compared.
+TEST_CASE("SentencePiece's own ids of texts and bytes, and back") {
+  const Json data = ktx::test::tokenizer_vectors("sentencepiece.json");
+  auto texts = data["texts"].get<std::vector<std::string>>();
+  for (const auto& bytes : data["bytes"])
+    texts.push_back(ktx::test::from_hex(bytes.get<std::string>()));
+  REQUIRE(data["cases"].size() == 3);
+  REQUIRE(texts.size() >= 100);
+  for (const auto& c : data["cases"]) {
+    const Tokenizer t = Tokenizer::from_gguf(c["gguf"], "m.gguf");
+    for (size_t i = 0; i < texts.size(); ++i) {
+      INFO(c["name"].get<std::string>() << ": " << texts[i]);
+      const auto expected = c["ids"][i].get<Ids>();
+      CHECK(t.encode(texts[i]) == expected);
+      if (!c["decoded"][i].is_null())
+        CHECK(t.decode(expected) == c["decoded"][i].get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("GGUF, SentencePiece: what is added, and where a text goes on") {
+  const Json data = ktx::test::tokenizer_vectors("sentencepiece.json");
+  const Tokenizer t = Tokenizer::from_gguf(data["cases"][0]["gguf"], "m.gguf");
+  CHECK(t.add_bos());
+  CHECK(t.is_special(0));
+  const Ids ids = t.encode("hello");
+  Ids twice = ids;
+  twice.push_back(1);
+  twice.insert(twice.end(), ids.begin(), ids.end());
+  CHECK(t.encode("hello<s>hello") == twice);
+  ktx::text::Detokenizer goes_on(t), begins(t, {.begins = true});
+  std::string on, anew;
+  for (const int32_t id : ids) on += goes_on.push(id);
+  for (const int32_t id : ids) anew += begins.push(id);
+  CHECK(on == " hello");
+  CHECK(anew == "hello");
+}
+
+TEST_CASE("GGUF, SentencePiece: scores are checked") {
+  const Json model = ktx::test::tokenizer_vectors("sentencepiece.json")["cases"][0]["gguf"];
+  const auto failure_with = [&](const std::function<void(Json&)>& change) {
+    Json m = model;
+    change(m);
+    return failure([&] { Tokenizer::from_gguf(m, "m.gguf"); });
+  };
+  REQUIRE(failure_with([](Json& m) { m.erase("tokenizer.ggml.scores"); }) ==
+          "input m.gguf: 'tokenizer.ggml.scores' is missing");
+  REQUIRE(failure_with([](Json& m) { m["tokenizer.ggml.scores"].push_back(1.0); }) ==
+          "input m.gguf: tokenizer.ggml.scores has 701 entries, tokenizer.ggml.tokens 700");
+  REQUIRE(failure_with([](Json& m) { m["tokenizer.ggml.scores"][7] = "x"; }) ==
+          "input m.gguf: tokenizer.ggml.scores[7]: expected a number, found \"x\"");
+}
+
+TEST_CASE("GGUF: a tokenizer.json inside serves where the keys can't tell") {
+  Json m = metadata();
+  m["tokenizer.ggml.bos_token_id"] = m["tokenizer.ggml.eos_token_id"] = 5;
+  m["tokenizer.huggingface.json"] = ktx::base::dump_json(ktx::test::byte_tokenizer({"h i"}));
+  const auto vocabulary = [&] { return Tokenizer::from_gguf(m, "m.gguf").encode("hi"); };
+  const Ids own = vocabulary();
+  m["tokenizer.ggml.pre"] = "unheard-of";
+  CHECK(vocabulary() == Ids{256});
+  CHECK(own != Ids{256});
+  m["tokenizer.ggml.model"] = "unheard-of";
+  CHECK(vocabulary() == Ids{256});
+  m["tokenizer.ggml.bos_token_id"] = m["tokenizer.ggml.eos_token_id"] = 5;
+  m["tokenizer.huggingface.json"] = "{";
+  CHECK(failure(vocabulary).starts_with("input m.gguf (tokenizer.huggingface.json)"));
 }

@@ -78,7 +78,8 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
       ->type_name("FILE")
       ->check(not_empty);
   app.add_option("--tokenizer", options.tokenizer,
-                 "a .gguf or a directory with a tokenizer.json; default: the model's own")
+                 "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the two; "
+                 "default: the model's own")
       ->type_name("PATH")
       ->check(not_empty);
   app.add_option(

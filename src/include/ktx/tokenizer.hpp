@@ -20,14 +20,16 @@ struct ChatMessage {
 /// Immutable and cheap to copy; safe to use from several threads.
 class Tokenizer {
  public:
-  /// path: a .gguf, a Hugging Face directory, or a directory with a tokenizer.json alone.
+  /// path: a .gguf, a tokenizer.json, a tiktoken.model (its tokenizer_config.json beside it), or a
+  /// directory with one of the last two.
   static Tokenizer open(const std::filesystem::path& path);
 
   /// Ids of the text. Special tokens written in it are recognised when parse_special; none is
   /// added.
   std::vector<int32_t> encode(std::string_view text, bool parse_special = true) const;
 
-  /// Text of the ids; bytes that are no UTF-8 come out as U+FFFD. Special tokens are left out
+  /// Text of the ids, from its beginning: a vocabulary that puts a space before every text takes it
+  /// away again. Bytes that are no UTF-8 come out as U+FFFD. Special tokens are left out
   /// unless with_special.
   std::string decode(std::span<const int32_t> ids, bool with_special = false) const;
 
@@ -52,7 +54,7 @@ class Tokenizer {
   std::shared_ptr<const State> state_;
 };
 
-/// Turns a stream of ids into text; never gives out part of a character.
+/// Turns a stream of ids into text that follows on other text; never gives out part of a character.
 class TextStream {
  public:
   explicit TextStream(const Tokenizer& tokenizer, bool with_special = false);

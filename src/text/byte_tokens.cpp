@@ -1,0 +1,21 @@
+// Two digits between a prefix and a suffix.
+#include "text/byte_tokens.hpp"
+
+#include <charconv>
+
+namespace ktx::text {
+
+std::string byte_token(uint8_t byte) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
+}
+
+std::optional<uint8_t> byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || !token.ends_with('>')) return std::nullopt;
+  uint8_t byte = 0;
+  const char* end = token.data() + 5;
+  const auto read = std::from_chars(token.data() + 3, end, byte, 16);
+  return read.ec == std::errc{} && read.ptr == end ? std::optional(byte) : std::nullopt;
+}
+
+}  // namespace ktx::text
