@@ -11,6 +11,7 @@
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/programs.hpp"
 #include "engine/source.hpp"
+#include "ktx/error.hpp"
 #include "ktx/tokenizer.hpp"
 #include "placement/explain.hpp"
 #include "placement/keywords.hpp"
@@ -40,6 +41,18 @@ hw::Machine machine_for(const PlanOptions& options) {
   return machine;
 }
 
+// What a run would say only after the weights were copied to the box: a plan from headers says it.
+std::vector<std::string> tokenizer_warnings(const Plan& plan) {
+  if (!plan.options().header_only) return {};
+  try {
+    plan.tokenizer();
+    return {};
+  } catch (const Error& e) {
+    return {"NO TOKENIZER that works: " + e.where() + ": " + e.message() +
+            "; --tokenizer PATH names another"};
+  }
+}
+
 }  // namespace
 
 Plan::Plan(std::shared_ptr<const placement::Plan> plan,
@@ -47,11 +60,11 @@ Plan::Plan(std::shared_ptr<const placement::Plan> plan,
     : plan_(std::move(plan)), source_(std::move(source)), options_(std::move(options)) {}
 
 std::string Plan::text() const {
-  return placement::explain(*plan_);
+  return placement::explain(*plan_, tokenizer_warnings(*this));
 }
 
 std::string Plan::json() const {
-  return base::dump_json(placement::to_json(*plan_), 2);
+  return base::dump_json(placement::to_json(*plan_, tokenizer_warnings(*this)), 2);
 }
 
 std::vector<std::string> Plan::warnings() const {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <map>
 
 #include "core/base/text.hpp"
@@ -190,9 +191,10 @@ std::string modules_section(const Plan& plan) {
   return "\nmodules\n" + table(rows);
 }
 
-std::string warnings_section(const Plan& plan) {
+std::string warnings_section(const Plan& plan, std::vector<std::string> lines) {
+  std::ranges::copy(warnings(plan), std::back_inserter(lines));
   std::string out;
-  for (const auto& warning : warnings(plan)) out += "  " + warning + "\n";
+  for (const auto& line : lines) out += "  " + line + "\n";
   return out.empty() ? out : "\nWARNINGS\n" + out;
 }
 
@@ -395,9 +397,9 @@ std::vector<std::string> warnings(const Plan& plan) {
   return lines;
 }
 
-std::string explain(const Plan& plan) {
-  return heading(plan) + warnings_section(plan) + settings_section(plan) + modules_section(plan) +
-         rules_section(plan) +
+std::string explain(const Plan& plan, const std::vector<std::string>& further) {
+  return heading(plan) + warnings_section(plan, further) + settings_section(plan) +
+         modules_section(plan) + rules_section(plan) +
          notes_section(plan, "formats that do not apply", &PlannedModule::note) +
          notes_section(plan, "NUMA policies that do not apply", &PlannedModule::numa_note) +
          skipped_section(plan) + unused_section(plan) + memory_section(plan) + totals_section(plan);

@@ -13,9 +13,10 @@ namespace ktx::placement {
 /// far below the speed of their ISA.
 std::vector<std::string> warnings(const Plan& plan);
 
-/// Warnings, settings, modules with equal places folded over their layers, the rules, better
-/// kernels that were not taken and why, modules not run, and totals. Lines end with '\n'.
-std::string explain(const Plan& plan);
+/// `further` warnings and the plan's, settings, modules with equal places folded over their layers,
+/// the rules, better kernels that were not taken and why, modules not run, and totals. Lines end
+/// with '\n'.
+std::string explain(const Plan& plan, const std::vector<std::string>& further = {});
 
 /// The same tree, one entry a module:
 ///   {"ktx", "rules_file", "machine", "model", "warnings": ["..."], "settings": [{"name", "value",
@@ -29,6 +30,6 @@ std::string explain(const Plan& plan);
 /// numa: the policy that a module's matrices follow on the CPU, null on GPUs; totals.devices: the
 /// memory of each device; totals.nodes: what each NUMA node holds. Sizes are bytes; bandwidths
 /// bytes/s; unknown ones null.
-Json to_json(const Plan& plan);
+Json to_json(const Plan& plan, const std::vector<std::string>& further = {});
 
 }  // namespace ktx::placement

@@ -1,4 +1,7 @@
 // A plan as JSON.
+#include <algorithm>
+#include <iterator>
+
 #include "core/graph/op.hpp"
 #include "placement/explain.hpp"
 #include "placement/numa.hpp"
@@ -159,7 +162,9 @@ Json totals_json(const Plan& plan) {
 
 }  // namespace
 
-Json to_json(const Plan& plan) {
+Json to_json(const Plan& plan, const std::vector<std::string>& further) {
+  auto lines = further;
+  std::ranges::copy(warnings(plan), std::back_inserter(lines));
   Json modules = Json::array(), rules = Json::array(), unused = Json::array();
   Json settings = Json::array();
   for (const auto& setting : plan.settings)
@@ -178,7 +183,7 @@ Json to_json(const Plan& plan) {
           {"rules_file", plan.rules_file},
           {"machine", machine_json(plan.machine)},
           {"model", model_json(plan.model.info)},
-          {"warnings", warnings(plan)},
+          {"warnings", lines},
           {"settings", std::move(settings)},
           {"modules", std::move(modules)},
           {"rules", std::move(rules)},

@@ -136,6 +136,20 @@ TEST_CASE("a plan for another box needs neither its hardware nor the weights") {
   CHECK(plan.details().predicted_decode > 0);
 }
 
+TEST_CASE("a plan from headers says when no tokenizer works") {
+  auto o = options();
+  o.model = test::data_dir / "arch/kimi-k2";
+  CHECK(make_plan(o).text().find("TOKENIZER") == std::string::npos);  // a run says it itself
+  o.header_only = true;
+  const std::string line = "NO TOKENIZER that works: " + o.model.string() +
+                           ": expected a directory with a tokenizer.json or a tiktoken.model, "
+                           "found neither; --tokenizer PATH names another";
+  CHECK(make_plan(o).text().find("\nWARNINGS\n  " + line + "\n") != std::string::npos);
+  CHECK(Json::parse(make_plan(o).json())["warnings"][0] == line);
+  o.tokenizer = test::data_dir / "tokenizer/tiny-v3-tokenizer.json";
+  CHECK(make_plan(o).text().find("TOKENIZER") == std::string::npos);
+}
+
 namespace {
 
 /// The least box that a rules file is for.
