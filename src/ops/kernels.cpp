@@ -32,7 +32,10 @@ std::string matrix_refusal(const KernelQuery& query, const MatmulKernel* kernel)
 }
 
 std::string refuse_matmul(const KernelRow& row, const KernelQuery& query) {
-  return matrix_refusal(query, find_matmul_kernel(row.name));
+  const MatmulKernel* kernel = find_matmul_kernel(row.name);
+  const std::string reason = matrix_refusal(query, kernel);
+  if (!reason.empty() || kernel->is_for == nullptr) return reason;
+  return std::ranges::any_of(query.formats, kernel->is_for) ? "" : "is for formats with codebooks";
 }
 
 // Attention leaves its products with matrices to a matmul kernel that can (mla_matmul_kernel).

@@ -74,15 +74,16 @@ TEST_CASE("on a GPU matrices lie as for the CPU, embeddings by rows, latent atte
         "bf16, not int8: GPUs read the matrices of latent attention in bf16");
 }
 
-TEST_CASE("a format that no GPU kernel reads") {
+TEST_CASE("a format in which no GPU kernel reads experts") {
   sample::DeepSeek shape;
   shape.hidden = shape.q_lora = shape.intermediate = 512;
-  shape.matrices = Format::iq3_s;
+  shape.matrices = shape.down = Format::iq3_s;
   const auto error = error_with(
-      "  - {name: head, match: {class: head}, place: {device: 'cuda:0'}}\n" + rest, shape);
-  CHECK(error.rfind("r.yaml:3:5: no kernel of op 'linear' can run lm_head on cuda\n"
-                    "  note: linear.cuda reads no iq3_s\n"
-                    "  note: device: cpu runs it; formats that a GPU runs: f32, f16, bf16, ",
+      "  - {name: experts, match: {class: moe.experts}, place: {device: 'cuda:0'}}\n" + rest,
+      shape);
+  CHECK(error.rfind("r.yaml:3:5: no kernel of op 'moe' can run model.layers.1.mlp.experts on cuda\n"
+                    "  note: moe.cuda reads no experts in iq3_s\n"
+                    "  note: device: cpu runs it; formats that a GPU runs: ",
                     0) == 0);
 }
 

@@ -346,6 +346,9 @@ constexpr size_t scale_offset() noexcept {
     return offsetof(Block, scale);
 }
 
+// Of blocks whose words behind the scale stay as they are.
+struct AsWords {};
+
 // Units with one 16-bit scale, in pairs.
 template <class Block, class Reader, int Cols>
 void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
@@ -354,12 +357,15 @@ void pack_pairs(const Rows& rows, uint8_t* group) noexcept {
     uint8_t* pair = group + u / 2 * (64 + 2 * body_bytes);
     uint8_t* body = pair + 64 + u % 2 * body_bytes;
     put_halves(block, scale_offset<Block>(), pair + u % 2 * 32);
-    uint8_t* codes = body;
-    if constexpr (requires(Block b) { b.scales; }) {
-      put_words(block, offsetof(Block, scales), sizeof(Block::scales) / 4, body);
-      codes += row_group * static_cast<int64_t>(sizeof(Block::scales));
+    if constexpr (std::is_same_v<Reader, AsWords>) {
+      put_words(block, 2, body_bytes / 64, body);
+    } else {
+      if constexpr (requires(Block b) { b.scales; }) {
+        put_words(block, offsetof(Block, scales), sizeof(Block::scales) / 4, body);
+        body += row_group * static_cast<int64_t>(sizeof(Block::scales));
+      }
+      put_block<Reader, Cols, Block>(block, body);
     }
-    put_block<Reader, Cols, Block>(block, codes);
   });
 }
 
@@ -372,6 +378,14 @@ void pack_mxfp4(const Rows& rows, uint8_t* group) noexcept {
     for (int i = 0; i < 4; ++i)
       if (block.mask[i] != 0) std::memcpy(scales + i, block.row[i] + offsetof(Block, e), 1);
     put_block<FourBit, 32, Block>(block, four + 64 + u % 4 * 256);
+  });
+}
+
+void pack_iq1_m(const Rows& rows, uint8_t* group) noexcept {
+  using Block = quant::BlockIQ1M;
+  each_block<Block>(rows, 256, [&](int64_t u, const FourRows& block) {
+    put_words(block, 0, sizeof(Block) / 4,
+              group + u * row_group * static_cast<int64_t>(sizeof(Block)));
   });
 }
 
@@ -415,6 +429,13 @@ constexpr X16Info table[] = {
     pair_info<quant::BlockIQ4NL, FourBit, 32>(X16::iq4_nl, Format::iq4_nl),
     {X16::iq4_xs, Format::iq4_xs, 256, 2176, 0, 0, pack_iq4_xs},
     {X16::mxfp4, Format::mxfp4, 32, 256, 4, 0, pack_mxfp4},
+    pair_info<quant::BlockIQ3S, AsWords, 256>(X16::iq3_s, Format::iq3_s),
+    pair_info<quant::BlockIQ3XXS, AsWords, 256>(X16::iq3_xxs, Format::iq3_xxs),
+    pair_info<quant::BlockIQ2S, AsWords, 256>(X16::iq2_s, Format::iq2_s),
+    pair_info<quant::BlockIQ2XS, AsWords, 256>(X16::iq2_xs, Format::iq2_xs),
+    pair_info<quant::BlockIQ2XXS, AsWords, 256>(X16::iq2_xxs, Format::iq2_xxs),
+    pair_info<quant::BlockIQ1S, AsWords, 256>(X16::iq1_s, Format::iq1_s),
+    {X16::iq1_m, Format::iq1_m, 256, 896, 0, 0, pack_iq1_m},
     {X16::int8, Format::int8, 32, 512, 0, 64, pack_int8},
     pair_info<quant::BlockInt8<32>, EightBit, 32>(X16::int8_32, Format::int8_32),
     pair_info<quant::BlockInt8<64>, EightBit, 64>(X16::int8_64, Format::int8_64),

@@ -33,6 +33,11 @@
 //                       32-bit words. q8_0 and int8/G: code = value + 128; int4, q4_0: 8; q5_0: 16;
 //                       q3_k: 4; q6_k: 32.
 //   mxfp4               units of 32 in fours, likewise: 16 bytes of e8m0 of each, codes (indices)
+//   iq3_s, iq3_xxs, iq2_s, iq2_xs, iq2_xxs, iq1_s
+//                       units of 256 in pairs, likewise; the body are the words of the block behind
+//                       its scale, as vectors of 32-bit words: indices into the codebook, signs and
+//                       scales lie as in the format. integer/x86_codebook_formats.hpp counts them
+//   iq1_m               unit 256: all words of the block
 #pragma once
 
 #include <cstdint>

@@ -76,14 +76,17 @@ X16Args x16_args(const MatmulArgs& args, X16 format) noexcept {
           .next = reinterpret_cast<const uint8_t*>(args.next)};
 }
 
-/// Kernels of Best; of Base for what Best has none of.
-template <const X86Unit& Best, const X86Unit& Base>
+/// Kernels of the first unit that has one for the format.
+template <const X86Unit&... Units>
 void run_x86(const MatmulArgs& args) noexcept {
-  const auto format = x16_format(args.format);
-  if (!format) return multiply_decoded(args, Base.dot);
-  const auto index = static_cast<size_t>(*format);
-  const auto run = Best.run[index] != nullptr ? Best.run[index] : Base.run[index];
-  run(x16_args(args, *format));
+  const X16 format = *x16_format(args.format);
+  const X16Args x16 = x16_args(args, format);
+  const auto run_if_any = [&](const X86Unit& unit) {
+    const auto run = unit.run[static_cast<size_t>(format)];
+    if (run != nullptr) run(x16);
+    return run != nullptr;
+  };
+  static_cast<void>((run_if_any(Units) || ...));
 }
 
 void run_ref(const MatmulArgs& args) noexcept {
@@ -94,10 +97,14 @@ void run_vnni(const MatmulArgs& args) noexcept {
   run_x86<x86_avx512_vnni, x86_avx512>(args);
 }
 
+void run_vbmi(const MatmulArgs& args) noexcept {
+  run_x86<x86_avx512_vbmi, x86_avx512_vnni, x86_avx512>(args);
+}
+
 // Few tokens are the business of the VNNI kernels, which read the same layout.
 template <const TileUnit& Unit>
 void run_tiles(const MatmulArgs& args) noexcept {
-  is_tiles(args.x.format) ? multiply_tiles(Unit, args) : run_vnni(args);
+  is_tiles(args.x.format) ? multiply_tiles(Unit, args) : run_vbmi(args);
 }
 
 template <const TileUnit& Unit>
@@ -119,6 +126,11 @@ std::string refuse_integers(quant::Format format, int64_t rows, int64_t cols) {
   if (!x16 || x86_avx512_bf16.multiply[static_cast<size_t>(*x16)] == nullptr)
     return "is for f16, bf16 and fp8, not " + std::string(quant::name(format));
   return refuse_x16(format, rows, cols);
+}
+
+bool has_codebook(quant::Format format) noexcept {
+  const auto x16 = x16_format(format);
+  return x16 && x86_avx512_vbmi.run[static_cast<size_t>(*x16)] != nullptr;
 }
 
 std::string refuse_panels(quant::Format format, int64_t rows, int64_t cols) {
@@ -152,12 +164,21 @@ constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
 constexpr MatmulKernel table[] = {
     tile_row<x86_amx_int8>("amx", Isa::amx_int8, refuse_x16),
     tile_row<x86_avx512_bf16>("avx512_bf16", Isa::avx512_bf16, refuse_integers),
+    {.name = "avx512_vbmi",
+     .isa = Isa::avx512_vbmi,
+     .refusal = refuse_x16,
+     .layout = layout_x16,
+     .activation = activation_x16,
+     .prepare = prepare<quantize_avx512>,
+     .quantize = quantize_avx512,
+     .run = run_vbmi,
+     .is_for = has_codebook},
     {"avx512_vnni", Isa::avx512_vnni, refuse_x16, layout_x16, activation_x16,
      prepare<quantize_avx512>, quantize_avx512, run_vnni},
     {"avx512", Isa::avx512, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx512>,
-     quantize_avx512, run_x86<x86_avx512, x86_avx512>},
+     quantize_avx512, run_x86<x86_avx512>},
     {"avx2", Isa::avx2, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx2>,
-     quantize_avx2, run_x86<x86_avx2, x86_avx2>},
+     quantize_avx2, run_x86<x86_avx2>},
     {"ref", Isa::scalar, refuse_none, layout_rows, activation_f32, prepare<quantize_q8>,
      quantize_q8, run_ref},
 };
@@ -203,7 +224,9 @@ const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
                                        int64_t cols) {
   for (const MatmulKernel& kernel : table)
-    if (kernel.isa <= isa && kernel.refusal(format, rows, cols).empty()) return kernel;
+    if (kernel.isa <= isa && (kernel.is_for == nullptr || kernel.is_for(format)) &&
+        kernel.refusal(format, rows, cols).empty())
+      return kernel;
   return table[std::size(table) - 1];
 }
 

@@ -12,7 +12,8 @@
 //   activation.*    activations as the kernels read them
 //   decoded_rows.*  products with Layout::rows, for every format; ref.cpp is their loop in float32
 //   node_rows.hpp   which rows the workers of a NUMA node compute
-//   integer/        integer weights (Q4_K, int4, ...) with int8 activations
+//   integer/        integer weights (Q4_K, int4, ...) and those of codebooks (IQ1 to IQ3) with int8
+//                   activations
 //   float/          f32, f16, bf16 and fp8 weights with f32 activations
 //   tiles/          many tokens, in tiles of 16 rows of 64 bytes: AMX, AVX-512 BF16
 //   onednn/         many tokens of a linear layer, through oneDNN
@@ -100,6 +101,9 @@ struct MatmulKernel {
   void (*pack_tiles)(ActivationFormat to, const TilePackArgs& args) noexcept = nullptr;
   /// Groups of rows that it takes at a time.
   int64_t groups = 2;
+  /// Formats that it is better for than the kernels after it; where a module has none of these, it
+  /// is left to them. Null: all.
+  bool (*is_for)(quant::Format format) noexcept = nullptr;
 };
 
 /// Empty, or why products with matrices of that format are slow: the kernel has no loop for it and
@@ -133,7 +137,8 @@ int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
 /// The kernel of that name, "onednn" included, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;
 
-/// The first kernel of the table that `isa` allows and that does not refuse; never null (ref).
+/// The first kernel of the table that `isa` allows, that is for the format and does not refuse;
+/// never null (ref).
 const MatmulKernel& best_matmul_kernel(hw::Isa isa, quant::Format format, int64_t rows,
                                        int64_t cols);
 

@@ -260,6 +260,21 @@ void mxfp4_block(const Source& s, std::byte* to) noexcept {
   std::memcpy(to, &block, sizeof block);
 }
 
+/// Blocks whose words behind the scale lie as they are.
+template <class Block>
+void word_block(const Source& s, std::byte* to) noexcept {
+  constexpr int64_t words = (sizeof(Block) - 2) / 4;
+  uint16_t d;
+  const uint8_t* body = body_in_pair<Block>(s, d);
+  std::memcpy(to, &d, 2);
+  take_words(s, body, words, reinterpret_cast<uint8_t*>(to + 2));
+}
+
+void iq1_m_block(const Source& s, std::byte* to) noexcept {
+  take_words(s, unit_of<quant::BlockIQ1M>(s), sizeof(quant::BlockIQ1M) / 4,
+             reinterpret_cast<uint8_t*>(to));
+}
+
 struct Unpacker {
   X16 x16;
   int64_t columns;  // of a block, or at a time
@@ -285,6 +300,13 @@ constexpr Unpacker table[] = {
     {X16::iq4_nl, 32, four_bit_block<quant::BlockIQ4NL>},
     {X16::iq4_xs, 256, iq4_xs_block},
     {X16::mxfp4, 32, mxfp4_block},
+    {X16::iq3_s, 256, word_block<quant::BlockIQ3S>},
+    {X16::iq3_xxs, 256, word_block<quant::BlockIQ3XXS>},
+    {X16::iq2_s, 256, word_block<quant::BlockIQ2S>},
+    {X16::iq2_xs, 256, word_block<quant::BlockIQ2XS>},
+    {X16::iq2_xxs, 256, word_block<quant::BlockIQ2XXS>},
+    {X16::iq1_s, 256, word_block<quant::BlockIQ1S>},
+    {X16::iq1_m, 256, iq1_m_block},
     {X16::int8, 32, int8_piece},
     {X16::int8_32, 32, eight_bit_block<quant::BlockInt8<32>>},
     {X16::int8_64, 64, eight_bit_block<quant::BlockInt8<64>>},

@@ -25,6 +25,13 @@ enum class X16 : uint8_t {
   iq4_nl,
   iq4_xs,
   mxfp4,
+  iq3_s,
+  iq3_xxs,
+  iq2_s,
+  iq2_xs,
+  iq2_xxs,
+  iq1_s,
+  iq1_m,
   int8,
   int8_32,
   int8_64,
@@ -33,7 +40,7 @@ enum class X16 : uint8_t {
   int4_64,
   int4_128,
 };
-constexpr int x16_count = 24;
+constexpr int x16_count = 31;
 
 /// y[t, r] = x[t] . w[r] for the rows of consecutive groups of 16.
 struct X16Args {
@@ -86,5 +93,6 @@ struct X86Unit {
 extern const X86Unit x86_avx2;
 extern const X86Unit x86_avx512;
 extern const X86Unit x86_avx512_vnni;
+extern const X86Unit x86_avx512_vbmi;
 
 }  // namespace ktx::ops

@@ -1,5 +1,7 @@
 // Kernels of all formats of Layout::x16 for AVX-512 (F, BW, VL, DQ).
 #include "ops/matmul/float/x86_float_kernel.hpp"
+#include "ops/matmul/integer/x86_codebook_formats.hpp"
+#include "ops/matmul/integer/x86_decoded_group.hpp"
 #include "ops/matmul/integer/x86_integer_kernel.hpp"
 #include "ops/matmul/integer/x86_quantize_avx2.hpp"
 #include "ops/matmul/simd/x86_simd_avx512.hpp"
@@ -10,6 +12,8 @@ namespace {
 using S = Avx512;
 template <class Format>
 using Pairs = Integer<S, PairDot<S>, Format>;
+template <class Format>
+using Codebook = CodebookKernel<S, PairDot<S>, Format>;
 
 }  // namespace
 
@@ -31,6 +35,13 @@ constexpr X86Unit x86_avx512 = {
             Pairs<Iq4Nl<S>>::run,
             Pairs<Iq4Xs<S>>::run,
             Pairs<Mxfp4<S>>::run,
+            Codebook<Iq3S<S>>::run,
+            Codebook<Iq3Xxs<S>>::run,
+            Codebook<Iq2S<S>>::run,
+            Codebook<Iq2Xs<S>>::run,
+            Codebook<Iq2Xxs<S>>::run,
+            Codebook<Iq1S<S>>::run,
+            Codebook<Iq1M<S>>::run,
             Pairs<Int8Row<S>>::run,
             Pairs<Int8Group<S, 32>>::run,
             Pairs<Int8Group<S, 64>>::run,

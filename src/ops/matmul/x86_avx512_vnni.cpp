@@ -1,34 +1,13 @@
 // Kernels of the integer formats of Layout::x16 for AVX-512 VNNI.
-#include "ops/matmul/integer/x86_vnni_panel.hpp"
+#include "ops/matmul/integer/x86_codebook_formats.hpp"
+#include "ops/matmul/integer/x86_vnni_kernel.hpp"
 
 namespace ktx::ops {
 namespace {
 
 using S = Avx512;
-
-struct VnniDot {
-  template <int Bits>
-  static constexpr bool is_signed = false;
-  using Sum = __m512i;
-  [[gnu::always_inline]] static Sum start() { return S::zero_int(); }
-  template <int Bits>
-  [[gnu::always_inline]] static __m512i weight(__m512i codes) {
-    return codes;
-  }
-  template <int Bits, int K>
-  [[gnu::always_inline]] static void step(Sum& sum, __m512i codes, __m512i x) {
-    sum = _mm512_dpbusd_epi32(sum, codes, x);
-  }
-  [[gnu::always_inline]] static __m512i finish(Sum sum) { return sum; }
-};
-
 template <class Format>
-struct Vnni {
-  static void run(const X16Args& a) noexcept {
-    a.tokens < least_vnni_panel_tokens ? Integer<S, VnniDot, Format>::run(a)
-                                       : multiply_panels<Format>(a);
-  }
-};
+using Vnni = VnniKernel<S, Format>;
 
 }  // namespace
 
@@ -50,6 +29,13 @@ constexpr X86Unit x86_avx512_vnni = {
             Vnni<Iq4Nl<S>>::run,
             Vnni<Iq4Xs<S>>::run,
             Vnni<Mxfp4<S>>::run,
+            Vnni<Iq3S<S>>::run,
+            Vnni<Iq3Xxs<S>>::run,
+            Vnni<Iq2S<S>>::run,
+            Vnni<Iq2Xs<S>>::run,
+            Vnni<Iq2Xxs<S>>::run,
+            Vnni<Iq1S<S>>::run,
+            Vnni<Iq1M<S>>::run,
             Vnni<Int8Row<S>>::run,
             Vnni<Int8Group<S, 32>>::run,
             Vnni<Int8Group<S, 64>>::run,

@@ -25,10 +25,28 @@ TEST_CASE("x16 takes the bytes of the format") {
   }
 }
 
-TEST_CASE("formats with codebooks stay in rows") {
-  REQUIRE_FALSE(ops::x16_format(Format::iq2_xxs));
-  REQUIRE_FALSE(ops::x16_format(Format::iq3_s));
-  REQUIRE(ops::packed_bytes(ops::Layout::rows, Format::iq3_s, 3, 256) == 384);
+TEST_CASE("every format lies interleaved") {
+  for (const auto& info : quant::formats()) {
+    INFO(info.name);
+    REQUIRE(ops::x16_format(info.format));
+  }
+}
+
+TEST_CASE("the words of blocks with codebooks lie as in the format, behind the scales of a pair") {
+  Random random(6);
+  const Matrix w(Format::iq2_s, 32, 768, random);
+  const auto packed = w.pack(ops::Layout::x16);
+  const int64_t group_bytes = ops::x16_group_bytes(ops::X16::iq2_s, 768);
+  REQUIRE(group_bytes == 2 * 64 + 3 * 1280);
+  for (int64_t r = 0; r < 32; ++r)
+    for (int64_t unit = 0; unit < 3; ++unit) {
+      const std::byte* block = w.bytes.data() + (r * 3 + unit) * 82;
+      const std::byte* pair = packed.data() + r / 16 * group_bytes + unit / 2 * (64 + 2 * 1280);
+      REQUIRE(std::memcmp(pair + unit % 2 * 32 + r % 16 * 2, block, 2) == 0);
+      for (int64_t n = 0; n < 20; ++n)
+        REQUIRE(std::memcmp(pair + 64 + unit % 2 * 1280 + n * 64 + r % 16 * 4, block + 2 + 4 * n,
+                            4) == 0);
+    }
 }
 
 TEST_CASE("8-bit codes lie as the operand of vpdpbusd and the AMX B tile") {

@@ -175,7 +175,8 @@ TEST_CASE("any number of tokens around those that kernels multiply at once") {
   Random random(5);
   for (const auto* kernel : usable_kernels())
     for (const Format format :
-         {Format::q2_k, Format::q4_1, Format::q4_k, Format::q6_k, Format::int8, Format::int4_64})
+         {Format::q2_k, Format::q4_1, Format::q4_k, Format::q6_k, Format::int8, Format::int4_64,
+          Format::iq1_s, Format::iq1_m, Format::iq2_xs, Format::iq3_xxs})
       for (const int64_t tokens : {8, 9, 11, 12, 13, 19, 64, 65})
         for (const int64_t rows : {16, 40, 77})
           check(*kernel, format, {rows, format == Format::int4_64 ? 320 : 512, tokens}, random);
@@ -230,8 +231,8 @@ TEST_CASE("packing keeps every single weight") {
 TEST_CASE("a NaN or infinity among the activations is not lost, nor passed to other tokens") {
   Random random(4);
   for (const auto* kernel : usable_kernels())
-    for (const Format format :
-         {Format::bf16, Format::q2_k, Format::q4_1, Format::q4_k, Format::q6_k, Format::int8})
+    for (const Format format : {Format::bf16, Format::q2_k, Format::q4_1, Format::q4_k,
+                                Format::q6_k, Format::int8, Format::iq1_s, Format::iq2_xxs})
       for (const float bad : {NAN, INFINITY})
         for (const int64_t tokens : {1, 12}) {
           const Matrix w(format, 16, 512, random);

@@ -11,6 +11,35 @@ namespace {
 
 constexpr int threads = 256;
 
+template <size_t Words>
+struct Codebook {
+  uint64_t codes[Words];
+};
+template <size_t Words>
+constexpr Codebook<Words> copy_of(const uint64_t (&codes)[Words]) {
+  Codebook<Words> copy{};
+  for (size_t i = 0; i < Words; ++i) copy.codes[i] = codes[i];
+  return copy;
+}
+__device__ const auto iq3_s = copy_of(quant::iq3_s_codes);
+__device__ const auto iq3_xxs = copy_of(quant::iq3_xxs_codes);
+__device__ const auto iq2_s = copy_of(quant::iq2_s_codes);
+__device__ const auto iq2_xs = copy_of(quant::iq2_xs_codes);
+__device__ const auto iq2_xxs = copy_of(quant::iq2_xxs_codes);
+__device__ const auto iq1 = copy_of(quant::iq1_codes);
+
+struct DeviceCodebooks {
+  template <X16 Format>
+  __device__ static const uint64_t* codes() {
+    if constexpr (Format == X16::iq3_s) return iq3_s.codes;
+    if constexpr (Format == X16::iq3_xxs) return iq3_xxs.codes;
+    if constexpr (Format == X16::iq2_s) return iq2_s.codes;
+    if constexpr (Format == X16::iq2_xs) return iq2_xs.codes;
+    if constexpr (Format == X16::iq2_xxs) return iq2_xxs.codes;
+    return iq1.codes;
+  }
+};
+
 // A thread decodes 8 columns of one row: 16 neighbours read consecutive bytes, two write 32 of
 // them.
 template <X16 Format>
@@ -20,7 +49,7 @@ __global__ void __launch_bounds__(threads) decode_kernel(DecodeRowsArgs args) {
   const int row = threadIdx.x % 16;
   const uint8_t* group = args.groups + blockIdx.y * args.group_bytes;
   float w[8];
-  decode_8<Format>(
+  decode_8<Format, DeviceCodebooks>(
       [group](int64_t offset) { return *reinterpret_cast<const uint32_t*>(group + offset); }, row,
       column, w);
   *reinterpret_cast<uint4*>(args.out + (int64_t{blockIdx.y} * 16 + row) * args.cols + column) = {

@@ -31,6 +31,13 @@ constexpr bool has_few_rows(X16 format) noexcept {
     case X16::iq4_nl:
     case X16::iq4_xs:
     case X16::mxfp4:
+    case X16::iq3_s:
+    case X16::iq3_xxs:
+    case X16::iq2_s:
+    case X16::iq2_xs:
+    case X16::iq2_xxs:
+    case X16::iq1_s:
+    case X16::iq1_m:
       return false;
     default:
       return true;

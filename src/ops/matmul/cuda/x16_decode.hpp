@@ -8,6 +8,7 @@
 
 #include "core/quant/blocks.hpp"
 #include "core/quant/half.hpp"
+#include "ops/matmul/cuda/x16_codebooks.hpp"
 #include "ops/matmul/x16_args.hpp"
 
 namespace ktx::ops::cuda {
@@ -99,21 +100,14 @@ constexpr float q3_k_scale(const Words& words, int sub) noexcept {
   return static_cast<float>(static_cast<int>(low | high << 4) - 32);
 }
 
-/// Eight levels in the bytes of a word, from which a GPU shifts them instead of loading them.
-constexpr uint64_t packed_levels(const int8_t* levels) noexcept {
-  uint64_t all = 0;
-  for (int i = 7; i >= 0; --i) all = all << 8 | static_cast<uint8_t>(levels[i]);
-  return all;
-}
-
 constexpr float iq4_level(uint32_t code) noexcept {
-  constexpr uint64_t low = packed_levels(quant::iq4_values),
-                     high = packed_levels(quant::iq4_values + 8);
+  constexpr uint64_t low = packed_levels(quant::iq4_values, 8),
+                     high = packed_levels(quant::iq4_values + 8, 8);
   return static_cast<int8_t>((code < 8 ? low : high) >> 8 * (code % 8) & 255);
 }
 
 constexpr float mxfp4_level(uint32_t code) noexcept {
-  constexpr uint64_t low = packed_levels(quant::mxfp4_values);
+  constexpr uint64_t low = packed_levels(quant::mxfp4_values, 8);
   const auto size = static_cast<float>(low >> 8 * (code % 8) & 255);
   return code < 8 ? size : -size;
 }
@@ -252,9 +246,22 @@ constexpr void decode_pairs(const Load& load, int row, int64_t col, float (&out)
                                    : static_cast<float>(static_cast<int>(codes[i]) - shape.zero));
 }
 
+/// Formats with codebooks: units of 256 columns, in pairs but for iq1_m.
+template <X16 Format, class Codebooks, class Load>
+constexpr void decode_codebook_unit(const Load& load, int row, int64_t col,
+                                    float (&out)[8]) noexcept {
+  constexpr X16Codes shape{.body = 64 * codebook_words(Format)};
+  constexpr bool pairs = Format != X16::iq1_m;
+  const int64_t unit = col / 256, block = pairs ? pair_body(shape, unit) : unit * shape.body;
+  const float d = pairs ? quant::f16_to_f32(load_16(load, pair_scales(shape, unit) + 2 * row)) : 0;
+  const auto word = [&](int n) { return load(block + 64 * n + 4 * row); };
+  decode_codebook<Format, Codebooks>(word, d, static_cast<int>(col / 32 % 8),
+                                     static_cast<int>(col / 8 % 4), out);
+}
+
 /// The weights of columns [col, col + 8) of one row; col a multiple of 8. load(offset): the 32-bit
-/// word at that offset in the group, a multiple of 4.
-template <X16 Format, class Load>
+/// word at that offset in the group, a multiple of 4. Codebooks: as HostCodebooks.
+template <X16 Format, class Codebooks, class Load>
 constexpr void decode_8(const Load& load, int row, int64_t col, float (&out)[8]) noexcept {
   if constexpr (Format == X16::f32) {
     for (int i = 0; i < 8; ++i) out[i] = std::bit_cast<float>(load(64 * (col + i) + 4 * row));
@@ -275,6 +282,8 @@ constexpr void decode_8(const Load& load, int row, int64_t col, float (&out)[8])
     uint32_t codes[8]{};
     read_codes<8, 32>([&](int64_t offset) { return load(64 + offset); }, row, col, codes);
     for (int i = 0; i < 8; ++i) out[i] = s * static_cast<float>(static_cast<int>(codes[i]) - 128);
+  } else if constexpr (codebook_words(Format) != 0) {
+    decode_codebook_unit<Format, Codebooks>(load, row, col, out);
   } else if constexpr (Format == X16::iq4_xs) {
     decode_iq4_xs(load, row, col, out);
   } else if constexpr (Format == X16::mxfp4) {
@@ -328,6 +337,20 @@ constexpr void with_x16(X16 format, const Use& use) {
       return use.template operator()<X16::iq4_xs>();
     case X16::mxfp4:
       return use.template operator()<X16::mxfp4>();
+    case X16::iq3_s:
+      return use.template operator()<X16::iq3_s>();
+    case X16::iq3_xxs:
+      return use.template operator()<X16::iq3_xxs>();
+    case X16::iq2_s:
+      return use.template operator()<X16::iq2_s>();
+    case X16::iq2_xs:
+      return use.template operator()<X16::iq2_xs>();
+    case X16::iq2_xxs:
+      return use.template operator()<X16::iq2_xxs>();
+    case X16::iq1_s:
+      return use.template operator()<X16::iq1_s>();
+    case X16::iq1_m:
+      return use.template operator()<X16::iq1_m>();
     case X16::int8:
       return use.template operator()<X16::int8>();
     case X16::int8_32:

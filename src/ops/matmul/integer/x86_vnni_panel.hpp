@@ -64,11 +64,14 @@ template <class Format, class Scaling>
   const __m512 minus_base = _mm512_set1_ps(-sum_base);
   for (int64_t b = 0; b < columns.blocks; b += blocks) {
     const auto unit = Format::open(group, (columns.block + b) / blocks, 0);
-    for (int64_t j = 0; j < blocks; ++j)
+    for (int64_t j = 0; j < blocks; ++j) {
+      __m512i codes[8];  // before any is stored: they share look-ups
       unroll<0, 8>([&](auto k) __attribute__((always_inline)) {
-        _mm512_store_si512(panel.codes[(b + j) * 8 + k][vector],
-                           Format::template codes<k>(unit.codes, j, 0));
+        codes[k] = Format::template codes<k>(unit.codes, j, 0);
       });
+      for (int k = 0; k < 8; ++k)
+        _mm512_store_si512(panel.codes[(b + j) * 8 + k][vector], codes[k]);
+    }
     unroll<0, scales>([&](auto i) __attribute__((always_inline)) {
       constexpr int from = Format::scales == 1 ? 0 : i;
       const int64_t to = b * Scaling::scales_of_block + i;

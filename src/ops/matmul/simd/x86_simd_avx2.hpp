@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "ops/matmul/simd/x86_entries.hpp"
 #include "ops/matmul/simd/x86_unroll.hpp"
 
 namespace ktx::ops {
@@ -14,6 +15,7 @@ struct Avx2 {
   static constexpr int lanes = 8;
   static constexpr int parts = 2;  // vectors that make a group of 16 rows
   static constexpr int max_tokens = 4;
+  static constexpr bool looks_up_bytes = false;
   using F = __m256;
   using I = __m256i;
 
@@ -27,11 +29,19 @@ struct Avx2 {
   [[gnu::always_inline]] static I load(const uint8_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
+  [[gnu::always_inline]] static void store_int(uint8_t* p, I v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
+  }
   [[gnu::always_inline]] static F load_f32(const uint8_t* p) {
     return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
   }
   [[gnu::always_inline]] static F load_f16(const uint8_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  /// The lower half of each lane as f16; upper halves are 0.
+  [[gnu::always_inline]] static F from_f16(I v) {
+    const __m256i packed = _mm256_packus_epi32(v, v);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
   }
   [[gnu::always_inline]] static I load_u8(const uint8_t* p) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
@@ -74,6 +84,7 @@ struct Avx2 {
   }
   [[gnu::always_inline]] static I add(I a, I b) { return _mm256_add_epi32(a, b); }
   [[gnu::always_inline]] static I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
+  [[gnu::always_inline]] static I add_8(I a, I b) { return _mm256_add_epi8(a, b); }
   [[gnu::always_inline]] static F add(F a, F b) { return _mm256_add_ps(a, b); }
   [[gnu::always_inline]] static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   [[gnu::always_inline]] static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
@@ -82,6 +93,30 @@ struct Avx2 {
   [[gnu::always_inline]] static I look_up(const uint8_t* table, I index) {
     const __m128i row = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(row), index);
+  }
+  /// Entries of 4 or 8 bytes by 32-bit indices; of 8 bytes the first halves, and the second ones.
+  [[gnu::always_inline]] static I look_up_4(const void* table, I index) {
+    return look_up_8_rows_4(table, index);
+  }
+  struct Halves {
+    I of[2];
+  };
+  [[gnu::always_inline]] static Halves look_up_8(const void* table, I index) {
+    const auto [first, second] = look_up_8_rows_8(table, index);
+    return {{first, second}};
+  }
+  /// Byte B of each lane in all four of it.
+  template <int B>
+  [[gnu::always_inline]] static I repeat_byte(I v) {
+    const __m128i bytes = _mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c);
+    return _mm256_shuffle_epi8(v,
+                               _mm256_broadcastsi128_si256(_mm_add_epi8(bytes, _mm_set1_epi8(B))));
+  }
+  /// Each byte of v: `base` minus it where the bit of `bits` is set in the same byte of `flags`,
+  /// else `base` plus it. bits: one in each byte.
+  [[gnu::always_inline]] static I plus_minus(I base, I v, I flags, I bits) {
+    const I minus = _mm256_cmpeq_epi8(_mm256_and_si256(flags, bits), bits);
+    return _mm256_add_epi8(base, _mm256_sub_epi8(_mm256_xor_si256(v, minus), minus));
   }
   [[gnu::always_inline]] static float sum(F v) {
     const __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

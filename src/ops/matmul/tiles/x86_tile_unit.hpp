@@ -1,6 +1,8 @@
 // The table of tile kernels over some tiles.
 #pragma once
 
+#include "ops/matmul/integer/x86_codebook_formats.hpp"
+#include "ops/matmul/simd/x86_simd_avx512_vbmi.hpp"
 #include "ops/matmul/tiles/x86_tile_bf16.hpp"
 #include "ops/matmul/tiles/x86_tile_int8.hpp"
 #include "ops/matmul/tiles/x86_tile_pack.hpp"
@@ -32,6 +34,13 @@ constexpr TileUnit tile_unit = {
                  integer<Tiles, Iq4Nl<S>>,
                  integer<Tiles, Iq4Xs<S>>,
                  integer<Tiles, Mxfp4<S>>,
+                 integer<Tiles, Iq3S<Avx512Vbmi>>,
+                 integer<Tiles, Iq3Xxs<Avx512Vbmi>>,
+                 integer<Tiles, Iq2S<Avx512Vbmi>>,
+                 integer<Tiles, Iq2Xs<Avx512Vbmi>>,
+                 integer<Tiles, Iq2Xxs<Avx512Vbmi>>,
+                 integer<Tiles, Iq1S<Avx512Vbmi>>,
+                 integer<Tiles, Iq1M<Avx512Vbmi>>,
                  multiply_int8<Tiles>,
                  integer<Tiles, Int8Group<S, 32>>,
                  integer<Tiles, Int8Group<S, 64>>,

@@ -33,7 +33,7 @@ TEST_CASE("cuda: every packed format decodes to its exact numbers") {
       for (int64_t c = 0; c < cols; c += 8) {
         float got[8];
         ops::cuda::with_x16(*x16, [&]<X16 Of>() {
-          ops::cuda::decode_8<Of>(load, static_cast<int>(r % 16), c, got);
+          ops::cuda::decode_8<Of, ops::cuda::HostCodebooks>(load, static_cast<int>(r % 16), c, got);
         });
         for (int i = 0; i < 8; ++i)
           REQUIRE(std::abs(got[i] - matrix.row(r)[c + i]) <= 0x1p-21f * largest);

@@ -199,7 +199,7 @@ TEST_CASE("tiles are chosen for many tokens, and formats that lose nothing by it
   REQUIRE(choice(Format::int8, 512, 9) == ActivationFormat::int8_tiles);
   REQUIRE(choice(Format::int8, 96, 9) == ActivationFormat::q8);  // no whole tiles
   REQUIRE(choice(Format::f32, 512, 100) == ActivationFormat::f32);
-  REQUIRE(choice(Format::iq2_xs, 512, 100) == ActivationFormat::f32);
+  REQUIRE(choice(Format::iq2_xs, 512, 100) == ActivationFormat::bf16_tiles);
   const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
   REQUIRE(ops::activation_for(vnni, Format::q4_k, 512, 100) == ActivationFormat::q8);
 }

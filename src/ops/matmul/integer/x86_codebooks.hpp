@@ -1,0 +1,166 @@
+// How the kernels look weights up in the codebooks of the IQ formats: 4 columns of each row at a
+// time, as codes of one byte.
+//
+// Vectors that look bytes up in registers (S::looks_up_bytes) take a codebook as two planes: byte b
+// of the 16-bit codes of all entries. 64 indices, which are 32 columns of 16 rows, are looked up at
+// once. For the other vectors entries are loaded one by one, an index in each 32-bit lane.
+#pragma once
+
+#include "core/quant/iq_codes.hpp"
+#include "core/quant/iq_grids.hpp"
+#include "ops/matmul/simd/x86_groups.hpp"
+
+namespace ktx::ops {
+namespace {
+
+/// Byte b of the codes of a codebook's entries.
+template <int Entries>
+struct Planes {
+  alignas(64) uint8_t of[2][Entries];
+};
+template <size_t Words>
+constexpr Planes<4 * Words> planes_of(const uint64_t (&codes)[Words]) {
+  Planes<4 * Words> planes{};
+  for (uint32_t entry = 0; entry < 4 * Words; ++entry)
+    for (int b = 0; b < 2; ++b)
+      planes.of[b][entry] = static_cast<uint8_t>(quant::grid_code(codes, entry) >> 8 * b);
+  return planes;
+}
+
+/// Codes of one byte by the 6 bits: which magnitude, then the sign, then bits that don't count.
+struct Levels {
+  alignas(64) uint8_t of[64];
+};
+template <size_t Values>
+constexpr Levels levels_of(const int8_t (&values)[Values], int bits, int zero) {
+  Levels levels{};
+  for (size_t i = 0; i < 64; ++i) {
+    const size_t value = i & ((1u << bits) - 1);
+    const int magnitude = value < Values ? values[value] : 0;
+    levels.of[i] = static_cast<uint8_t>((i >> bits & 1) != 0 ? zero - magnitude : zero + magnitude);
+  }
+  return levels;
+}
+
+constexpr auto iq2_xxs_planes = planes_of(quant::iq2_xxs_codes);
+constexpr auto iq2_xs_planes = planes_of(quant::iq2_xs_codes);
+constexpr auto iq2_s_planes = planes_of(quant::iq2_s_codes);
+constexpr auto iq3_xxs_planes = planes_of(quant::iq3_xxs_codes);
+constexpr auto iq3_s_planes = planes_of(quant::iq3_s_codes);
+constexpr auto iq1_planes = planes_of(quant::iq1_codes);
+
+/// The code of weight 0: the least power of two above all magnitudes.
+constexpr int iq2_zero = 64, iq3_xxs_zero = 64, iq3_s_zero = 16;
+constexpr Levels iq2_levels = levels_of(quant::iq2_values, 2, iq2_zero);
+constexpr Levels iq3_xxs_levels = levels_of(quant::iq3_xxs_values, 3, iq3_xxs_zero);
+constexpr Levels iq3_s_levels = levels_of(quant::iq3_s_values, 3, iq3_s_zero);
+
+/// Eighths of iq1_m: 8 * weight + 16 + 1, or - 1 where the offset points down.
+constexpr int iq1_m_zero = 16;
+constexpr Levels iq1_m_levels = [] {
+  Levels levels{};
+  for (int i = 0; i < 64; ++i) {
+    const int weight = i % 4 < 3 ? quant::iq1_values[i % 4] : 0;
+    levels.of[i] = static_cast<uint8_t>(iq1_m_zero + 8 * weight + (i / 4 % 2 != 0 ? -1 : 1));
+  }
+  return levels;
+}();
+
+// ---- with look-ups of bytes ----
+
+/// A byte of each of 64 entries; `low` and `high` are the bytes of their indices.
+template <class S, int Entries>
+[[gnu::always_inline]] inline typename S::I look_up(const uint8_t* plane, typename S::I low,
+                                                    typename S::I high) {
+  if constexpr (Entries == 128) {
+    return S::look_up_128(plane, low);
+  } else {
+    constexpr int half = Entries / 2, bit = __builtin_ctz(Entries) - 1;
+    const auto upper = bit == 7 ? S::template has_bit<7>(low) : S::template has_bit<bit % 8>(high);
+    return S::pick(upper, look_up<S, half>(plane + half, low, high),
+                   look_up<S, half>(plane, low, high));
+  }
+}
+
+/// Entries of 8 weights, of 32 columns: byte j of a lane of plane[h] has codes of 2 bits for
+/// columns 8 j + 4 h and the next three.
+template <class S>
+struct Octets {
+  typename S::I plane[2];
+
+  template <int Entries>
+  [[gnu::always_inline]] Octets(const Planes<Entries>& planes, typename S::I low,
+                                typename S::I high)
+      : plane{look_up<S, Entries>(planes.of[0], low, high),
+              look_up<S, Entries>(planes.of[1], low, high)} {}
+  template <int J, int H>
+  [[gnu::always_inline]] typename S::I codes() const {
+    return S::template spread<8 * J, 2>(plane[H]);
+  }
+};
+
+/// Entries of 4 weights, of 16 columns: byte j of a lane has codes of 4 bits for columns 4 j and
+/// the next in plane[0], for the two behind in plane[1].
+template <class S>
+struct Quads {
+  typename S::I plane[2];
+
+  template <int Entries>
+  [[gnu::always_inline]] Quads(const Planes<Entries>& planes, typename S::I low, typename S::I high)
+      : plane{look_up<S, Entries>(planes.of[0], low, high),
+              look_up<S, Entries>(planes.of[1], low, high)} {}
+  template <int J>
+  [[gnu::always_inline]] typename S::I codes() const {
+    return S::template spread_two<8 * J, 4>(plane[0], plane[1]);
+  }
+};
+
+/// Codes of `Bits` bits, and above them bit Bit + i of the lane of `signs` in byte i, to levels.
+template <class S, int Bits, int Bit>
+[[gnu::always_inline]] inline typename S::I signed_levels(const Levels& levels, typename S::I codes,
+                                                          typename S::I signs) {
+  const auto above = S::template spread<Bit - Bits, 1>(signs);
+  return S::look_up_64(levels.of, S::select(S::set_byte((1 << Bits) - 1), codes, above));
+}
+
+/// Byte j: the 8 sign bits for the 7 from bit 7 j of the lane on.
+template <class S>
+[[gnu::always_inline]] inline typename S::I even_signs(typename S::I words) {
+  return S::look_up_128(reinterpret_cast<const uint8_t*>(&quant::iq_signs),
+                        S::template spread<0, 7>(words));
+}
+
+// ---- with look-ups of expanded entries ----
+
+/// Four columns of entry index[r] of a codebook: the H-th four of its weights.
+template <class S, int H, size_t Entries>
+[[gnu::always_inline]] inline typename S::I four_of(const quant::Grid<Entries, 8>& grid,
+                                                    typename S::I index) {
+  return S::look_up_8(&grid, index).of[H];
+}
+template <class S, size_t Entries>
+[[gnu::always_inline]] inline typename S::I four_of(const quant::Grid<Entries, 4>& grid,
+                                                    typename S::I index) {
+  return S::look_up_4(&grid, index);
+}
+
+/// zero + magnitude, or zero - magnitude in byte i where bit Bit + i of the lane of `signs` is set.
+template <class S, int Bit>
+[[gnu::always_inline]] inline typename S::I signed_codes(int zero, typename S::I magnitudes,
+                                                         typename S::I signs) {
+  return S::plus_minus(S::set_byte(zero), magnitudes, S::template repeat_byte<Bit / 8>(signs),
+                       S::set_int(0x08040201 << Bit % 8));
+}
+
+/// The lowest byte: the 8 sign bits for the lowest 7 of the lane.
+template <class S>
+[[gnu::always_inline]] inline typename S::I even_signs_of_one(typename S::I lane) {
+  alignas(16) static constexpr uint8_t odd[16] = {0,    0x80, 0x80, 0,    0x80, 0,    0,    0x80,
+                                                  0x80, 0,    0,    0x80, 0,    0x80, 0x80, 0};
+  const auto seven = S::bit_and(lane, S::set_int(127));
+  const auto folded = S::bit_xor(seven, S::template shift_right<4>(seven));
+  return S::bit_or(seven, S::look_up(odd, S::bit_and(folded, S::set_int(15))));
+}
+
+}  // namespace
+}  // namespace ktx::ops
