@@ -77,7 +77,7 @@ class Run(Case):
         self.fails("ktx-run", "--model", "synth:qwen3-235b,mix=q4_km", "--rules", CPU, "-p", "x",
                    message="ktx-run: synth:qwen3-235b,mix=q4_km: no mix 'q4_km'\n"
                            "  note: did you mean 'q4_k_m' or 'q4_k'?\n"
-                           "  note: valid mixes: q4_k_m, q4_k, mxfp4, q8_0, bf16, fp8\n")
+                           "  note: valid mixes: q4_k_m, q4_k, q2_k_xl, iq2_xxs, iq1_s, mxfp4, q8_0, bf16, fp8\n")
 
     def test_a_killed_start_leaves_nothing_half(self):
         cache = self.folder / "cache"

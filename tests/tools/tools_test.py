@@ -204,7 +204,7 @@ class Synth(Case):
                            "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b\n")
         self.fails("ktx-synth", "--mix", "q4_k_l", *out,
                    message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k_m' or 'q4_k'?\n"
-                           "  note: valid mixes: q4_k_m, q4_k, mxfp4, q8_0, bf16, fp8\n")
+                           "  note: valid mixes: q4_k_m, q4_k, q2_k_xl, iq2_xxs, iq1_s, mxfp4, q8_0, bf16, fp8\n")
         done = run("ktx-synth", "--set", "vocab_size=many", *out)
         self.assertEqual(done.returncode, 2)
         self.assertIn("expected NAME=NUMBER, found 'vocab_size=many'", done.stderr)

@@ -146,7 +146,9 @@ Json full_config(const Recipe& recipe) {
 std::vector<SynthTensor> contents(const Recipe& recipe) {
   const bool gguf = recipe.naming == model::Naming::gguf;
   const auto size = [&](const char* key) { return recipe.config.at(key).get<int>(); };
-  const int layers = size("num_hidden_layers");
+  const int dense =
+      recipe.config.contains("first_k_dense_replace") ? size("first_k_dense_replace") : 0;
+  const Layers layers{.all = size("num_hidden_layers"), .dense = dense};
   Collector collector({size("vocab_size"), size("hidden_size")});
   const auto declare = [&](const std::string& name, const std::vector<int64_t>& shape) -> auto& {
     const Format format = gguf ? gguf_format(*recipe.mix, name, shape, layers)

@@ -14,6 +14,12 @@ using quant::Format;
 constexpr Mix table[] = {
     {"q4_k_m", "q4_k, and q6_k where it matters most", Format::q4_k, true, false, 15},
     {"q4_k", "every matrix in q4_k", Format::q4_k, true, false, 14},
+    {"q2_k_xl", "experts in q2_k, the first in q3_k; attention in q4_k, others in q6_k",
+     Format::q6_k, true, false, 10},
+    {"iq2_xxs", "experts in iq2_xxs, their down projections in q2_k; others as in q2_k_xl",
+     Format::q6_k, true, false, 19},
+    {"iq1_s", "experts in iq1_s, the first in iq2_xxs; others as in q2_k_xl", Format::q6_k, true,
+     false, 24},
     {"mxfp4", "stacked matrices (experts, k_b, v_b) in mxfp4, others in q8_0", Format::q8_0, true,
      false, 38},
     {"q8_0", "every matrix in q8_0", Format::q8_0, true, false, 7},
@@ -44,6 +50,36 @@ bool is_q6_k_in_q4_k_m(const std::string& tensor, int layers) {
   return chosen && gets_more_bits(layer_of(tensor), layers);
 }
 
+/// Unsloth's dynamic files: what their experts are in. The first down projections with experts get
+/// another format.
+struct Dynamic {
+  std::string_view mix;
+  Format experts, first_down, down;
+  int first;  // layers
+};
+constexpr Dynamic dynamic_mixes[] = {
+    {"q2_k_xl", Format::q2_k, Format::q3_k, Format::q2_k, 3},
+    {"iq2_xxs", Format::iq2_xxs, Format::q2_k, Format::q2_k, 0},
+    {"iq1_s", Format::iq1_s, Format::iq2_xxs, Format::iq1_s, 6},
+};
+
+Format dynamic_format(const Dynamic& mix, const Mix& rest, const std::string& tensor,
+                      const Layers& layers) {
+  if (contains(tensor, "_exps")) {
+    if (!contains(tensor, "ffn_down")) return mix.experts;
+    return layer_of(tensor) < layers.dense + mix.first ? mix.first_down : mix.down;
+  }
+  const bool more_bits = contains(tensor, "ffn_") || tensor == "output.weight";
+  return more_bits ? rest.matrices : Format::q4_k;
+}
+
+Format matrix_format(const Mix& mix, const std::string& tensor, const Layers& layers) {
+  if (mix.name == "q4_k_m" && is_q6_k_in_q4_k_m(tensor, layers.all)) return Format::q6_k;
+  for (const Dynamic& dynamic : dynamic_mixes)
+    if (dynamic.mix == mix.name) return dynamic_format(dynamic, mix, tensor, layers);
+  return mix.matrices;
+}
+
 }  // namespace
 
 std::span<const Mix> mixes() {
@@ -60,11 +96,10 @@ const Mix& find_mix(std::string_view name) {
 }
 
 Format gguf_format(const Mix& mix, const std::string& tensor, const std::vector<int64_t>& shape,
-                   int layers) {
+                   const Layers& layers) {
   if (shape.size() < 2 || contains(tensor, "ffn_gate_inp")) return Format::f32;
   if (mix.name == "mxfp4" && shape.size() > 2) return Format::mxfp4;
-  const bool q6_k = mix.name == "q4_k_m" && is_q6_k_in_q4_k_m(tensor, layers);
-  const Format format = q6_k ? Format::q6_k : mix.matrices;
+  const Format format = matrix_format(mix, tensor, layers);
   if (quant::fits(format, shape.back())) return format;
   return format == Format::q6_k ? Format::q8_0 : Format::q5_0;
 }

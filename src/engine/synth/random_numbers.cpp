@@ -78,6 +78,61 @@ void make_mxfp4(Random& random, double deviation, std::byte* out) {
   store(out, block);
 }
 
+// Scales of 8 to 15, and minima that put the codes' mean of 1.5 to about 0.
+void make_q2_k(Random& random, double deviation, std::byte* out) {
+  quant::BlockQ2K block{};
+  for (uint8_t& byte : block.scales) {
+    const int scale = random.whole(8, 15);
+    byte = static_cast<uint8_t>(scale | std::min(scale + random.whole(-1, 1), 15) << 4);
+  }
+  constexpr double scale_rms = 11.73;
+  block.d = block_scale(random, deviation, scale_rms * std::sqrt((4.0 * 4 - 1) / 12));
+  block.dmin = quant::f32_to_f16(1.5f * quant::f16_to_f32(block.d));
+  store(out, block);
+}
+
+// Codes -4 to 3; scales of either sign even out their mean of -1/2.
+void make_q3_k(Random& random, double deviation, std::byte* out) {
+  quant::BlockQ3K block{};
+  for (int j = 0; j < 16; ++j) {  // the packing that quant::q3_k_scale undoes
+    const int scale = 32 + random.whole(16, 31) * random_sign(random);
+    uint8_t &low = block.scales[j % 8], &high = block.scales[8 + j % 4];
+    low = static_cast<uint8_t>(low | (scale & 15) << j / 8 * 4);
+    high = static_cast<uint8_t>(high | scale >> 4 << j / 4 * 2);
+  }
+  constexpr double scale_rms = 23.95;
+  block.d = block_scale(random, deviation, scale_rms * std::sqrt((8.0 * 8 + 2) / 12));
+  store(out, block);
+}
+
+uint8_t random_byte(Random& random) {
+  return static_cast<uint8_t>(random.whole(0, 255));
+}
+
+// The upper 4 bits of every other word are a scale, here 8 to 15 for 2 * scale + 1; free_bits
+// leaves them out, and with them some of the indices'.
+void make_iq2_xxs(Random& random, double deviation, std::byte* out) {
+  quant::BlockIQ2XXS block{};
+  for (int i = 3; i < 64; i += 8) {
+    block.qs[i] = random_byte(random);
+    block.qs[i + 4] = static_cast<uint8_t>(random.whole(8, 15) << 4);
+  }
+  constexpr double scale_rms = 24.43, weight_rms = 23.12;
+  block.d = block_scale(random, deviation, scale_rms * weight_rms / 8);
+  store(out, block);
+}
+
+// Bits 12 to 14 of qh are a scale, here 4 to 7 for 2 * scale + 1; free_bits leaves them out, and
+// with them some of the indices'.
+void make_iq1_s(Random& random, double deviation, std::byte* out) {
+  quant::BlockIQ1S block{};
+  for (uint8_t& byte : block.qs) byte = random_byte(random);
+  for (uint16_t& high : block.qh) high = static_cast<uint16_t>(random.whole(4, 7) << 12);
+  constexpr double scale_rms = 12.21, weight_rms = 0.7809;
+  block.d = block_scale(random, deviation, scale_rms * weight_rms);
+  store(out, block);
+}
+
 // Scales of 32 to 63, and minima that put the codes' mean of 7.5 to about 0.
 void make_q4_k(Random& random, double deviation, std::byte* out) {
   quant::BlockQ4K block{};
@@ -130,7 +185,8 @@ struct RandomNumbers::BlockKind {
 namespace {
 
 using BlockKind = RandomNumbers::BlockKind;
-using quant::BlockMxfp4, quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
+using quant::BlockIQ1S, quant::BlockIQ2XXS, quant::BlockMxfp4, quant::BlockQ2K, quant::BlockQ3K,
+    quant::BlockQ4K, quant::BlockQ5_0, quant::BlockQ6K, quant::BlockQ8_0;
 
 constexpr BlockKind spread_kinds[] = {
     // Signs and low bits of mantissas: the high ones keep the distribution's shape.
@@ -144,6 +200,13 @@ constexpr BlockKind spread_kinds[] = {
      0xffffffff},
     {Format::mxfp4, sizeof(BlockMxfp4), make_mxfp4, offsetof(BlockMxfp4, qs), sizeof(BlockMxfp4),
      0xffffffff},
+    {Format::q2_k, sizeof(BlockQ2K), make_q2_k, offsetof(BlockQ2K, qs), offsetof(BlockQ2K, d),
+     0xffffffff},
+    {Format::q3_k, sizeof(BlockQ3K), make_q3_k, 0, offsetof(BlockQ3K, scales), 0xffffffff},
+    {Format::iq2_xxs, sizeof(BlockIQ2XXS), make_iq2_xxs, offsetof(BlockIQ2XXS, qs),
+     sizeof(BlockIQ2XXS), 0x0fffffff},
+    {Format::iq1_s, sizeof(BlockIQ1S), make_iq1_s, offsetof(BlockIQ1S, qs), sizeof(BlockIQ1S),
+     0x8fff8fff},
     {Format::q4_k, sizeof(BlockQ4K), make_q4_k, offsetof(BlockQ4K, qs), sizeof(BlockQ4K),
      0xffffffff},
     {Format::q6_k, sizeof(BlockQ6K), make_q6_k, 0, offsetof(BlockQ6K, scales), 0xffffffff},

@@ -110,6 +110,41 @@ TEST_CASE("mxfp4 is for tensors of three dimensions, beside q8_0") {
   CHECK(at(tensors, "blk.1.ffn_gate_inp.weight").numbers.format == Format::f32);
 }
 
+TEST_CASE("DeepSeek-V3 in the mixes of few bits has the counts of Unsloth's files") {
+  struct Published {
+    const char* mix;
+    std::map<Format, int> experts;
+    double gib;
+  };
+  // What llama.cpp counts: of q2_k_xl 306 q4_K and 184 q6_K besides, of iq1_s 116 of the 306 in
+  // q5_K. Here kv_b is split, and its half k_b, of rows of 128, in q5_0.
+  const std::map<Format, int> others{
+      {Format::f32, 361}, {Format::q4_k, 306}, {Format::q6_k, 184}, {Format::q5_0, 61}};
+  for (const auto& [mix, experts, gib] :
+       {Published{"q2_k_xl", {{Format::q2_k, 171}, {Format::q3_k, 3}}, 211},
+        Published{"iq2_xxs", {{Format::iq2_xxs, 116}, {Format::q2_k, 58}}, 182},
+        Published{"iq1_s", {{Format::iq1_s, 168}, {Format::iq2_xxs, 6}}, 130.6}}) {
+    INFO(mix);
+    const auto tensors = contents(recipe("deepseek-v3", mix, true));
+    std::map<Format, int> counts;
+    double bytes = 0;
+    for (const auto& tensor : tensors) {
+      ++counts[tensor.numbers.format];
+      bytes += static_cast<double>(tensor.bytes());
+    }
+    auto expected = others;
+    expected.insert(experts.begin(), experts.end());
+    CHECK(counts == expected);
+    CHECK(bytes / (1 << 30) == Approx(gib).epsilon(0.01));
+  }
+  const auto tensors = contents(recipe("deepseek-v3", "iq1_s", true));
+  CHECK(at(tensors, "blk.8.ffn_down_exps.weight").numbers.format == Format::iq2_xxs);
+  CHECK(at(tensors, "blk.9.ffn_down_exps.weight").numbers.format == Format::iq1_s);
+  CHECK(at(tensors, "blk.8.ffn_gate_exps.weight").numbers.format == Format::iq1_s);
+  CHECK(at(tensors, "blk.8.ffn_down_shexp.weight").numbers.format == Format::q6_k);
+  CHECK(at(tensors, "output.weight").numbers.format == Format::q6_k);
+}
+
 TEST_CASE("Hugging Face checkpoints have a tensor an expert, fp8 ones scales besides") {
   const ShapeChanges changes{.dense_layers = 1, .moe_layers = 1};
   const auto bf16 = contents(recipe("deepseek-v3", "bf16", false, changes));

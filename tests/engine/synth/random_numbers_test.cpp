@@ -51,8 +51,9 @@ Moments moments(const std::vector<float>& numbers) {
   return {mean, std::sqrt(squares / static_cast<double>(numbers.size()) - mean * mean)};
 }
 
-constexpr Format formats[] = {Format::f32,  Format::bf16,  Format::fp8,  Format::q8_0,
-                              Format::q5_0, Format::mxfp4, Format::q4_k, Format::q6_k};
+constexpr Format formats[] = {Format::f32,     Format::bf16,  Format::fp8,  Format::q8_0,
+                              Format::q5_0,    Format::mxfp4, Format::q2_k, Format::q3_k,
+                              Format::iq2_xxs, Format::iq1_s, Format::q4_k, Format::q6_k};
 
 }  // namespace
 

@@ -93,7 +93,7 @@ TEST_CASE("a wrong spec's error names what there is") {
   CHECK(error("synth:kimi-k2,mix=q4_km") ==
         "input synth:kimi-k2,mix=q4_km: no mix 'q4_km'\n"
         "  note: did you mean 'q4_k_m' or 'q4_k'?\n"
-        "  note: valid mixes: q4_k_m, q4_k, mxfp4, q8_0, bf16, fp8");
+        "  note: valid mixes: q4_k_m, q4_k, q2_k_xl, iq2_xxs, iq1_s, mxfp4, q8_0, bf16, fp8");
   CHECK(error("synth:kimi-k2,expert=3")
             .starts_with("input synth:kimi-k2,expert=3: no key 'expert' of kimi-k2\n"
                          "  note: did you mean 'experts'?\n"
