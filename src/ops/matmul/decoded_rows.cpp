@@ -21,7 +21,7 @@ void decode_piece(quant::Format format, const std::byte* row, int64_t begin, int
   info.decode(piece, out, n);
 }
 
-void multiply_decoded(const MatmulArgs& args, void (*dot)(const DotArgs& args) noexcept) noexcept {
+void multiply_decoded(const MatmulArgs& args) noexcept {
   constexpr int64_t block_rows = 4;
   alignas(64) float w[block_rows * piece_columns];
   const int64_t row_bytes = quant::row_bytes(args.format, args.cols);
@@ -34,16 +34,16 @@ void multiply_decoded(const MatmulArgs& args, void (*dot)(const DotArgs& args) n
       for (int64_t r = 0; r < count; ++r)
         decode_piece(args.format, args.weights + (begin + r) * row_bytes, c, n,
                      w + r * piece_columns);
-      dot({.w = w,
-           .w_stride = piece_columns,
-           .rows = count,
-           .cols = n,
-           .x = reinterpret_cast<const uint8_t*>(args.x.data) + c * 4,
-           .x_row_bytes = args.x.row_bytes,
-           .x_rows = args.x.rows,
-           .tokens = args.x.tokens,
-           .y = y,
-           .y_stride = args.y_stride});
+      dot_ref({.w = w,
+               .w_stride = piece_columns,
+               .rows = count,
+               .cols = n,
+               .x = reinterpret_cast<const uint8_t*>(args.x.data) + c * 4,
+               .x_row_bytes = args.x.row_bytes,
+               .x_rows = args.x.rows,
+               .tokens = args.x.tokens,
+               .y = y,
+               .y_stride = args.y_stride});
     }
   }
 }

@@ -89,10 +89,6 @@ void run_x86(const MatmulArgs& args) noexcept {
   static_cast<void>((run_if_any(Units) || ...));
 }
 
-void run_ref(const MatmulArgs& args) noexcept {
-  multiply_decoded(args, dot_ref);
-}
-
 void run_vnni(const MatmulArgs& args) noexcept {
   run_x86<x86_avx512_vnni, x86_avx512>(args);
 }
@@ -180,7 +176,7 @@ constexpr MatmulKernel table[] = {
     {"avx2", Isa::avx2, refuse_x16, layout_x16, activation_x16, prepare<quantize_avx2>,
      quantize_avx2, run_x86<x86_avx2>},
     {"ref", Isa::scalar, refuse_none, layout_rows, activation_f32, prepare<quantize_q8>,
-     quantize_q8, run_ref},
+     quantize_q8, multiply_decoded},
 };
 
 }  // namespace

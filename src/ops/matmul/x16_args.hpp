@@ -59,20 +59,6 @@ struct X16Args {
   const uint8_t* next = nullptr;  // read after these weights; null: what lies behind them
 };
 
-/// y[t, r] += x[t] . w[r] over columns that have been decoded to f32.
-struct DotArgs {
-  const float* w = nullptr;  // [rows, w_stride]
-  int64_t w_stride = 0;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  const uint8_t* x = nullptr;  // row t at x + x_row_bytes * (x_rows ? x_rows[t] : t)
-  int64_t x_row_bytes = 0;
-  const int32_t* x_rows = nullptr;
-  int64_t tokens = 0;
-  float* y = nullptr;  // y[t * y_stride + r]
-  int64_t y_stride = 0;
-};
-
 /// Where one q8 activation row is written: blocks of 32 columns.
 struct QuantizeArgs {
   const float* x = nullptr;  // [blocks * 32]
@@ -86,7 +72,6 @@ struct QuantizeArgs {
 /// The kernels compiled for one ISA. run holds null for a format whose best code needs less.
 struct X86Unit {
   void (*run[x16_count])(const X16Args& args) noexcept;
-  void (*dot)(const DotArgs& args) noexcept;
   void (*quantize)(const QuantizeArgs& args) noexcept;
 };
 

@@ -49,7 +49,6 @@ constexpr X86Unit x86_avx512 = {
             Pairs<Int4Group<S, 32>>::run,
             Pairs<Int4Group<S, 64>>::run,
             Pairs<Int4Group<S, 128>>::run},
-    .dot = dot<S>,
     .quantize = quantize,
 };
 

@@ -43,7 +43,6 @@ constexpr X86Unit x86_avx512_vnni = {
             Vnni<Int4Group<S, 32>>::run,
             Vnni<Int4Group<S, 64>>::run,
             Vnni<Int4Group<S, 128>>::run},
-    .dot = nullptr,
     .quantize = nullptr,
 };
 

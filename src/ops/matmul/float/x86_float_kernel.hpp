@@ -1,5 +1,4 @@
-// The kernel of f32, f16, bf16 and fp8 weights with f32 activations, and the f32 dot of decoded
-// rows.
+// The kernel of f32, f16, bf16 and fp8 weights with f32 activations.
 #pragma once
 
 #include "ops/matmul/simd/x86_groups.hpp"
@@ -135,46 +134,6 @@ struct FloatFp8 {
   using Group = Fp8Group<S, T>;
   static void run(const X16Args& a) noexcept { run_groups<S, Group>(a); }
 };
-
-/// Rows [row, row + R) of decoded weights with tokens [token, token + T).
-template <class S, int R, int T>
-[[gnu::always_inline]] inline void dot_block(const DotArgs& a, int64_t row, int64_t token) {
-  typename S::F acc[R][T];
-  const uint8_t* x[T];
-  unroll<0, R * T>([&](auto i) __attribute__((always_inline)) { acc[i / T][i % T] = S::zero(); });
-  unroll<0, T>([&](auto t) __attribute__((always_inline)) {
-    x[t] = a.x + a.x_row_bytes * (a.x_rows ? a.x_rows[token + t] : token + t);
-  });
-  const float* w = a.w + row * a.w_stride;
-  int64_t c = 0;
-  for (; c + S::lanes <= a.cols; c += S::lanes) {
-    unroll<0, R * T>([&](auto i) __attribute__((always_inline)) {
-      const auto* weights = reinterpret_cast<const uint8_t*>(w + i / T * a.w_stride + c);
-      auto& sum = acc[i / T][i % T];
-      sum = S::fma(S::load_f32(weights), S::load_f32(x[i % T] + c * 4), sum);
-    });
-  }
-  unroll<0, R * T>([&](auto i) __attribute__((always_inline)) {
-    constexpr int r = i / T, t = i % T;
-    float sum = S::sum(acc[r][t]);
-    for (int64_t j = c; j < a.cols; ++j) sum += w[r * a.w_stride + j] * float_at(x[t] + j * 4);
-    a.y[(token + t) * a.y_stride + row + r] += sum;
-  });
-}
-
-template <class S, int R>
-[[gnu::always_inline]] inline void dot_rows(const DotArgs& a, int64_t row) {
-  int64_t token = 0;
-  for (; token + 2 <= a.tokens; token += 2) dot_block<S, R, 2>(a, row, token);
-  if (token < a.tokens) dot_block<S, R, 1>(a, row, token);
-}
-
-template <class S>
-void dot(const DotArgs& a) noexcept {
-  int64_t row = 0;
-  for (; row + 4 <= a.rows; row += 4) dot_rows<S, 4>(a, row);
-  for (; row < a.rows; ++row) dot_rows<S, 1>(a, row);
-}
 
 }  // namespace
 }  // namespace ktx::ops

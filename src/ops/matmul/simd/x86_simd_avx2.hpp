@@ -118,11 +118,6 @@ struct Avx2 {
     const I minus = _mm256_cmpeq_epi8(_mm256_and_si256(flags, bits), bits);
     return _mm256_add_epi8(base, _mm256_sub_epi8(_mm256_xor_si256(v, minus), minus));
   }
-  [[gnu::always_inline]] static float sum(F v) {
-    const __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-  }
   // The first `rows` lanes; none when rows <= 0.
   [[gnu::always_inline]] static void store(float* p, F v, int64_t rows) {
     if (rows >= lanes) {

@@ -113,7 +113,6 @@ struct Avx512 {
     const __mmask64 minus = _mm512_test_epi8_mask(flags, bits);
     return _mm512_mask_sub_epi8(_mm512_add_epi8(base, v), minus, base, v);
   }
-  [[gnu::always_inline]] static float sum(F v) { return _mm512_reduce_add_ps(v); }
   // The first `rows` lanes.
   [[gnu::always_inline]] static void store(float* p, F v, int64_t rows) {
     if (rows >= lanes)
