@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ktx/bench.hpp"
+#include "ktx/error.hpp"
 #include "ktx/profile.hpp"
 #include "ktx/session.hpp"
 #include "tools/common/bench_rows.hpp"
@@ -36,6 +37,7 @@ struct KernelArguments {
   KernelBenchOptions bench;
   std::vector<int64_t> layer_tokens{512, 2048};  // with all experts
   std::filesystem::path compare;                 // with an earlier --json; empty: none
+  AttentionBenchOptions attention;               // with --op mla
   bool json = false;
 };
 
@@ -72,14 +74,24 @@ multiply-adds of the row's data type.
 layer, 8 different experts a token, some experts busier than others as under a real router, the same draw in
 every run. The milliseconds are the layer's; all of its experts have to fit the memory.
 
+--op mla measures attention of one layer of DeepSeek-V3 instead while it decodes: a token of each of the
+batch's sequences, behind a context of so many tokens; formats are those of k_b and v_b. TFLOP/s count its
+products with k_b and v_b too, GB/s these and the cache; the percentage is of the fastest multiply-adds of
+the type in which scores and values are computed.
+
 --compare FILE adds how many times as fast each row is as in FILE, an earlier output of --json.
 
   ktx-bench kernels --all-experts --tokens 512,2048 --formats int4/64,q4_k
   ktx-bench kernels --formats q4_k --tokens-per-expert 1 -t 8,12,16
   ktx-bench kernels --formats q4_k --json > before.json
   ktx-bench kernels --formats q4_k --compare before.json
+  ktx-bench kernels --op mla --context 33,4096,32768 --batch 1,8
 )";
 
+using tools::machine_json;
+using tools::machine_text;
+using tools::percent;
+using tools::rate_cells;
 using tools::Row;
 using tools::summarize;
 
@@ -118,42 +130,9 @@ Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int voc
 
 // ---- output ----
 
-// "12.3 | 45.6 %", or two empty cells where there is nothing to say.
-std::string rate_cells(double rate, double unit, double whole) {
-  if (rate <= 0) return " | ";
-  return tools::short_number(rate / unit) + " | " +
-         (whole > 0 ? tools::short_number(rate / whole * 100) + " %" : std::string());
-}
-
-double percent(double part, double whole) {
-  return whole > 0 ? part / whole * 100 : 0;
-}
-
 double best_peak(const MachineSpeed& machine) {
   const auto* best = machine.best_peak();
   return best != nullptr ? best->ops_per_second : 0;
-}
-
-std::string machine_text(const MachineSpeed& machine) {
-  std::string out = "\n" + machine.name + ", " + std::to_string(machine.threads) +
-                    (machine.threads == 1 ? " thread" : " threads") + ": reads " +
-                    tools::short_number(machine.read_bandwidth / 1e9) + " GB/s; TFLOP/s of";
-  for (const auto& peak : machine.peaks)
-    out += " " + peak.isa + " " + peak.type + " " +
-           tools::short_number(peak.ops_per_second / 1e12) +
-           (&peak == &machine.peaks.back() ? "" : ",");
-  return out + "\n";
-}
-
-Json machine_json(const MachineSpeed& machine) {
-  Json out = {{"name", machine.name},
-              {"threads", machine.threads},
-              {"read_bandwidth", machine.read_bandwidth},
-              {"peaks", Json::array()}};
-  for (const auto& peak : machine.peaks)
-    out["peaks"].push_back(
-        {{"isa", peak.isa}, {"type", peak.type}, {"ops_per_second", peak.ops_per_second}});
-  return out;
 }
 
 std::string markdown(const std::vector<Row>& rows, const MachineSpeed& machine) {
@@ -249,6 +228,43 @@ Json to_json(const KernelBench& bench, const KernelBenchOptions& options, const 
   return out;
 }
 
+constexpr const char* attention_header =
+    "| format | kernel | cache | context | batch | ms | spread | GB/s | of read bandwidth | "
+    "TFLOP/s "
+    "| of peak |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+
+std::string markdown(const AttentionRow& row) {
+  return "| " + row.format + " | " + row.kernel + " | " + row.cache + " | " +
+         std::to_string(row.context) + " | " + std::to_string(row.batch) + " | " +
+         tools::short_number(row.seconds * 1e3) + " | " + tools::short_number(row.spread * 100) +
+         " % | " + rate_cells(row.bytes_per_second, 1e9, row.read_bandwidth) + " | " +
+         rate_cells(row.ops_per_second, 1e12, row.peak) + " " + row.type + " |\n";
+}
+
+Json to_json(const AttentionBench& bench) {
+  Json out = {{"machine", machine_json(bench.machine)}, {"rows", Json::array()}};
+  for (const auto& row : bench.rows)
+    out["rows"].push_back(
+        {{"op", "mla"},
+         {"format", row.format},
+         {"kernel", row.kernel},
+         {"cache", row.cache},
+         {"context", row.context},
+         {"batch", row.batch},
+         {"weight_bytes", row.weight_bytes},
+         {"cache_bytes", row.cache_bytes},
+         {"seconds", row.seconds},
+         {"spread", row.spread},
+         {"gbytes_per_second", row.bytes_per_second / 1e9},
+         {"read_bandwidth", row.read_bandwidth},
+         {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
+         {"tflops", row.ops_per_second / 1e12},
+         {"type", row.type},
+         {"peak", row.peak},
+         {"percent_of_peak", percent(row.ops_per_second, row.peak)}});
+  return out;
+}
+
 // ---- the modes ----
 
 void profile_model(const Arguments& a) {
@@ -303,8 +319,27 @@ void bench_model(const Arguments& a) {
   tools::print(tools::to_line(out));
 }
 
-// A table is printed row by row, as they are measured.
+// Tables are printed row by row, as they are measured.
+
+void bench_attention(KernelArguments a) {
+  if (!a.compare.empty() || a.bench.all_experts || a.bench.threads.size() > 1)
+    throw ktx::Error(ktx::ErrorCategory::input,
+                     "op mla has no --compare, no --all-experts and one number of --threads");
+  if (!a.bench.formats.empty()) a.attention.formats = a.bench.formats;
+  a.attention.kernels = a.bench.kernels;
+  if (!a.bench.threads.empty()) a.attention.threads = a.bench.threads.front();
+  a.attention.repeat = a.bench.repeat;
+  if (a.json) return tools::print(tools::to_line(to_json(ktx::bench_attention(a.attention))));
+  bool first = true;
+  a.attention.on_row = [&](const AttentionRow& row) {
+    tools::print((first ? attention_header : "") + markdown(row));
+    first = false;
+  };
+  tools::print(machine_text(ktx::bench_attention(a.attention).machine));
+}
+
 void bench_kernels(KernelArguments a) {
+  if (a.bench.op == "mla") return bench_attention(std::move(a));
   if (a.bench.all_experts) a.bench.tokens = a.layer_tokens;
   Earlier earlier;
   if (!a.compare.empty()) earlier.emplace(a.compare, a.bench);
@@ -354,8 +389,8 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   auto* sub = app.add_subcommand("kernels", "measure kernels alone, on cold weights");
   sub->footer(kernels_footer);
   auto& o = a.bench;
-  sub->add_option("--op", o.op, "routed experts (moe) or one matrix (linear)")
-      ->type_name("moe|linear")
+  sub->add_option("--op", o.op, "routed experts (moe), one matrix (linear) or attention (mla)")
+      ->type_name("moe|linear|mla")
       ->capture_default_str();
   sub->add_option("--formats", o.formats, "formats, as in rules; default: those of large models")
       ->delimiter(',')
@@ -385,6 +420,21 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
                   "width of an expert; linear: rows of the matrix")
       ->type_name("N")
       ->capture_default_str();
+  sub->add_option("--context", a.attention.contexts, "op mla: tokens of each sequence")
+      ->delimiter(',')
+      ->type_name("N,...")
+      ->capture_default_str();
+  sub->add_option("--batch", a.attention.batches, "op mla: sequences that decode together")
+      ->delimiter(',')
+      ->type_name("N,...")
+      ->capture_default_str();
+  sub->add_option("--cache", a.attention.cache, "op mla: format of the cache, as in rules")
+      ->type_name("NAME")
+      ->capture_default_str();
+  sub->add_option("--layers", a.attention.layers,
+                  "op mla: layers in memory; default: more than caches hold")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
   sub->add_option("-t,--threads", o.threads,
                   "CPU workers, each number in turn; default: one a physical core")
       ->delimiter(',')

@@ -139,6 +139,19 @@ class Bench(Case):
         self.assertEqual(run("ktx-bench", "kernels", "--all-experts", "--tokens-per-expert", "1").returncode, 2)
         self.assertEqual(run("ktx-bench", "kernels", "--tokens", "1").returncode, 2)
 
+    def test_attention(self):
+        layer = ["kernels", "--op", "mla", "--layers", "1", "-t", "2", "-r", "1"]
+        out = json.loads(self.good("ktx-bench", *layer, "--context", "1,65", "--batch", "1,2", "--json"))
+        self.assertEqual([(row["op"], row["format"], row["batch"], row["context"]) for row in out["rows"]],
+                         [("mla", "q8_0", batch, context) for batch in (1, 2) for context in (1, 65)])
+        for row in out["rows"]:
+            products = row["batch"] * 128 * (512 * (128 + 128) + row["context"] * (576 + 512))
+            self.assertAlmostEqual(row["tflops"] * row["seconds"] * 1e12, 2 * products, delta=1)
+        text = self.good("ktx-bench", *layer, "--context", "9", "--formats", "bf16", "--cache", "fp8", "--kernels", "ref")
+        self.assertRegex(text, r"\n\| bf16 \| ref \| fp8 \| 9 \| 1 \| ")
+        self.fails("ktx-bench", *layer, "--all-experts",
+                   message="ktx-bench: op mla has no --compare, no --all-experts and one number of --threads\n")
+
     def test_compare(self):
         small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "1",
                  "--tokens-per-expert", "1,3"]

@@ -4,6 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "ktx/bench.hpp"
+#include "tools/common/json.hpp"
+
 namespace ktx::tools {
 
 struct Row {
@@ -16,5 +19,13 @@ struct Row {
 
 /// rates: tokens/s of the repetitions, at least one.
 Row summarize(std::string test, std::vector<double> rates);
+
+/// "12.3 | 45.6 %", or two empty cells where there is nothing to say.
+std::string rate_cells(double rate, double unit, double whole);
+
+double percent(double part, double whole);
+
+std::string machine_text(const MachineSpeed& machine);
+Json machine_json(const MachineSpeed& machine);
 
 }  // namespace ktx::tools

@@ -1,7 +1,6 @@
 // bench_kernels: every format, kernel and number of tokens, timed between two looks at the memory's
 // speed.
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <span>
 
@@ -11,6 +10,7 @@
 #include "core/hw/free_memory.hpp"
 #include "core/hw/machine.hpp"
 #include "engine/bench/subjects.hpp"
+#include "engine/bench/timing.hpp"
 #include "ktx/bench.hpp"
 #include "ops/kernels.hpp"
 
@@ -32,7 +32,6 @@ constexpr int most_matrices = 1024;
 constexpr int layer_experts = 256;           // DeepSeek-V3's
 constexpr int64_t most_of_a_size = 1 << 20;  // of rows, columns, tokens: products fit 64 bits
 constexpr double probe_seconds = 0.1;
-constexpr double least_seconds = 0.05;  // of a repetition: short calls are repeated
 
 // ---- options ----
 
@@ -102,27 +101,6 @@ int cold_count(const hw::Machine& machine, int64_t bytes_of_one) {
 }
 
 // ---- timing ----
-
-double seconds_of(BenchSubject& subject, int64_t calls) noexcept {
-  const auto start = std::chrono::steady_clock::now();
-  for (int64_t i = 0; i < calls; ++i) subject.call();
-  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-  return time.count() / static_cast<double>(calls);
-}
-
-struct Timing {
-  double median, spread;  // seconds of a call; spread relative to the median
-};
-
-Timing measure(BenchSubject& subject, int repeat) {
-  const double warm_up = seconds_of(subject, 1);
-  const auto calls = static_cast<int64_t>(std::max(1.0, least_seconds / warm_up));
-  std::vector<double> times;
-  for (int i = 0; i < repeat; ++i) times.push_back(seconds_of(subject, calls));
-  std::sort(times.begin(), times.end());
-  const double median = (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2;
-  return {median, (times.back() - times.front()) / median};
-}
 
 /// The type of the numbers that a kernel multiplies for so many tokens.
 std::string number_type(const ops::MatmulKernel& kernel, Format format, int64_t cols,
@@ -216,11 +194,11 @@ class Run {
   }
 
   void time(BenchSubject& subject, KernelRow& row) {
-    Timing timing{};
+    engine::Timing timing;
     {
       const hw::CpuGuard pinned{std::span<const int>(cpus_).first(1)};
       pool_.use(row.threads);
-      timing = measure(subject, o_.repeat);
+      timing = engine::measure([&]() noexcept { subject.call(); }, o_.repeat);
       pool_.use(pool_.threads());
     }
     row.seconds = timing.median;

@@ -2,11 +2,10 @@
 #include "engine/bench/subjects.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "core/base/buffer.hpp"
-#include "core/quant/random_rows.hpp"
+#include "engine/bench/packed_stack.hpp"
 #include "engine/bench/routing.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/moe/moe.hpp"
@@ -34,70 +33,6 @@ ops::PackedMatrix gate_matrix(const BenchSetup& s) noexcept {
 
 ops::PackedMatrix down_matrix(const BenchSetup& s) noexcept {
   return matrix_of(s.format, *s.down, s.hidden, s.intermediate);
-}
-
-int64_t packed_bytes(const ops::PackedMatrix& m) noexcept {
-  return ops::packed_bytes(m.decode->layout(m.format), m.format, m.rows, m.cols);
-}
-
-// Packs one matrix. All groups of 16 rows get the same weights: kernels can't tell.
-void pack(const ops::PackedMatrix& m, std::byte* out, hw::WorkerPool& pool) {
-  std::vector<std::byte> rows(
-      static_cast<size_t>(ops::row_group * quant::row_bytes(m.format, m.cols)));
-  quant::fill_random_rows(m.format, ops::row_group, m.cols, 1, rows.data());
-  const int64_t groups = (m.rows + ops::row_group - 1) / ops::row_group;
-  pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end, int) noexcept {
-    for (int64_t group = begin; group < end; ++group)
-      ops::pack_matrix({.layout = m.decode->layout(m.format),
-                        .format = m.format,
-                        .rows = m.rows,
-                        .cols = m.cols,
-                        .row_begin = group * ops::row_group,
-                        .row_end = std::min(m.rows, (group + 1) * ops::row_group),
-                        .src = rows.data(),
-                        .dst = out});
-  });
-}
-
-/// `count` equal matrices one after the other on 2 MiB pages.
-class Stack {
- public:
-  Stack(const ops::PackedMatrix& matrix, int count, hw::WorkerPool& pool)
-      : matrix_(matrix),
-        bytes_(packed_bytes(matrix)),
-        data_(static_cast<size_t>(count * bytes_), true) {
-    pack(matrix, data_.data(), pool);
-    pool.parallel_for(count - 1, 1, [&](int64_t begin, int64_t end, int) noexcept {
-      for (int64_t i = begin; i < end; ++i)
-        std::memcpy(data_.data() + (i + 1) * bytes_, data_.data(), static_cast<size_t>(bytes_));
-    });
-  }
-
-  ops::PackedMatrix at(int i) const noexcept {
-    ops::PackedMatrix matrix = matrix_;
-    matrix.data = data_.data() + i * bytes_;
-    return matrix;
-  }
-  ops::PackedMatrix experts() const noexcept {
-    ops::PackedMatrix matrix = at(0);
-    matrix.matrix_bytes = bytes_;
-    return matrix;
-  }
-
- private:
-  ops::PackedMatrix matrix_;
-  int64_t bytes_;
-  base::Buffer data_;
-};
-
-std::vector<float> some_activations(int64_t count) {
-  std::vector<float> x(static_cast<size_t>(count));
-  uint32_t state = 1;
-  for (auto& value : x) {
-    state = state * 1664525u + 1013904223u;  // Numerical Recipes' generator
-    value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
-  }
-  return x;
 }
 
 // ---- ops ----
@@ -167,7 +102,7 @@ class Moe : public BenchSubject {
   BenchSetup setup_;
   int count_, active_ = 1, next_ = 0;
   hw::WorkerPool& pool_;
-  Stack gate_, up_, down_;
+  PackedStack gate_, up_, down_;
   std::vector<float> x_, y_, weights_;
   std::vector<int32_t> ids_;
   base::Buffer scratch_;
@@ -228,7 +163,7 @@ class Linear : public BenchSubject {
   BenchSetup setup_;
   int count_, next_ = 0;
   hw::WorkerPool& pool_;
-  Stack matrices_;
+  PackedStack matrices_;
   std::vector<float> x_, y_;
   base::Buffer scratch_;
   ops::LinearArgs args_;

@@ -83,6 +83,42 @@ KernelBench bench_kernels(const KernelBenchOptions& options);
 /// reading up to 2 GiB; empty: none is. Throws environment error when memory is missing.
 std::string describe_box(const std::filesystem::path& model_file = {});
 
+/// Attention of one layer of DeepSeek-V3 while decoding: a token of each of `batch` sequences.
+/// Every call takes the weights and the cache of another layer, so that they come from memory.
+struct AttentionRow {
+  std::string format, kernel, cache;  // format of k_b and v_b
+  int64_t context = 0, batch = 0;     // tokens of each sequence, the new one included
+  uint64_t weight_bytes = 0;          // that a call reads, of k_b and v_b
+  uint64_t cache_bytes = 0;           // and of the cache
+  double seconds = 0;                 // of a call: the median of the repetitions
+  double spread = 0;                  // (slowest - fastest) / median
+  double bytes_per_second = 0;        // weights and cache by the median
+  double ops_per_second = 0;          // all multiply-adds, two each, by the median
+  double read_bandwidth = 0;          // of the machine, measured just before and after
+  std::string type;                   // of the factors of attention: "bf16", "f32"
+  double peak = 0;                    // the machine's best ops/s of that type; 0: not known
+};
+
+struct AttentionBenchOptions {
+  std::vector<std::string> formats = {"q8_0"};  // of k_b and v_b, by their names in rules
+  std::vector<std::string> kernels;             // by their names in rules; empty: the best, "auto"
+  std::vector<int64_t> contexts = {33, 4096, 32768}, batches = {1};
+  std::string cache = "bf16";
+  int layers = 0;   // in memory; 0: so many that no cache holds a part worth mentioning
+  int threads = 0;  // 0: one a physical core
+  int repeat = 5;
+  std::function<void(const AttentionRow&)> on_row;  // as soon as a row is measured
+};
+
+struct AttentionBench {
+  MachineSpeed machine;  // read_bandwidth: the best seen in the whole run
+  std::vector<AttentionRow> rows;
+};
+
+/// Throws input error for an unknown format or kernel, or numbers that can't be measured;
+/// environment error when this box lacks the memory or the instructions.
+AttentionBench bench_attention(const AttentionBenchOptions& options);
+
 /// Token ids all over the vocabulary, so that experts are chosen as a real text would; the same
 /// with every call.
 std::vector<int32_t> some_tokens(int64_t count, int vocab);
