@@ -235,7 +235,9 @@ TEST_CASE("prompts through oneDNN give the logits of our own kernels") {
                      "ktx: 1\nrules:\n  - {name: dense, match: {name: "
                      "'(q|q_a|q_b|kv_a|o)_proj|shared_experts|lm_head'}, place: {op: linear." +
                          kernel + ", format: " + format +
-                         "}}\n  - {name: rest, match: {name: '.*'}, place: {format: f32}}\n");
+                         "}}\n  - {name: attention, match: {name: kv_b_proj}, place: {op: "
+                         "mla.avx512, format: f32}}\n  - {name: rest, match: {name: '.*'}, place: "
+                         "{format: f32}}\n");
     return make_plan({.model = test::shipped_model, .rules = file, .threads = 2});
   };
   std::vector<int32_t> ids;

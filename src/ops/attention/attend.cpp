@@ -124,8 +124,8 @@ void merge(const MergeArgs& args) noexcept {
                               .k = args.parts});
 }
 
-int64_t key_splits(int64_t row_blocks, int64_t keys) noexcept {
-  const int64_t most = (keys + 2 * key_block - 1) / (2 * key_block);
+int64_t key_splits(int64_t row_blocks, int64_t keys, int64_t least_keys) noexcept {
+  const int64_t most = (keys + least_keys - 1) / least_keys;
   return std::clamp<int64_t>(most_split_blocks / row_blocks, 1, std::max<int64_t>(1, most));
 }
 

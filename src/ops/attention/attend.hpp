@@ -63,8 +63,8 @@ void attend(const AttendArgs& args) noexcept;
 
 /// Into how many key ranges a step's attention is split, so that few rows over many keys still make
 /// work for many threads. A function of the shapes alone: results do not depend on the thread
-/// count.
-int64_t key_splits(int64_t row_blocks, int64_t keys) noexcept;
+/// count. least_keys: of a range.
+int64_t key_splits(int64_t row_blocks, int64_t keys, int64_t least_keys = 2 * key_block) noexcept;
 
 /// The most row blocks times splits that key_splits makes when it splits at all.
 constexpr int64_t most_split_blocks = 64;

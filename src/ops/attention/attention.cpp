@@ -8,6 +8,8 @@ using hw::Isa;
 
 constexpr AttentionKernel table[] = {
     {"amx", Isa::amx_bf16, Isa::amx_int8, &f32::avx512_functions, &attention_amx},
+    {"avx512_bf16", Isa::avx512_bf16, Isa::avx512_bf16, &f32::avx512_functions,
+     &attention_avx512_bf16},
     {"avx512", Isa::avx512, Isa::avx512_bf16, &f32::avx512_functions},
     {"avx2", Isa::avx2, Isa::avx2, &f32::avx2_functions},
     {"ref", Isa::scalar, Isa::scalar, &f32::ref_functions},

@@ -13,8 +13,8 @@ namespace {
 using Way = void (*)(const GqaArgs& args, hw::WorkerPool& pool) noexcept;
 
 Way way_of(const graph::GqaParams& p, const SequenceRows& sequence) noexcept {
-  const bool tiles = sequence.kernel->tiles != nullptr && tiles_are_faster(p, sequence.rows);
-  return tiles ? gqa_tiled : gqa_split;
+  const AttentionTiles* tiles = sequence.kernel->tiles;
+  return tiles != nullptr && tiles_are_faster(*tiles, p, sequence.rows) ? gqa_tiled : gqa_split;
 }
 
 /// Room for each worker to rotate a token's keys, at the start of the scratch: what attends writes

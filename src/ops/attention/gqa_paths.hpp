@@ -17,7 +17,8 @@ size_t gqa_tiled_scratch_bytes(const graph::GqaParams& params, const BatchShape&
                                int workers) noexcept;
 
 /// Whether gqa_tiled is to be faster than gqa_split for such a sequence.
-bool tiles_are_faster(const graph::GqaParams& params, int64_t tokens) noexcept;
+bool tiles_are_faster(const AttentionTiles& tiles, const graph::GqaParams& params,
+                      int64_t tokens) noexcept;
 
 /// Keys and values of one key head, of some tokens of a page, as floats.
 struct HeadReadArgs {

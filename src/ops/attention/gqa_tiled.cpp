@@ -131,7 +131,7 @@ void run_sequence(const GqaArgs& args, const SequenceRows& sequence,
   Arena measure;
   Work(measure, p, segment);
   const int64_t tasks = p.kv_heads * segments_of(p, sequence.rows);
-  const int64_t cost = segment * sequence.tokens() * 2 * p.head / tile_speed;
+  const int64_t cost = tile_cost(*sequence.kernel->tiles, segment * sequence.tokens() * 2 * p.head);
   for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
     Arena own(args.scratch + size_t(worker) * measure.used());
     const Work work(own, p, segment);
@@ -154,9 +154,10 @@ void run_sequence(const GqaArgs& args, const SequenceRows& sequence,
 
 }  // namespace
 
-bool tiles_are_faster(const graph::GqaParams& p, int64_t tokens) noexcept {
+bool tiles_are_faster(const AttentionTiles& tiles, const graph::GqaParams& p,
+                      int64_t tokens) noexcept {
   // gqa_split makes up to most_split_blocks tasks of whatever there is.
-  const bool enough = p.kv_heads * segments_of(p, tokens) * tile_speed >= most_split_blocks;
+  const bool enough = tile_cost(tiles, most_split_blocks) <= p.kv_heads * segments_of(p, tokens);
   return enough && tokens * group_of(p) >= tile_queries;
 }
 

@@ -27,8 +27,8 @@ int64_t pairs(int64_t past, int64_t tokens) noexcept {
 using Way = void (*)(const MlaArgs& args, hw::WorkerPool& pool) noexcept;
 
 Way way_of(const graph::MlaParams& p, const SequenceRows& sequence) noexcept {
-  if (sequence.kernel->tiles != nullptr)
-    return tiles_are_faster(p, sequence.past, sequence.rows) ? mla_tiled : mla_absorbed;
+  if (const AttentionTiles* tiles = sequence.kernel->tiles; tiles != nullptr)
+    return tiles_are_faster(*tiles, p, sequence.past, sequence.rows) ? mla_tiled : mla_absorbed;
   return expanding_is_cheaper(p, sequence.past, sequence.rows) ? mla_expanded : mla_absorbed;
 }
 
@@ -77,12 +77,14 @@ bool expanding_is_cheaper(const graph::MlaParams& p, int64_t past, int64_t token
   return expanded < absorbed;
 }
 
-bool tiles_are_faster(const graph::MlaParams& p, int64_t past, int64_t tokens) noexcept {
+bool tiles_are_faster(const AttentionTiles& tiles, const graph::MlaParams& p, int64_t past,
+                      int64_t tokens) noexcept {
   const int64_t per_row = int64_t(p.kv_lora) * (p.nope + p.v);
-  const int64_t absorbed = tokens * per_row + pairs(past, tokens) * (2 * p.kv_lora + p.rope);
+  const int64_t absorbed =
+      tokens * per_row + tile_cost(tiles, pairs(past, tokens) * (2 * p.kv_lora + p.rope));
   const int64_t on_tiles =
       (past + tokens) * per_row + pairs(past, tokens) * (p.nope + p.rope + p.v);
-  return unpack_cost * per_row + on_tiles / tile_speed < absorbed;
+  return unpack_cost * per_row + tile_cost(tiles, on_tiles) < absorbed;
 }
 
 int64_t segment_tokens(const graph::MlaParams& p, int64_t tokens) noexcept {

@@ -6,8 +6,10 @@
 
 #include "ops/arena.hpp"
 #include "ops/attention/attend.hpp"
+#include "ops/attention/latent_tiles.hpp"
 #include "ops/attention/mla_paths.hpp"
 #include "ops/attention/project.hpp"
+#include "ops/attention/tiled.hpp"
 #include "ops/parallel.hpp"
 
 namespace ktx::ops {
@@ -18,8 +20,17 @@ constexpr int64_t pass_tokens = 32;  // and at most as many pieces
 constexpr int64_t most_split_rows = most_split_blocks * query_block;
 constexpr int64_t pass_split_pieces = 4;  // that are cut into most_split_rows rows
 
-/// Fewer tasks are made smaller, down to so many rows, at the cost of reading pages more often.
+/// Fewer tasks are made smaller, down to so many rows (on tiles a panel of them), at the cost of
+/// reading pages more often.
 constexpr int64_t enough_tasks = 32, least_rows = 8;
+
+LatentShape shape_of(const graph::MlaParams& p) noexcept {
+  return {.key_dim = p.kv_lora + p.rope, .value_dim = p.kv_lora};
+}
+
+constexpr int64_t whole_panels(int64_t rows) noexcept {
+  return squares_of(rows) * tile_queries;
+}
 
 /// Up to pass_tokens tokens of a sequence. Tasks are (range of pages, block of rows). A row is
 /// (token, head): token * heads + head.
@@ -27,24 +38,29 @@ struct Piece {
   Piece() = default;
   Piece(const SequenceRows& of, int64_t begin, int64_t heads) noexcept
       : sequence(&of),
+        on_tiles(of.kernel->tiles != nullptr),
         first_row(of.first_row + begin),
         tokens(std::min(pass_tokens, of.rows - begin)),
         past(of.past + begin),
         rows(tokens * heads) {
     const int64_t row_blocks = (rows + query_block - 1) / query_block;
-    splits = key_splits(row_blocks, past + tokens);
+    splits = on_tiles ? key_splits(row_blocks, past + tokens, latent_keys)
+                      : key_splits(row_blocks, past + tokens);
     const int64_t pages = graph::pages_of(past + tokens);
     pages_each = (pages + splits - 1) / splits;
     rows_each = query_block;
-    while (rows_each > least_rows && (rows + rows_each - 1) / rows_each * splits < enough_tasks)
+    const int64_t least = on_tiles ? tile_queries : least_rows;
+    while (rows_each > least && (rows + rows_each - 1) / rows_each * splits < enough_tasks)
       rows_each /= 2;
     blocks = (rows + rows_each - 1) / rows_each;
   }
   int64_t tasks() const noexcept { return blocks * splits; }
-  int64_t state_rows() const noexcept { return rows * splits; }
+  int64_t split_rows() const noexcept { return on_tiles ? whole_panels(rows) : rows; }
+  int64_t state_rows() const noexcept { return split_rows() * splits; }
   int64_t pairs() const noexcept { return rows * (past + tokens); }  // (row, key)
 
   const SequenceRows* sequence = nullptr;
+  bool on_tiles = false;
   int64_t first_row = 0, tokens = 0;  // of the batch
   int64_t past = 0;                   // position of the first token
   int64_t rows = 0, rows_each = 0, blocks = 0;
@@ -66,7 +82,8 @@ struct Pass {
     rows += piece.rows;
     state_rows += piece.state_rows();
     tasks += piece.tasks();
-    pairs += piece.pairs();
+    const AttentionTiles* tiles = piece.sequence->kernel->tiles;
+    pairs += tiles != nullptr ? tile_cost(*tiles, piece.pairs()) : piece.pairs();
     pieces[count++] = piece;
   }
   const Piece& piece_of(int64_t number) const noexcept {
@@ -76,25 +93,31 @@ struct Pass {
   }
 
   Piece pieces[pass_tokens];
-  int64_t count = 0, tokens = 0, rows = 0, state_rows = 0, tasks = 0, pairs = 0;
+  int64_t count = 0, tokens = 0, rows = 0, state_rows = 0, tasks = 0;
+  int64_t pairs = 0;  // in the time of the f32 loops
 };
 
 /// The most states of one piece, and of a pass.
 int64_t most_piece_states(const graph::MlaParams& p, int64_t tokens) noexcept {
-  return std::max(tokens * p.heads, most_split_rows);
+  return std::max(whole_panels(tokens * p.heads), most_split_rows);
 }
 int64_t most_pass_states(const graph::MlaParams& p) noexcept {
-  return std::max(pass_tokens * p.heads, pass_split_pieces * most_split_rows);
+  return std::max(whole_panels(pass_tokens * p.heads), pass_split_pieces * most_split_rows);
 }
 
 /// Shared by all workers.
 struct Shared {
   Shared(Arena& arena, const graph::MlaParams& p, int64_t rows, int64_t state_rows) noexcept
-      : q(arena.take<float>(rows * (p.kv_lora + p.rope))),
+      : q(arena.take<float>(rows * shape_of(p).query_numbers())),
         state{arena.take<float>(state_rows), arena.take<float>(state_rows),
-              arena.take<float>(state_rows * p.kv_lora), p.kv_lora} {}
-  float* q;           // [rows of all pieces, kv_lora + rope]
-  AttendState state;  // of each piece [splits, rows]
+              arena.take<float>(state_rows * shape_of(p).sum_numbers()),
+              shape_of(p).sum_numbers()} {}
+  /// Queries of a piece: floats, or on tiles bf16, each row query_numbers() of the latents' shape.
+  float* queries(const graph::MlaParams& p, const Piece& piece) const noexcept {
+    return q + piece.row * shape_of(p).query_numbers();
+  }
+  float* q;
+  AttendState state;  // of each piece [splits, split_rows]
 };
 
 struct Work {
@@ -102,12 +125,14 @@ struct Work {
        int64_t tokens) noexcept
       : scores(arena.take<float>(query_block * key_block)),
         page(arena.take<float>(graph::page_tokens * (p.kv_lora + p.rope))),
-        latents(arena.take<float>(tokens * p.kv_lora)),
+        tiles(arena, shape_of(p)),
+        rows(arena.take<float>(tokens * (p.kv_lora + p.rope))),
         prepared(arena.take<std::byte>(
             std::max(project_scratch_bytes(k_b, tokens), project_scratch_bytes(v_b, tokens)))) {}
   float* scores;
-  float* page;     // [page_tokens, kv_lora + rope]
-  float* latents;  // [tokens, kv_lora]
+  float* page;  // [page_tokens, kv_lora + rope]
+  LatentBuffers tiles;
+  float* rows;  // [tokens, kv_lora + rope]
   std::byte* prepared;
   int node = 0;  // of the worker
 };
@@ -116,51 +141,91 @@ struct Work {
 void absorb_queries(const MlaArgs& args, const Piece& piece, const Shared& shared, const Work& work,
                     int64_t head) noexcept {
   const graph::MlaParams& p = *args.params;
-  const int64_t width = p.kv_lora + p.rope;
+  const int64_t width = p.kv_lora + p.rope, stride = shape_of(p).query_numbers();
   const float* q = args.q + piece.first_row * args.q_stride + head * (p.nope + p.rope);
-  float* out = shared.q + (piece.row + head) * width;
+  float* out = shared.queries(p, piece);
+  float* rows = piece.on_tiles ? work.rows : out + head * stride;
+  const int64_t rows_stride = piece.on_tiles ? width : p.heads * stride;
   project({.matrix = &args.k_b[head],
            .x = q,
            .x_stride = args.q_stride,
            .tokens = piece.tokens,
-           .y = out,
-           .y_stride = p.heads * width,
+           .y = rows,
+           .y_stride = rows_stride,
            .scratch = work.prepared,
            .node = work.node});
   for (int64_t t = 0; t < piece.tokens; ++t) {
-    float* rotated = out + t * p.heads * width + p.kv_lora;
-    std::copy_n(q + t * args.q_stride + p.nope, p.rope, rotated);
-    args.rope->rotate(rotated, piece.past + t);
+    float* row = rows + t * rows_stride;
+    std::copy_n(q + t * args.q_stride + p.nope, p.rope, row + p.kv_lora);
+    args.rope->rotate(row + p.kv_lora, piece.past + t);
+    if (piece.on_tiles)
+      piece.sequence->kernel->tiles->round(
+          {.x = row,
+           .count = width,
+           .scale = p.scale * log2_e,
+           .out = reinterpret_cast<std::byte*>(out) + (t * p.heads + head) * stride * 2});
   }
 }
 
-/// A block of rows over a range of pages.
-void attend_task(const MlaArgs& args, const Piece& piece, const Shared& shared, const Work& work,
-                 int64_t task) noexcept {
+/// A block of a piece's rows over a range of pages.
+struct Block {
+  Block(const Piece& of, const AttendState& states, int64_t task) noexcept
+      : piece(of),
+        row(task % of.blocks * of.rows_each),
+        rows(std::min(of.rows_each, of.rows - row)) {
+    const int64_t split = task / of.blocks, begin = split * of.pages_each * key_block;
+    keys = {begin, std::min(of.past + of.tokens, begin + of.pages_each * key_block)};
+    const int64_t first = of.state_row + split * of.split_rows() + row;
+    state = {states.max + first, states.sum + first, states.values + first * states.stride,
+             states.stride};
+  }
+  const Piece& piece;
+  int64_t row, rows;  // of the piece
+  KeyRange keys;
+  AttendState state;
+};
+
+void attend_on_tiles(const MlaArgs& args, const Block& block, const Shared& shared,
+                     const Work& work) noexcept {
   const graph::MlaParams& p = *args.params;
-  const int64_t split = task / piece.blocks, row = task % piece.blocks * piece.rows_each;
-  const int64_t state_row = piece.state_row + split * piece.rows + row;
+  const LatentShape shape = shape_of(p);
+  attend_latents({.cache = &args.cache,
+                  .sequence = block.piece.sequence,
+                  .shape = shape,
+                  .buffers = work.tiles,
+                  .q = reinterpret_cast<const std::byte*>(shared.queries(p, block.piece)) +
+                       block.row * shape.query_numbers() * 2,
+                  .rows = block.rows,
+                  .first_row = block.row,
+                  .rows_per_token = p.heads,
+                  .past = block.piece.past,
+                  .keys = block.keys,
+                  .state = block.state});
+}
+
+void attend_in_floats(const MlaArgs& args, const Block& block, const Shared& shared,
+                      const Work& work) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const SequenceRows& sequence = *block.piece.sequence;
   AttendArgs a;
-  a.functions = piece.sequence->kernel->functions;
-  a.q_stride = a.key_dim = p.kv_lora + p.rope;
-  a.q = shared.q + (piece.row + row) * a.q_stride;
-  a.rows = std::min(piece.rows_each, piece.rows - row);
-  a.first_row = row;
+  a.functions = sequence.kernel->functions;
+  a.q_stride = shape_of(p).query_numbers();
+  a.q = shared.queries(p, block.piece) + block.row * a.q_stride;
+  a.rows = block.rows;
+  a.first_row = block.row;
   a.rows_per_token = p.heads;
-  a.past = piece.past;
+  a.past = block.piece.past;
+  a.key_dim = p.kv_lora + p.rope;
   a.value_dim = p.kv_lora;
   a.scale = p.scale;
   a.scores = work.scores;
-  a.state = {shared.state.max + state_row, shared.state.sum + state_row,
-             shared.state.values + state_row * p.kv_lora, p.kv_lora};
+  a.state = block.state;
   clear(a.state, a.rows);
-  const int64_t begin = split * piece.pages_each * key_block;
-  const int64_t end = std::min(piece.past + piece.tokens, begin + piece.pages_each * key_block);
-  for (a.key_begin = begin; a.key_begin < end; a.key_begin += key_block) {
-    a.key_end = std::min(end, a.key_begin + key_block);
+  for (a.key_begin = block.keys.begin; a.key_begin < block.keys.end; a.key_begin += key_block) {
+    a.key_end = std::min(block.keys.end, a.key_begin + key_block);
     const FloatRows rows = read_rows({.cache = &args.cache,
                                       .functions = a.functions,
-                                      .page = piece.sequence->pages[a.key_begin / key_block],
+                                      .page = sequence.pages[a.key_begin / key_block],
                                       .tokens = a.key_end - a.key_begin,
                                       .numbers = a.key_dim,
                                       .scratch = work.page});
@@ -179,12 +244,12 @@ void absorb_values(const MlaArgs& args, const Piece& piece, const Shared& shared
            .state = shared.state,
            .row = piece.state_row + t * p.heads + head,
            .parts = piece.splits,
-           .part_stride = piece.rows,
+           .part_stride = piece.split_rows(),
            .value_dim = p.kv_lora,
-           .out = work.latents + t * p.kv_lora});
+           .out = work.rows + t * p.kv_lora});
   }
   project({.matrix = &args.v_b[head],
-           .x = work.latents,
+           .x = work.rows,
            .x_stride = p.kv_lora,
            .tokens = piece.tokens,
            .y = args.out + piece.first_row * args.out_stride + head * p.v,
@@ -217,7 +282,9 @@ void run_pass(const MlaArgs& args, const Pass& pass, hw::WorkerPool& pool) noexc
   for_each(pool, pass.tasks, cost, [&](int64_t i, int worker) noexcept {
     const int64_t number = pass.tasks - 1 - i;  // the last rows see most: they go first
     const Piece& piece = pass.piece_of(number);
-    attend_task(args, piece, shared, work_of(worker), number - piece.task);
+    const Block block(piece, shared.state, number - piece.task);
+    const auto attend = piece.on_tiles ? attend_on_tiles : attend_in_floats;
+    attend(args, block, shared, work_of(worker));
   });
   for_each_head(tokens * p.kv_lora * p.v, absorb_values);
 }

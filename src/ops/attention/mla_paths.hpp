@@ -33,7 +33,8 @@ int64_t segment_tokens(const graph::MlaParams& params, int64_t tokens) noexcept;
 /// Whether mla_expanded takes fewer multiply-adds than mla_absorbed for such a sequence.
 bool expanding_is_cheaper(const graph::MlaParams& params, int64_t past, int64_t tokens) noexcept;
 
-/// Whether mla_tiled is to be faster than mla_absorbed for such a sequence.
-bool tiles_are_faster(const graph::MlaParams& params, int64_t past, int64_t tokens) noexcept;
+/// Whether mla_tiled is to be faster than mla_absorbed, both on these tiles, for such a sequence.
+bool tiles_are_faster(const AttentionTiles& tiles, const graph::MlaParams& params, int64_t past,
+                      int64_t tokens) noexcept;
 
 }  // namespace ktx::ops

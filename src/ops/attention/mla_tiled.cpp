@@ -167,7 +167,8 @@ void run_sequence(const MlaArgs& args, const SequenceRows& sequence,
   const int64_t segments = (sequence.rows + segment - 1) / segment;
   Arena measure;
   Work(measure, p, segment);
-  const int64_t cost = sequence.tokens() * p.kv_lora * (p.nope + p.v) / tile_speed;
+  const int64_t cost =
+      tile_cost(*sequence.kernel->tiles, sequence.tokens() * p.kv_lora * (p.nope + p.v));
   const int64_t tasks = p.heads * segments;
   for_each(pool, tasks, cost, [&](int64_t i, int worker) noexcept {
     Arena own(args.scratch + size_t(worker) * measure.used());

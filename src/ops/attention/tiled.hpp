@@ -11,11 +11,10 @@
 
 namespace ktx::ops {
 
-/// Products on tiles in the time of one of the f32 loops, with all that goes with them.
-constexpr int64_t tile_speed = 8;
-
-/// Queries times this give scores as powers of 2.
-constexpr float log2_e = 1.44269504f;
+/// What so many multiply-adds on tiles cost, in multiply-adds of the f32 loops.
+inline int64_t tile_cost(const AttentionTiles& tiles, int64_t multiply_adds) noexcept {
+  return multiply_adds * 10 / tiles.speed;
+}
 
 /// Sizes in squares.
 struct TiledShape {

@@ -18,10 +18,12 @@ TEST_CASE("attention kernels: the table is ordered, ref last, and found by name"
   CHECK(ops::find_attention_kernel("avx1024") == nullptr);
 }
 
-TEST_CASE("attention kernels: tiles from AMX on, on the loops of AVX-512") {
-  CHECK(ops::best_attention_kernel(hw::Isa::avx512_bf16).tiles == nullptr);
-  const auto& amx = ops::best_attention_kernel(hw::Isa::amx_bf16);
-  CHECK(amx.name == "amx");
-  CHECK(amx.tiles != nullptr);
-  CHECK(amx.functions == ops::find_attention_kernel("avx512")->functions);
+TEST_CASE("attention kernels: tiles from AVX-512 BF16 on, on the loops of AVX-512") {
+  CHECK(ops::best_attention_kernel(hw::Isa::avx512_vbmi).tiles == nullptr);
+  for (const hw::Isa isa : {hw::Isa::avx512_bf16, hw::Isa::amx_bf16}) {
+    const auto& kernel = ops::best_attention_kernel(isa);
+    CHECK(kernel.name == (isa == hw::Isa::amx_bf16 ? "amx" : "avx512_bf16"));
+    CHECK(kernel.tiles != nullptr);
+    CHECK(kernel.functions == ops::find_attention_kernel("avx512")->functions);
+  }
 }

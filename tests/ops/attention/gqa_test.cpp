@@ -122,12 +122,15 @@ TEST_CASE("gqa: on tiles, for any number of tokens and of threads") {
 
 TEST_CASE("gqa: tiles are used for many rows in enough tasks") {
   const graph::GqaParams p{.heads = 32, .kv_heads = 8, .head = 128};
-  CHECK_FALSE(ops::tiles_are_faster(p, 1));
-  CHECK(ops::tiles_are_faster(p, 32));
-  CHECK(ops::tiles_are_faster(p, 2048));
   const graph::GqaParams one_head{.heads = 4, .kv_heads = 1, .head = 128};
-  CHECK_FALSE(ops::tiles_are_faster(one_head, 32));
-  CHECK(ops::tiles_are_faster(one_head, 2048));
+  for (const int64_t speed : {15, 80}) {
+    const ops::AttentionTiles tiles{.speed = speed};
+    CHECK_FALSE(ops::tiles_are_faster(tiles, p, 1));
+    CHECK(ops::tiles_are_faster(tiles, p, 32) == (speed == 80));
+    CHECK(ops::tiles_are_faster(tiles, p, 2048));
+    CHECK_FALSE(ops::tiles_are_faster(tiles, one_head, 32));
+    CHECK(ops::tiles_are_faster(tiles, one_head, 2048));
+  }
 }
 
 TEST_CASE("gqa: a long cache is split into key ranges") {

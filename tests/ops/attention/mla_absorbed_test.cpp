@@ -12,7 +12,7 @@ using graph::KvFormat;
 
 namespace {
 
-constexpr int64_t positions = 700;
+constexpr int64_t positions = 1000;
 
 graph::MlaParams small_params() {
   graph::MlaParams p;
@@ -86,6 +86,18 @@ TEST_CASE("mla: a batch of one to eight rows a sequence, at the borders of pages
     }
 }
 
+TEST_CASE("mla: sequences that decode together behind contexts of 1 to 1000 tokens") {
+  const MlaSequence s = make_rows(9);
+  for (const KvFormat format : cache_formats)
+    for (const auto* kernel : usable_attention_kernels()) {
+      INFO(graph::info(format).name);
+      std::vector<Batch::Part> parts;
+      for (const int64_t context : {1000, 1, 63, 256, 64, 65, 513, 255, 257})
+        parts.push_back({1, context - 1, kernel});
+      check(s, Batch(format, cache_row(s.params), parts));
+    }
+}
+
 TEST_CASE("mla: decode rows and prompts in one batch, in any order") {
   const MlaSequence s = make_rows(600);
   for (const KvFormat format : cache_formats)
@@ -144,9 +156,11 @@ TEST_CASE("mla: long contexts of many heads fill more than one pass") {
   p.heads = 128;
   p.kv_lora = 32;
   const MlaSequence s = make_rows(32, p);
-  const auto* kernel = &ops::best_attention_kernel(std::min(hw::usable_isa(), hw::Isa::avx512));
-  const std::vector<Batch::Part> parts(16, {2, 690, kernel});  // 16 x 6 splits of 256 rows
-  check(s, Batch(KvFormat::bf16, cache_row(s.params), parts));
+  for (const auto isa : {hw::Isa::avx512, hw::Isa::avx512_bf16}) {
+    const auto* kernel = &ops::best_attention_kernel(std::min(hw::usable_isa(), isa));
+    const std::vector<Batch::Part> parts(16, {2, 690, kernel});  // 16 x 6 or 3 splits of 256 rows
+    check(s, Batch(KvFormat::bf16, cache_row(s.params), parts));
+  }
 }
 
 TEST_CASE("mla: sequences that share the pages of a prefix") {

@@ -1,5 +1,5 @@
 // The functions of src/ops/attention/x86_amx_bf16.cpp on emulated tiles.
-#include "ops/attention/x86_tile_attend.hpp"
+#include "ops/attention/x86_tile_latents.hpp"
 #include "ops/matmul/simd/x86_bf16.hpp"
 #include "support/emulated/emulated_tiles.hpp"
 
@@ -8,6 +8,7 @@ namespace {
 
 struct Emulated {
   using Tiles = EmulatedTiles;
+  static constexpr int64_t speed = 80;  // of AMX
   [[gnu::always_inline]] static __m512i in_order(__m512 a, __m512 b) {
     const __m256i first = _mm512_cvtepi32_epi16(_mm512_srli_epi32(ops::to_bf16(a), 16));
     const __m256i second = _mm512_cvtepi32_epi16(_mm512_srli_epi32(ops::to_bf16(b), 16));

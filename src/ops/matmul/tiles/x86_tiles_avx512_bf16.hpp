@@ -22,12 +22,12 @@ class Bf16Tiles {
     static_assert(T < sums);
     for (auto& row : sums_[T]) row = _mm512_setzero_ps();
   }
-  /// stride: bytes between rows; 64 for operands.
+  /// stride: bytes between rows; 64 for right operands.
   template <int T, Again = Again::soon>
   [[gnu::always_inline]] void load(const void* p, int64_t stride) noexcept {
     const auto* from = static_cast<const uint8_t*>(p);
     if constexpr (T >= sums)
-      operands_[T - sums] = from;
+      operands_[T - sums] = {from, stride};
     else
       for (int r = 0; r < 16; ++r) sums_[T][r] = _mm512_loadu_ps(from + r * stride);
   }
@@ -46,14 +46,19 @@ class Bf16Tiles {
  private:
   static constexpr int sums = 4;
 
-  [[gnu::noinline]] static void multiply(const uint8_t* a, const uint8_t* b, __m512* c) noexcept {
+  struct Operand {
+    const uint8_t* rows;
+    int64_t stride;
+  };
+
+  [[gnu::noinline]] static void multiply(Operand a, Operand b, __m512* c) noexcept {
     __m512 sum[16];
     unroll<0, 16>([&](auto m) __attribute__((always_inline)) { sum[m] = c[m]; });
     for (int64_t pair = 0; pair < 16; ++pair) {
-      const auto right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + pair * 64));
+      const auto right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b.rows + pair * 64));
       unroll<0, 16>([&](auto m) __attribute__((always_inline)) {
         int32_t left;
-        __builtin_memcpy(&left, a + m * 64 + pair * 4, sizeof(left));
+        __builtin_memcpy(&left, a.rows + m * a.stride + pair * 4, sizeof(left));
         sum[m] =
             _mm512_dpbf16_ps(sum[m], reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)), right);
       });
@@ -62,7 +67,7 @@ class Bf16Tiles {
   }
 
   __m512 sums_[sums][16];
-  const uint8_t* operands_[4];
+  Operand operands_[4];
 };
 
 }  // namespace
