@@ -38,7 +38,8 @@ Text goes to stdout, everything else to stderr. Without a prompt, on a terminal,
 The model, the context's length, threads and more can stand in the rules file (ktx-plan --keywords);
 options stand above it.
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
-in the model's chat format, after what --system tells the model. Temperature 0, the default, takes the most probable token each time.
+in the model's chat format, after what --system tells the model. Temperature 0 takes the most probable
+token each time; it is the default, but in chats, where the model's files may say how to sample.
 The first Ctrl-C ends the generation, the second one the program.
 )";
 

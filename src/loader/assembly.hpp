@@ -45,8 +45,8 @@ class Assembly {
   virtual quant::Format format() const noexcept = 0;
   /// Bytes of scratch that rows() needs.
   virtual size_t scratch_bytes(int64_t first_row, int64_t rows) const = 0;
-  /// Rows of the format, at the beginning of scratch. Throws input error when the files' numbers
-  /// contradict each other, or can't be read.
+  /// Rows of the format, somewhere in scratch, aligned for any number. Throws input error when the
+  /// files' numbers contradict each other, or can't be read.
   virtual const std::byte* rows(int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const = 0;
   /// All that it reads.

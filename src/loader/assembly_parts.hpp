@@ -11,10 +11,14 @@
 
 namespace ktx::loader {
 
-/// Hands out scratch piece by piece, each aligned as its beginning is.
+/// Hands out scratch piece by piece, each aligned to 64 bytes. Of scratch that begins anywhere
+/// `slack` bytes are lost.
 class ScratchPieces {
  public:
-  explicit ScratchPieces(std::span<std::byte> scratch) : left_(scratch) {}
+  static constexpr size_t slack = 63;
+
+  explicit ScratchPieces(std::span<std::byte> scratch)
+      : left_(scratch.subspan(padded(address(scratch)) - address(scratch))) {}
 
   static size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
   static size_t read_bytes(const StoredRows& rows, int64_t first, int64_t count) {
@@ -32,6 +36,9 @@ class ScratchPieces {
   }
 
  private:
+  static size_t address(std::span<std::byte> bytes) {
+    return reinterpret_cast<uintptr_t>(bytes.data());
+  }
   static uint64_t offset_of(const StoredRows& rows, int64_t first) {
     return rows.range.offset + static_cast<uint64_t>(first) * rows.row_bytes;
   }

@@ -23,7 +23,7 @@ class Fp8Rows final : public Assembly {
   quant::Format format() const noexcept override { return format_; }
 
   size_t scratch_bytes(int64_t first, int64_t rows) const override {
-    return ScratchPieces::padded(out_bytes(rows)) +
+    return ScratchPieces::slack + ScratchPieces::padded(out_bytes(rows)) +
            ScratchPieces::read_bytes(p_.codes, first, rows) +
            ScratchPieces::read_bytes(p_.scales.at, scale_row(first), scale_rows(first, rows));
   }

@@ -25,7 +25,7 @@ class PackedColumnsRows final : public Assembly {
   // Rows begin and end at whole words where several share one.
   size_t scratch_bytes(int64_t first, int64_t rows) const override {
     const int64_t wide = words_of(first, rows) * per_word_;
-    size_t bytes = ScratchPieces::padded(out_bytes(rows)) +
+    size_t bytes = ScratchPieces::slack + ScratchPieces::padded(out_bytes(rows)) +
                    ScratchPieces::padded(static_cast<size_t>(p_.cols * wide)) +  // codes
                    2 * ScratchPieces::padded(static_cast<size_t>(groups() * wide) * 4) +
                    ScratchPieces::padded(static_cast<size_t>(p_.cols) * 4);

@@ -16,7 +16,7 @@ class PackedRows final : public Assembly {
   quant::Format format() const noexcept override { return format_; }
 
   size_t scratch_bytes(int64_t first, int64_t rows) const override {
-    size_t bytes = ScratchPieces::padded(out_bytes(rows)) +
+    size_t bytes = ScratchPieces::slack + ScratchPieces::padded(out_bytes(rows)) +
                    ScratchPieces::padded(static_cast<size_t>(p_.cols)) +
                    ScratchPieces::read_bytes(p_.numbers, first, rows) +
                    ScratchPieces::read_bytes(p_.scales.at, first, rows);

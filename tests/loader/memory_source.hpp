@@ -31,8 +31,8 @@ class MemorySource final : public base::ByteSource {
 /// The weights of some rows.
 inline std::vector<float> weights_of(const Assembly& assembly, int64_t first, int64_t rows,
                                      int64_t cols) {
-  std::vector<std::byte> scratch(assembly.scratch_bytes(first, rows), std::byte{0xee});
-  const std::byte* stored = assembly.rows(first, rows, scratch);
+  std::vector<std::byte> scratch(assembly.scratch_bytes(first, rows) + 1, std::byte{0xee});
+  const std::byte* stored = assembly.rows(first, rows, std::span(scratch).subspan(1));
   std::vector<float> out(static_cast<size_t>(rows * cols));
   for (int64_t r = 0; r < rows; ++r)
     quant::info(assembly.format())
