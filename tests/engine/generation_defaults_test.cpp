@@ -18,6 +18,7 @@ const text::Tokenizer& tokenizer() {
   static const text::Tokenizer made = [] {
     const Json json =
         Json::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
       "added_tokens": [{"id": 2, "content": "<|im_end|>", "special": true},
                        {"id": 3, "content": "<eos>", "special": true}]})");
     const Json config = {{"eos_token", "<eos>"}, {"chat_template", "{{ x }}<|im_end|>"}};
@@ -32,9 +33,9 @@ TEST_CASE("end tokens are the union of all that name some") {
   using Ids = std::vector<int32_t>;
   CHECK(engine::end_tokens(tokenizer(), {}, {}, "m") == Ids{3, 2});  // of the template: 2
   CHECK(engine::end_tokens(tokenizer(), {{"eos_token_id", 0}}, {{"eos_token_id", {0, 1}}}, "m") ==
-        Ids{3, 0, 1, 2});
+        Ids{3, 2, 0, 1});
   CHECK(engine::end_tokens(tokenizer(), {}, {{"text_config", {{"eos_token_id", 1}}}}, "m") ==
-        Ids{3, 1, 2});
+        Ids{3, 2, 1});
   std::vector<std::string> said;
   set_log_sink([&](LogLevel, std::string_view text) { said.emplace_back(text); });
   CHECK(engine::end_tokens(tokenizer(), {}, {{"eos_token_id", 99}}, "m") == Ids{3, 2});
