@@ -215,4 +215,64 @@ void append_lower(std::string& out, char32_t c) {
     append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
 }
 
+bool is_letter(char32_t c) noexcept {
+  const auto k = category(c);
+  return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_decimal(char32_t c) noexcept {
+  return category(c) == UTF8PROC_CATEGORY_ND;
+}
+
+bool is_printable(char32_t c) noexcept {
+  if (c == ' ') return true;
+  switch (category(c)) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+      return false;
+    default:
+      return true;
+  }
+}
+
+bool is_upper(char32_t c) noexcept {
+  return category(c) == UTF8PROC_CATEGORY_LU;
+}
+
+bool is_lower(char32_t c) noexcept {
+  return category(c) == UTF8PROC_CATEGORY_LL;
+}
+
+bool is_title(char32_t c) noexcept {
+  return category(c) == UTF8PROC_CATEGORY_LT;
+}
+
+char32_t to_upper(char32_t c) noexcept {
+  return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+
+char32_t to_lower(char32_t c) noexcept {
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+char32_t to_title(char32_t c) noexcept {
+  return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+}
+
+size_t character_size(std::string_view text, size_t at) noexcept {
+  return utf8_step(text.substr(at)).size;
+}
+
+size_t characters(std::string_view text) noexcept {
+  size_t count = 0;
+  for (size_t at = 0; at < text.size(); at += character_size(text, at)) ++count;
+  return count;
+}
+
 }  // namespace ktx::text

@@ -47,4 +47,21 @@ bool is_word(char32_t c) noexcept;
 /// Appends the character's lower case.
 void append_lower(std::string& out, char32_t c);
 
+/// What Python's str methods ask of a character.
+bool is_letter(char32_t c) noexcept;     // categories L*
+bool is_decimal(char32_t c) noexcept;    // category Nd
+bool is_printable(char32_t c) noexcept;  // shown as it is by repr()
+bool is_upper(char32_t c) noexcept;
+bool is_lower(char32_t c) noexcept;
+bool is_title(char32_t c) noexcept;
+/// One character for one: the simple mappings of Unicode.
+char32_t to_upper(char32_t c) noexcept;
+char32_t to_lower(char32_t c) noexcept;
+char32_t to_title(char32_t c) noexcept;
+
+/// Bytes of the character that begins at byte `at`; what is no valid one counts as one, too.
+size_t character_size(std::string_view text, size_t at) noexcept;
+/// Number of characters.
+size_t characters(std::string_view text) noexcept;
+
 }  // namespace ktx::text
