@@ -1,4 +1,4 @@
-// ktx-eval: numbers to judge a model and a plan by: perplexity, logits, token ids.
+// ktx-eval: numbers to judge a model and a plan by: perplexity, logits, token ids, rendered chats.
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -8,6 +8,7 @@
 #include "ktx/checkpoint.hpp"
 #include "ktx/error.hpp"
 #include "ktx/session.hpp"
+#include "tools/common/chat.hpp"
 #include "tools/common/cli.hpp"
 #include "tools/common/files.hpp"
 #include "tools/common/json.hpp"
@@ -127,10 +128,25 @@ void tokenize(const TokenizeOptions& o) {
   tools::print(tools::to_line(out));
 }
 
+struct ChatCommand {
+  std::filesystem::path model, messages;
+  ChatOptions options;
+  bool no_prompt = false;
+};
+
+void chat(ChatCommand o) {
+  o.options.generation_prompt = !o.no_prompt;
+  const auto messages = tools::read_file(o.messages);
+  tools::print(o.model.empty() ? render_chat(messages, o.options)
+                               : Tokenizer::open(o.model).render_chat(messages, o.options));
+}
+
 constexpr const char* footer = R"(
   ktx-eval perplexity -m model/ --rules rules.yaml --text eval.txt --windows 24
   ktx-eval logits -m model/ --rules rules.yaml --ids 0,5,7 --out logits.safetensors
   ktx-eval tokenize -m model/ --text "Hello, world!"
+  ktx-eval chat -m model/ --messages messages.json --set enable_thinking=false
+  ktx-eval chat --template chat_template.jinja --messages messages.json --tools tools.json
 )";
 
 void add_perplexity(CLI::App& app, PerplexityOptions& o) {
@@ -177,23 +193,44 @@ void add_tokenize(CLI::App& app, TokenizeOptions& o) {
   input->require_option(1);
 }
 
+void add_chat(CLI::App& app, ChatCommand& o) {
+  auto* sub = app.add_subcommand("chat", "the text that a chat template makes of messages");
+  sub->footer("\nPrints exactly that text, no line end after it.\n");
+  auto* model = sub->add_option("--model,-m", o.model, "whose template and special tokens to take")
+                    ->type_name("PATH");
+  tools::add_chat_options(*sub, o.options);
+  auto* file = sub->get_option("--template");
+  sub->add_option("--messages", o.messages, R"(a JSON array: [{"role": "user", "content": "Hi"}])")
+      ->required()
+      ->type_name("FILE");
+  sub->add_flag("--no-generation-prompt", o.no_prompt,
+                "without what begins the assistant's next reply");
+  sub->callback([model, file] {
+    if (model->count() + file->count() == 0) throw CLI::RequiredError("--model or --template");
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   PerplexityOptions for_perplexity;
   LogitsOptions for_logits;
   TokenizeOptions for_tokenize;
+  ChatCommand for_chat;
   CLI::App app("Numbers to judge a model and a plan by", "ktx-eval");
   app.footer(footer);
   app.require_subcommand(1);
   add_perplexity(app, for_perplexity);
   add_logits(app, for_logits);
   add_tokenize(app, for_tokenize);
+  add_chat(app, for_chat);
   return tools::run_tool(app, argc, argv, [&] {
     if (app.got_subcommand("perplexity"))
       perplexity(for_perplexity);
     else if (app.got_subcommand("logits"))
       logits(for_logits);
+    else if (app.got_subcommand("chat"))
+      chat(for_chat);
     else
       tokenize(for_tokenize);
   });

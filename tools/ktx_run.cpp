@@ -22,6 +22,7 @@ using namespace ktx;  // the whole file is a client of the library
 struct Arguments {
   PlanOptions plan;
   tools::GenerationOptions generation;
+  ChatOptions chat_options;
   std::string prompt, prompt_file, system;
   bool chat = false, json = false;
 };
@@ -38,8 +39,8 @@ Text goes to stdout, everything else to stderr. Without a prompt, on a terminal,
 The model, the context's length, threads and more can stand in the rules file (ktx-plan --keywords);
 options stand above it.
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
-in the model's chat format, after what --system tells the model. Temperature 0 takes the most probable
-token each time; it is the default, but in chats, where the model's files may say how to sample.
+in the model's chat template, after what --system tells the model. Temperature 0 takes the most
+probable token each time; it is the default, but in chats, where the model's files may say how to sample.
 The first Ctrl-C ends the generation, the second one the program.
 )";
 
@@ -50,7 +51,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--prompt-file,-f", a.prompt_file, "read the prompt from a file; - for stdin")
       ->type_name("FILE")
       ->excludes(prompt);
-  app.add_flag("--chat", a.chat, "put the prompt into the model's chat format");
+  app.add_flag("--chat", a.chat, "put the prompt into the model's chat template");
+  tools::add_chat_options(app, a.chat_options);
   app.add_option("--system", a.system, "begin the chat with this system message")
       ->type_name("TEXT");
   tools::add_generation_options(app, a.generation);
@@ -71,7 +73,7 @@ std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
       tools::warn("the message spells special tokens: in a message they are plain text");
     auto messages = tools::opening(a.system);
     messages.push_back({ChatMessage::Role::user, text});
-    return tokenizer.encode_chat(messages);
+    return tokenizer.encode_chat(messages, a.chat_options);
   }
   auto ids = tokenizer.encode(text);
   const auto bos = tokenizer.bos();
@@ -136,7 +138,7 @@ void run(Arguments a, const CLI::App& app, bool interactive) {
   const auto plan = make_plan(a.plan);
   const auto tokenizer = plan.tokenizer();
   if (interactive || a.chat) {
-    tools::require_chat_format(tokenizer);
+    tools::require_chat_format(tokenizer, a.chat_options);
     tools::take_defaults(plan.sampling_defaults(), app, a.generation.sampling);
   }
   std::vector<int32_t> prompt;
@@ -146,7 +148,7 @@ void run(Arguments a, const CLI::App& app, bool interactive) {
   }
   auto engine = tools::load_engine(plan);
   if (interactive)
-    tools::chat(engine, a.generation, a.system);
+    tools::chat(engine, a.generation, a.system, a.chat_options);
   else
     run_once(a, engine, prompt);
   tools::finish_cache(engine);

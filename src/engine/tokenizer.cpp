@@ -7,11 +7,11 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/log.hpp"
+#include "engine/chat.hpp"
 #include "engine/generation_defaults.hpp"
 #include "engine/source.hpp"
 #include "engine/synth/source.hpp"
 #include "loader/checkpoint.hpp"
-#include "text/chat.hpp"
 #include "text/detokenizer.hpp"
 #include "text/fields.hpp"
 #include "text/tokenizer.hpp"
@@ -20,7 +20,7 @@ namespace ktx {
 
 struct Tokenizer::State {
   text::Tokenizer tokenizer;
-  std::optional<text::ChatFormat> chat;
+  engine::Chat chat;
   std::vector<int32_t> stop_ids;
 };
 
@@ -32,9 +32,13 @@ struct TextStream::State {
 namespace {
 
 Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_config,
-                         const Json& config, const std::filesystem::path& folder) {
-  auto chat = text::detect_chat_format(tokenizer);
+                         const Json& config, const std::filesystem::path& folder,
+                         text::ChatFiles chat_files) {
+  engine::Chat chat(tokenizer, std::move(chat_files));
   auto stop_ids = engine::end_tokens(tokenizer, generation_config, config, folder.string());
+  if (const auto end = chat.turn_end(tokenizer))
+    if (std::find(stop_ids.begin(), stop_ids.end(), *end) == stop_ids.end())
+      stop_ids.push_back(*end);
   return Tokenizer(std::make_shared<const Tokenizer::State>(
       Tokenizer::State{std::move(tokenizer), std::move(chat), std::move(stop_ids)}));
 }
@@ -70,8 +74,11 @@ text::Tokenizer from_files(const loader::TokenizerFiles& files) {
 Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   if (engine::is_synthetic(path)) return engine::tokenizer_of(*engine::open_source(path));
   const auto files = loader::read_tokenizer_files(path);
-  return make_tokenizer(from_files(files), files.generation_config, files.config,
-                        files.file.parent_path());
+  const auto folder = files.file.parent_path();
+  return make_tokenizer(
+      from_files(files), files.generation_config, files.config, folder,
+      files.gguf.is_null() ? text::chat_files_of_directory(folder, files.tokenizer_config)
+                           : text::chat_files_of_gguf(files.gguf, files.file.string()));
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
@@ -87,13 +94,15 @@ Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {
   }
   if (source.kind() == loader::CheckpointKind::gguf)
     return make_tokenizer(text::Tokenizer::from_gguf(source.config(), source.path().string()), {},
-                          {}, source.path());
+                          {}, source.path(),
+                          text::chat_files_of_gguf(source.config(), source.path().string()));
   if (source.tokenizer().is_null()) return Tokenizer::open(source.path());
   auto tokenizer =
       from_json(source.tokenizer(), source.tokenizer_config(), source.path() / "tokenizer.json");
   say_unknown_bos(tokenizer, source.tokenizer_config(), source.config(), source.path());
   return make_tokenizer(std::move(tokenizer), source.generation_config(), source.config(),
-                        source.path());
+                        source.path(),
+                        text::chat_files_of_directory(source.path(), source.tokenizer_config()));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
@@ -120,15 +129,24 @@ const std::vector<int32_t>& Tokenizer::stop_ids() const noexcept {
 }
 
 std::optional<std::string> Tokenizer::chat_format() const {
-  if (!state_->chat) return std::nullopt;
-  return state_->chat->name;
+  return state_->chat.name();
 }
 
-std::vector<int32_t> Tokenizer::encode_chat(const std::vector<ChatMessage>& messages) const {
-  if (!state_->chat)
-    throw_input("the model has no chat format that ktx knows", {},
-                {"known: the formats of DeepSeek-V2, V3 and R1, ChatML, Llama-3, Mixtral"});
-  return text::encode_chat(state_->tokenizer, *state_->chat, messages);
+const std::string& Tokenizer::chat_warning() const noexcept {
+  return state_->chat.warning();
+}
+
+std::string Tokenizer::render_chat(std::string_view messages, const ChatOptions& options) const {
+  return state_->chat.render(base::parse_json(messages, "messages"), options);
+}
+
+std::vector<int32_t> Tokenizer::encode_chat(std::span<const ChatMessage> messages,
+                                            const ChatOptions& options) const {
+  return state_->chat.encode(state_->tokenizer, engine::to_json(messages), options);
+}
+
+std::string render_chat(std::string_view messages, const ChatOptions& options) {
+  return engine::render_template(base::parse_json(messages, "messages"), options);
 }
 
 TextStream::TextStream(const Tokenizer& tokenizer, bool with_special)

@@ -1,6 +1,8 @@
 // The chat loop: each turn gives the session only what it has not seen yet.
 #include "tools/common/chat.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -9,6 +11,8 @@
 #include <vector>
 
 #include "ktx/error.hpp"
+#include "tools/common/files.hpp"
+#include "tools/common/thinking.hpp"
 
 namespace ktx::tools {
 
@@ -25,19 +29,29 @@ std::vector<int32_t> unseen(Session& session, const std::vector<int32_t>& ids) {
   return {ids.begin() + static_cast<ptrdiff_t>(same), ids.end()};
 }
 
+// Has the template begun the reasoning that the answer goes on with?
+bool prompt_begins_thinking(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
+  constexpr size_t last = 8;  // tokens that spell <think> and a line end, if they are many
+  return begins_thinking(
+      tokenizer.decode(prompt.last(std::min(last, prompt.size())), /*with_special=*/true));
+}
+
 std::string answer(Session& session, const Tokenizer& tokenizer,
-                   const std::vector<ChatMessage>& messages, const GenerationOptions& options) {
+                   const std::vector<ChatMessage>& messages, const GenerationOptions& options,
+                   const ChatOptions& chat_options) {
   TextStream stream(tokenizer);
+  const auto ids = tokenizer.encode_chat(messages, chat_options);
+  Thinking thinking(isatty(STDOUT_FILENO) != 0, prompt_begins_thinking(tokenizer, ids));
   std::string text;
-  const auto emit = [&text](const std::string& piece) {
+  const auto emit = [&](const std::string& piece) {
     text += piece;
-    print(piece);
+    print(thinking.push(piece));
   };
-  const auto prompt = unseen(session, tokenizer.encode_chat(messages));
+  const auto prompt = unseen(session, ids);
   const auto result = generate(session, prompt, generate_options(options, tokenizer),
                                [&](int32_t id) { emit(stream.push(id)); });
   emit(stream.finish());
-  print("\n");
+  print(thinking.finish() + "\n");
   report(result, true);
   return text;
 }
@@ -69,11 +83,39 @@ void set_experts(const std::string& line, Session& session, const Engine& engine
 
 }  // namespace
 
-std::string require_chat_format(const Tokenizer& tokenizer) {
+void add_chat_options(CLI::App& app, ChatOptions& options) {
+  app.add_option("--chat-template,--template", options.chat_template,
+                 "a Jinja template instead of the model's own")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
+  app.add_option_function<std::string>(
+         "--tools", [&options](const std::string& file) { options.tools = read_file(file); },
+         "what the model may call, for its template: a JSON array")
+      ->type_name("FILE");
+  app.add_option_function<std::vector<std::string>>(
+         "--set",
+         [&options](const std::vector<std::string>& all) {
+           for (const auto& one : all) {
+             const size_t equals = one.find('=');
+             if (equals == 0 || equals == std::string::npos)
+               throw CLI::ValidationError("--set", "expected NAME=JSON, found '" + one + "'");
+             options.variables.emplace_back(one.substr(0, equals), one.substr(equals + 1));
+           }
+         },
+         "a variable of the chat template: enable_thinking=false; may be repeated")
+      ->type_name("NAME=JSON")
+      ->allow_extra_args(false);
+}
+
+std::string require_chat_format(const Tokenizer& tokenizer, const ChatOptions& options) {
+  if (!options.chat_template.empty()) return "chat template of " + options.chat_template.string();
   const auto format = tokenizer.chat_format();
   if (!format)
-    throw Error(ErrorCategory::input, "the model has no chat format that ktx knows", "ktx-run",
-                {"give --prompt without --chat to complete a text"});
+    throw Error(ErrorCategory::input,
+                "the model has no chat template, and no format that ktx knows", "ktx-run",
+                {"give a template: --chat-template FILE",
+                 "give --prompt without --chat to complete a text"});
+  if (!tokenizer.chat_warning().empty()) warn(tokenizer.chat_warning());
   return *format;
 }
 
@@ -82,13 +124,14 @@ std::vector<ChatMessage> opening(const std::string& system) {
   return {{ChatMessage::Role::system, system}};
 }
 
-void chat(Engine& engine, GenerationOptions options, const std::string& system) {
+void chat(Engine& engine, GenerationOptions options, const std::string& system,
+          const ChatOptions& chat_options) {
   const auto& tokenizer = engine.tokenizer();
-  const auto format = require_chat_format(tokenizer);
+  const auto format = require_chat_format(tokenizer, chat_options);
   Session session(engine);
   auto messages = opening(system);
   std::fprintf(stderr,
-               "chat format %s; /reset forgets the conversation, /experts N sets the experts a "
+               "%s; /reset forgets the conversation, /experts N sets the experts a "
                "token, /exit or Ctrl-D ends\n",
                format.c_str());
   for (std::string line;;) {
@@ -105,8 +148,8 @@ void chat(Engine& engine, GenerationOptions options, const std::string& system) 
     }
     messages.push_back({ChatMessage::Role::user, line});
     try {
-      messages.push_back(
-          {ChatMessage::Role::assistant, answer(session, tokenizer, messages, options)});
+      messages.push_back({ChatMessage::Role::assistant,
+                          answer(session, tokenizer, messages, options, chat_options)});
     } catch (const Error& e) {  // e.g. the cache is too short for this turn: the chat goes on
       if (e.category() != ErrorCategory::input) throw;
       std::fprintf(stderr, "%s\n  note: /reset forgets the conversation\n", e.what());

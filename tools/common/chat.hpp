@@ -9,15 +9,20 @@
 
 namespace ktx::tools {
 
-/// The name of the model's chat format. Throws ktx::Error when it has none.
-std::string require_chat_format(const Tokenizer& tokenizer);
+/// --chat-template, --tools and --set: what a chat template is rendered with.
+void add_chat_options(CLI::App& app, ChatOptions& options);
+
+/// How the model's chats are put; warns where that may not be as its makers meant it. Throws
+/// ktx::Error when there is no way.
+std::string require_chat_format(const Tokenizer& tokenizer, const ChatOptions& options);
 
 /// The first messages of a conversation: the system's, unless it is empty.
 std::vector<ChatMessage> opening(const std::string& system);
 
 /// Reads messages from stdin until its end or `/exit`; `/reset` forgets the conversation, but not
 /// the system's message; `/experts 6` answers with 6 experts a token from then on. Throws
-/// ktx::Error when the model has no chat format.
-void chat(Engine& engine, GenerationOptions options, const std::string& system);
+/// ktx::Error when the model has no chat format. Reasoning is dimmed on a terminal.
+void chat(Engine& engine, GenerationOptions options, const std::string& system,
+          const ChatOptions& chat_options);
 
 }  // namespace ktx::tools

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ktx {
@@ -15,6 +16,16 @@ namespace ktx {
 struct ChatMessage {
   enum class Role { system, user, assistant } role = Role::user;
   std::string content;
+};
+
+/// How a conversation is put.
+struct ChatOptions {
+  /// A Jinja template's file, instead of the model's own template.
+  std::filesystem::path chat_template;
+  std::string tools;  // what the model may call: a JSON array; empty: nothing
+  /// Further names that the template knows, their values in JSON: {"enable_thinking", "false"}.
+  std::vector<std::pair<std::string, std::string>> variables;
+  bool generation_prompt = true;  // ends with what begins the assistant's reply
 };
 
 /// Immutable and cheap to copy; safe to use from several threads.
@@ -39,11 +50,19 @@ class Tokenizer {
   /// Tokens that end a generation.
   const std::vector<int32_t>& stop_ids() const noexcept;
 
-  /// Name of the chat format recognised, e.g. "deepseek-v3"; nothing for base models.
+  /// How the model's conversations are put: where its chat template is from, or the name of a
+  /// built-in format, e.g. "deepseek-v3"; nothing for base models.
   std::optional<std::string> chat_format() const;
-  /// The whole conversation as ids, BOS included, ready for the assistant to answer. Special tokens
-  /// inside contents stay text. Throws input error when the model has no chat format.
-  std::vector<int32_t> encode_chat(const std::vector<ChatMessage>& messages) const;
+  /// Why a built-in format stands in for a chat template; empty: it doesn't.
+  const std::string& chat_warning() const noexcept;
+  /// The text that the chat template makes of a JSON array of messages. Throws input error, with
+  /// the template's line and column, when the template refuses them.
+  std::string render_chat(std::string_view messages, const ChatOptions& options = {}) const;
+  /// The whole conversation as ids, with one BOS if the model wants any, ready for the assistant to
+  /// answer. Special tokens inside contents stay text. Throws as render_chat, and when the model
+  /// has neither a chat template nor a built-in format.
+  std::vector<int32_t> encode_chat(std::span<const ChatMessage> messages,
+                                   const ChatOptions& options = {}) const;
 
   struct State;
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
@@ -53,6 +72,10 @@ class Tokenizer {
  private:
   std::shared_ptr<const State> state_;
 };
+
+/// The text that the template in `options.chat_template` makes of a JSON array of messages, without
+/// a model: special tokens are variables like others.
+std::string render_chat(std::string_view messages, const ChatOptions& options);
 
 /// Turns a stream of ids into text that follows on other text; never gives out part of a character.
 class TextStream {

@@ -36,58 +36,58 @@ struct DictDisplay {
   std::vector<std::pair<ExprPtr, ExprPtr>> items;
 };
 struct Attribute {
-  ExprPtr object;
+  ExprPtr object = nullptr;
   std::string name;
 };
 struct Item {
-  ExprPtr object, key;
+  ExprPtr object = nullptr, key = nullptr;
 };
 struct Slice {
-  ExprPtr object, start, stop, step;
+  ExprPtr object = nullptr, start = nullptr, stop = nullptr, step = nullptr;
 };
 struct CallArguments {
   std::vector<ExprPtr> positional;
   std::vector<std::pair<std::string, ExprPtr>> named;
-  ExprPtr star, double_star;  // *list, **dict
+  ExprPtr star = nullptr, double_star = nullptr;  // *list, **dict
 };
 struct CallExpr {
-  ExprPtr callee;
+  ExprPtr callee = nullptr;
   CallArguments arguments;
 };
 struct FilterExpr {
-  ExprPtr subject;  // null: what a filter block or a set block holds
+  ExprPtr subject = nullptr;  // null: what a filter block or a set block holds
   std::string name;
   CallArguments arguments;
 };
 struct TestExpr {
-  ExprPtr subject;
+  ExprPtr subject = nullptr;
   std::string name;
   CallArguments arguments;
 };
 enum class UnaryOp { negative, positive, logical_not };
 struct Unary {
   UnaryOp op;
-  ExprPtr operand;
+  ExprPtr operand = nullptr;
 };
 enum class BinaryOp { add, subtract, multiply, divide, floor_divide, modulo, power };
 struct Binary {
   BinaryOp op;
-  ExprPtr left, right;
+  ExprPtr left = nullptr, right = nullptr;
 };
 struct Logical {
   bool is_and;
-  ExprPtr left, right;
+  ExprPtr left = nullptr, right = nullptr;
 };
 enum class CompareOp { equal, not_equal, less, less_equal, greater, greater_equal, in, not_in };
 struct Comparison {
-  ExprPtr first;
+  ExprPtr first = nullptr;
   std::vector<std::pair<CompareOp, ExprPtr>> rest;  // a < b < c
 };
 struct Concatenation {
   std::vector<ExprPtr> items;  // a ~ b ~ c
 };
 struct Conditional {
-  ExprPtr then, condition, otherwise;
+  ExprPtr then = nullptr, condition = nullptr, otherwise = nullptr;
 };
 
 struct Expr {
@@ -109,7 +109,7 @@ struct Data {
   Text text;
 };
 struct Output {
-  ExprPtr value;
+  ExprPtr value = nullptr;
 };
 struct If {
   std::vector<std::pair<ExprPtr, Body>> branches;
@@ -117,18 +117,18 @@ struct If {
 };
 struct For {
   Target target;
-  ExprPtr iterable, condition;
+  ExprPtr iterable = nullptr, condition = nullptr;
   bool recursive = false;
   Body body, otherwise;
 };
 struct Set {
   Target target;
-  ExprPtr value;
+  ExprPtr value = nullptr;
 };
 /// {% set x %}...{% endset %}, its text through filters, if any.
 struct SetBlock {
   Target target;
-  ExprPtr filter;
+  ExprPtr filter = nullptr;
   Body body;
 };
 struct With {
@@ -136,7 +136,7 @@ struct With {
   Body body;
 };
 struct FilterBlock {
-  ExprPtr filter;
+  ExprPtr filter = nullptr;
   Body body;
 };
 /// The parameters and the body of a macro, and of a call block's caller.
@@ -151,7 +151,7 @@ struct Macro {
 };
 struct CallBlock {
   std::shared_ptr<const MacroDef> caller;
-  ExprPtr call;
+  ExprPtr call = nullptr;
 };
 /// A body of its own scope: {% block %}, {% generation %}.
 struct Scoped {

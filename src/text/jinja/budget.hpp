@@ -40,7 +40,7 @@ class Budget {
   };
 
  private:
-  static constexpr int max_levels = 1200;  // of statements and expressions being evaluated
+  static constexpr int max_levels = 1000;  // of statements and expressions being evaluated
   StepBudget steps_;
   int depth_ = 0;
 };

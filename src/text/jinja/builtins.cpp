@@ -44,8 +44,8 @@ const Builtin& named(std::initializer_list<std::span<const Builtin>> tables, std
     if (const Builtin* found = find_builtin(table, name)) return *found;
     for (const auto& row : table) names.emplace_back(row.name);
   }
-  throw_input("no " + kind + " named '" + std::string(name) + "'",
-              {}, base::suggestions(name, names, kind + "s"));
+  throw_input("no " + kind + " named '" + std::string(name) + "'", {},
+              base::suggestions(name, names, kind + "s"));
 }
 
 // What looking at a value costs a function that goes through it.

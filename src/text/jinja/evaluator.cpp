@@ -28,8 +28,7 @@ size_t weight(const Dict& variables) {
 
 ScopePtr scope_of(const Dict& variables) {
   auto globals = std::make_shared<Scope>();
-  for (const auto& row : global_functions())
-    globals->names.emplace(row.name, function_of(row));
+  for (const auto& row : global_functions()) globals->names.emplace(row.name, function_of(row));
   auto scope = std::make_shared<Scope>(Scope{.parent = std::move(globals), .names = {}});
   for (const auto& [name, value] : variables.items) scope->names[name.bytes()] = value;
   return scope;

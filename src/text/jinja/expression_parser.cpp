@@ -122,9 +122,8 @@ ExprPtr ExpressionParser::comparison() {
   const Position at = now().at;
   Comparison chain{sum(), {}};
   for (;;) {
-    const auto* found = std::ranges::find_if(comparisons, [&](const auto& row) {
-      return is_symbol(row.first);
-    });
+    const auto* found =
+        std::ranges::find_if(comparisons, [&](const auto& row) { return is_symbol(row.first); });
     CompareOp op = CompareOp::in;
     if (found != comparisons.end()) {
       op = found->second;
@@ -303,8 +302,8 @@ std::string ExpressionParser::dotted_name(std::string_view what) {
 
 ExprPtr ExpressionParser::filter(ExprPtr subject, Position at) {
   std::string name = dotted_name("the name of a filter");
-  return make(at, FilterExpr{subject, std::move(name),
-                             is_symbol("(") ? arguments() : CallArguments{}});
+  return make(at,
+              FilterExpr{subject, std::move(name), is_symbol("(") ? arguments() : CallArguments{}});
 }
 
 ExprPtr ExpressionParser::filters(ExprPtr subject) {
@@ -365,8 +364,8 @@ CallArguments ExpressionParser::arguments() {
   CallArguments out;
   expect_symbol("(");
   while (!is_symbol(")")) {
-    const bool is_named = now().kind == Kind::name && following().kind == Kind::symbol &&
-                          following().text == "=";
+    const bool is_named =
+        now().kind == Kind::name && following().kind == Kind::symbol && following().text == "=";
     if (skip_symbol("**")) {
       out.double_star = expression();
     } else if (out.star == nullptr && skip_symbol("*")) {

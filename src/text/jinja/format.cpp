@@ -32,7 +32,7 @@ class PercentFormatter {
       at = percent + 1;
       field(at);
     }
-    if (!named_ && next_ < arguments_.size() && !values_.is_dict() )
+    if (!named_ && next_ < arguments_.size() && !values_.is_dict())
       throw_input("not all arguments converted during string formatting");
     return std::move(out_);
   }
@@ -200,14 +200,15 @@ class BraceFormatter {
     Value value = argument(name.substr(0, at));
     while (at < name.size()) {
       const bool is_item = name[at] == '[';
-      const size_t end = is_item ? name.find(']', at) : std::min(name.find_first_of(".[", at + 1), name.size());
+      const size_t end =
+          is_item ? name.find(']', at) : std::min(name.find_first_of(".[", at + 1), name.size());
       if (end == std::string_view::npos) throw_input("Missing ']' in format string");
       const auto key = name.substr(at + 1, end - at - 1);
       int64_t index = 0;
       const auto read = std::from_chars(key.data(), key.data() + key.size(), index);
       const bool is_index = is_item && !key.empty() && read.ptr == key.data() + key.size();
-      value = is_index ? evaluator_.item(value, index)
-                       : evaluator_.item(value, Text(std::string(key)));
+      value =
+          is_index ? evaluator_.item(value, index) : evaluator_.item(value, Text(std::string(key)));
       at = end + (is_item ? 1 : 0);
     }
     return value;

@@ -24,7 +24,8 @@ std::string in_base(uint64_t value, int base) {
 }
 
 void group(std::string& digits, char mark, size_t size) {
-  for (size_t end = std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size()); end > size;) {
+  for (size_t end = std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size());
+       end > size;) {
     end -= size;
     digits.insert(end, 1, mark);
   }
@@ -32,11 +33,17 @@ void group(std::string& digits, char mark, size_t size) {
 
 // Digits of |value| without a sign.
 std::string integer_digits(int64_t value, const FormatSpec& spec) {
-  const uint64_t size = value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
-  const int base = spec.type == 'x' || spec.type == 'X' ? 16 : spec.type == 'o' ? 8 : spec.type == 'b' ? 2 : 10;
+  const uint64_t size =
+      value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  const int base = spec.type == 'x' || spec.type == 'X' ? 16
+                   : spec.type == 'o'                   ? 8
+                   : spec.type == 'b'                   ? 2
+                                                        : 10;
   std::string digits = in_base(size, base);
   if (spec.grouping != 0) group(digits, spec.grouping, base == 10 ? 3 : 4);
-  if (spec.type == 'X') std::ranges::transform(digits, digits.begin(), [](char c) { return static_cast<char>(std::toupper(c)); });
+  if (spec.type == 'X')
+    std::ranges::transform(digits, digits.begin(),
+                           [](char c) { return static_cast<char>(std::toupper(c)); });
   if (spec.alternate && base != 10) digits.insert(0, {'0', spec.type});
   return digits;
 }
@@ -50,6 +57,21 @@ std::string printed(double value, char type, int64_t precision, bool alternate) 
   return out;
 }
 
+// Without a type: like 'g', but a digit after the point, and an exponent one digit earlier.
+std::string in_precision(double value, int64_t precision) {
+  std::string digits = printed(value, 'e', precision - 1, false);
+  const size_t e = digits.find('e');
+  const int exponent = std::stoi(digits.substr(e + 1));
+  if (exponent < -4 || exponent >= precision - 1) {
+    const std::string tail = digits.substr(e);
+    digits.resize(e);
+    if (digits.find('.') != std::string::npos) digits.resize(digits.find_last_not_of("0.") + 1);
+    return digits + tail;
+  }
+  digits = printed(value, 'g', precision, false);
+  return digits.find('.') == std::string::npos ? digits + ".0" : digits;
+}
+
 std::string float_digits(double value, const FormatSpec& spec) {
   const double size = std::fabs(value);
   std::string digits;
@@ -58,10 +80,10 @@ std::string float_digits(double value, const FormatSpec& spec) {
   } else if (spec.type == 0 && spec.precision < 0) {
     digits = float_repr(size);
   } else if (spec.type == '%') {
-    digits = printed(size * 100, 'f', spec.precision < 0 ? 6 : spec.precision, spec.alternate) + "%";
+    digits =
+        printed(size * 100, 'f', spec.precision < 0 ? 6 : spec.precision, spec.alternate) + "%";
   } else if (spec.type == 0) {
-    digits = printed(size, 'g', std::max<int64_t>(spec.precision, 1), spec.alternate);
-    if (digits.find_first_of(".e") == std::string::npos) digits += ".0";
+    digits = in_precision(size, std::max<int64_t>(spec.precision, 1));
   } else {
     const char type = spec.type == 'n' ? 'g' : spec.type;
     digits = printed(size, type, spec.precision < 0 ? 6 : spec.precision, spec.alternate);
@@ -95,15 +117,15 @@ Text format_number(const Value& value, const FormatSpec& spec, Budget& budget) {
   if (spec.precision > most_digits)
     throw_input("a precision of " + std::to_string(spec.precision) + " is too large");
   const bool as_integer =
-      value.is_integral() && std::string_view("dboxXn").find(spec.type == 0 ? 'd' : spec.type) !=
-                                 std::string_view::npos;
-  if (!as_integer && std::string_view("eEfFgGn%").find(spec.type == 0 ? 'f' : spec.type) ==
-                         std::string_view::npos)
+      value.is_integral() &&
+      std::string_view("dboxXn").find(spec.type == 0 ? 'd' : spec.type) != std::string_view::npos;
+  if (!as_integer &&
+      std::string_view("eEfFgGn%").find(spec.type == 0 ? 'f' : spec.type) == std::string_view::npos)
     refuse(spec, value);
   if (as_integer && spec.precision >= 0)
     throw_input("precision not allowed in integer format specifier");
-  const std::string digits = as_integer ? integer_digits(value.integral(), spec)
-                                        : float_digits(value.number(), spec);
+  const std::string digits =
+      as_integer ? integer_digits(value.integral(), spec) : float_digits(value.number(), spec);
   const bool negative = as_integer ? value.integral() < 0 : std::signbit(value.number());
   const std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
   return laid_out(Text(sign), Text(digits), spec, spec.align == 0 ? '>' : spec.align, budget);
@@ -162,7 +184,8 @@ Text format_value(const Value& value, const FormatSpec& spec, Budget& budget) {
   Text text = to_text(value, budget);
   if (spec.precision >= 0) {
     const auto offsets = character_offsets(text.bytes());
-    text = text.slice(0, offsets[std::min(static_cast<size_t>(spec.precision), offsets.size() - 1)]);
+    text =
+        text.slice(0, offsets[std::min(static_cast<size_t>(spec.precision), offsets.size() - 1)]);
   }
   return laid_out({}, text, spec, spec.align == 0 || spec.align == '=' ? '<' : spec.align, budget);
 }

@@ -84,9 +84,12 @@ Value strftime_now(Call& c) {
 }
 
 constexpr Builtin table[] = {
-    {"cycler", "*", cycler},         {"dict", "* **", dict},
-    {"joiner", "sep?", joiner},      {"namespace", "* **", make_namespace},
-    {"range", "start stop? step?", range}, {"raise_exception", "message", raise_exception},
+    {"cycler", "*", cycler},
+    {"dict", "* **", dict},
+    {"joiner", "sep?", joiner},
+    {"namespace", "* **", make_namespace},
+    {"range", "start stop? step?", range},
+    {"raise_exception", "message", raise_exception},
     {"strftime_now", "format", strftime_now},
 };
 

@@ -185,7 +185,8 @@ class Lexer {
       }
       const char c = source_[at_];
       const bool block = end == Kind::block_end;
-      const bool has_sign = (c == '-' || (block && c == '+')) && source_.substr(at_ + 1).starts_with(mark);
+      const bool has_sign =
+          (c == '-' || (block && c == '+')) && source_.substr(at_ + 1).starts_with(mark);
       if (open.empty() && (has_sign || here(mark))) {
         add(end, std::string(mark));
         at_ = after_tag(at_ + mark.size() + (has_sign ? 1 : 0), has_sign ? c : ' ', block);
@@ -222,8 +223,8 @@ class Lexer {
   size_t digits(size_t at) const {
     size_t end = at;
     while (end < source_.size() &&
-           (is_digit(source_[end]) || (source_[end] == '_' && end > at && end + 1 < source_.size() &&
-                                       is_digit(source_[end + 1]))))
+           (is_digit(source_[end]) || (source_[end] == '_' && end > at &&
+                                       end + 1 < source_.size() && is_digit(source_[end + 1]))))
       ++end;
     return end;
   }
@@ -236,7 +237,9 @@ class Lexer {
       if (end < source_.size() && source_[end] == '.' && digits(end + 1) > end + 1)
         end = digits(end + 1);
       if (end < source_.size() && (source_[end] | 0x20) == 'e') {
-        const size_t sign = end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
+        const size_t sign =
+            end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1
+                                                                                             : 0;
         if (digits(end + 1 + sign) > end + 1 + sign) end = digits(end + 1 + sign);
       }
     }
@@ -258,14 +261,18 @@ class Lexer {
     }
     if (base != 10) {
       const size_t begin = end + 1;
-      for (end = begin; end < source_.size() && (std::isalnum(static_cast<unsigned char>(source_[end])) != 0 || source_[end] == '_');) ++end;
+      for (end = begin;
+           end < source_.size() &&
+           (std::isalnum(static_cast<unsigned char>(source_[end])) != 0 || source_[end] == '_');)
+        ++end;
       text = source_.substr(begin, end - begin);
     }
     std::erase(text, '_');
     int64_t value = 0;
     const auto read = std::from_chars(text.data(), text.data() + text.size(), value, base);
     if (read.ec != std::errc{} || read.ptr != text.data() + text.size())
-      fail(at_, "expected an integer of at most 64 bits, found '" + std::string(source_.substr(at_, end - at_)) + "'");
+      fail(at_, "expected an integer of at most 64 bits, found '" +
+                    std::string(source_.substr(at_, end - at_)) + "'");
     add(Kind::integer).integer = value;
     at_ = end;
   }
@@ -286,7 +293,8 @@ class Lexer {
         "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
     const auto found = std::ranges::find_if(symbols, [&](auto s) { return here(s); });
     if (found == symbols.end())
-      fail(at_, "unexpected '" + std::string(source_.substr(at_, character_size(source_, at_))) + "'");
+      fail(at_,
+           "unexpected '" + std::string(source_.substr(at_, character_size(source_, at_))) + "'");
     const char c = (*found)[0];
     if (c == '(' || c == '[' || c == '{') open += c == '(' ? ')' : c == '[' ? ']' : '}';
     if (c == ')' || c == ']' || c == '}') {

@@ -10,8 +10,19 @@
 namespace ktx::text::jinja {
 
 struct Token {
-  enum class Kind { data, output_begin, output_end, block_begin, block_end, name, string, integer,
-                    number, symbol, end };
+  enum class Kind {
+    data,
+    output_begin,
+    output_end,
+    block_begin,
+    block_end,
+    name,
+    string,
+    integer,
+    number,
+    symbol,
+    end
+  };
   Kind kind = Kind::end;
   std::string text;  // of data, names, strings (without quotes and escapes), symbols
   int64_t integer = 0;

@@ -197,7 +197,8 @@ Value sort(Call& c) {
 }
 
 Value dictsort(Call& c) {
-  if (!c.subject.is_dict()) c.fail("expects a dict, found '" + std::string(type_name(c.subject)) + "'");
+  if (!c.subject.is_dict())
+    c.fail("expects a dict, found '" + std::string(type_name(c.subject)) + "'");
   const std::string by = c.has(1) ? c.text(1).bytes() : "key";
   if (by != "key" && by != "value") c.fail("can only sort by either \"key\" or \"value\"");
   Items pairs;

@@ -30,9 +30,8 @@ Value strip(Call& c) {
 
 template <bool from_right>
 Value split_text(Call& c) {
-  SplitOptions options{.separator = chars_or_space(c, 0),
-                       .most = c.integer(1, -1),
-                       .from_right = from_right};
+  SplitOptions options{
+      .separator = chars_or_space(c, 0), .most = c.integer(1, -1), .from_right = from_right};
   if (options.separator != nullptr && options.separator->empty()) throw_input("empty separator");
   c.budget.pay(c.subject_text().size() / 2);
   std::vector<Value> out;
@@ -51,8 +50,8 @@ template <bool from_right>
 Value partition(Call& c) {
   const Text &text = c.subject_text(), &separator = c.text(0);
   if (separator.empty()) throw_input("empty separator");
-  const size_t at = from_right ? text.bytes().rfind(separator.bytes())
-                               : text.bytes().find(separator.bytes());
+  const size_t at =
+      from_right ? text.bytes().rfind(separator.bytes()) : text.bytes().find(separator.bytes());
   std::vector<Value> parts(3, Value(Text()));
   if (at == std::string::npos) {
     parts[from_right ? 2 : 0] = text;
@@ -75,7 +74,9 @@ Window window(Call& c, size_t i) {
   c.budget.pay(bytes.size());
   const auto offsets = character_offsets(bytes);
   const auto size = static_cast<int64_t>(offsets.size()) - 1;
-  const auto bound = [&](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + size : at, 0, size); };
+  const auto bound = [&](int64_t at) {
+    return std::clamp<int64_t>(at < 0 ? at + size : at, 0, size);
+  };
   const int64_t begin = bound(c.integer(i, 0)), end = bound(c.integer(i + 1, size));
   const bool valid = c.integer(i, 0) <= size && begin <= end;
   const size_t from = offsets[static_cast<size_t>(begin)];
@@ -113,7 +114,8 @@ Value starts_or_ends_with(Call& c) {
   const Window in = window(c, 1);
   const auto holds = [&](const Value& value) {
     if (!value.is_string()) c.fail("expects a string or a tuple of strings");
-    return in.valid && (at_end ? in.text.ends_with(value.bytes()) : in.text.starts_with(value.bytes()));
+    return in.valid &&
+           (at_end ? in.text.ends_with(value.bytes()) : in.text.starts_with(value.bytes()));
   };
   const Value& what = c.value(0);
   if (!what.is_list() || what.list().kind != List::Kind::tuple) return holds(what);
@@ -152,7 +154,8 @@ Value zfill(Call& c) {
   const Text& text = c.subject_text();
   const bool has_sign = !text.empty() && (text.bytes()[0] == '-' || text.bytes()[0] == '+');
   Text out = text.slice(0, has_sign ? 1 : 0);
-  const auto room = std::max<int64_t>(0, c.integer(0) - static_cast<int64_t>(characters(text.bytes())));
+  const auto room =
+      std::max<int64_t>(0, c.integer(0) - static_cast<int64_t>(characters(text.bytes())));
   out.append(repeated(Text("0"), room, c.budget));
   out.append(text, has_sign ? 1 : 0, text.size());
   return out;
@@ -163,7 +166,8 @@ Value join(Call& c) {
   bool is_first = true;
   for (const auto& item : iterate(c.value(0), c.budget)) {
     if (!item.is_string())
-      throw_input("sequence item: expected str instance, " + std::string(type_name(item)) + " found");
+      throw_input("sequence item: expected str instance, " + std::string(type_name(item)) +
+                  " found");
     c.budget.pay_bytes(item.text().size() + c.subject_text().size());
     if (!std::exchange(is_first, false)) out.append(c.subject_text());
     out.append(item.text());
@@ -252,9 +256,8 @@ Value index_of(Call& c) {
 }
 
 Value count_items(Call& c) {
-  return std::ranges::count_if(c.subject.list().items, [&](const Value& item) {
-    return equal(item, c.value(0), c.budget);
-  });
+  return std::ranges::count_if(
+      c.subject.list().items, [&](const Value& item) { return equal(item, c.value(0), c.budget); });
 }
 
 Value same(Call& c) {

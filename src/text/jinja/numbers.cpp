@@ -41,7 +41,8 @@ std::optional<double> parse_float(std::string_view text) {
   if (rest.empty() || rest[0] == '-' || read.ptr != rest.data() + rest.size() ||
       rest.find('(') != std::string_view::npos)
     return std::nullopt;
-  if (read.ec == std::errc::result_out_of_range) value = std::strtod(std::string(rest).c_str(), nullptr);
+  if (read.ec == std::errc::result_out_of_range)
+    value = std::strtod(std::string(rest).c_str(), nullptr);
   return negative ? -value : value;
 }
 
@@ -82,7 +83,9 @@ Value rounded(const Value& value, int64_t digits) {
   if (digits >= 0) {
     if (value.is_integral()) return value.integral();
     if (!std::isfinite(value.number())) return value;
-    std::string shown(static_cast<size_t>(std::snprintf(nullptr, 0, "%.*f", static_cast<int>(digits), value.number())), '\0');
+    std::string shown(static_cast<size_t>(std::snprintf(nullptr, 0, "%.*f",
+                                                        static_cast<int>(digits), value.number())),
+                      '\0');
     std::snprintf(shown.data(), shown.size() + 1, "%.*f", static_cast<int>(digits), value.number());
     return std::strtod(shown.c_str(), nullptr);
   }

@@ -126,10 +126,10 @@ Value Loop::call(Evaluator&, Arguments arguments) {
 }
 
 bool Loop::changed(std::vector<Value> values) {
-  const bool same = last_changed_ && std::ranges::equal(*last_changed_, values,
-                                                        [&](const Value& a, const Value& b) {
-                                                          return equal(a, b, budget_);
-                                                        });
+  const bool same = last_changed_ &&
+                    std::ranges::equal(*last_changed_, values, [&](const Value& a, const Value& b) {
+                      return equal(a, b, budget_);
+                    });
   if (!same) last_changed_ = std::move(values);
   return !same;
 }

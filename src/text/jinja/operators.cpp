@@ -27,7 +27,8 @@ void refuse_undefined(const Value& value) {
   if (value.is_undefined()) throw_input(value.undefined().message);
 }
 
-int64_t fitting(bool overflow, int64_t value) {
+// By reference: `value` is what computing `overflow` writes.
+int64_t fitting(bool overflow, const int64_t& value) {
   if (overflow) throw_input("an integer has more than 64 bits");
   return value;
 }
@@ -103,7 +104,8 @@ Value floats(BinaryOp op, double a, double b) {
   if ((a == 0 && b < 0) || (a < 0 && std::isfinite(b) && b != std::floor(b)))
     throw_input("a power that is no real number");
   const double out = std::pow(a, b);
-  if (std::isinf(out) && std::isfinite(a) && std::isfinite(b)) throw_input("a power that is too large");
+  if (std::isinf(out) && std::isfinite(a) && std::isfinite(b))
+    throw_input("a power that is too large");
   return out;
 }
 
@@ -248,9 +250,9 @@ Value slice(const Value& value, const Value& start, const Value& stop, const Val
   const bool is_text = value.is_string();
   for (const Value* bound : {&start, &stop, &step})
     if (!bound->is_none() && !bound->is_integral())
-      return Undefined{"slice indices must be integers or None"};
+      throw_input("slice indices must be integers or None");
   if (!is_text && !(value.is_list() && value.list().kind <= List::Kind::range))
-    return Undefined{"'" + std::string(type_name(value)) + "' object can't be sliced"};
+    throw_input("'" + std::string(type_name(value)) + "' object can't be sliced");
   std::vector<size_t> offsets;
   if (is_text) {
     budget.pay(value.text().size());

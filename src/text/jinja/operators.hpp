@@ -13,8 +13,8 @@ Value positive(const Value& value);
 bool compare(CompareOp op, const Value& left, const Value& right, Budget& budget);
 bool contains(const Value& container, const Value& item, Budget& budget);
 
-/// Half a slice: what value[start:stop:step] gives; None where a bound is left out. Undefined for
-/// values that can't be sliced.
+/// value[start:stop:step], None where a bound is left out. Throws input error for what can't be
+/// sliced.
 Value slice(const Value& value, const Value& start, const Value& stop, const Value& step,
             Budget& budget);
 

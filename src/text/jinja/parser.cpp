@@ -81,9 +81,8 @@ class Parser : public ExpressionParser {
                                                {"break", &Parser::break_loop},
                                                {"continue", &Parser::continue_loop}}};
     const std::string name = now().text;
-    const auto* row = now().kind == Kind::name
-                          ? std::ranges::find(rows, name, &Row::name)
-                          : rows.end();
+    const auto* row =
+        now().kind == Kind::name ? std::ranges::find(rows, name, &Row::name) : rows.end();
     if (row == rows.end()) {
       std::vector<std::string> names;
       for (const auto& r : rows) names.emplace_back(r.name);
@@ -148,7 +147,7 @@ class Parser : public ExpressionParser {
       return out;
     }
     out.name = expect_name("a name to assign to");
-    constexpr std::array<std::string_view, 6> constants{"true", "True",  "false",
+    constexpr std::array<std::string_view, 6> constants{"true",  "True", "false",
                                                         "False", "none", "None"};
     if (std::ranges::find(constants, out.name) != constants.end())
       throw_at(where_, out.at, "'" + out.name + "' can't be assigned to");
@@ -219,7 +218,8 @@ class Parser : public ExpressionParser {
     auto head = std::make_shared<MacroDef>();
     if (skip_symbol("(")) parameters(*head);
     ExprPtr call = expression();
-    if (!std::holds_alternative<CallExpr>(call->node)) throw_at(where_, call->at, "expected a call");
+    if (!std::holds_alternative<CallExpr>(call->node))
+      throw_at(where_, call->at, "expected a call");
     auto caller = std::const_pointer_cast<MacroDef>(macro_def("caller", "endcall"));
     caller->parameters = std::move(head->parameters);
     return {at, CallBlock{std::move(caller), call}};
@@ -260,9 +260,11 @@ class Parser : public ExpressionParser {
   Stmt generation(Position at) { return {at, Scoped{body_until("endgeneration")}}; }
 
   Stmt print(Position at) {
-    ExprPtr value = tuple();
+    std::vector<ExprPtr> items;  // printed one after the other
+    do items.push_back(expression());
+    while (skip_symbol(","));
     end_tag();
-    return {at, Output{value}};
+    return {at, Output{make(at, Concatenation{std::move(items)})}};
   }
 
   template <class Node>

@@ -153,7 +153,8 @@ std::string float_repr(double value) {
   std::erase(digits, '-');
   std::erase(digits, '.');
   const auto point = static_cast<size_t>(exponent + 1);
-  if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
   if (digits.size() <= point) return sign + digits + std::string(point - digits.size(), '0') + ".0";
   return sign + digits.substr(0, point) + "." + digits.substr(point);
 }

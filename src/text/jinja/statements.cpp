@@ -38,8 +38,8 @@ class MacroObject : public Object {
 
 // The named argument, which is taken out.
 std::optional<Value> take_named(Arguments& arguments, std::string_view name) {
-  const auto found = std::ranges::find(arguments.named, name,
-                                       [](const auto& item) -> std::string_view { return item.first; });
+  const auto found = std::ranges::find(
+      arguments.named, name, [](const auto& item) -> std::string_view { return item.first; });
   if (found == arguments.named.end()) return std::nullopt;
   Value value = std::move(found->second);
   arguments.named.erase(found);
@@ -159,8 +159,7 @@ void Evaluator::run_loop(const For& loop, const ScopePtr& around, const Value& i
   run(loop.otherwise);
 }
 
-Value Evaluator::call_loop(const For& loop, const ScopePtr& around, const Value& items,
-                           int depth) {
+Value Evaluator::call_loop(const For& loop, const ScopePtr& around, const Value& items, int depth) {
   const Budget::Level level(budget_);
   Text out;
   const Inner inner(*this, around, &out);
@@ -273,8 +272,10 @@ Value Evaluator::call_macro(const MacroDef& macro, const ScopePtr& around, Argum
   for (size_t i = 0; i < count; ++i) {
     const auto& [name, otherwise] = macro.parameters[i];
     std::optional<Value> given;
-    if (i < positional.size()) given = positional[i];
-    else given = take_named(arguments, name);
+    if (i < positional.size())
+      given = positional[i];
+    else
+      given = take_named(arguments, name);
     caller_given |= name == "caller";
     if (given)
       names[name] = *given;

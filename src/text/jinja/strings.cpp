@@ -89,8 +89,7 @@ std::vector<size_t> character_offsets(std::string_view text) {
 
 Text stripped(const Text& text, const std::string* chars, Ends ends) {
   std::u32string set;
-  if (chars != nullptr)
-    for_each_character(*chars, [&](const Character& c) { set += c.code; });
+  if (chars != nullptr) for_each_character(*chars, [&](const Character& c) { set += c.code; });
   const auto goes = [&](char32_t c) {
     return chars == nullptr ? is_python_space(c) : set.find(c) != std::u32string::npos;
   };
@@ -109,7 +108,9 @@ std::vector<Text> split(const Text& text, const SplitOptions& options) {
   if (options.separator == nullptr) return split_at_spaces(text, options);
   const std::string &bytes = text.bytes(), &separator = *options.separator;
   std::vector<size_t> cuts;
-  const auto enough = [&] { return options.most >= 0 && cuts.size() == static_cast<size_t>(options.most); };
+  const auto enough = [&] {
+    return options.most >= 0 && cuts.size() == static_cast<size_t>(options.most);
+  };
   if (options.from_right) {
     for (size_t end = bytes.size(); end >= separator.size() && !enough();) {
       const size_t at = bytes.rfind(separator, end - separator.size());
@@ -163,7 +164,9 @@ Text replaced(const Text& text, const Replacement& r, Budget& budget) {
     out.append(text, begin, at);
     out.append(r.by);
     begin = at + r.old.size();
-    from = !r.old.empty() ? begin : begin < bytes.size() ? begin + character_size(bytes, begin) : begin + 1;
+    from = !r.old.empty()         ? begin
+           : begin < bytes.size() ? begin + character_size(bytes, begin)
+                                  : begin + 1;
   }
   out.append(text, std::min(begin, bytes.size()), bytes.size());
   return out;
@@ -242,8 +245,8 @@ Text html_escaped(const Text& text) {
       {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'\'', "&#39;"}, {'"', "&#34;"}}};
   Text out;
   for (size_t at = 0; at < text.size(); ++at) {
-    const auto* entity = std::ranges::find(entities, text.bytes()[at],
-                                           &std::pair<char, std::string_view>::first);
+    const auto* entity =
+        std::ranges::find(entities, text.bytes()[at], &std::pair<char, std::string_view>::first);
     if (entity == entities.end())
       out.append(text, at, at + 1);
     else
@@ -257,7 +260,8 @@ Text percent_encoded(const Text& text, std::string_view safe) {
   Text out;
   for (size_t at = 0; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text.bytes()[at]);
-    if (std::isalnum(byte) != 0 || std::string_view("_.-~").find(text.bytes()[at]) != std::string_view::npos ||
+    if (std::isalnum(byte) != 0 ||
+        std::string_view("_.-~").find(text.bytes()[at]) != std::string_view::npos ||
         safe.find(text.bytes()[at]) != std::string_view::npos)
       out.append(text, at, at + 1);
     else

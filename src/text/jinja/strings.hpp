@@ -57,7 +57,16 @@ Text percent_encoded(const Text& text, std::string_view safe);
 
 /// Of all characters of a text that is not empty; for `cased` of at least one with case and no
 /// other in the other one.
-enum class CharacterClass { letter, decimal, digit, numeric, alphanumeric, space, printable, ascii };
+enum class CharacterClass {
+  letter,
+  decimal,
+  digit,
+  numeric,
+  alphanumeric,
+  space,
+  printable,
+  ascii
+};
 bool all_are(std::string_view text, CharacterClass wanted);
 bool is_cased_as(std::string_view text, Case wanted);  // upper, lower or title
 bool is_identifier(std::string_view text);

@@ -4,7 +4,8 @@
 //   text        strings that know which bytes were given to the template
 //   value       what templates compute with; print and json_dump make text of it
 //   operators, strings, numbers, format   what Python's operators and types do
-//   builtins    the tables: text_filters, list_filters, tests, methods, globals; objects: `loop`, ...
+//   builtins    the tables: text_filters, list_filters, tests, methods, globals; objects: `loop`,
+//   ...
 // Templates are untrusted: budget bounds steps, bytes and depth.
 #pragma once
 

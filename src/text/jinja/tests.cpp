@@ -71,7 +71,8 @@ constexpr Builtin table[] = {
     {"boolean", "", is_kind<Value::Kind::boolean>},
     {"callable", "",
      [](Call& c) -> Value {
-       return c.subject.is_undefined() || (c.subject.is_object() && c.subject.object().is_callable());
+       return c.subject.is_undefined() ||
+              (c.subject.is_object() && c.subject.object().is_callable());
      }},
     {"defined", "", [](Call& c) -> Value { return !c.subject.is_undefined(); }},
     {"divisibleby", "num", divisible_by},
@@ -83,7 +84,10 @@ constexpr Builtin table[] = {
     {"odd", "", parity<1>},
     {"false", "", is_constant<false>},
     {"true", "", is_constant<true>},
-    {"filter", "", [](Call& c) -> Value { return is_builtin(c, {text_filters(), list_filters()}); }},
+    {"filter", "",
+     [](Call& c) -> Value {
+       return is_builtin(c, {text_filters(), list_filters()});
+     }},
     {"test", "", [](Call& c) -> Value { return is_builtin(c, {tests()}); }},
     {"float", "", is_kind<Value::Kind::number>},
     {"integer", "", is_kind<Value::Kind::integer>},

@@ -175,8 +175,7 @@ void take_separators(Call& c, size_t i, JsonStyle& style) {
 Value tojson(Call& c) {
   JsonStyle style{.ensure_ascii = c.flag(0), .sort_keys = c.flag(3)};
   if (c.has(1))
-    style.indent = c.value(1).is_string() ? c.text(1)
-                                          : repeated(Text(" "), c.integer(1), c.budget);
+    style.indent = c.value(1).is_string() ? c.text(1) : repeated(Text(" "), c.integer(1), c.budget);
   take_separators(c, 2, style);
   return dump_json(c.subject, style, c.budget);
 }

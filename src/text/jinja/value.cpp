@@ -25,8 +25,7 @@ bool equal_items(const List& a, const List& b, Budget& budget) {
 }
 
 bool equal_items(const Dict& a, const Dict& b, Budget& budget) {
-  return a.items.size() == b.items.size() &&
-         std::ranges::all_of(a.items, [&](const auto& item) {
+  return a.items.size() == b.items.size() && std::ranges::all_of(a.items, [&](const auto& item) {
            const Value* other = b.find(item.first, budget);
            return other != nullptr && equal(item.second, *other, budget);
          });
@@ -65,10 +64,9 @@ const Value* Dict::find(const Value& key, Budget& budget) const {
 
 void Dict::set(const Value& key, Value value, Budget& budget) {
   const Value* found = find(key, budget);
-  if (found == nullptr)
-    items.emplace_back(key, std::move(value));
-  else
-    *const_cast<Value*>(found) = std::move(value);  // NOLINT: of this very dict
+  if (found == nullptr) items.emplace_back(key, std::move(value));
+  for (auto& [name, item] : items)
+    if (&item == found) item = std::move(value);
 }
 
 Value::Value(List value) {

@@ -1,0 +1,38 @@
+// Where models keep their chat templates.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.hpp"
+
+namespace ktx::text {
+
+struct NamedTemplate {
+  std::string name;  // "default", "tool_use", ...
+  std::string source, where;
+};
+
+/// What the files of a model say of its conversations.
+struct ChatFiles {
+  std::vector<NamedTemplate> templates;
+  Json special_tokens = Json::object();  // what templates call them: bos_token, eos_token, ...
+};
+
+/// Of a Hugging Face directory, with its tokenizer_config.json or null. Of templates of one name
+/// these count first: chat_template.jinja, additional_chat_templates/NAME.jinja, the text or the
+/// list of tokenizer_config.json, chat_template.json, assets/chat_template.jinja. Throws input
+/// error for what is malformed in them.
+ChatFiles chat_files_of_directory(const std::filesystem::path& directory,
+                                  const Json& tokenizer_config);
+
+/// Of GGUF metadata: tokenizer.chat_template and tokenizer.chat_template.NAME.
+ChatFiles chat_files_of_gguf(const Json& metadata, const std::string& where);
+
+/// The first of that name, else the first "default"; null when there is none.
+const NamedTemplate* find_template(const std::vector<NamedTemplate>& templates,
+                                   std::string_view name);
+
+}  // namespace ktx::text
