@@ -140,7 +140,7 @@ std::string Tokenizer::render_chat(std::string_view messages, const ChatOptions&
   return state_->chat.render(base::parse_json(messages, "messages"), options);
 }
 
-std::vector<int32_t> Tokenizer::encode_chat(std::span<const ChatMessage> messages,
+std::vector<int32_t> Tokenizer::encode_chat(const std::vector<ChatMessage>& messages,
                                             const ChatOptions& options) const {
   return state_->chat.encode(state_->tokenizer, engine::to_json(messages), options);
 }

@@ -46,7 +46,7 @@ TEST_CASE("chats follow the model's template, and its tool template where there 
   CHECK(tokenizer.render_chat(hi, {.variables = {{"x", "[1, \"a\"]"}}}) == bos + "Hi[1, 'a']True");
   CHECK(tokenizer.render_chat(hi, {.generation_prompt = false}) == bos + "HiFalse");
   CHECK(tokenizer.render_chat(hi, {.tools = "[{\"a\": 1}]"}) == "[{\"a\": 1}]");
-  const auto ids = tokenizer.encode_chat(std::vector<ChatMessage>{{ChatMessage::Role::user, "Hi"}});
+  const auto ids = tokenizer.encode_chat({{ChatMessage::Role::user, "Hi"}});
   CHECK(std::count(ids.begin(), ids.end(), *tokenizer.bos()) == 1);
   CHECK(failure([&] {
           tokenizer.render_chat(hi, {.variables = {{"x", "{"}}});

@@ -206,9 +206,42 @@ class Run(Case):
         os.close(terminal)
         self.assertEqual(process.returncode, 0, err)
         answers = out.decode().split("\n")
-        self.assertIn(b"chat format deepseek-v3", err)
+        self.assertIn(b"chat template of ", err)
         self.assertEqual(err.count(b"prefill"), 3)
         self.assertEqual(answers[0], answers[-2])  # after /reset the first question again
+
+    def test_reasoning_is_dimmed_on_a_terminal(self):
+        def answer(template):
+            file = self.folder / "chat.jinja"
+            file.write_text(template)
+            terminal, theirs = pty.openpty()
+            process = subprocess.Popen([str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-n", "8",
+                                        "--chat-template", str(file)],
+                                       stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+            os.close(theirs)
+            os.write(terminal, b"Hello\n/exit\n")
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, err)
+            out = os.read(terminal, 65536)
+            os.close(terminal)
+            return out
+
+        dimmed = answer("{{ bos_token }}{{ messages[-1].content }}<think>\n\n")
+        self.assertIn(b"\x1b[2m", dimmed)
+        self.assertLess(dimmed.index(b"\x1b[2m"), dimmed.index(b"\x1b[0m"))
+        self.assertNotIn(b"\x1b[2m", answer("{{ bos_token }}{{ messages[-1].content }}"))
+
+    def test_a_chat_template_and_its_variables(self):
+        file = self.folder / "chat.jinja"
+        file.write_text("{{ messages[0].content }}{{ x | default('') }}")
+        args = [*PLACE, "-p", "The history", "--chat", "-n", "1", "--json", "--chat-template", file]
+        plain = json.loads(self.good("ktx-run", *args))["prompt_ids"]
+        more = json.loads(self.good("ktx-run", *args, "--set", 'x=" of"'))["prompt_ids"]
+        self.assertEqual(more, [0, 417, 3072, 290])  # one BOS, which the template leaves to the tokenizer
+        self.assertEqual(plain, more[:3])
+        self.fails("ktx-run", *args, "--set", "x", code=2,
+                   message="--set: expected NAME=JSON, found 'x'\n"
+                           "Run with --help for more information.\n")
 
     def test_experts_change_between_the_answers_of_a_chat(self):
         def chat(text, *args):

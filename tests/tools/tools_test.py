@@ -43,6 +43,25 @@ class Eval(Case):
         self.assertEqual(header["logits"]["dtype"], "F32")
         self.assertEqual(len(data), 8 + size + 3 * 4096 * 4)
 
+    def test_chat(self):
+        messages, template = self.folder / "messages.json", self.folder / "chat.jinja"
+        messages.write_text('[{"role": "user", "content": "Hi {{ 1 }} \\u00e9"}]')
+        out = self.good("ktx-eval", "chat", "--model", MODEL, "--messages", messages)
+        self.assertEqual(out, "<｜begin▁of▁sentence｜><｜User｜>Hi {{ 1 }} é<｜Assistant｜>")
+        out = self.good("ktx-eval", "chat", "--model", MODEL, "--messages", messages, "--no-generation-prompt")
+        self.assertEqual(out, "<｜begin▁of▁sentence｜><｜User｜>Hi {{ 1 }} é")
+        template.write_text("{{ x }}{{ y }}{{ tools | tojson }}{{ messages[0].role }}\n\n")
+        tools = self.folder / "tools.json"
+        tools.write_text('[{"a": "b"}]')
+        args = ["chat", "--template", template, "--messages", messages]
+        out = self.good("ktx-eval", *args, "--tools", tools, "--set", "x=[1]", "--set", 'y="z"')
+        self.assertEqual(out, '[1]z[{"a": "b"}]user\n')
+        self.assertEqual(self.good("ktx-eval", *args), "nulluser\n")
+        template.write_text("\n {{ raise_exception('no: ' ~ messages | length) }}")
+        self.fails("ktx-eval", *args, message="ktx-eval: FOLDER/chat.jinja:2:20: no: 1\n")
+        self.fails("ktx-eval", "chat", "--messages", messages, code=2,
+                   message="--model or --template is required\nRun with --help for more information.\n")
+
     def test_full_disk(self):
         self.fails("ktx-eval", "logits", *PLACE, "--ids", "0", "--out", "/dev/full",
                    message="ktx-eval: /dev/full: can't be written: No space left on device\n")

@@ -61,7 +61,7 @@ class Tokenizer {
   /// The whole conversation as ids, with one BOS if the model wants any, ready for the assistant to
   /// answer. Special tokens inside contents stay text. Throws as render_chat, and when the model
   /// has neither a chat template nor a built-in format.
-  std::vector<int32_t> encode_chat(std::span<const ChatMessage> messages,
+  std::vector<int32_t> encode_chat(const std::vector<ChatMessage>& messages,
                                    const ChatOptions& options = {}) const;
 
   struct State;

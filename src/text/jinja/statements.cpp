@@ -121,7 +121,8 @@ Evaluator::Flow Evaluator::exec(const If& s) {
 
 Evaluator::Flow Evaluator::exec(const For& s) {
   const Value items = evaluate(*s.iterable);
-  run_loop(s, scope_, items, 0);
+  const ScopePtr around = scope_;  // which is another one while the loop runs
+  run_loop(s, around, items, 0);
   return Flow::next;
 }
 
