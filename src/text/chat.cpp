@@ -134,13 +134,14 @@ std::string default_system_of(const ChatFormat& format, std::string_view chat_te
     if (newline) ++i;
   }
   if (format.system_prefix.empty()) return {};
+  constexpr size_t longest = 4096;  // keeps templates that repeat the prefix from taking long
   for (size_t at = text.find(format.system_prefix); at != std::string::npos;
        at = text.find(format.system_prefix, at + 1)) {
-    const size_t begin = at + format.system_prefix.size();
-    const size_t end = text.find(format.end, begin);
-    if (end == std::string::npos) break;
-    const std::string found = text.substr(begin, end - begin);
-    if (!found.empty() && found.find_first_of("'\"{}") == std::string::npos) return found;
+    const auto after = std::string_view(text).substr(at + format.system_prefix.size(), longest);
+    const auto found = after.substr(0, after.find(format.end));
+    if (!found.empty() && found.size() < after.size() &&
+        found.find_first_of("'\"{}") == std::string::npos)
+      return std::string(found);
   }
   return {};
 }

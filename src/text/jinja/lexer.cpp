@@ -91,15 +91,17 @@ class Lexer {
     char sign = tag + 2 < source_.size() ? source_[tag + 2] : ' ';
     if (sign != '-' && sign != '+') sign = ' ';
     add_data(source_.substr(at_, tag - at_), sign, kind != '{');
-    at_ = tag + (sign == ' ' ? 2 : 3);
+    const size_t inside = tag + (sign == ' ' ? 2 : 3);
+    const size_t raw = kind == '%' ? after_raw_tag("raw", inside) : 0;
+    at_ = tag;
     if (kind == '#')
-      comment();
-    else if (kind == '{')
-      tag_tokens(Kind::output_begin, Kind::output_end, "}}");
-    else if (const size_t raw = after_raw_tag("raw", at_); raw != 0)
+      comment(inside);
+    else if (raw != 0)
       raw_text(raw);
+    else if (kind == '{')
+      tag_tokens(inside, Kind::output_begin, Kind::output_end, "}}");
     else
-      tag_tokens(Kind::block_begin, Kind::block_end, "%}");
+      tag_tokens(inside, Kind::block_begin, Kind::block_end, "%}");
   }
 
   bool is_tag(size_t at) const {
@@ -132,8 +134,8 @@ class Lexer {
     return end;
   }
 
-  void comment() {
-    const size_t begin = at_, end = source_.find("#}", at_);
+  void comment(size_t begin) {
+    const size_t end = source_.find("#}", begin);
     if (end == std::string_view::npos) fail(at_, "the comment has no end: expected '#}'");
     const char sign = end > begin ? source_[end - 1] : ' ';
     at_ = after_tag(end + 2, sign, true);
@@ -175,8 +177,9 @@ class Lexer {
     fail(tag_at, "the raw block has no end: expected '{% endraw %}'");
   }
 
-  void tag_tokens(Kind begin, Kind end, std::string_view mark) {
+  void tag_tokens(size_t inside, Kind begin, Kind end, std::string_view mark) {
     add(begin);
+    at_ = inside;
     std::string open;  // brackets: a tag does not end inside of them
     for (;;) {
       at_ = skip_space(at_);

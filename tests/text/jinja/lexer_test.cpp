@@ -36,8 +36,8 @@ TEST_CASE("escapes are Python's") {
 
 TEST_CASE("mistakes are said with line and column") {
   CHECK(mistake("a\n  {{ b").starts_with("input t.jinja:2:7: the tag has no end"));
-  CHECK(mistake("{# x").starts_with("input t.jinja:1:3: the comment has no end"));
-  CHECK(mistake("{% raw %}x").starts_with("input t.jinja:1:3: the raw block has no end"));
+  CHECK(mistake("{# x").starts_with("input t.jinja:1:1: the comment has no end"));
+  CHECK(mistake("{% raw %}x").starts_with("input t.jinja:1:1: the raw block has no end"));
   CHECK(mistake("{{ 'a }}") == "input t.jinja:1:4: the string has no end");
   CHECK(mistake("{{ (1] }}") == "input t.jinja:1:6: unexpected ']', expected ')'");
   CHECK(mistake("{{ ! }}") == "input t.jinja:1:4: unexpected '!'");
