@@ -1,6 +1,7 @@
 // "%s of %d" % (a, b) and "{} of {:d}".format(a, b).
 #include "text/jinja/format.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -46,7 +47,12 @@ class PercentFormatter {
     if (has_name) value = named(at);
     flags(at, spec);
     spec.width = count(at, 0);
-    if (at < text_.size() && text_[at] == '.') spec.precision = count(++at, 0);
+    if (spec.width < 0) {
+      spec.align = '<';
+      spec.width = -spec.width;
+    }
+    if (at < text_.size() && text_[at] == '.')
+      spec.precision = std::max<int64_t>(count(++at, 0), 0);
     if (at == text_.size()) throw_input("incomplete format");
     const char type = text_[at++];
     if (type == '%') return out_.append("%");
@@ -86,7 +92,10 @@ class PercentFormatter {
     if (at == text_.size() || text_[at] != '*') return read_count(text_, at, otherwise);
     ++at;
     const Value value = next();
+    constexpr int64_t most = 1 << 30;
     if (!value.is_integral()) throw_input("* wants int");
+    if (value.integral() < -most || value.integral() > most)
+      throw_input("a width or precision is too large");
     return value.integral();
   }
 

@@ -154,9 +154,8 @@ Value zfill(Call& c) {
   const Text& text = c.subject_text();
   const bool has_sign = !text.empty() && (text.bytes()[0] == '-' || text.bytes()[0] == '+');
   Text out = text.slice(0, has_sign ? 1 : 0);
-  const auto room =
-      std::max<int64_t>(0, c.integer(0) - static_cast<int64_t>(characters(text.bytes())));
-  out.append(repeated(Text("0"), room, c.budget));
+  const Padding room = centered(text, c.integer(0));
+  out.append(repeated(Text("0"), room.left + room.right, c.budget));
   out.append(text, has_sign ? 1 : 0, text.size());
   return out;
 }

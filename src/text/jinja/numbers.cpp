@@ -91,13 +91,14 @@ Value rounded(const Value& value, int64_t digits) {
   }
   const double scale = std::pow(10.0, static_cast<double>(-digits));
   const double out = std::nearbyint(value.number() / scale) * scale;
-  if (value.is_integral()) return static_cast<int64_t>(out);
-  return out;
+  if (!value.is_integral()) return out;
+  if (std::fabs(out) >= 9.2e18) throw_input("an integer has more than 64 bits");
+  return static_cast<int64_t>(out);
 }
 
 Padding centered(const Text& text, int64_t width) {
   const auto size = static_cast<int64_t>(characters(text.bytes()));
-  const int64_t room = std::max<int64_t>(0, width - size);
+  const int64_t room = width > size ? width - size : 0;
   const int64_t left = room / 2 + (room & width & 1);
   return {.left = left, .right = room - left};
 }

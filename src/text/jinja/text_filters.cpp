@@ -65,14 +65,17 @@ Value filesizeformat(Call& c) {
   const bool is_binary = c.flag(0);
   const double base = is_binary ? 1024 : 1000, bytes = *number;
   if (bytes == 1) return Text("1 Byte");
-  if (bytes < base) return Text(std::to_string(static_cast<int64_t>(bytes)) + " Bytes");
+  std::array<char, 400> shown{};
+  if (bytes < base) {
+    std::snprintf(shown.data(), shown.size(), "%.0f Bytes", std::trunc(bytes) + 0.0);
+    return Text(shown.data());
+  }
   double unit = base;
   size_t i = 0;
   while (i + 1 < letters.size() && bytes >= unit * base) {
     unit *= base;
     ++i;
   }
-  std::array<char, 400> shown{};
   std::snprintf(shown.data(), shown.size(), "%.1f ", base * bytes / (unit * base));
   std::string letter(letters[i]);
   if (is_binary && letter == "k") letter = "K";
@@ -145,7 +148,7 @@ Value round_number(Call& c) {
   const int64_t digits = c.integer(0, 0);
   const std::string method = text_or(c, 1, "common").bytes();
   if (!c.subject.is_numeric()) return negative(c.subject);  // says what is wrong with it
-  if (std::abs(digits) > 300) c.fail("takes a precision of -300 to 300");
+  if (digits < -300 || digits > 300) c.fail("takes a precision of -300 to 300");
   if (method == "common") return rounded(c.subject, digits);
   if (method != "ceil" && method != "floor") c.fail("method must be common, ceil or floor");
   const double scale = std::pow(10.0, static_cast<double>(digits));
