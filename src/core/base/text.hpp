@@ -15,8 +15,8 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
                                  size_t most = 3);
 
 /// Notes for an unknown name of a table: "did you mean 'a' or 'b'?" when something is near (a name
-/// that goes on after it, "int4/32", then the nearest; where there is none, one that has it in it or
-/// is in it), then "valid <plural>: a, b, c".
+/// that goes on after it, "int4/32", then the nearest; where there is none, one that has it in it
+/// or is in it), then "valid <plural>: a, b, c".
 std::vector<std::string> suggestions(std::string_view word, const std::vector<std::string>& names,
                                      std::string_view plural);
 

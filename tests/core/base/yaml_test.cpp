@@ -117,7 +117,7 @@ TEST_CASE("bad YAML is an error with its position") {
           "input r.yaml:1:7: not valid YAML: unknown escape character: .\n  note: a backslash "
           "between double quotes begins an escape; between single quotes it is itself: "
           "'\\.experts$'");
-  REQUIRE(error_of("a:\n\tb: 1\n\tc: 1\n")
+  REQUIRE(error_of("a: 1\nb:\n\t- c: d\n\t  e: f\n")
               .ends_with("the line begins with a tab; YAML is "
                          "indented with spaces"));
   // yaml-cpp 0.8 names the anchor after it.
