@@ -26,8 +26,8 @@ void add(std::vector<int32_t>& ids, int32_t id) {
 void add_eos(const Json& config, const std::string& where, int32_t vocabulary,
              std::vector<int32_t>& ids) {
   constexpr const char* key = "eos_token_id";
-  if (!config.is_object()) return;
-  const Json* eos = text::member(config, key);
+  if (config.is_null()) return;
+  const Json* eos = text::member(text::expect_object(config, "the file", where), key);
   if (eos == nullptr) return;
   for (const auto& value : eos->is_array() ? *eos : Json::array({*eos})) {
     const int32_t id = text::expect_id(value, key, where);

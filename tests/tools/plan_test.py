@@ -118,6 +118,7 @@ class OneFile(Case):
             "model": (str(MODEL), "--model"), "experts_per_token": ("6", "--experts-per-token"),
             "max_experts": ("12", "--max-experts"), "cache.format": ("fp8", "--cache-format"),
             "context": ("200", "--context"), "sessions": ("3", "--sessions"), "threads": ("1", "--threads"),
+            "decode_threads": ("1", "threads"),
             "prefill_chunk": ("64", "--prefill-chunk"), "weights_cache": ("packed", "--cache"),
             "tokenizer": ("tok", "--tokenizer"), "deterministic": ("true", "--deterministic")})
         self.assertEqual(plan["totals"]["max_experts_per_token"], 12)
@@ -178,7 +179,7 @@ class Rules(Case):
                     ":4:20: unknown class 'moe.expert'\n"
                     "  note: did you mean 'moe.experts'?\n"
                     "  note: valid classes: embedding, head, norm, linear, attention, attention.mla, "
-                    "attention.gqa, mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp\n")
+                    "attention.gqa, mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp, other\n")
 
     def test_a_rule_that_matches_nothing(self):
         self.refuse("  - name: a\n    match: {name: vision_tower}\n    place: {device: cpu}\n",
@@ -271,12 +272,12 @@ class Checkpoints(Case):
     def test_missing_shard(self):
         folder = self.copy_of("llama")
         (folder / "model.safetensors").unlink()
-        index = {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+        index = {"weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors"}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         done = run("ktx-plan", "--model", folder, "--rules", CPU)
         self.assertEqual(done.returncode, 1)
         self.assertIn("model-00001-of-00002.safetensors", done.stderr)
-        self.assertIn("model.norm.weight", done.stderr)
+        self.assertIn("model.embed_tokens.weight", done.stderr)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ class Bench(Case):
         self.assertNotIn("times_as_fast", again["rows"][2])  # int8 was not measured before
         text = self.good("ktx-bench", "kernels", *small, "--formats", "q4_k,int8", "--compare", before)
         cells = [len(line.split("|")) for line in text.splitlines() if line.startswith("|")]
-        self.assertEqual(cells, [14] * 6)
+        self.assertEqual(cells, [15] * 6)
         self.assertIn(" times as fast |\n", text)
         self.fails("ktx-bench", "kernels", "--hidden", "512", "--compare", before,
                    message="ktx-bench: FOLDER/before.json: expected rows of hidden 512, intermediate 2048, "
@@ -235,7 +235,7 @@ class Synth(Case):
                    message="ktx-synth: no published model 'kimi-k3'\n  note: did you mean 'kimi-k2'?\n"
                            "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b\n")
         self.fails("ktx-synth", "--mix", "q4_k_l", *out,
-                   message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k_m' or 'q4_k'?\n"
+                   message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k_m' or 'q4_k' or 'q2_k_xl'?\n"
                            "  note: valid mixes: q4_k_m, q4_k, q2_k_xl, iq2_xxs, iq1_s, mxfp4, q8_0, bf16, fp8\n")
         done = run("ktx-synth", "--set", "vocab_size=many", *out)
         self.assertEqual(done.returncode, 2)

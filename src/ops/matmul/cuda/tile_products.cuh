@@ -27,6 +27,8 @@ constexpr int warp_rows = tile_rows / row_warps;
 constexpr int row_tiles = warp_rows / 8;  // of mma, of a warp
 constexpr int stage_bytes = (tile_tokens + tile_rows) * tile_row_bytes;
 
+struct NoCodebooks {};  // no format here has one
+
 /// The tokens and weights of a block, and where they go in shared memory.
 template <X16 Format>
 class TileLoader {
@@ -89,7 +91,7 @@ class TileLoader {
     for (int i = 0; i < weight_groups; ++i) {
       float w[8] = {};
       if (column < cols_)
-        decode_8<Format>(
+        decode_8<Format, NoCodebooks>(
             [group = group_[i]](int64_t offset) {
               return *reinterpret_cast<const uint32_t*>(group + offset);
             },
