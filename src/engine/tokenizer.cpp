@@ -75,10 +75,10 @@ Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   if (engine::is_synthetic(path)) return engine::tokenizer_of(*engine::open_source(path));
   const auto files = loader::read_tokenizer_files(path);
   const auto folder = files.file.parent_path();
-  return make_tokenizer(
-      from_files(files), files.generation_config, files.config, folder,
-      files.gguf.is_null() ? text::chat_files_of_directory(folder, files.tokenizer_config)
-                           : text::chat_files_of_gguf(files.gguf, files.file.string()));
+  return make_tokenizer(from_files(files), files.generation_config, files.config, folder,
+                        files.gguf.is_null()
+                            ? text::chat_files_of_directory(folder, files.tokenizer_config)
+                            : text::chat_files_of_gguf(files.gguf, files.file.string()));
 }
 
 Tokenizer engine::tokenizer_of(const loader::TensorSource& source) {

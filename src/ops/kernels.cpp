@@ -103,7 +103,7 @@ constexpr KernelRow gpu_row(const Efficiency& efficiency) {
 constexpr KernelRow gpu_linear =
     gpu_row({.read = 0.75, .compute = 0.9, .half_rows = 700, .call = 2.5e-6});
 constexpr KernelRow gpu_moe =
-    gpu_row({.read = 0.75, .compute = 0.1, .half_rows = 8, .call = 10e-6});
+    gpu_row({.read = 0.75, .compute = 0.2, .half_rows = 30, .call = 10e-6});
 constexpr KernelRow gpu_mla =
     gpu_row({.read = 0.75, .compute = 0.33, .half_rows = 0, .call = 10e-6});
 constexpr KernelRow gpu_gqa =
