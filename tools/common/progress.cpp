@@ -50,7 +50,8 @@ std::string byte_text(uint64_t bytes) {
 }
 
 std::string trials_text(const LoadReport& r) {
-  std::string text = "decodes with " + std::to_string(r.decode_threads) + " threads; a step takes";
+  std::string text = "decodes with " + std::to_string(r.decode_threads) +
+                     (r.decode_threads == 1 ? " thread" : " threads") + "; a step takes";
   for (const auto& trial : r.decode_trials)
     text += (trial.threads == r.decode_trials.front().threads ? " " : ", ") +
             short_number(trial.seconds * 1e3) + " ms with " + std::to_string(trial.threads);
