@@ -194,24 +194,31 @@ std::string comparison_cell(const KernelRow& row, const Earlier& earlier) {
   return speedup ? " " + tools::short_number(*speedup) + " |" : " |";
 }
 
+// A row of kernels or of attention, which says what it is, with what was measured.
+template <class Row>
+Json with_rates(Json entry, const Row& row) {
+  entry.update({{"seconds", row.seconds},
+                {"spread", row.spread},
+                {"gbytes_per_second", row.bytes_per_second / 1e9},
+                {"read_bandwidth", row.read_bandwidth},
+                {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
+                {"tflops", row.ops_per_second / 1e12},
+                {"type", row.type},
+                {"peak", row.peak},
+                {"percent_of_peak", percent(row.ops_per_second, row.peak)}});
+  return entry;
+}
+
 Json to_json(const KernelRow& row) {
-  return {{"op", row.op},
-          {"format", row.format},
-          {"kernel", row.kernel},
-          {row.op == "layer" ? "tokens" : "tokens_per_expert", row.tokens},
-          {"active_experts", row.active_experts},
-          {"experts", row.experts},
-          {"threads", row.threads},
-          {"weight_bytes", row.weight_bytes},
-          {"seconds", row.seconds},
-          {"spread", row.spread},
-          {"gbytes_per_second", row.bytes_per_second / 1e9},
-          {"read_bandwidth", row.read_bandwidth},
-          {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
-          {"tflops", row.ops_per_second / 1e12},
-          {"type", row.type},
-          {"peak", row.peak},
-          {"percent_of_peak", percent(row.ops_per_second, row.peak)}};
+  return with_rates({{"op", row.op},
+                     {"format", row.format},
+                     {"kernel", row.kernel},
+                     {row.op == "layer" ? "tokens" : "tokens_per_expert", row.tokens},
+                     {"active_experts", row.active_experts},
+                     {"experts", row.experts},
+                     {"threads", row.threads},
+                     {"weight_bytes", row.weight_bytes}},
+                    row);
 }
 
 Json to_json(const KernelBench& bench, const KernelBenchOptions& options, const Earlier& earlier) {
@@ -244,24 +251,15 @@ std::string markdown(const AttentionRow& row) {
 Json to_json(const AttentionBench& bench) {
   Json out = {{"machine", machine_json(bench.machine)}, {"rows", Json::array()}};
   for (const auto& row : bench.rows)
-    out["rows"].push_back(
-        {{"op", "mla"},
-         {"format", row.format},
-         {"kernel", row.kernel},
-         {"cache", row.cache},
-         {"context", row.context},
-         {"batch", row.batch},
-         {"weight_bytes", row.weight_bytes},
-         {"cache_bytes", row.cache_bytes},
-         {"seconds", row.seconds},
-         {"spread", row.spread},
-         {"gbytes_per_second", row.bytes_per_second / 1e9},
-         {"read_bandwidth", row.read_bandwidth},
-         {"percent_of_bandwidth", percent(row.bytes_per_second, row.read_bandwidth)},
-         {"tflops", row.ops_per_second / 1e12},
-         {"type", row.type},
-         {"peak", row.peak},
-         {"percent_of_peak", percent(row.ops_per_second, row.peak)}});
+    out["rows"].push_back(with_rates({{"op", "mla"},
+                                      {"format", row.format},
+                                      {"kernel", row.kernel},
+                                      {"cache", row.cache},
+                                      {"context", row.context},
+                                      {"batch", row.batch},
+                                      {"weight_bytes", row.weight_bytes},
+                                      {"cache_bytes", row.cache_bytes}},
+                                     row));
   return out;
 }
 

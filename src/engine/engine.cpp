@@ -1,6 +1,7 @@
 // ktx::Engine: opening the checkpoint and loading it through the plan.
 #include "ktx/engine.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "core/base/error.hpp"
@@ -75,6 +76,9 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
 }
 
 void engine::EngineState::choose_decode_threads() {
+  // Where GPUs decode alone there is nothing to choose.
+  const auto on_cpu = [](const auto& planned) { return planned.device == "cpu"; };
+  if (std::ranges::none_of(plan.details().modules, on_cpu)) return;
   scheduler->call([this](const Scheduler::Means& means) {
     report.decode_trials =
         measure_decode_threads({*programs, *cache, pool, means.decode, means.recording});

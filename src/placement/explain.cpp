@@ -293,12 +293,8 @@ std::vector<MemoryRow> memory_rows(const Plan& plan) {
   };
 }
 
-const hw::Gpu& gpu_of(const Plan& plan, const std::string& device) {
-  return plan.machine.gpus.at(static_cast<size_t>(device_number(device)));
-}
-
 uint64_t memory_of_device(const Plan& plan, const std::string& device) {
-  return is_gpu(device) ? gpu_of(plan, device).memory_bytes : plan.machine.memory_bytes();
+  return is_gpu(device) ? plan.gpu(device).memory_bytes : plan.machine.memory_bytes();
 }
 
 std::string memory_section(const Plan& plan) {
@@ -334,7 +330,7 @@ std::string decode_text(const Plan& plan) {
                      rate_text(plan.machine.read_bandwidth);
   for (const auto& memory : plan.devices)
     if (is_gpu(memory.device))
-      text += ", " + memory.device + " at " + rate_text(gpu_of(plan, memory.device).read_bandwidth);
+      text += ", " + memory.device + " at " + rate_text(plan.gpu(memory.device).read_bandwidth);
   return text;
 }
 

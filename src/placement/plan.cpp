@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "placement/values.hpp"
+
 namespace ktx::placement {
 
 std::string to_string(const NumaPolicy& policy) {
@@ -54,6 +56,10 @@ uint64_t Plan::cache_bytes() const noexcept {
   uint64_t bytes = 0;
   for (const auto& memory : devices) bytes += memory.cache;
   return bytes;
+}
+
+const hw::Gpu& Plan::gpu(std::string_view device) const {
+  return machine.gpus.at(static_cast<size_t>(device_number(device)));
 }
 
 const DeviceMemory* Plan::find_device(std::string_view device) const noexcept {

@@ -166,6 +166,8 @@ struct Plan {
   uint64_t weight_bytes() const noexcept;     // in memory, all copies
   uint64_t bytes_per_token() const noexcept;  // weights read to decode one token
   uint64_t cache_bytes() const noexcept;      // KV cache of all sessions, on all devices
+  /// Of "cuda:N", which the machine has.
+  const hw::Gpu& gpu(std::string_view device) const;
   /// The memory of a device; null when the plan does not use it.
   const DeviceMemory* find_device(std::string_view device) const noexcept;
 };

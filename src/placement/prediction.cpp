@@ -24,10 +24,6 @@ constexpr double few_rows = 8;
 /// links between sockets have it.
 constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
 
-const hw::Gpu& gpu_of(const Plan& plan, const std::string& device) {
-  return plan.machine.gpus.at(static_cast<size_t>(device_number(device)));
-}
-
 /// What a device does a second; 0: not known.
 struct Speed {
   double read = 0;   // bytes
@@ -78,7 +74,7 @@ Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::Kerne
 }
 
 Speed gpu_speed(const Plan& plan, const std::string& device) {
-  const auto& gpu = gpu_of(plan, device);
+  const auto& gpu = plan.gpu(device);
   return {gpu.read_bandwidth, gpu.tensor_flops};
 }
 
@@ -114,6 +110,10 @@ class Predictor {
     node_of_.resize(plan.model.modules.size());
     for (const auto& node : plan.model.graph.nodes)
       if (node.module >= 0) node_of_[static_cast<size_t>(node.module)] = &node;
+    router_device_.resize(static_cast<size_t>(plan.model.info.layers));
+    for (const auto& planned : plan.modules)
+      if (const auto& module = module_of(planned); module.op == "router")
+        router_device_[static_cast<size_t>(module.layer)] = &planned.device;
   }
 
   StepTime run() {
@@ -280,7 +280,7 @@ class Predictor {
 
   // reads: the part of the time in which the CPU reads at its full rate meanwhile.
   double copy_seconds(const std::string& device, double bytes, double reads) {
-    const auto& gpu = gpu_of(plan_, device);
+    const auto& gpu = plan_.gpu(device);
     const double slow = gpu.copy_while_reading > 0 ? gpu.copy_while_reading : gpu.copy_bandwidth;
     const double rate = reads * slow + (1 - reads) * gpu.copy_bandwidth;
     if (rate <= 0) known_ = false;
@@ -297,20 +297,14 @@ class Predictor {
     return std::clamp(std::min(by_copying, by_computing), 0.0, 1.0);
   }
 
-  const std::string* device_of_router(int layer) const {
-    for (const auto& planned : plan_.modules)
-      if (const auto& module = module_of(planned); module.layer == layer && module.op == "router")
-        return &planned.device;
-    return nullptr;
-  }
   bool router_on_gpu(int layer) const {
-    const auto* device = device_of_router(layer);
+    const auto* device = router_device_[static_cast<size_t>(layer)];
     return device != nullptr && is_gpu(*device);
   }
 
   // The hidden state to the CPU and the sum back.
   double crossing_seconds(int layer) const {
-    const double rate = gpu_of(plan_, *device_of_router(layer)).copy_bandwidth;
+    const double rate = plan_.gpu(*router_device_[static_cast<size_t>(layer)]).copy_bandwidth;
     const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape_.rows) *
                          static_cast<double>(plan_.model.info.hidden);
     return handshake_seconds + (rate > 0 ? bytes / rate : 0);
@@ -343,7 +337,8 @@ class Predictor {
 
   const Plan& plan_;
   StepShape shape_;
-  std::vector<const graph::Node*> node_of_;  // by module
+  std::vector<const graph::Node*> node_of_;        // by module
+  std::vector<const std::string*> router_device_;  // by layer; null: it has no router
   bool known_ = true;
 };
 
