@@ -27,6 +27,7 @@ struct Arguments {
   PlanOptions plan;
   std::vector<int64_t> prompts{512};
   int64_t decode = 128;
+  std::vector<int> decode_experts{0};  // a token's, a row each; 0: as planned
   int64_t depth = 0;
   int repeat = 5;
   bool json = false;
@@ -44,6 +45,7 @@ struct KernelArguments {
 constexpr const char* footer = R"(
   ktx-bench -m model.gguf --rules rules.yaml                  512 tokens of prefill, 128 of decode, 5 times
   ktx-bench -m model.gguf --rules rules.yaml -p 512,2048 -n 64 --json
+  ktx-bench -m model.gguf --rules rules.yaml --decode-experts 8,6     two rows of decoding
   ktx-bench -m model.gguf --rules rules.yaml --sessions 8     also eight sessions that decode together
   ktx-bench -m model.gguf --rules rules.yaml --profile        where the time of a step goes
   ktx-bench kernels --formats q4_k,int8                       kernels alone, on cold weights
@@ -109,7 +111,8 @@ Row bench_prefill(Session& session, const Plan& plan, int64_t tokens, int vocab,
   return row;
 }
 
-Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int vocab) {
+// experts: a token's; 0: as planned.
+Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int vocab, int experts) {
   const auto prompt = some_tokens(1, vocab);
   std::vector<double> rates;
   session.rewind(0);
@@ -117,12 +120,15 @@ Row bench_decode(Session& session, const Plan& plan, const Arguments& a, int voc
   for (int i = 0; i <= a.repeat; ++i) {
     session.rewind(a.depth);
     // The first of the generated tokens comes from the prompt's step.
-    const auto result = session.generate(prompt, {.max_new_tokens = a.decode + 1});
+    const auto result =
+        session.generate(prompt, {.max_new_tokens = a.decode + 1, .experts_per_token = experts});
     if (i > 0) rates.push_back(static_cast<double>(result.decode_tokens) / result.decode_seconds);
   }
   auto row = summarize("decode " + std::to_string(a.decode) +
-                           (a.depth > 0 ? " after " + std::to_string(a.depth) : ""),
+                           (a.depth > 0 ? " after " + std::to_string(a.depth) : "") +
+                           (experts > 0 ? ", " + std::to_string(experts) + " experts" : ""),
                        std::move(rates));
+  if (experts > 0) return row;  // the plan's figures are of the planned number
   row.predicted = plan.predicted_decode(a.depth + a.decode / 2);
   row.bytes_per_second = row.median * static_cast<double>(plan.bytes_per_token());
   return row;
@@ -287,7 +293,9 @@ void bench_model(const Arguments& a) {
   std::vector<Row> rows;
   for (const int64_t tokens : a.prompts)
     rows.push_back(bench_prefill(session, engine.plan(), tokens, engine.vocab_size(), a.repeat));
-  if (a.decode > 0) rows.push_back(bench_decode(session, engine.plan(), a, engine.vocab_size()));
+  for (const int experts : a.decode_experts)
+    if (a.decode > 0)
+      rows.push_back(bench_decode(session, engine.plan(), a, engine.vocab_size(), experts));
   session.rewind(0);
   std::optional<tools::Gap> gap;
   ExpertUse experts;
@@ -372,6 +380,11 @@ void add_model_options(CLI::App& app, Arguments& a) {
       ->type_name("N")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
+  app.add_option("--decode-experts", a.decode_experts,
+                 "experts a token while decoding, a row for each number; default: as planned")
+      ->type_name("K,...")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("-r,--repeat", a.repeat, "repetitions of each row")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))

@@ -60,6 +60,13 @@ uint64_t sum(const std::vector<PlannedWeight>& weights) {
   return bytes;
 }
 
+void count_page_tables(Plan& plan) {
+  if (!plan.streams()) return;
+  const uint64_t tables = memory_of(plan, "cpu").weights / mapped_bytes_per_byte;
+  for (auto& memory : plan.devices)
+    if (is_gpu(memory.device)) memory.driver = driver_bytes + tables;
+}
+
 std::string cache_text(const Plan& plan) {
   return "KV cache of " +
          (plan.sessions > 1 ? std::to_string(plan.sessions) + " sessions of " : "") +
@@ -138,6 +145,7 @@ void count_weights(Plan& plan) {
     if (!planned.residents.experts.empty())
       memory_of(plan, planned.residents.device).weights += planned.residents.bytes;
   }
+  count_page_tables(plan);
 }
 
 void check_memory(const Plan& plan) {

@@ -288,7 +288,8 @@ std::vector<MemoryRow> memory_rows(const Plan& plan) {
       {"kernels' scratch", &DeviceMemory::scratch, ""},
       {"rope tables", &DeviceMemory::rope_tables, ""},
       {"streamed experts", &DeviceMemory::streaming, ""},
-      {"driver", &DeviceMemory::driver, ""},
+      {"driver", &DeviceMemory::driver,
+       plan.streams() ? "with page tables of the CPU's weights" : ""},
       {"loading buffers", &DeviceMemory::loading, "before there is a KV cache"},
   };
 }

@@ -77,13 +77,13 @@ void check_stream(const Rule& rule, const Decision& decode, const Decision& pref
 std::string unapplied_format(const Decision& decision, const std::vector<PlannedWeight>& weights) {
   const bool kept = !decision.format;
   if (decision.op == graph::Op::mla && is_gpu(decision.device)) {
-    bool as_asked = true;
-    for (const auto& weight : weights)
-      as_asked &= weight.format == (kept ? weight.source : *decision.format);
-    return as_asked
-               ? ""
-               : "bf16, not " + (kept ? "as stored" : std::string(quant::name(*decision.format))) +
-                     ": GPUs read the matrices of latent attention in bf16";
+    const auto asked = [&](const PlannedWeight& w) { return decision.format.value_or(w.source); };
+    const auto other =
+        std::ranges::find_if(weights, [&](const auto& w) { return w.format != asked(w); });
+    if (other == weights.end()) return "";
+    return std::string(quant::name(other->format)) + ", not " +
+           (kept ? "as stored" : std::string(quant::name(*decision.format))) +
+           ": GPUs read the matrices of latent attention in bf16 or int8";
   }
   if (kept || *decision.format == quant::Format::f32 || weights.empty()) return "";
   for (const auto& weight : decision.module->weights)

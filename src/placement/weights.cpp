@@ -44,9 +44,16 @@ Format kept_format(const Decision& decision, const graph::Weight& weight) {
   return weight.source;
 }
 
+// A GPU reads k_b and v_b as bf16 or int8: as int8 where they are, or shall be, of no more than
+// about 8 bits, whose own rounding is as coarse.
+Format choose_latent_format(const Decision& decision, const graph::Weight& weight) {
+  return has_blocks(decision.format.value_or(weight.source)) ? Format::int8 : Format::bf16;
+}
+
 Format choose_format(const Decision& decision, const graph::Weight& weight) {
   if (always_f32(decision.op, weight)) return Format::f32;
-  if (decision.op == graph::Op::mla && is_gpu(decision.device)) return Format::bf16;
+  if (decision.op == graph::Op::mla && is_gpu(decision.device))
+    return choose_latent_format(decision, weight);
   if (!decision.format) return kept_format(decision, weight);
   const Format format = *decision.format;
   const bool stored_so = format == weight.source && !(weight.transposed && has_blocks(format));

@@ -46,7 +46,11 @@ TEST_CASE("a GPU that only prefills holds copies, one that experts pass through 
   const auto stream = plan_of(experts + "prefill: {device: 'cuda:0', stream: yes}}\n" + rest,
                               sample::machine_with_gpus(1));
   CHECK(stream.find_device("cuda:0")->weights == 0);
-  CHECK(stream.find_device("cpu")->weights == copies.find_device("cpu")->weights);
+  const uint64_t on_cpu = stream.find_device("cpu")->weights;
+  CHECK(on_cpu == copies.find_device("cpu")->weights);
+  // What is streamed from is mapped on the GPU, in pages of 4 KiB.
+  CHECK(copies.find_device("cuda:0")->driver == driver_bytes);
+  CHECK(stream.find_device("cuda:0")->driver == driver_bytes + on_cpu / 512);
 }
 
 TEST_CASE("GPUs are in the order of their numbers, and what the engine needs is added") {
@@ -72,8 +76,8 @@ TEST_CASE("too little video memory") {
   machine.gpus[0].memory_bytes = uint64_t{610} << 20;
   const auto error = error_of([&] { plan_of(on_gpu, machine, {.cache_length = 64}); });
   CHECK(error ==
-        "r.yaml: the plan needs 646 MiB of cuda:0's memory, this RTX 4090 has 610 MiB\n"
-        "  note: weights 46.1 MiB, KV cache of 64 tokens 288 KiB, activations 0 B, the driver 600 "
+        "r.yaml: the plan needs 645 MiB of cuda:0's memory, this RTX 4090 has 610 MiB\n"
+        "  note: weights 45.1 MiB, KV cache of 64 tokens 288 KiB, activations 0 B, the driver 600 "
         "MiB\n"
         "  note: modules on the cpu or another GPU would help, or a smaller format for the largest "
         "ones");

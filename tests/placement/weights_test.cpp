@@ -20,8 +20,10 @@ graph::Module mla_module(Format source) {
   return module;
 }
 
-std::vector<Format> formats(const graph::Module& module, std::optional<Format> wanted) {
+std::vector<Format> formats(const graph::Module& module, std::optional<Format> wanted,
+                            const std::string& device = "cpu") {
   Decision decision;
+  decision.device = device;
   decision.module = &module;
   decision.op = *graph::find_op(module.op);
   decision.format = wanted;
@@ -41,6 +43,19 @@ TEST_CASE("a format of a rule goes to every matrix, requantized or not") {
   CHECK(formats(mla_module(Format::q4_k), Format::int8) == std::vector{Format::int8, Format::int8});
   CHECK(formats(mla_module(Format::bf16), Format::int4_32) ==
         std::vector{Format::int4_32, Format::int4_32});
+}
+
+TEST_CASE("a GPU has latent attention's matrices as bf16, or int8 where they are quantized") {
+  const auto on_gpu = [](Format source, std::optional<Format> wanted) {
+    return formats(mla_module(source), wanted, "cuda:0");
+  };
+  const std::vector bf16{Format::bf16, Format::bf16}, int8{Format::int8, Format::int8};
+  CHECK(on_gpu(Format::bf16, {}) == bf16);
+  CHECK(on_gpu(Format::fp8, {}) == int8);
+  CHECK(on_gpu(Format::q8_0, {}) == int8);
+  CHECK(on_gpu(Format::q4_k, {}) == int8);
+  CHECK(on_gpu(Format::bf16, Format::int4_32) == int8);
+  CHECK(on_gpu(Format::q4_k, Format::bf16) == bf16);
 }
 
 TEST_CASE("vectors, norms and routers are f32") {

@@ -108,8 +108,9 @@ class Bench(Case):
         best = max((peak["ops_per_second"] for peak in machine["peaks"]), default=0)
         if best:
             self.assertAlmostEqual(prefill["percent_of_peak"], prefill["tflops"] * 1e14 / best, places=6)
-        text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1")
-        self.assertIn("| prefill 8 | ", text)
+        text = self.good("ktx-bench", *PLACE, "-p", "8", "-n", "4", "-r", "1", "--decode-experts", "4,2")
+        for row in ("prefill 8", "decode 4, 4 experts", "decode 4, 2 experts"):
+            self.assertIn(f"| {row} | ", text)
 
     def test_profile(self):
         trace = self.folder / "trace.json"

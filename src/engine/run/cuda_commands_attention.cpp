@@ -70,7 +70,8 @@ class CudaMla final : public CudaCommand {
         k_rope_(input(c, node, 2)),
         y_(output(c, node)) {
     const auto matrices = [&](std::string_view role) {
-      return reinterpret_cast<const uint16_t*>(weight_of(c, node, role).data);
+      const LoadedWeight& weight = weight_of(c, node, role);
+      return ops::cuda::HeadMatrices{weight.data, weight.format};
     };
     args_ = {.params = &params_,
              .k_b = matrices("k_b"),
@@ -169,7 +170,9 @@ size_t cuda_attention_scratch(const CommandContext& c, const Node& node) {
       const int here = c.place(node.place).index;
       multiprocessors = std::max(multiprocessors, device::limits_of(here).multiprocessors);
     }
-    return ops::cuda::mla_scratch_bytes(*mla, step_shape(c), multiprocessors);
+    const ops::cuda::MlaFormats formats{weight_of(c, node, "k_b").format,
+                                        weight_of(c, node, "v_b").format};
+    return ops::cuda::mla_scratch_bytes(*mla, formats, step_shape(c), multiprocessors);
   }
   return ops::cuda::gqa_scratch_bytes(std::get<graph::GqaParams>(node.params), step_shape(c));
 }

@@ -27,8 +27,8 @@ struct Prompt {
 /// Strides in numbers; all in the GPU's memory but params and prompts.
 struct MlaArgs {
   const graph::MlaParams* params = nullptr;
-  const uint16_t* k_b = nullptr;  // bf16 [heads, kv_lora, nope]
-  const uint16_t* v_b = nullptr;  // bf16 [heads, v, kv_lora]
+  HeadMatrices k_b;  // [heads, kv_lora, nope]
+  HeadMatrices v_b;  // [heads, v, kv_lora]
   Rope rope;
   Batch batch;  // its rows are numbered
   KvPages cache;
@@ -69,8 +69,12 @@ struct StepShape {
   int64_t decode_rows = 0;  // of them
   int64_t tokens = 0;       // of the longest prompt, with its past
 };
-size_t mla_scratch_bytes(const graph::MlaParams& params, const StepShape& most,
-                         int multiprocessors) noexcept;
+/// Of k_b and v_b: bf16 or int8.
+struct MlaFormats {
+  quant::Format k_b = quant::Format::bf16, v_b = quant::Format::bf16;
+};
+size_t mla_scratch_bytes(const graph::MlaParams& params, const MlaFormats& formats,
+                         const StepShape& most, int multiprocessors) noexcept;
 size_t gqa_scratch_bytes(const graph::GqaParams& params, const StepShape& most) noexcept;
 
 /// Whether it takes less work to expand the latents of all tokens into keys and values of each head

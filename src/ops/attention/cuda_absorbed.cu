@@ -96,7 +96,7 @@ constexpr int value_ways = R == 1 ? most_merge_ways / 2 : most_merge_ways;
 
 /// A block a head: the sums of up to R rows side by side, then v_b times them. Those of unused rows
 /// are zero.
-template <int R>
+template <int R, class Rows>
 __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways / value_ways<R>)
     values_kernel(const __grid_constant__ AbsorbedWork work,
                   const __grid_constant__ AbsorbedValues values) {
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
   const int head = blockIdx.x, thread = threadIdx.y * merge_threads + threadIdx.x;
   const int64_t rows = work.args.row_end - work.args.row_begin;
   __shared__ alignas(16) uint2 x[R][merge_threads];
-  const HeadPart product{.weights = values.v_b + int64_t{head} * values.v * mla_latents,
+  const HeadPart product{.weights = matrix_of<Rows>(values.v_b, head, values.v, mla_latents),
                          .inputs = mla_latents,
                          .begin = 0,
                          .end = values.v,
@@ -113,9 +113,9 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
                          .rows = rows,
                          .y = values.out + int64_t{head} * values.v,
                          .y_row = int64_t{work.args.heads} * values.v};
-  HeadWeights<32, R == 1 ? 4 : 2, 2> weights;
+  HeadWeights<Rows, 32, R == 1 ? 4 : 2, 2> weights;
   weights.load_first(product, thread, threads);
-  fetch_to_l2(product.weights, product.end * mla_latents * 2, thread, threads);
+  fetch_to_l2(product.weights, product.end * Rows::row_bytes(mla_latents), thread, threads);
   await_previous();
 
   const int way = threadIdx.y % ways, number = threadIdx.y / ways;
@@ -199,10 +199,12 @@ void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
                      const AbsorbedValues& values, const device::Queue& queue) noexcept {
   const AbsorbedWork work = attend_in_groups(kernel, args, queue);
   const bool one = args.row_end - args.row_begin == 1;
-  launch(one ? values_kernel<1> : values_kernel<most_value_rows>,
-         {static_cast<unsigned>(args.heads),
-          dim3(merge_threads, one ? value_ways<1> : value_ways<most_value_rows>)},
-         queue, work, values);
+  with_rows(values.v_b.format, [&]<class Rows>() {
+    launch(one ? values_kernel<1, Rows> : values_kernel<most_value_rows, Rows>,
+           {static_cast<unsigned>(args.heads),
+            dim3(merge_threads, one ? value_ways<1> : value_ways<most_value_rows>)},
+           queue, work, values);
+  });
 }
 
 }  // namespace ktx::ops::cuda

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ops/attention/cuda_batch.hpp"
+#include "ops/attention/cuda_heads.hpp"
 
 namespace ktx::ops::cuda {
 
@@ -52,7 +53,7 @@ void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
 
 /// What becomes of the sums of few rows: out[r, h, :] = v_b[h] sums[r, h, :].
 struct AbsorbedValues {
-  const uint16_t* v_b = nullptr;  // bf16 [heads, v, mla_latents]
+  HeadMatrices v_b;  // [heads, v, mla_latents]
   int v = 0;
   uint16_t* out = nullptr;  // bf16 [rows, heads, v]; of unused rows zero
 };

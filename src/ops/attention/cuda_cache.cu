@@ -137,13 +137,13 @@ unsigned shared_bytes(const KvPages& cache) noexcept {
 
 constexpr int widen_outputs = 64;  // of k_b, of a block
 /// One row has all its weights on the way before it is there.
-template <int R>
-using WidenWeights = HeadWeights<16, R == 1 ? 8 : 2, 1>;
-static_assert(WidenWeights<1>::outputs(threads) == widen_outputs);
+template <int R, class Rows>
+using WidenWeights = HeadWeights<Rows, 16, R == 1 ? 8 : 2, 1>;
+static_assert(WidenWeights<1, Bf16Rows>::outputs(threads) == widen_outputs);
 
 /// A block a row appends; the others have a part of a head each, the first of which rotates. Eight
 /// on a multiprocessor, so that DeepSeek-V3's 1,024 parts are all there at once.
-template <int R>
+template <int R, class Rows>
 __global__ void __launch_bounds__(threads, R == 1 ? 8 : 1)
     widen_kernel(const __grid_constant__ WidenArgs args, int parts) {
   extern __shared__ float numbers[];
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(threads, R == 1 ? 8 : 1)
   const int64_t width = kv_lora + rope, row_width = args.heads * width;
   uint16_t* queries = args.queries + head * width;
   auto* x = reinterpret_cast<uint16_t*>(numbers);
-  const HeadPart product{.weights = args.k_b + head * kv_lora * args.nope,
+  const HeadPart product{.weights = matrix_of<Rows>(args.k_b, head, kv_lora, args.nope),
                          .inputs = args.nope,
                          .begin = begin,
                          .end = min(begin + widen_outputs, kv_lora),
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(threads, R == 1 ? 8 : 1)
                          .rows = args.rows,
                          .y = queries,
                          .y_row = row_width};
-  WidenWeights<R> weights;
+  WidenWeights<R, Rows> weights;
   weights.load_first(product, static_cast<int>(threadIdx.x), threads);
 
   await_previous();
@@ -195,14 +195,14 @@ __global__ void __launch_bounds__(threads, R == 1 ? 8 : 1)
   multiply_part<R>(product, weights, static_cast<int>(threadIdx.x), threads);
 }
 
-template <int R>
+template <int R, class Rows>
 void enqueue_widen(const WidenArgs& args, const device::Queue& queue) noexcept {
   const unsigned parts = device::blocks_for(args.append.cache.row.scaled, widen_outputs);
   const auto blocks =
       static_cast<unsigned>(args.append.batch.rows) + static_cast<unsigned>(args.heads) * parts;
   const unsigned bytes =
       std::max(shared_bytes(args.append.cache), static_cast<unsigned>(args.rows * args.nope * 2));
-  launch(widen_kernel<R>, {blocks, threads, bytes}, queue, args, static_cast<int>(parts));
+  launch(widen_kernel<R, Rows>, {blocks, threads, bytes}, queue, args, static_cast<int>(parts));
 }
 
 __global__ void __launch_bounds__(threads) gather_kernel(GatherArgs args) {
@@ -235,10 +235,12 @@ void rotate_queries(const QueryArgs& args, const device::Queue& queue) noexcept 
 }
 
 void append_and_widen(const WidenArgs& args, const device::Queue& queue) noexcept {
-  if (args.rows == 1)
-    enqueue_widen<1>(args, queue);
-  else
-    enqueue_widen<most_widened_rows>(args, queue);
+  with_rows(args.k_b.format, [&]<class Rows>() {
+    if (args.rows == 1)
+      enqueue_widen<1, Rows>(args, queue);
+    else
+      enqueue_widen<most_widened_rows, Rows>(args, queue);
+  });
 }
 
 void gather(const GatherArgs& args, const device::Queue& queue) noexcept {

@@ -4,6 +4,7 @@
 
 #include "core/graph/op.hpp"
 #include "ops/attention/cuda_batch.hpp"
+#include "ops/attention/cuda_heads.hpp"
 
 namespace ktx::ops::cuda {
 
@@ -56,10 +57,10 @@ struct WidenArgs {
   AppendMlaArgs append;
   int64_t rows = 0;  // at most most_widened_rows
   int heads = 0, nope = 0;
-  const uint16_t* k_b = nullptr;  // bf16 [heads, kv_lora, nope]
-  EitherNumbers q;                // [rows, heads, nope + rope]
-  int64_t q_stride = 0;           // of rows
-  uint16_t* queries = nullptr;    // bf16 [rows, heads, kv_lora + rope]; of unused rows zero
+  HeadMatrices k_b;             // [heads, kv_lora, nope]
+  EitherNumbers q;              // [rows, heads, nope + rope]
+  int64_t q_stride = 0;         // of rows
+  uint16_t* queries = nullptr;  // bf16 [rows, heads, kv_lora + rope]; of unused rows zero
 };
 constexpr int64_t most_widened_rows = 8;
 void append_and_widen(const WidenArgs& args, const device::Queue& queue) noexcept;

@@ -16,7 +16,7 @@ constexpr size_t workspace_bytes = size_t{32} << 20;
 
 /// More outputs at a time would cost too many registers for the sums of many rows.
 template <int lanes, int R>
-using Weights = HeadWeights<lanes, R == 1 ? 4 : 2, 2>;
+using Weights = HeadWeights<Bf16Rows, lanes, R == 1 ? 4 : 2, 2>;
 template <int lanes, int R>
 constexpr int outputs_of_block = Weights<lanes, R>::outputs(32 * warps);
 
@@ -24,15 +24,17 @@ template <int lanes, int R>
 __global__ void __launch_bounds__(32 * warps) few_rows_kernel(HeadsArgs args) {
   const int64_t head = blockIdx.y, begin = blockIdx.x * int64_t{outputs_of_block<lanes, R>};
   const int64_t end = begin + outputs_of_block<lanes, R>;
-  const HeadPart part{.weights = args.weights + head * args.outputs * args.inputs,
-                      .inputs = args.inputs,
-                      .begin = begin,
-                      .end = end < args.outputs ? end : args.outputs,
-                      .x = args.x + head * args.x_head,
-                      .x_row = args.x_row,
-                      .rows = args.rows,
-                      .y = args.y + head * args.y_head,
-                      .y_row = args.y_row};
+  const auto* weights_of = reinterpret_cast<const std::byte*>(args.weights);
+  const HeadPart part{
+      .weights = weights_of + head * args.outputs * Bf16Rows::row_bytes(args.inputs),
+      .inputs = args.inputs,
+      .begin = begin,
+      .end = end < args.outputs ? end : args.outputs,
+      .x = args.x + head * args.x_head,
+      .x_row = args.x_row,
+      .rows = args.rows,
+      .y = args.y + head * args.y_head,
+      .y_row = args.y_row};
   const int thread = static_cast<int>(threadIdx.x);
   Weights<lanes, R> weights;
   weights.load_first(part, thread, 32 * warps);
@@ -67,6 +69,25 @@ void run_few(HeadsArgs args, cudaStream_t stream) noexcept {
     args.x += few_rows * args.x_row;
     args.y += few_rows * args.y_row;
   }
+}
+
+/// A thread has eight numbers of a row.
+__global__ void __launch_bounds__(32 * warps) as_bf16_kernel(HeadsAsBf16Args args) {
+  const int64_t at = 8 * (blockIdx.x * int64_t{32 * warps} + threadIdx.x);
+  if (at >= args.rows * args.inputs) return;
+  const std::byte* row = args.data + at / args.inputs * Int8Rows::row_bytes(args.inputs);
+  const auto codes = Int8Rows::load(row, at % args.inputs);
+  const float scale = Int8Rows::scale(row);
+  const auto pair = [&](float low, float high) {
+    return static_cast<uint32_t>(f32_to_bf16(scale * low)) |
+           static_cast<uint32_t>(f32_to_bf16(scale * high)) << 16;
+  };
+  const auto two = [&](uint32_t bytes) {
+    return make_uint2(pair(Int8Rows::number<0>(bytes), Int8Rows::number<1>(bytes)),
+                      pair(Int8Rows::number<2>(bytes), Int8Rows::number<3>(bytes)));
+  };
+  const uint2 low = two(codes.x), high = two(codes.y);
+  *reinterpret_cast<uint4*>(args.out + at) = make_uint4(low.x, low.y, high.x, high.y);
 }
 
 /// A matrix of each head, column after column.
@@ -126,6 +147,11 @@ void HeadProducts::Library::run(const HeadsArgs& args, cudaStream_t stream) cons
     cublasLtMatmulPreferenceDestroy(preference);
   }
   cublasLtMatmulDescDestroy(product);
+}
+
+void heads_as_bf16(const HeadsAsBf16Args& args, const device::Queue& queue) noexcept {
+  as_bf16_kernel<<<device::blocks_for(args.rows * args.inputs, 8 * 32 * warps), 32 * warps, 0,
+                   device::stream_of(queue)>>>(args);
 }
 
 HeadProducts::HeadProducts(const device::Queue& queue)

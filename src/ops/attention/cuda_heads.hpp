@@ -8,8 +8,24 @@
 
 #include "core/device/memory.hpp"
 #include "core/device/queue.hpp"
+#include "core/quant/format.hpp"
 
 namespace ktx::ops::cuda {
+
+/// A matrix [outputs, inputs] of each head in a GPU's memory, in Layout::rows. inputs: a multiple
+/// of 8.
+struct HeadMatrices {
+  const std::byte* data = nullptr;
+  quant::Format format = quant::Format::bf16;  // or int8
+};
+
+/// All rows of int8 matrices as bf16: out [rows, inputs].
+struct HeadsAsBf16Args {
+  const std::byte* data = nullptr;
+  int64_t rows = 0, inputs = 0;
+  uint16_t* out = nullptr;
+};
+void heads_as_bf16(const HeadsAsBf16Args& args, const device::Queue& queue) noexcept;
 
 /// y[r, h, :] = W_h x[r, h, :] for each head h, all bf16. Strides in numbers, multiples of 8.
 struct HeadsArgs {

@@ -91,8 +91,44 @@ void attend_rows(const MlaArgs& args, int64_t begin, int64_t end, const Absorbed
   }
 }
 
-void mla_absorbed(const MlaArgs& args, int64_t begin, int64_t end, const HeadProducts& products,
-                  const device::Queue& queue) noexcept {
+/// Both matrices of all heads as bf16, for what has many rows.
+struct Matrices {
+  const uint16_t* k_b;
+  const uint16_t* v_b;
+};
+
+size_t bf16_bytes(quant::Format stored, int64_t rows, int64_t inputs) noexcept {
+  constexpr size_t alignment = 256;
+  const auto bytes = static_cast<size_t>(rows * inputs) * sizeof(uint16_t);
+  return stored == quant::Format::bf16 ? 0 : (bytes + alignment - 1) / alignment * alignment;
+}
+
+size_t bf16_matrices_bytes(const graph::MlaParams& p, const MlaFormats& formats) noexcept {
+  const int64_t heads = p.heads;
+  return bf16_bytes(formats.k_b, heads * p.kv_lora, p.nope) +
+         bf16_bytes(formats.v_b, heads * p.v, p.kv_lora);
+}
+
+/// Takes room for them off scratch, where they are not bf16 already.
+const uint16_t* take_bf16(const HeadMatrices& matrices, int64_t rows, int64_t inputs,
+                          std::byte*& scratch, const device::Queue& queue) noexcept {
+  if (matrices.format == quant::Format::bf16)
+    return reinterpret_cast<const uint16_t*>(matrices.data);
+  auto* out = reinterpret_cast<uint16_t*>(scratch);
+  scratch += bf16_bytes(matrices.format, rows, inputs);
+  heads_as_bf16({.data = matrices.data, .rows = rows, .inputs = inputs, .out = out}, queue);
+  return out;
+}
+
+Matrices take_bf16_matrices(MlaArgs& args, const device::Queue& queue) noexcept {
+  const graph::MlaParams& p = *args.params;
+  const int64_t heads = p.heads;
+  return {.k_b = take_bf16(args.k_b, heads * p.kv_lora, p.nope, args.scratch, queue),
+          .v_b = take_bf16(args.v_b, heads * p.v, p.kv_lora, args.scratch, queue)};
+}
+
+void mla_absorbed(const MlaArgs& args, const Matrices& matrices, int64_t begin, int64_t end,
+                  const HeadProducts& products, const device::Queue& queue) noexcept {
   const graph::MlaParams& p = *args.params;
   const int64_t heads = p.heads, width = p.kv_lora + p.rope;
   Arena arena(args.scratch);
@@ -113,7 +149,7 @@ void mla_absorbed(const MlaArgs& args, int64_t begin, int64_t end, const HeadPro
                   .rotated_row = heads * width,
                   .rotated_head = width},
                  queue);
-  products.run({.weights = args.k_b,
+  products.run({.weights = matrices.k_b,
                 .heads = heads,
                 .outputs = p.kv_lora,
                 .inputs = p.nope,
@@ -125,7 +161,7 @@ void mla_absorbed(const MlaArgs& args, int64_t begin, int64_t end, const HeadPro
                 .y_head = width,
                 .rows = end - begin});
   attend_rows(args, begin, end, absorbed, args.scratch + arena.used(), queue);
-  products.run({.weights = args.v_b,
+  products.run({.weights = matrices.v_b,
                 .heads = heads,
                 .outputs = p.v,
                 .inputs = p.kv_lora,
@@ -166,12 +202,12 @@ void mla_few(const MlaArgs& args, const AppendMlaArgs& appended,
 }
 
 /// Heads [head, head + count) of a prompt whose rows have been gathered.
-void attend_expanded(const MlaArgs& args, const Prompt& prompt, int64_t head, int64_t count,
-                     const Expanded& e, const HeadProducts& products,
+void attend_expanded(const MlaArgs& args, const Matrices& matrices, const Prompt& prompt,
+                     int64_t head, int64_t count, const Expanded& e, const HeadProducts& products,
                      const device::Queue& queue) noexcept {
   const graph::MlaParams& p = *args.params;
   const int64_t width = p.nope + p.rope, row_width = p.kv_lora + p.rope;
-  HeadsArgs product{.weights = args.k_b + head * p.kv_lora * p.nope,
+  HeadsArgs product{.weights = matrices.k_b + head * p.kv_lora * p.nope,
                     .transposed = true,
                     .heads = count,
                     .outputs = p.nope,
@@ -183,7 +219,7 @@ void attend_expanded(const MlaArgs& args, const Prompt& prompt, int64_t head, in
                     .y_head = p.nope,
                     .rows = prompt.tokens()};
   products.run(product);
-  product.weights = args.v_b + head * p.v * p.kv_lora;
+  product.weights = matrices.v_b + head * p.v * p.kv_lora;
   product.transposed = false;
   product.outputs = p.v;
   product.y = e.values;
@@ -229,14 +265,14 @@ void attend_expanded(const MlaArgs& args, const Prompt& prompt, int64_t head, in
           queue);
 }
 
-void mla_expanded(const MlaArgs& args, const Prompt& prompt, const HeadProducts& products,
-                  const device::Queue& queue) noexcept {
+void mla_expanded(const MlaArgs& args, const Matrices& matrices, const Prompt& prompt,
+                  const HeadProducts& products, const device::Queue& queue) noexcept {
   Arena arena(args.scratch);
   const Expanded expanded(*args.params, prompt.rows, prompt.tokens(), arena);
   gather({args.batch, args.cache, prompt.sequence, prompt.tokens(), expanded.cached}, queue);
   for (int64_t head = 0; head < args.params->heads; head += expanded.heads) {
     const int64_t count = std::min(expanded.heads, args.params->heads - head);
-    attend_expanded(args, prompt, head, count, expanded, products, queue);
+    attend_expanded(args, matrices, prompt, head, count, expanded, products, queue);
   }
 }
 
@@ -250,11 +286,12 @@ bool expanding_is_cheaper(const graph::MlaParams& p, const Prompt& prompt) noexc
          prompt.rows * per_row + pairs * (2 * p.kv_lora + p.rope);
 }
 
-size_t mla_scratch_bytes(const graph::MlaParams& params, const StepShape& most,
-                         int multiprocessors) noexcept {
+size_t mla_scratch_bytes(const graph::MlaParams& params, const MlaFormats& formats,
+                         const StepShape& most, int multiprocessors) noexcept {
   Arena absorbed;
   Absorbed(params, std::max(most.decode_rows, std::min(most.rows, absorbed_rows)), absorbed);
-  return std::max(absorbed.used() + absorbed_scratch_bytes(params.heads, multiprocessors),
+  return bf16_matrices_bytes(params, formats) +
+         std::max(absorbed.used() + absorbed_scratch_bytes(params.heads, multiprocessors),
                   Expanded::most_bytes(params, most.rows, most.tokens));
 }
 
@@ -268,21 +305,24 @@ void mla(const MlaArgs& args, const HeadProducts& products, const device::Queue&
                                .eps = args.eps,
                                .k_rope = args.k_rope,
                                .k_rope_stride = args.k_rope_stride};
-  if (decodes_few(args)) {
+  const bool few = decodes_few(args);
+  if (few)
     mla_few(args, appended, queue);
-  } else {
+  else
     append(appended, queue);
-    if (args.decode_rows > 0) mla_absorbed(args, 0, args.decode_rows, products, queue);
-  }
+  if (few && args.prompts.empty()) return;
+  MlaArgs rest = args;
+  const Matrices matrices = take_bf16_matrices(rest, queue);
+  if (!few && args.decode_rows > 0)
+    mla_absorbed(rest, matrices, 0, args.decode_rows, products, queue);
   for (const Prompt& prompt : args.prompts) {
     if (expanding_is_cheaper(*args.params, prompt)) {
-      mla_expanded(args, prompt, products, queue);
+      mla_expanded(rest, matrices, prompt, products, queue);
       continue;
     }
     const int64_t end = prompt.first_row + prompt.rows;
-    for (int64_t row = prompt.first_row; row < end; row += absorbed_rows) {
-      mla_absorbed(args, row, std::min(row + absorbed_rows, end), products, queue);
-    }
+    for (int64_t row = prompt.first_row; row < end; row += absorbed_rows)
+      mla_absorbed(rest, matrices, row, std::min(row + absorbed_rows, end), products, queue);
   }
 }
 

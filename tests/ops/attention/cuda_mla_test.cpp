@@ -49,21 +49,33 @@ void norm_latents(test::MlaSequence& s, const std::vector<float>& weight, float 
   }
 }
 
-void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
+/// Rows as a format stores them; numbers become what it has left of them.
+std::vector<std::byte> stored(std::vector<float>& numbers, quant::Format format, int64_t cols) {
+  const auto& info = quant::info(format);
+  const auto bytes = static_cast<size_t>(quant::row_bytes(format, cols));
+  std::vector<std::byte> out(numbers.size() / size_t(cols) * bytes);
+  for (size_t row = 0; row < numbers.size() / size_t(cols); ++row) {
+    float* of_row = numbers.data() + row * size_t(cols);
+    info.encode(of_row, out.data() + row * bytes, cols);
+    info.decode(out.data() + row * bytes, of_row, cols);
+  }
+  return out;
+}
+
+void check(test::Gpu& gpu, const Case& c, graph::KvFormat format,
+           const ops::cuda::MlaFormats& matrices) {
   auto parts = c.decoding;
   parts.insert(parts.end(), c.prompts.begin(), c.prompts.end());
   test::Batch on_cpu(format, {c.params.kv_lora, 128, c.params.rope}, parts);
   const test::GpuBatch on_gpu(gpu, on_cpu);
   // As many tokens as rows; the rope's table reaches the last position.
   test::MlaSequence s = test::make_mla(c.params, on_cpu.rows, 3);
-  s.k_b_numbers = test::rounded_to_bf16(s.k_b_numbers);
-  s.v_b_numbers = test::rounded_to_bf16(s.v_b_numbers);
+  const auto k_b = gpu.upload(stored(s.k_b_numbers, matrices.k_b, c.params.nope));
+  const auto v_b = gpu.upload(stored(s.v_b_numbers, matrices.v_b, c.params.kv_lora));
   s.k_b = test::matrices(s.k_b_numbers, c.params.heads, c.params.kv_lora, c.params.nope);
   s.v_b = test::matrices(s.v_b_numbers, c.params.heads, c.params.v, c.params.kv_lora);
   s.rope = ops::RopeTable(s.params.rotary, 1024);
 
-  const auto k_b = gpu.upload(test::to_bf16(s.k_b_numbers));
-  const auto v_b = gpu.upload(test::to_bf16(s.v_b_numbers));
   const auto q = gpu.upload(s.q), latent = gpu.upload(s.latent), k_rope = gpu.upload(s.k_rope);
   const auto norm = test::random_floats(c.params.kv_lora, 4);
   const auto on_norm = gpu.upload(norm);
@@ -79,11 +91,11 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
     most.tokens = std::max(most.tokens, p.tokens());
   }
   const auto scratch =
-      gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, most, gpu.multiprocessors()));
+      gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, matrices, most, gpu.multiprocessors()));
   const ops::cuda::HeadProducts products(gpu.queue());
   const ops::cuda::MlaArgs on_gpu_args{.params = &s.params,
-                                       .k_b = k_b.as<uint16_t>(),
-                                       .v_b = v_b.as<uint16_t>(),
+                                       .k_b = {k_b.data(), matrices.k_b},
+                                       .v_b = {v_b.data(), matrices.v_b},
                                        .rope = rope.rope,
                                        .batch = on_gpu.batch,
                                        .cache = on_gpu.cache,
@@ -121,10 +133,16 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
 TEST_CASE("cuda: mla, decoding sequences and prompts in one batch, every cache format") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
   test::Gpu gpu;
-  for (const graph::KvFormat format : test::cache_formats) {
-    for (const Case& c : cases) {
-      INFO(graph::info(format).name << ", " << c.name);
-      check(gpu, c, format);
+  using quant::Format;
+  constexpr ops::cuda::MlaFormats all[] = {
+      {}, {Format::int8, Format::int8}, {Format::int8, Format::bf16}, {Format::bf16, Format::int8}};
+  for (const auto& matrices : all) {
+    for (const graph::KvFormat format : test::cache_formats) {
+      for (const Case& c : cases) {
+        INFO(graph::info(format).name << ", " << c.name << ", k_b " << quant::name(matrices.k_b)
+                                      << ", v_b " << quant::name(matrices.v_b));
+        check(gpu, c, format, matrices);
+      }
     }
   }
 }
@@ -183,11 +201,11 @@ TEST_CASE("cuda: speed of mla, prompts and decoding, of one layer of DeepSeek-V3
     const auto out = gpu.poisoned(size_t(s.rows * p.heads * p.v) * 2);
     const ops::cuda::Prompt prompt{0, 0, s.rows, s.past};
     const auto scratch = gpu.poisoned(ops::cuda::mla_scratch_bytes(
-        p, {s.rows, s.prompt ? 0 : s.rows, tokens}, gpu.multiprocessors()));
+        p, {}, {s.rows, s.prompt ? 0 : s.rows, tokens}, gpu.multiprocessors()));
     const double time = test::microseconds(gpu, s.prompt ? 3 : 50, [&](int) {
       ops::cuda::mla({.params = &p,
-                      .k_b = k_b.as<uint16_t>(),
-                      .v_b = v_b.as<uint16_t>(),
+                      .k_b = {k_b.data()},
+                      .v_b = {v_b.data()},
                       .rope = rope.rope,
                       .batch = batch,
                       .cache = {bytes.data(), graph::KvFormat::bf16, row, 2 * row.numbers()},

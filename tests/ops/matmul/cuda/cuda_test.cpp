@@ -251,8 +251,12 @@ class DecodeLayer {
     gate_ = matrix(Format::q4_k, intermediate, hidden);
     up_ = matrix(Format::q4_k, intermediate, hidden);
     down_ = matrix(Format::q6_k, hidden, intermediate);
-    k_b_ = take(int64_t{mla.heads} * mla.kv_lora * mla.nope * 2);
-    v_b_ = take(int64_t{mla.heads} * mla.kv_lora * mla.v * 2);
+    const auto matrices = [&](int64_t rows, int64_t cols) {
+      const auto layout = ops::Layout::rows;
+      return take(ops::packed_bytes(layout, latent_format, mla.heads * rows, cols));
+    };
+    k_b_ = matrices(mla.kv_lora, mla.nope);
+    v_b_ = matrices(mla.v, mla.kv_lora);
     router_ = take(experts * hidden * 4);
     norm_ = take(hidden * 4);
     const ktx::graph::KvRow row{mla.kv_lora, 128, mla.rope};
@@ -356,6 +360,7 @@ class DecodeLayer {
   Bench& bench_;
   const ktx::graph::MlaParams& mla_;
   cuda::PackedMatrix q_a_, kv_a_, q_b_, o_, gate_, up_, down_;
+  static constexpr Format latent_format = Format::int8;
   const std::byte *k_b_, *v_b_, *router_, *norm_;
   ktx::ops::KvPages cache_;
   ktx::graph::RouterParams router_params_{256, 8, 8, 4, true, true, true, 2.5f};
@@ -386,8 +391,8 @@ void DecodeLayer::attend() {
   if (!numbered_) cuda::number_rows(batch, bench_.gpu.queue());  // once a step
   numbered_ = true;
   cuda::mla({.params = &mla_,
-             .k_b = reinterpret_cast<const uint16_t*>(k_b_),
-             .v_b = reinterpret_cast<const uint16_t*>(v_b_),
+             .k_b = {k_b_, latent_format},
+             .v_b = {v_b_, latent_format},
              .rope = {rope_.as<float>(), mla_.rope / 2, true},
              .batch = batch,
              .cache = cache_,
