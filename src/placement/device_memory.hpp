@@ -11,8 +11,8 @@ namespace ktx::placement {
 /// rounded up.
 constexpr uint64_t driver_bytes = uint64_t{600} << 20;
 
-/// A GPU that streams experts maps all of the CPU's weights: 8 bytes of its memory for each of their
-/// pages of 4 KiB, as measured with 370 GiB of them on an H200.
+/// A GPU that streams experts maps all of the CPU's weights: 8 bytes of its memory for each of
+/// their pages of 4 KiB, as measured with 370 GiB of them on an H200.
 constexpr uint64_t mapped_bytes_per_byte = 512;
 
 /// The devices that the plan uses, with their weights and KV cache.

@@ -73,7 +73,7 @@ constexpr std::array place_table{
         "format", "keep | a format",
         "How matrices are stored: as in the checkpoint (keep, the default), or quantized to this "
         "format while loading. Norms, biases and routers always run in f32, and what latent "
-        "attention multiplies by on a GPU in bf16.",
+        "attention multiplies by on a GPU in bf16, or in int8 where it is quantized.",
         format_schema,
         [](const Yaml& v, Place& p) {
           p.format = {parse_format(v), v.where};
@@ -112,12 +112,14 @@ constexpr std::array place_table{
         },
         apply_stream},
     PlaceKeyword{
-        "experts", "{resident: N | vram: SIZE, on: cuda:N, by: FILE | list: [..], keep_ram: no}",
+        "experts",
+        "{resident: N | vram: SIZE, on: cuda:N, by: FILE | random, list: [..], keep_ram: no}",
         "Keeps N routed experts of each layer on a GPU, where they run while the others run on the "
         "cpu; or as many as fit when the plan may use SIZE of that GPU's memory for all it has "
         "there. on: default where prompts run (see stream). Which: those that FILE, relative to "
         "this one, gives as layers: {3: [5, 17], 4: [8]}, most used first; or those of the list, "
-        "in every layer; or the first by number. keep_ram: yes leaves a copy of them on the cpu.",
+        "in every layer; or random ones of each layer, the same in every run; or the first by "
+        "number. keep_ram: yes leaves a copy of them on the cpu.",
         experts_schema,
         [](const Yaml& v, Place& p) {
           p.experts = {parse_experts(v), v.where};

@@ -2,6 +2,8 @@
 #include "placement/residents.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -41,7 +43,11 @@ std::vector<int> order_of(const ResidentExperts& asked, const graph::Module& mod
     return found->second;
   }
   std::vector<int> order(static_cast<size_t>(expert_count(module)));
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  std::iota(order.begin(), order.end(), 0);
+  if (!asked.random) return order;
+  // Fisher and Yates; std::shuffle may differ from one library to another.
+  std::mt19937 draw(static_cast<uint32_t>(module.layer));
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[draw() % i]);
   return order;
 }
 

@@ -67,6 +67,7 @@ struct ResidentExperts {
   std::optional<uint64_t> vram;
   std::string device;              // empty: the one that prompts run on
   Maybe<std::string> profile;      // a path, as written
+  bool random = false;             // other ones in each layer, the same in every run
   ExpertOrder order;               // what it says
   Maybe<std::vector<int>> listed;  // the same in every layer
   bool keep_ram = false;

@@ -283,7 +283,8 @@ ResidentExperts parse_experts(const Yaml& value) {
       experts.device = item.as_string("on");
       check_device(experts.device, item.where);
     } else if (key.scalar == "by") {
-      experts.profile = {parse_path(item, "by"), item.where};
+      experts.random = item.scalar == "random";
+      if (!experts.random) experts.profile = {parse_path(item, "by"), item.where};
     } else if (key.scalar == "list") {
       experts.listed = {parse_expert_list(item, "list"), item.where};
     } else if (key.scalar == "keep_ram") {
@@ -296,7 +297,7 @@ ResidentExperts parse_experts(const Yaml& value) {
   }
   if (experts.count && experts.vram)
     throw_input("experts: resident and vram both say how many; give one of them", value.where);
-  if (experts.profile && experts.listed)
+  if ((experts.profile || experts.random) && experts.listed)
     throw_input("experts: by and list both say which; give one of them", value.where);
   if (!experts.count && !experts.vram && !experts.listed)
     throw_input("experts: how many is missing: resident: N of each layer, vram: SIZE or a list",

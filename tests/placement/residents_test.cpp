@@ -96,6 +96,18 @@ TEST_CASE("residents by a list, or by a profile beside the rules file") {
         std::string::npos);
 }
 
+TEST_CASE("random residents differ from layer to layer, and not from run to run") {
+  const auto residents = [](int layer) {
+    return experts_of(plan_of("{resident: 8, on: 'cuda:0', by: random}"), layer).residents.experts;
+  };
+  CHECK(residents(1).size() == 8);
+  CHECK(residents(1) != first(8));
+  CHECK(residents(1) != residents(2));
+  CHECK(residents(2) == residents(2));
+  CHECK(error_with("{on: 'cuda:0', by: random, list: [1]}").find("by and list both say which") !=
+        std::string::npos);
+}
+
 TEST_CASE("a size of video memory is filled by equally many experts of each layer") {
   const auto needs = [](const Plan& plan) {
     CHECK(experts_of(plan, 1).residents.experts.size() == 1);
