@@ -29,6 +29,7 @@ void add_eos(const Json& config, const std::string& where, int32_t vocabulary,
   if (config.is_null()) return;
   const Json* eos = text::member(text::expect_object(config, "the file", where), key);
   if (eos == nullptr) return;
+  if (eos->is_array()) text::expect_at_most(limits::end_tokens, eos->size(), key, where);
   for (const auto& value : eos->is_array() ? *eos : Json::array({*eos})) {
     const int32_t id = text::expect_id(value, key, where);
     if (id < vocabulary)

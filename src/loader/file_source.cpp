@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
 
@@ -29,6 +30,7 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
     metas_.push_back(std::move(tensor.meta));
     places_.push_back({tensor.data, std::move(tensor.assembly)});
   }
+  check_sums();
   c_.tensors.clear();
   c_.tensors.shrink_to_fit();
   for (size_t i = 0; i < metas_.size(); ++i) by_name_.emplace(metas_[i].name, i);
@@ -37,6 +39,21 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
                                      ": what is in these files is not known, for they "
                                      "are missing: " +
                                      missing_files());
+}
+
+// What is below these bounds may be added up by whoever plans, in any format, without overflow.
+void FileSource::check_sums() const {
+  const auto refuse = [&](int64_t most, const std::string& found) {
+    throw_input("expected at most " + std::to_string(most) + found, c_.path.string());
+  };
+  if (metas_.size() > static_cast<size_t>(limits::tensors))
+    refuse(limits::tensors, " tensors, found " + std::to_string(metas_.size()));
+  int64_t weights = 0;
+  for (const auto& meta : metas_) {
+    weights += matrix_rows(meta) * matrix_cols(meta);
+    if (weights > limits::weights)
+      refuse(limits::weights, " weights in all tensors, found more by tensor '" + meta.name + "'");
+  }
 }
 
 std::string FileSource::missing_files() const {
@@ -57,7 +74,7 @@ std::vector<std::string> FileSource::unread() const {
 
 std::string FileSource::why_missing(std::string_view name) const {
   for (const auto* map : {&c_.unlisted, &c_.passed})
-    if (const auto found = map->find(std::string(name)); found != map->end()) return found->second;
+    if (const auto found = map->find(name); found != map->end()) return found->second;
   if (c_.missing_files.empty()) return "is not in the checkpoint";
   return "is not in the files that are there; missing: " + missing_files();
 }

@@ -3,10 +3,10 @@
 
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "core/base/byte_source.hpp"
+#include "core/base/names.hpp"
 #include "loader/assembly.hpp"
 #include "loader/checkpoint.hpp"
 
@@ -26,10 +26,10 @@ struct CheckpointContents {
   bool header_only = false;
   Json config, generation_config, tokenizer, tokenizer_config;
   std::vector<std::unique_ptr<const base::ByteSource>> files;
-  std::vector<FileTensor> tensors;                        // names are unique
-  std::unordered_map<std::string, std::string> unlisted;  // name -> why ktx does not read it
-  std::unordered_map<std::string, std::string> passed;    // name -> why nobody misses it
-  std::vector<std::string> missing_files;                 // which may hold more tensors
+  std::vector<FileTensor> tensors;         // names are unique
+  base::NameMap<std::string> unlisted;     // name -> why ktx does not read it
+  base::NameMap<std::string> passed;       // name -> why nobody misses it
+  std::vector<std::string> missing_files;  // which may hold more tensors
 };
 
 class FileSource final : public TensorSource {
@@ -66,11 +66,12 @@ class FileSource final : public TensorSource {
   FileRange part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
   bool is_there(const FileRange& range) const noexcept;
   std::string missing_files() const;
+  void check_sums() const;
 
   CheckpointContents c_;  // its tensors are moved into the two vectors below
   std::vector<graph::TensorMeta> metas_;
   std::vector<Place> places_;
-  std::unordered_map<std::string_view, size_t> by_name_;  // keys point into metas_
+  base::NameMap<size_t, std::string_view> by_name_;  // keys point into metas_
 };
 
 }  // namespace ktx::loader

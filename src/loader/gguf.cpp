@@ -10,6 +10,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/names.hpp"
 #include "loader/gguf_header.hpp"
 #include "loader/overrides.hpp"
 
@@ -87,7 +88,7 @@ void add_tensors(CheckpointContents& contents, const std::string& where,
 }
 
 void check_unique(const std::vector<FileTensor>& tensors) {
-  std::unordered_map<std::string_view, const FileTensor*> seen;
+  base::NameMap<const FileTensor*, std::string_view> seen;
   for (const auto& tensor : tensors) {
     const auto [first, fresh] = seen.emplace(tensor.meta.name, &tensor);
     if (!fresh)

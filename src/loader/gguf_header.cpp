@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <unordered_set>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
+#include "core/base/names.hpp"
 #include "core/base/stand_in.hpp"
 #include "loader/byte_reader.hpp"
 #include "loader/ggml_types.hpp"
@@ -20,7 +21,6 @@ namespace {
 
 // Far above any real model, low enough that a broken count can't exhaust memory.
 constexpr uint64_t max_keys = 1 << 16;
-constexpr uint64_t max_values = 1 << 24;      // in all arrays together
 constexpr uint64_t max_text = 1 << 26;        // bytes of one string
 constexpr uint64_t max_all_text = 1 << 28;    // bytes of all strings together
 constexpr uint64_t max_name = (1 << 16) - 1;  // bytes of a key or tensor name; the format's limit
@@ -91,7 +91,7 @@ std::string HeaderParser::read_name(const std::string& what) {
 
 Json HeaderParser::read_metadata(uint64_t keys) {
   Json metadata = Json::object();
-  std::unordered_set<std::string> names;
+  base::NameSet<> names;
   for (uint64_t i = 0; i < keys; ++i) {
     const std::string key =
         read_name("metadata key " + std::to_string(i + 1) + " of " + std::to_string(keys));
@@ -154,8 +154,9 @@ Json HeaderParser::read_array(int depth) {
   if (count > in_.remaining() / least_bytes[type])
     in_.fail("the file ends inside it: expected an array of " + std::to_string(count) +
              " values, found " + std::to_string(in_.remaining()) + " bytes");
-  if (count > max_values - values_)
-    in_.fail("expected at most " + std::to_string(max_values) + " values in arrays, found more");
+  if (count > static_cast<uint64_t>(limits::values) - values_)
+    in_.fail("expected at most " + std::to_string(limits::values) +
+             " values in arrays, found more");
   values_ += count;
   Json values = Json::array();
   auto& items = values.get_ref<Json::array_t&>();
@@ -171,8 +172,8 @@ std::vector<int64_t> HeaderParser::read_shape() {
   std::vector<int64_t> shape(dims);
   for (auto n = shape.rbegin(); n != shape.rend(); ++n) {
     const auto size = in_.read<uint64_t>();
-    if (size == 0 || size > static_cast<uint64_t>(max_weights))
-      in_.fail("expected a dimension of 1 to 2^56, found " + std::to_string(size));
+    if (size == 0 || size > static_cast<uint64_t>(limits::weights))
+      in_.fail("expected a dimension of 1 to 2^48, found " + std::to_string(size));
     *n = static_cast<int64_t>(size);
   }
   if (!count_weights(shape)) in_.fail("the shape " + shape_text(shape) + " is too large");
@@ -214,11 +215,14 @@ GgufTensor HeaderParser::read_tensor(uint64_t index, uint64_t count) {
 std::vector<GgufTensor> HeaderParser::read_tensors(uint64_t count) {
   constexpr uint64_t least_entry = 8 + 1 + 4 + 8 + 4 + 8;
   in_.subject = "the tensor table";
+  if (count > static_cast<uint64_t>(limits::tensors))
+    in_.fail("expected at most " + std::to_string(limits::tensors) + " tensors, found " +
+             std::to_string(count));
   if (count > in_.remaining() / least_entry)
     in_.fail("the file ends inside it: expected " + std::to_string(count) + " tensors, found " +
              std::to_string(in_.remaining()) + " bytes");
   std::vector<GgufTensor> tensors;
-  std::unordered_set<std::string> names;
+  base::NameSet<> names;
   for (uint64_t i = 0; i < count; ++i) {
     tensors.push_back(read_tensor(i, count));
     if (!names.insert(tensors.back().name).second) in_.fail("is in the tensor table twice");
@@ -248,7 +252,7 @@ void HeaderParser::place_tensors(std::vector<GgufTensor>& tensors, uint64_t alig
       throw_input(subject + "its offset " + std::to_string(tensor.offset) +
                       " is not a multiple of the alignment " + std::to_string(alignment),
                   in_.file());
-    // Sizes are below 2^62, so the sums below can't overflow.
+    // Sizes are below 2^51, so the sums below can't overflow.
     if (tensor.offset > (uint64_t{1} << 62))
       throw_input(subject + "its offset " + std::to_string(tensor.offset) + " is too large",
                   in_.file());

@@ -5,9 +5,9 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 
 #include "core/base/error.hpp"
+#include "core/base/names.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/gguf_types.hpp"
 #include "loader/tensor_shape.hpp"
@@ -123,7 +123,7 @@ FileLayout gguf_layout(const Json& metadata, std::span<const graph::TensorMeta> 
   add_metadata(out, metadata);
 
   FileLayout layout;
-  std::unordered_set<std::string_view> names;
+  base::NameSet<std::string_view> names;
   uint64_t end = 0;  // of the data so far
   for (const auto& tensor : tensors) {
     const int type = quant::info(tensor.format).ggml_type;

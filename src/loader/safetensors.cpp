@@ -7,11 +7,11 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/names.hpp"
 #include "loader/composed.hpp"
 #include "loader/overrides.hpp"
 #include "loader/quantization.hpp"
@@ -31,8 +31,8 @@ struct Index {
     std::string file, first_tensor;
     size_t tensors = 0;
   };
-  std::unordered_map<std::string, size_t> shard_of;  // tensor -> position in shards
-  std::vector<Shard> shards;                         // in order of appearance
+  base::NameMap<size_t> shard_of;  // tensor -> position in shards
+  std::vector<Shard> shards;       // in order of appearance
 };
 
 bool is_plain_file_name(const std::string& name) {
@@ -46,7 +46,7 @@ Index read_index(const fs::path& file) {
   if (map == json.end() || !map->is_object())
     throw_input("expected an object with an object 'weight_map'", file.string());
   Index index;
-  std::unordered_map<std::string, size_t> shard_numbers;
+  base::NameMap<size_t> shard_numbers;
   for (const auto& [tensor, shard] : map->items()) {
     const std::string name = shard.is_string() ? shard.get<std::string>() : "";
     if (!is_plain_file_name(name))
@@ -112,8 +112,8 @@ class DirectoryReader {
   const OpenOptions& options_;
   CheckpointContents contents_;
   std::vector<FoundTensor> found_;
-  std::unordered_map<std::string, size_t> by_name_;  // positions in found_
-  std::unordered_set<std::string> joined_;           // names of tensors that were made from parts
+  base::NameMap<size_t> by_name_;  // positions in found_
+  base::NameSet<> joined_;         // names of tensors that were made from parts
 };
 
 CheckpointContents DirectoryReader::read() {
@@ -160,7 +160,7 @@ std::vector<FoundTensor> DirectoryReader::open(const std::string& name) {
 }
 
 void DirectoryReader::read_files(const std::vector<std::string>& names) {
-  std::unordered_map<std::string, std::string> holders;
+  base::NameMap<std::string> holders;
   for (const auto& name : names)
     for (auto& tensor : open(name)) {
       const auto [first, fresh] = holders.emplace(tensor.entry.name, tensor.where);
@@ -184,7 +184,7 @@ void DirectoryReader::read_indexed(const fs::path& index_file) {
 // Names that the index has and no shard. A shard that is there can't have lost them: the index is
 // older, or younger, than it.
 void DirectoryReader::note_absent(const Index& index) {
-  std::unordered_set<std::string_view> there;
+  base::NameSet<std::string_view> there;
   for (const FoundTensor& found : found_) there.insert(found.entry.name);
   for (const auto& [name, shard] : index.shard_of) {
     if (there.contains(name)) continue;

@@ -2,11 +2,11 @@
 #include "loader/safetensors_header.hpp"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/names.hpp"
 #include "core/base/stand_in.hpp"
 #include "core/base/text.hpp"
 #include "loader/byte_reader.hpp"
@@ -166,7 +166,7 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
             : (fields_ & 2) == 0 ? "shape"
                                  : "data_offsets"));
     for (const uint64_t n : shape_) {
-      if (n > static_cast<uint64_t>(max_weights))
+      if (n > static_cast<uint64_t>(limits::weights))
         fail("a dimension of " + std::to_string(n) + " is too large");
       entry_.shape.push_back(static_cast<int64_t>(n));
     }
@@ -201,7 +201,7 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
   SafetensorsEntry entry_;
   std::vector<uint64_t> shape_, offsets_;
   int fields_ = 0;  // seen: 1 dtype, 2 shape, 4 data_offsets
-  std::unordered_set<std::string> names_;
+  base::NameSet<> names_;
 };
 
 // Sorts by place and checks that the tensors cover data_size bytes without overlaps or holes.

@@ -3,11 +3,11 @@
 
 #include <bit>
 #include <string_view>
-#include <unordered_set>
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
+#include "core/base/names.hpp"
 #include "loader/safetensors_header.hpp"
 #include "loader/tensor_shape.hpp"
 
@@ -30,7 +30,7 @@ std::string_view bytes_of(const NamedArray& array) {
 FileLayout safetensors_layout(std::span<const SafetensorsTensor> tensors) {
   Json header = Json::object();
   FileLayout layout;
-  std::unordered_set<std::string_view> names;
+  base::NameSet<std::string_view> names;
   uint64_t end = 0;
   for (const auto& tensor : tensors) {
     const auto weights = count_weights(tensor.shape);

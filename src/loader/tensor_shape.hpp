@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/limits.hpp"
+
 namespace ktx::loader {
 
 /// "[4, 1024]"
@@ -15,10 +17,8 @@ inline std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-/// Tensors with more numbers than this (72 P) are taken for broken; bytes then fit in 64 bits too.
-inline constexpr int64_t max_weights = int64_t{1} << 56;
-
-/// The product of the dimensions; nothing when one is negative or the product above max_weights.
+/// The product of the dimensions; nothing when one is negative or the product above
+/// limits::weights.
 inline std::optional<int64_t> count_weights(const std::vector<int64_t>& shape) {
   bool empty = false;
   int64_t product = 1;
@@ -27,7 +27,7 @@ inline std::optional<int64_t> count_weights(const std::vector<int64_t>& shape) {
     if (n == 0) {
       empty = true;
     } else {
-      if (n > max_weights / product) return std::nullopt;
+      if (n > limits::weights / product) return std::nullopt;
       product *= n;
     }
   }

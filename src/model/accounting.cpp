@@ -4,14 +4,16 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
 #include "core/base/log.hpp"
+#include "core/base/names.hpp"
 #include "core/base/text.hpp"
 #include "model/harmless.hpp"
 #include "model/names.hpp"
@@ -20,7 +22,8 @@
 namespace ktx::model {
 namespace {
 
-constexpr size_t most_named = 8;  // in a message
+constexpr size_t most_named = 8;     // in a message
+constexpr size_t most_parts = 1024;  // that are named as the checkpoint names them
 
 /// The layer that a tensor is of, and the rest of its name.
 struct LayerName {
@@ -69,11 +72,13 @@ class Accounting {
     return out;
   }
 
-  /// Layers after the last one that is run which have the projection of such layers.
+  /// Layers after the last one that is run which have the projection of such layers. A number that
+  /// no layer can have is none.
   void find_mtp_layers() {
     const auto look = [&](const std::string& name) {
       const LayerName found = layer_name(name);
-      if (found.layer >= model_.info.layers && found.rest.find("eh_proj") != std::string::npos)
+      if (found.layer >= model_.info.layers && found.layer < limits::layers &&
+          found.rest.find("eh_proj") != std::string::npos)
         mtp_.insert(found.layer);
     };
     for (const graph::TensorMeta& tensor : source_.listed) look(tensor.name);
@@ -91,7 +96,9 @@ class Accounting {
     const auto harmless = harmless_tensor(name);
     if (!harmless && is_foreign(name)) {
       foreign_.push_back("'" + name + "'");
-      add_to_part(name.substr(0, name.find('.')), "other", "no part of the model", name, tensor);
+      const std::string part = name.substr(0, name.find('.'));
+      const bool is_named = parts_.size() < most_parts || parts_.contains(part);
+      add_to_part(is_named ? part : "others", "other", "no part of the model", name, tensor);
     } else if (!harmless) {
       const bool why = tensor == nullptr && source_.why_missing;
       problems_.push_back("tensor '" + name + "'" +
@@ -171,8 +178,8 @@ class Accounting {
   const Source& source_;
   const Config& config_;
   graph::Model& model_;
-  std::unordered_set<std::string_view> used_;  // names in the model's modules
-  std::unordered_set<int> mtp_;
+  base::NameSet<std::string_view> used_;  // names in the model's modules
+  std::set<int> mtp_;
   bool has_gqa_ = false;
   std::map<std::string, graph::Module> parts_;
   std::vector<std::string> problems_, foreign_;

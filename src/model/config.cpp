@@ -10,9 +10,6 @@
 namespace ktx::model {
 namespace {
 
-constexpr int64_t most_count = int64_t{1} << 24;
-constexpr int64_t most_tokens = int64_t{1} << 40;
-
 /// The value as text for a message, cut when long.
 std::string shown(const Json& value) {
   constexpr size_t most = 60;
@@ -76,7 +73,8 @@ const Json& Config::required(const Key& key) const {
   fail(key, "is missing", std::move(notes));
 }
 
-int64_t Config::whole(const Key& key, const Json& value, int64_t lowest, int64_t highest) const {
+int64_t Config::whole(const Key& key, const Json& value, Range range) const {
+  const auto [lowest, highest] = range;
   bool fits = false;
   int64_t number = 0;
   if (value.is_number_unsigned()) {
@@ -120,16 +118,16 @@ const Json& Config::one_of_layers(const Key& key, const Json& value) const {
   return one == nullptr ? value : *one;
 }
 
-int Config::count(const Key& key, int lowest) const {
-  return static_cast<int>(whole(key, one_of_layers(key, required(key)), lowest, most_count));
+int Config::count(const Key& key, Range range) const {
+  return static_cast<int>(whole(key, one_of_layers(key, required(key)), range));
 }
 
-int Config::count_or(const Key& key, int fallback, int lowest) const {
-  return has(key) ? count(key, lowest) : fallback;
+int Config::count_or(const Key& key, int fallback, Range range) const {
+  return has(key) ? count(key, range) : fallback;
 }
 
 int64_t Config::tokens(const Key& key) const {
-  return whole(key, required(key), 1, most_tokens);
+  return whole(key, required(key), {.most = limits::context});
 }
 
 int64_t Config::tokens_or(const Key& key, int64_t fallback) const {
@@ -158,12 +156,13 @@ std::string Config::text_or(const Key& key, const std::string& fallback) const {
   return value->get<std::string>();
 }
 
-std::vector<int> Config::counts_or_empty(const Key& key) const {
+std::set<int> Config::layers_or_empty(const Key& key) const {
   const Json* value = find(key);
   if (value == nullptr) return {};
   if (!value->is_array()) fail(key, "must be a list of whole numbers, found " + shown(*value));
-  std::vector<int> out;
-  for (const Json& item : *value) out.push_back(static_cast<int>(whole(key, item, 0, most_count)));
+  std::set<int> out;
+  for (const Json& item : *value)
+    out.insert(static_cast<int>(whole(key, item, {.lowest = 0, .most = limits::layers})));
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/json.hpp"
+#include "core/base/limits.hpp"
 #include "model/model.hpp"
 
 namespace ktx::model {
@@ -20,6 +21,12 @@ struct Key {
   std::string_view hugging_face;
   std::string_view gguf;
   std::string_view alias = {};  // second Hugging Face spelling
+};
+
+/// What a count may be. Products of a few of the bounds stay far below 2^63.
+struct Range {
+  int64_t lowest = 1;
+  int64_t most = limits::columns;
 };
 
 /// A view of a configuration object. A null value counts as absent. Copies and sections share the
@@ -38,12 +45,11 @@ class Config {
   const Json* find(const Key& key) const;
   bool has(const Key& key) const { return find(key) != nullptr; }
 
-  /// A whole number of at least `lowest` and at most 2^24 (sizes and counts of any model are far
-  /// below, and products of two can't overflow). Without fallback a missing key is an input error.
-  /// In GGUF it may be a list of one number a layer: those that are not 0 must then be the same.
-  int count(const Key& key, int lowest = 1) const;
-  int count_or(const Key& key, int fallback, int lowest = 1) const;
-  /// A whole number of tokens, 1 to 2^40.
+  /// A whole number. Without fallback a missing key is an input error. In GGUF it may be a list of
+  /// one number a layer: those that are not 0 must then be the same.
+  int count(const Key& key, Range range = {}) const;
+  int count_or(const Key& key, int fallback, Range range = {}) const;
+  /// A whole number of tokens, 1 to limits::context.
   int64_t tokens(const Key& key) const;
   int64_t tokens_or(const Key& key, int64_t fallback) const;
 
@@ -53,7 +59,7 @@ class Config {
 
   bool flag_or(const Key& key, bool fallback) const;
   std::string text_or(const Key& key, const std::string& fallback) const;
-  std::vector<int> counts_or_empty(const Key& key) const;
+  std::set<int> layers_or_empty(const Key& key) const;
 
   /// An input error about a key: `'<key>' <message>`.
   [[noreturn]] void fail(const Key& key, const std::string& message,
@@ -72,7 +78,7 @@ class Config {
  private:
   const Json& one_of_layers(const Key& key, const Json& value) const;
   const Json& required(const Key& key) const;
-  int64_t whole(const Key& key, const Json& value, int64_t lowest, int64_t highest) const;
+  int64_t whole(const Key& key, const Json& value, Range range) const;
   double real(const Key& key, const Json& value, double above) const;
 
   Naming naming_;

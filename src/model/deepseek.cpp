@@ -72,8 +72,8 @@ void guess_groups(const Config& config, MoeShape& moe) {
 /// Groups of experts, of which a token sees the best.
 void read_groups(const Config& config, MoeShape& moe) {
   graph::RouterParams& r = moe.router;
-  r.groups = config.count_or(groups_key, 0, 0);
-  r.top_groups = config.count_or(top_groups_key, 0, 0);
+  r.groups = config.count_or(groups_key, 0, {.lowest = 0, .most = limits::experts});
+  r.top_groups = config.count_or(top_groups_key, 0, {.lowest = 0, .most = limits::experts});
   if (r.groups == 0) {
     r.groups = r.top_groups = 1;
     return guess_groups(config, moe);
@@ -135,7 +135,7 @@ void read_v2_router(const Config& config, MoeShape& moe) {
 int run_layers(const Net& net, const Source& source) {
   const int blocks = net.layers();
   if (!net.config().gguf()) return blocks;
-  const int mtp = net.config().count_or(mtp_key, 0, 0);
+  const int mtp = net.config().count_or(mtp_key, 0, {.lowest = 0, .most = limits::layers});
   if (mtp == 0 || mtp >= blocks) return blocks;
   const std::string prefix = layer_prefix(Naming::gguf, blocks - mtp);
   const bool counted = source.tensors(prefix + "nextn.eh_proj.weight") != nullptr ||
@@ -157,7 +157,8 @@ int count_dense_layers(const Net& net) {
 int64_t read_shared(const Net& net, const Shape& s) {
   const Config& config = net.config();
   const Key key{"n_shared_experts", "expert_shared_count"};
-  if (config.has(key)) return int64_t{config.count(key, 0)} * s.moe.intermediate;
+  if (config.has(key))
+    return int64_t{config.count(key, {.lowest = 0, .most = limits::experts})} * s.moe.intermediate;
   int layer = 0;
   while (layer < net.layers() && !s.is_moe(layer)) ++layer;
   const auto names = tensor_names(config.naming(), layer, "mlp.shared_experts.gate_proj", "weight");
@@ -170,10 +171,14 @@ Shape read_shape(const Net& net) {
   s.attention = read_mla(net);
   s.dense_intermediate = config.count({"intermediate_size", "feed_forward_length"});
   const Key dense_key{"first_k_dense_replace", "leading_dense_block_count"};
-  s.dense_layers = config.has(dense_key) ? config.count(dense_key, 0) : count_dense_layers(net);
+  s.dense_layers = config.has(dense_key)
+                       ? config.count(dense_key, {.lowest = 0, .most = limits::layers})
+                       : count_dense_layers(net);
   s.every = config.count_or({"moe_layer_freq", {}}, 1);
-  s.moe.experts = config.count({"n_routed_experts", "expert_count", "num_local_experts"});
-  s.moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"});
+  s.moe.experts = config.count({"n_routed_experts", "expert_count", "num_local_experts"},
+                               {.most = limits::experts});
+  s.moe.top_k =
+      config.count({"num_experts_per_tok", "expert_used_count"}, {.most = limits::experts});
   s.moe.intermediate = net.count_or_rows(
       {"moe_intermediate_size", "expert_feed_forward_length"},
       [&](int layer) { return expert_names(config.naming(), layer, "gate").stacked; });
@@ -198,7 +203,7 @@ graph::Model build(Net& net, const Shape& shape) {
 }  // namespace
 
 bool is_deepseek_v3(const Config& config, const Source& source) {
-  if (const int function = config.count_or(gating_key, 0, 0); function != 0) {
+  if (const int function = config.count_or(gating_key, 0, {.lowest = 0}); function != 0) {
     if (function > 2) {
       config.fail(gating_key,
                   "must be 1 (softmax) or 2 (sigmoid), found " + std::to_string(function));

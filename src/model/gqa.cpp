@@ -23,8 +23,9 @@ int read_head_size(const Net& net, int heads) {
     config.fail(heads_key, "must divide the hidden size " + std::to_string(net.hidden()) +
                                ", found " + std::to_string(heads));
   }
-  const int head = config.count_or(head_key, net.hidden() / heads, 2);
-  const int value = config.count_or(value_key, head);
+  const int head =
+      config.count_or(head_key, net.hidden() / heads, {.lowest = 2, .most = limits::head_size});
+  const int value = config.count_or(value_key, head, {.most = limits::head_size});
   if (value != head) {
     config.fail(value_key, "must equal the key length " + std::to_string(head) + ", found " +
                                std::to_string(value));
@@ -38,14 +39,15 @@ int read_head_size(const Net& net, int heads) {
 GqaShape read_gqa(Net& net, RotaryOrder order, double theta) {
   const Config& config = net.config();
   GqaShape shape;
-  shape.heads = config.count(heads_key);
-  shape.kv_heads = config.count_or(kv_heads_key, shape.heads);
+  shape.heads = config.count(heads_key, {.most = limits::heads});
+  shape.kv_heads = config.count_or(kv_heads_key, shape.heads, {.most = limits::heads});
   if (shape.heads % shape.kv_heads != 0) {
     config.fail(kv_heads_key, "must divide the number of heads " + std::to_string(shape.heads) +
                                   ", found " + std::to_string(shape.kv_heads));
   }
   shape.head = read_head_size(net, shape.heads);
-  const int rotated = config.count_or(rotated_key, shape.head, 2);
+  const int rotated =
+      config.count_or(rotated_key, shape.head, {.lowest = 2, .most = limits::head_size});
   if (rotated > shape.head || rotated % 2 != 0) {
     config.fail(rotated_key, "must be even and at most the key length " +
                                  std::to_string(shape.head) + ", found " + std::to_string(rotated));

@@ -30,14 +30,14 @@ void read_gguf_heads(const Net& net, const MlaShape& shape, graph::MlaParams& p)
   const Key value = config.has(mla_value) ? mla_value : Key{{}, "attention.value_length"};
   const char* q = shape.q_lora > 0 ? "self_attn.q_b_proj" : "self_attn.q_proj";
   const int q_rows = config.has(key) ? 0 : first_rows(net, q) / p.heads;
-  const int length = q_rows > 0 ? q_rows : config.count(key);
+  const int length = q_rows > 0 ? q_rows : config.count(key, {.most = limits::head_size});
   if (length <= p.rope) {
     config.fail(key, "must be above the " + std::to_string(p.rope) + " of '" +
                          config.spelled(rope_key) + "', found " + std::to_string(length));
   }
   p.nope = length - p.rope;
   const int both = config.has(value) ? 0 : first_rows(net, "self_attn.kv_b_proj") / p.heads;
-  p.v = both > p.nope ? both - p.nope : config.count(value);
+  p.v = both > p.nope ? both - p.nope : config.count(value, {.most = limits::head_size});
 }
 
 /// k_b and v_b of a layer: two tensors, or the key and value halves of each head in one.
@@ -72,19 +72,19 @@ MlaShape read_mla(const Net& net) {
   const Config& config = net.config();
   MlaShape shape;
   graph::MlaParams& p = shape.params;
-  p.heads = config.count({"num_attention_heads", "attention.head_count"});
-  p.rope = config.count(rope_key, 2);
+  p.heads = config.count({"num_attention_heads", "attention.head_count"}, {.most = limits::heads});
+  p.rope = config.count(rope_key, {.lowest = 2, .most = limits::head_size});
   if (p.rope % 2 != 0) config.fail(rope_key, "must be even, found " + std::to_string(p.rope));
   const Key kv_key{"kv_lora_rank", "attention.kv_lora_rank"};
   const int kv_rows = first_rows(net, "self_attn.kv_a_proj_with_mqa");
   p.kv_lora = config.has(kv_key) || kv_rows <= p.rope ? config.count(kv_key) : kv_rows - p.rope;
   shape.q_lora = config.count_or({"q_lora_rank", "attention.q_lora_rank"},
-                                 first_rows(net, "self_attn.q_a_proj"), 0);
+                                 first_rows(net, "self_attn.q_a_proj"), {.lowest = 0});
   if (config.gguf()) {
     read_gguf_heads(net, shape, p);
   } else {
-    p.nope = config.count({"qk_nope_head_dim", {}});
-    p.v = config.count({"v_head_dim", {}});
+    p.nope = config.count({"qk_nope_head_dim", {}}, {.most = limits::head_size});
+    p.v = config.count({"v_head_dim", {}}, {.most = limits::head_size});
   }
   shape.bias = config.flag_or({"attention_bias", {}}, false);
   const RopeScaling scaling = read_rope(config, net.context());

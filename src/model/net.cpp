@@ -37,7 +37,7 @@ Net::Net(const Source& source, const Config& config, std::string architecture)
   if (config.gguf() && name != source.config->end() && name->is_string()) {
     info.name = name->get<std::string>();
   }
-  info.layers = config.count({"num_hidden_layers", "block_count"});
+  info.layers = config.count({"num_hidden_layers", "block_count"}, {.most = limits::layers});
   info.hidden = config.count({"hidden_size", "embedding_length"});
   info.context = config.tokens({"max_position_embeddings", "context_length"});
   eps_ = static_cast<float>(config.number({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}));
@@ -50,15 +50,16 @@ Net::Net(const Source& source, const Config& config, std::string architecture)
     const auto names = tensor_names(Naming::gguf, -1, "model.embed_tokens", "weight");
     tensors_.need(names);
     // The tokenizer's list may be shorter: embeddings are padded. The tensor decides.
-    info.vocab = tensors_.rows_of(names).value_or(1);
+    info.vocab = tensors_.rows_of(names, limits::vocabulary).value_or(1);
   } else {
-    info.vocab = config.count(vocab_key);
+    info.vocab = config.count(vocab_key, {.most = limits::vocabulary});
   }
 }
 
 int Net::count_or_rows(const Key& key,
                        const std::function<std::vector<std::string>(int layer)>& names) const {
-  for (int layer = 0; layer < layers() && !config_.has(key); ++layer) {
+  const int looked_at = config_.has(key) ? 0 : layers();
+  for (int layer = 0; layer < looked_at; ++layer) {
     if (const auto rows = tensors_.rows_of(names(layer))) return *rows;
   }
   return config_.count(key);

@@ -1,5 +1,5 @@
 // Qwen2-MoE (arXiv 2407.10671) and Qwen3-MoE (arXiv 2505.09388).
-#include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,14 +12,14 @@ namespace {
 
 /// Which layers have experts, and the MLP of those that have none.
 struct Sparsity {
-  std::vector<int> dense_layers;
+  std::set<int> dense_layers;
   int step = 1;  // every step-th layer has experts
   int dense_intermediate = 0;
 };
 
 Sparsity read_sparsity(const Config& config) {
   Sparsity s;
-  s.dense_layers = config.counts_or_empty({"mlp_only_layers", {}});
+  s.dense_layers = config.layers_or_empty({"mlp_only_layers", {}});
   s.step = config.count_or({"decoder_sparse_step", {}}, 1);
   s.dense_intermediate = config.count({"intermediate_size", "feed_forward_length"});
   return s;
@@ -30,16 +30,15 @@ bool is_moe(const Net& net, const Sparsity& s, int layer) {
     const auto up = tensor_names(Naming::gguf, layer, "mlp.up_proj", "weight");
     return net.tensors().find(up) == nullptr;
   }
-  const bool listed =
-      std::find(s.dense_layers.begin(), s.dense_layers.end(), layer) != s.dense_layers.end();
-  return !listed && (layer + 1) % s.step == 0;
+  return !s.dense_layers.contains(layer) && (layer + 1) % s.step == 0;
 }
 
 MoeShape read_moe(const Net& net) {
   const Config& config = net.config();
   MoeShape moe;
-  moe.experts = config.count({"num_experts", "expert_count", "num_local_experts"});
-  moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"});
+  moe.experts =
+      config.count({"num_experts", "expert_count", "num_local_experts"}, {.most = limits::experts});
+  moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"}, {.most = limits::experts});
   moe.intermediate = net.count_or_rows(
       {"moe_intermediate_size", "expert_feed_forward_length"},
       [](int layer) { return expert_names(Naming::gguf, layer, "gate").stacked; });
@@ -68,11 +67,11 @@ Windows read_windows(const Net& net, bool alternating) {
     config.has(most_key);
     return w;
   }
-  w.size = config.count_or(size_key, 4096, 0);
+  w.size = config.count_or(size_key, 4096, {.lowest = 0, .most = limits::context});
   if (types != nullptr && (!types->is_array() || types->size() != w.layers.size())) {
     config.fail(types_key, "must be a list of one name a layer");
   }
-  const int most = config.count_or(most_key, 28, 0);
+  const int most = config.count_or(most_key, 28, {.lowest = 0});
   for (size_t i = 0; i < w.layers.size(); ++i) {
     w.layers[i] = !alternating       ? true
                   : types != nullptr ? is_text((*types)[i], "sliding_attention")

@@ -152,15 +152,14 @@ Weight Tensors::experts(std::string_view role, int layer, int64_t count, int64_t
   throw_bug("experts: a tensor came up on the second look");
 }
 
-std::optional<int> Tensors::rows_of(const std::vector<std::string>& names) const {
+std::optional<int> Tensors::rows_of(const std::vector<std::string>& names, int64_t most) const {
   const TensorMeta* tensor = find(names);
   if (tensor == nullptr || tensor->shape.size() < 2) return std::nullopt;
   const int64_t rows = tensor->shape[tensor->shape.size() - 2];
-  constexpr int64_t most = int64_t{1} << 24;
   if (rows < 1 || rows > most) {
-    throw_input(
-        "tensor '" + tensor->name + "' has an impossible shape " + shape_text(tensor->shape),
-        tensor->where.empty() ? source_->where : tensor->where);
+    throw_input("tensor '" + tensor->name + "' must have 1 to " + std::to_string(most) +
+                    " rows, found the shape " + shape_text(tensor->shape),
+                tensor->where.empty() ? source_->where : tensor->where);
   }
   return static_cast<int>(rows);
 }

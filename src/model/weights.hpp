@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/limits.hpp"
 #include "core/graph/module.hpp"
 #include "model/model.hpp"
 #include "model/names.hpp"
@@ -42,8 +43,9 @@ class Tensors {
                         int64_t cols) const;
 
   /// For a configuration that leaves a size out: rows of a tensor's matrices (its dimension before
-  /// the last), nothing when there is no such tensor.
-  std::optional<int> rows_of(const std::vector<std::string>& names) const;
+  /// the last), nothing when there is no such tensor. More than `most` are an input error.
+  std::optional<int> rows_of(const std::vector<std::string>& names,
+                             int64_t most = limits::columns) const;
 
   /// A tensor that isn't run, as a weight; nothing when its shape is impossible.
   static std::optional<graph::Weight> unused(std::string role, const graph::TensorMeta& tensor);

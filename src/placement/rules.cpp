@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
 #include "core/base/text.hpp"
 #include "placement/keywords.hpp"
 #include "placement/values.hpp"
@@ -11,9 +12,6 @@
 namespace ktx::placement {
 
 namespace {
-
-// A rule for each module of the largest model: matching is rules times modules.
-constexpr size_t most_rules = 2048;
 
 // match and place as one line of YAML, for the plan.
 std::string rule_text(const base::Yaml& yaml) {
@@ -87,8 +85,8 @@ void parse_rule_list(const base::Yaml& list, Rules& rules) {
     throw_input("rules: expected a list, found a map", list.where,
                 {"each rule of the list begins with a dash: - name: rest"});
   const auto& items = list.as_sequence("rules");
-  if (items.size() > most_rules)
-    throw_input("rules: expected at most " + std::to_string(most_rules) + ", found " +
+  if (items.size() > static_cast<size_t>(limits::rules))
+    throw_input("rules: expected at most " + std::to_string(limits::rules) + ", found " +
                     std::to_string(items.size()),
                 list.where);
   std::map<std::string, std::string> names;  // and where they were given

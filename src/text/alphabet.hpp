@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace ktx::text {
@@ -40,7 +40,7 @@ class Alphabet {
 
   AlphabetKind kind_;
   std::array<int32_t, 256> bytes_{};
-  std::unordered_map<char32_t, int32_t> characters_;
+  std::map<char32_t, int32_t> characters_;
 };
 
 }  // namespace ktx::text

@@ -1,10 +1,13 @@
 // Short pieces by scanning for the lowest rank, long ones with a priority queue.
 #include "text/bpe.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <queue>
 #include <utility>
+
+#include "core/base/names.hpp"
 
 namespace ktx::text {
 
@@ -13,13 +16,18 @@ constexpr size_t short_piece = 32;  // symbols; up to here scanning beats the qu
 constexpr uint32_t no_rank = ~uint32_t{0};
 }  // namespace
 
-Bpe::Bpe(size_t rules) {
+Bpe::Bpe(size_t rules) : multiplier_(base::random_key()[0] | 1) {
   grow(std::bit_ceil(2 * rules + 2));
+}
+
+// The multiply-shift hash (Dietzfelbinger and others 1997): two pairs collide by chance alone.
+size_t Bpe::first_place(uint64_t pair) const noexcept {
+  return static_cast<size_t>(pair * multiplier_ >> (64 - std::countr_zero(slots_.size())));
 }
 
 size_t Bpe::place(uint64_t pair) const noexcept {
   const size_t mask = slots_.size() - 1;
-  size_t at = (pair * 0x9E3779B97F4A7C15u >> 20) & mask;
+  size_t at = first_place(pair);
   while (slots_[at].pair != pair && slots_[at].pair != empty) at = (at + 1) & mask;
   return at;
 }
@@ -28,6 +36,14 @@ const Bpe::Rule* Bpe::find(int32_t left, int32_t right) const noexcept {
   const uint64_t pair = key(left, right);
   const Rule& rule = slots_[place(pair)];
   return rule.pair == pair ? &rule : nullptr;
+}
+
+size_t Bpe::longest_search() const noexcept {
+  size_t longest = 0;
+  for (size_t at = 0; at < slots_.size(); ++at)
+    if (const uint64_t pair = slots_[at].pair; pair != empty)
+      longest = std::max(longest, 1 + ((at - first_place(pair)) & (slots_.size() - 1)));
+  return longest;
 }
 
 void Bpe::grow(size_t slots) {

@@ -18,6 +18,8 @@ class Bpe {
   void add(int32_t left, int32_t right, int32_t result);
 
   size_t size() const noexcept { return count_; }
+  /// Most slots that finding a rule looks at.
+  size_t longest_search() const noexcept;
 
   /// Applies the rule of the lowest rank, leftmost first, until none applies. In place;
   /// n symbols take O(n log n).
@@ -34,11 +36,13 @@ class Bpe {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
   const Rule* find(int32_t left, int32_t right) const noexcept;
+  size_t first_place(uint64_t pair) const noexcept;
   size_t place(uint64_t pair) const noexcept;
   void grow(size_t slots);
   void merge_short(std::vector<int32_t>& symbols) const;
   void merge_long(std::vector<int32_t>& symbols) const;
 
+  uint64_t multiplier_;      // of the hash: files choose the pairs, so it is drawn at random
   std::vector<Rule> slots_;  // open addressing; a power of two, at most half full
   size_t count_ = 0;
   uint32_t next_rank_ = 0;

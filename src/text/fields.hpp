@@ -6,6 +6,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/limits.hpp"
 
 namespace ktx::text {
 
@@ -57,12 +58,18 @@ inline bool flag(const Json& object, std::string_view name, bool otherwise,
   return found->get<bool>();
 }
 
-/// Token ids are at most this: far above any vocabulary, and a table of them still fits.
-constexpr int32_t most_tokens = 1 << 23;
+/// Throws input error when an array has more entries than `most`.
+inline void expect_at_most(int64_t most, size_t entries, std::string_view name,
+                           const std::string& where) {
+  if (entries > static_cast<size_t>(most))
+    throw_input("'" + std::string(name) + "': expected at most " + std::to_string(most) +
+                    " entries, found " + std::to_string(entries),
+                where);
+}
 
 /// A token id below `vocabulary`. Checked in 64 bits: 2^32 + 1 is not id 1.
 inline int32_t expect_id(const Json& value, std::string_view name, const std::string& where,
-                         int32_t vocabulary = most_tokens) {
+                         int64_t vocabulary = limits::vocabulary) {
   const auto below = static_cast<uint64_t>(vocabulary);
   // What is negative and stored as signed is far above as unsigned.
   if (!value.is_number_integer() || value.get<uint64_t>() >= below)

@@ -1,7 +1,6 @@
 // Characters or bytes, then merges by rules.
-#include <unordered_map>
-
 #include "core/base/error.hpp"
+#include "core/base/names.hpp"
 #include "text/bpe.hpp"
 #include "text/byte_alphabet.hpp"
 #include "text/piece_encoder.hpp"
@@ -10,7 +9,7 @@ namespace ktx::text {
 
 namespace {
 
-using Ids = std::unordered_map<std::string, int32_t>;
+using Ids = base::NameMap<int32_t>;
 
 std::string in_quotes(std::string_view text) {
   return "'" + std::string(text) + "'";

@@ -2,22 +2,14 @@
 // comes from a priority queue.
 #include <algorithm>
 #include <queue>
-#include <unordered_map>
 
+#include "core/base/names.hpp"
 #include "text/byte_alphabet.hpp"
 #include "text/piece_encoder.hpp"
 
 namespace ktx::text {
 
 namespace {
-
-struct Hash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const noexcept {
-    return std::hash<std::string_view>{}(text);
-  }
-};
-using Ids = std::unordered_map<std::string, int32_t, Hash, std::equal_to<>>;
 
 constexpr size_t none = ~size_t{0};
 
@@ -72,7 +64,7 @@ class ScoreEncoder final : public PieceEncoder {
     std::string_view piece;
     std::vector<Symbol> symbols;
     std::priority_queue<Candidate> queue;
-    std::unordered_map<std::string_view, size_t> cuts;  // tokens to split -> bytes of their left
+    base::NameMap<size_t, std::string_view> cuts;  // tokens to split -> bytes of their left
   };
 
   std::vector<Symbol> symbols_of(std::string_view piece) const {
@@ -156,7 +148,7 @@ class ScoreEncoder final : public PieceEncoder {
   std::vector<float> scores_;
   std::vector<bool> split_;
   bool whole_pieces_;
-  Ids ids_;  // by the bytes that they spell
+  base::NameMap<int32_t> ids_;  // by the bytes that they spell
   size_t longest_ = 0;
 };
 

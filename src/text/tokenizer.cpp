@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
 
 namespace ktx::text {
 
@@ -34,10 +35,10 @@ bool is_marker(std::string_view text) {
 struct Tokenizer::Work {
   StepBudget budget;
   std::vector<int32_t> ids = {};
-  std::vector<TextPart> section = {};  // stretches that no added token has cut
-  std::string pending = {};            // of the section, normalised
-  bool begins = true;                  // no token stands before the pending text
-  std::unordered_map<std::string, std::pair<size_t, size_t>> seen = {};  // piece -> where in `ids`
+  std::vector<TextPart> section = {};                  // stretches that no added token has cut
+  std::string pending = {};                            // of the section, normalised
+  bool begins = true;                                  // no token stands before the pending text
+  base::NameMap<std::pair<size_t, size_t>> seen = {};  // piece -> where in `ids`
   std::string key = {}, buffer = {};
   std::vector<Span> pieces = {};
   std::vector<int32_t> symbols = {};
@@ -66,7 +67,9 @@ Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
 }
 
 void Tokenizer::take_tokens(TokenizerParts& parts, const std::string& where) {
+  size_t added_bytes = 0;
   for (const auto& token : parts.added) {
+    added_bytes += token.content.size();
     if (token.content.empty())
       throw_input("added token " + std::to_string(token.id) + " is empty", where);
     const auto id = static_cast<size_t>(token.id);
@@ -74,6 +77,10 @@ void Tokenizer::take_tokens(TokenizerParts& parts, const std::string& where) {
     parts.tokens[id] = token.content;
     added_ids_[token.content] = token.id;
   }
+  if (added_bytes > static_cast<size_t>(limits::added_bytes))
+    throw_input("added tokens: expected at most " + std::to_string(limits::added_bytes) +
+                    " bytes in all, found " + std::to_string(added_bytes),
+                where);
   if (parts.tokens.empty()) throw_input("the vocabulary is empty", where);
   special_.resize(parts.tokens.size());
   for (const auto& token : parts.added)
@@ -249,7 +256,7 @@ bool Tokenizer::is_special(int32_t id) const noexcept {
 }
 
 std::optional<int32_t> Tokenizer::added_token(std::string_view text) const {
-  const auto found = added_ids_.find(std::string(text));
+  const auto found = added_ids_.find(text);
   if (found == added_ids_.end()) return std::nullopt;
   return found->second;
 }

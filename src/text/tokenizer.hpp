@@ -7,10 +7,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "core/base/json.hpp"
+#include "core/base/names.hpp"
 #include "text/added_tokens.hpp"
 #include "text/decoder.hpp"
 #include "text/normalizer.hpp"
@@ -119,7 +119,7 @@ class Tokenizer {
   std::string bytes_;            // of all tokens, one after the other
   std::vector<size_t> offsets_;  // by id, and one more
   std::vector<uint8_t> special_;
-  std::unordered_map<std::string, int32_t> added_ids_;
+  base::NameMap<int32_t> added_ids_;
   std::shared_ptr<const PieceEncoder> encoder_;
   AddedTokens raw_added_, normalized_added_;
   Normalizer normalizer_;

@@ -15,12 +15,9 @@ namespace {
 // Values of tokenizer.ggml.token_type.
 constexpr int unknown = 2, control = 3, user_defined = 4, unused = 5;
 
-const Json& strings(const Json& metadata, const char* key, const std::string& where) {
+const Json& strings(const Json& metadata, const char* key, int64_t most, const std::string& where) {
   const Json& array = expect_array(required(metadata, key, where), key, where);
-  if (array.size() > static_cast<size_t>(most_tokens))
-    throw_input("'" + std::string(key) + "' has " + std::to_string(array.size()) +
-                    " entries, more than " + std::to_string(most_tokens),
-                where);
+  expect_at_most(most, array.size(), key, where);
   for (const auto& entry : array) expect_string(entry, key, where);
   return array;
 }
@@ -49,7 +46,7 @@ std::vector<int64_t> read_types(const Json& metadata, size_t tokens, const std::
 // Returns the tokens that are not used.
 std::vector<int32_t> read_tokens(const Json& metadata, TokenizerParts& parts,
                                  const std::string& where) {
-  const Json& tokens = strings(metadata, "tokenizer.ggml.tokens", where);
+  const Json& tokens = strings(metadata, "tokenizer.ggml.tokens", limits::vocabulary, where);
   const auto types = read_types(metadata, tokens.size(), where);
   if (tokens.empty()) throw_input("'tokenizer.ggml.tokens' is empty", where);
   parts.tokens.resize(tokens.size());
@@ -94,7 +91,7 @@ std::vector<float> read_scores(const Json& metadata, size_t tokens, const std::s
 }
 
 void read_merges(const Json& metadata, TokenizerParts& parts, const std::string& where) {
-  const Json& merges = strings(metadata, "tokenizer.ggml.merges", where);
+  const Json& merges = strings(metadata, "tokenizer.ggml.merges", limits::merges, where);
   for (size_t i = 0; i < merges.size(); ++i) {
     const auto& text = merges[i].get_ref<const std::string&>();
     const size_t space = text.find(' ', 1);

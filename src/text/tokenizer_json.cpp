@@ -133,6 +133,7 @@ void read_model(const Json& model, TokenizerParts& parts, const std::string& whe
   refuse_other_models(model, where);
   read_vocabulary(model, parts, where);
   const Json& merges = expect_array(required(model, "merges", where), "model.merges", where);
+  expect_at_most(limits::merges, merges.size(), "model.merges", where);
   parts.rules.pairs.reserve(merges.size());
   for (size_t i = 0; i < merges.size(); ++i)
     parts.rules.pairs.push_back(read_merge(merges[i], i, where));

@@ -30,7 +30,8 @@ void read_line(std::string_view line, size_t number, TokenTexts& tokens, const s
   if (good) {
     const char* end = line.data() + line.size();
     const auto read = std::from_chars(line.data() + space + 1, end, rank);
-    good = read.ec == std::errc{} && read.ptr == end && rank < static_cast<size_t>(most_tokens);
+    good =
+        read.ec == std::errc{} && read.ptr == end && rank < static_cast<size_t>(limits::vocabulary);
   }
   if (!good)
     throw_input("line " + std::to_string(number) +

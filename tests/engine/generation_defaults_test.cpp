@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "core/base/failure.hpp"
 #include "core/base/file.hpp"
 #include "engine/source.hpp"
 #include "ktx/log.hpp"
@@ -36,6 +37,9 @@ TEST_CASE("end tokens are the union of all that name some") {
         Ids{3, 2, 0, 1});
   CHECK(engine::end_tokens(tokenizer(), {}, {{"text_config", {{"eos_token_id", 1}}}}, "m") ==
         Ids{3, 2, 1});
+  const Json many = {{"eos_token_id", std::vector(257, 0)}};
+  CHECK(test::failure([&] { engine::end_tokens(tokenizer(), many, {}, "m"); }) ==
+        "input m/generation_config.json: 'eos_token_id': expected at most 256 entries, found 257");
   std::vector<std::string> said;
   set_log_sink([&](LogLevel, std::string_view text) { said.emplace_back(text); });
   CHECK(engine::end_tokens(tokenizer(), {}, {{"eos_token_id", 99}}, "m") == Ids{3, 2});

@@ -95,9 +95,9 @@ TEST_CASE("ids of generation_config.json stop too, and are checked against the v
   further.pop_back();
   CHECK(stops_with("7") == further);
   for (const std::string wrong :
-       {"4294967297", "8388608", "-1", "1.5", "\"1\"", "18446744073709551615", "true", "{}"}) {
+       {"4294967297", "4194304", "-1", "1.5", "\"1\"", "18446744073709551615", "true", "{}"}) {
     const auto message = "input " + (folder / "generation_config.json").string() +
-                         ": 'eos_token_id': expected a token id from 0 to 8388607, found " + wrong;
+                         ": 'eos_token_id': expected a token id from 0 to 4194303, found " + wrong;
     CHECK(test::failure([&] { stops_with(wrong); }) == message);
     CHECK(test::failure([&] { stops_with("[1, " + wrong + "]"); }) == message);
   }

@@ -40,6 +40,25 @@ bool are(const std::vector<std::byte>& rows, const std::string& bytes, size_t of
   return rows.size() == size && std::memcmp(rows.data(), bytes.data() + offset, size) == 0;
 }
 
+TEST_CASE("more tensors or weights than any checkpoint has are refused") {
+  const TempDir dir;
+  const auto error = [&](std::vector<FileTensor> tensors) {
+    const auto thrown = error_of([&] { source_over(dir, "", std::move(tensors), true); });
+    return thrown ? thrown->message() : "no error";
+  };
+  const auto huge = [](const char* name) {
+    return tensor(name, quant::Format::f32, {1 << 24, 1 << 23}, {});  // 2^47
+  };
+  CHECK(error({huge("a"), huge("b")}) == "no error");
+  CHECK(error({huge("a"), huge("b"), tensor("c", quant::Format::f32, {1}, {})}) ==
+        "expected at most 281474976710656 weights in all tensors, found more by tensor 'c'");
+  // Of 200 tensors of 2^56 weights the sum would not fit 64 bits.
+  CHECK(error(std::vector(200, tensor("t", quant::Format::f32, {1 << 28, 1 << 28}, {}))) ==
+        "expected at most 281474976710656 weights in all tensors, found more by tensor 't'");
+  CHECK(error(std::vector((1 << 20) + 1, tensor("t", quant::Format::f32, {}, {}))) ==
+        "expected at most 1048576 tensors, found 1048577");
+}
+
 TEST_CASE("rows are the bytes of the file") {
   const TempDir dir;
   const std::string bytes = random_bytes(1024);

@@ -134,3 +134,13 @@ TEST_CASE("tensors outside of the model are no part of it, and said") {
   CHECK(said[0] ==
         "config.json: not read, for they are no part of a llama model: tensors 'score.weight'");
 }
+
+TEST_CASE("parts outside of the model that are too many have one name") {
+  Fake f = fixture("llama");
+  const size_t own = f.build().modules.size();
+  for (int i = 0; i < 3000; ++i) f.add("part" + std::to_string(i) + ".weight", {4});
+  const graph::Model model = f.build();
+  CHECK(model.modules.size() == own + 1025);
+  REQUIRE(module_of(model, "others") != nullptr);
+  CHECK(module_of(model, "others")->weights.size() == 3000 - 1024);
+}

@@ -38,27 +38,31 @@ TEST_CASE("null counts as absent, numbers may be written as reals") {
   CHECK(c.count_or({"a", {}}, 7) == 7);
   CHECK(c.count({"b", {}}) == 4);
   CHECK(c.number({"c", {}}) == Approx(1e-6));
-  CHECK(c.counts_or_empty({"d", {}}) == std::vector<int>{1, 2});
-  CHECK(c.counts_or_empty({"a", {}}).empty());
+  CHECK(c.layers_or_empty({"d", {}}) == std::set<int>{1, 2});
+  CHECK(c.layers_or_empty({"a", {}}).empty());
   CHECK(c.flag_or({"e", {}}, false));
   CHECK(c.text_or({"a", {}}, "x") == "x");
 }
 
 TEST_CASE("messages name file, key, what was expected and found") {
-  const Json object = json(R"({"hidden_siz": 1, "hidden_size": "big", "z": 0, "h": 16777217,
+  const Json object = json(R"({"hidden_siz": 1, "hidden_size": "big", "z": 0, "h": 1048577,
       "f": 1.5, "n": -3, "u": 18446744073709551615, "o": {}, "y": "yes"})");
   const Config c(Naming::hugging_face, object, "config.json");
   const auto count = [&](const char* key) { return error_of([&] { c.count({key, {}}); }); };
   CHECK(count("hidden_size") ==
-        "config.json: 'hidden_size' must be a whole number from 1 to 16777216, found \"big\"");
+        "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found \"big\"");
   CHECK(count("hidden_sizes") ==
         "config.json: 'hidden_sizes' is missing\n"
         "  note: nearest keys in the file: hidden_size, hidden_siz");
-  const std::string range = " must be a whole number from 1 to 16777216, found ";
+  const std::string range = " must be a whole number from 1 to 1048576, found ";
   CHECK(count("z") == "config.json: 'z'" + range + "0");
-  CHECK(count("h") == "config.json: 'h'" + range + "16777217");
+  CHECK(count("h") == "config.json: 'h'" + range + "1048577");
   CHECK(count("f") == "config.json: 'f'" + range + "1.5");
   CHECK(count("n") == "config.json: 'n'" + range + "-3");
+  CHECK(error_of([&] {
+          c.count({"h", {}}, {.most = 9});
+        }) == "config.json: 'h' must be a whole number from 1 to 9, found 1048577");
+  CHECK(c.count({"h", {}}, {.most = 1 << 21}) == 1048577);
   CHECK(count("u") == "config.json: 'u'" + range + "18446744073709551615");
   CHECK(count("o") == "config.json: 'o'" + range + "an object");
   CHECK(error_of([&] {
@@ -69,7 +73,7 @@ TEST_CASE("messages name file, key, what was expected and found") {
         }) == "config.json: 'y' must be true or false, found \"yes\"");
   CHECK(error_of([&] { c.text_or({"z", {}}, ""); }) == "config.json: 'z' must be a text, found 0");
   CHECK(error_of([&] {
-          c.counts_or_empty({"z", {}});
+          c.layers_or_empty({"z", {}});
         }) == "config.json: 'z' must be a list of whole numbers, found 0");
   CHECK(error_of([&] { c.section("z"); }) == "config.json: 'z' must be an object, found 0");
   const Json list = json("[1]");

@@ -111,7 +111,9 @@ TEST_CASE("sizes that come from tensors, and tensors that are not run") {
   CHECK_FALSE(t.rows_of({"x.b"}).has_value());
   CHECK_FALSE(t.rows_of({"none"}).has_value());
   CHECK(error_of([&] { t.rows_of({"z"}); }) ==
-        "config.json: tensor 'z' has an impossible shape [0, 2]");
+        "config.json: tensor 'z' must have 1 to 1048576 rows, found the shape [0, 2]");
+  CHECK(error_of([&] { t.rows_of({"x.a"}, 2); }) ==
+        "config.json: tensor 'x.a' must have 1 to 2 rows, found the shape [2, 3, 4]");
   const auto a = Tensors::unused("a", f.at("x.a"));
   REQUIRE(a.has_value());
   CHECK(a->role == "a");

@@ -94,3 +94,20 @@ TEST_CASE("a piece of millions of symbols is merged") {
   bpe.merge(s);
   CHECK(s.size() == 976 + 2);  // 976 times 4096, then 2304 = 2048 + 256
 }
+
+// Pairs that a hash with a multiplier known to the file's author would put side by side.
+TEST_CASE("no file can choose pairs that take long to find") {
+  constexpr uint64_t multiplier = 0x9E3779B97F4A7C15u;
+  constexpr int rules = 5000;
+  Bpe hostile(rules);
+  int32_t left = 0, right = 0;
+  for (int found = 0; found < rules; ++left)
+    for (right = 0; right < 2000 && found < rules; ++right)
+      if (const uint64_t pair = uint64_t(left) << 32 | uint64_t(right);
+          pair * multiplier >> 56 == 7) {
+        hostile.add(left, right, found);
+        ++found;
+      }
+  CHECK(hostile.size() == rules);
+  CHECK(hostile.longest_search() < 500);
+}

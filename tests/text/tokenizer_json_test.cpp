@@ -128,9 +128,9 @@ TEST_CASE("tokenizer.json: contradictions are named") {
   REQUIRE(failure_after([](Json& j) { j["model"]["merges"].push_back("abc"); }) ==
           "input t.json: model.merges[2]: expected \"a b\" or [\"a\", \"b\"], found \"abc\"");
   REQUIRE(failure_after([](Json& j) { j["model"]["vocab"]["zz"] = 1e9; }) ==
-          "input t.json: 'model.vocab': expected a token id from 0 to 8388607, found 1000000000.0");
+          "input t.json: 'model.vocab': expected a token id from 0 to 4194303, found 1000000000.0");
   REQUIRE(failure_after([](Json& j) { j["model"]["vocab"]["zz"] = -1; }) ==
-          "input t.json: 'model.vocab': expected a token id from 0 to 8388607, found -1");
+          "input t.json: 'model.vocab': expected a token id from 0 to 4194303, found -1");
   REQUIRE(failure_after([](Json& j) { j["model"]["unk_token"] = "zz"; }) ==
           "input t.json: unk_token 'zz' is not in the vocabulary");
   REQUIRE(failure_after([](Json& j) { j["added_tokens"][0]["content"] = ""; }) ==
@@ -141,6 +141,19 @@ TEST_CASE("tokenizer.json: contradictions are named") {
   const Json adds{{"add_bos_token", true}};
   REQUIRE(failure([&] { made(with_markers(), &adds); }) ==
           "input t.json: the tokenizer adds a bos token but names none");
+}
+
+TEST_CASE("tokenizer.json: more merges or tokens than any vocabulary has") {
+  REQUIRE(failure_after([](Json& j) { j["model"]["vocab"]["zz"] = 1 << 22; }) ==
+          "input t.json: 'model.vocab': expected a token id from 0 to 4194303, found 4194304");
+  REQUIRE(failure_after([](Json& j) {
+            j["added_tokens"].push_back(added(301, std::string(1 << 22, 'x'), {}));
+          }) == "input t.json: added tokens: expected at most 4194304 bytes in all, found 4194307");
+  const auto merges = [](Json& j) {
+    j["model"]["merges"] = std::vector((1 << 21) + 1, Json("a b"));
+  };
+  REQUIRE(failure_after(merges) ==
+          "input t.json: 'model.merges': expected at most 2097152 entries, found 2097153");
 }
 
 TEST_CASE("members that are missing or of another type are input errors") {

@@ -9,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "core/base/limits.hpp"
 #include "core/base/stand_in.hpp"
 
 namespace ktx::base {
@@ -27,8 +28,8 @@ const std::string* repeated_key(const Json& object) {
   return found == keys.end() ? nullptr : *found;
 }
 
-// Builds a Json from parse events, as nlohmann's own builder does, but refuses repeated keys and
-// deep nesting.
+// Builds a Json from parse events, as nlohmann's own builder does, but refuses repeated keys,
+// deep nesting and more values than any file has.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   bool null() override { return add(nullptr); }
@@ -71,7 +72,13 @@ class Builder : public nlohmann::json_sax<Json> {
     parent.push_back(nullptr);
     return parent.back();
   }
+  bool is_one_too_many() {
+    if (++values_ <= limits::values) return false;
+    problem = "more than " + std::to_string(limits::values) + " values";
+    return true;
+  }
   bool add(Json value) {
+    if (is_one_too_many()) return false;
     slot() = std::move(value);
     return true;
   }
@@ -80,6 +87,7 @@ class Builder : public nlohmann::json_sax<Json> {
       problem = "nested deeper than " + std::to_string(max_depth) + " levels";
       return false;
     }
+    if (is_one_too_many()) return false;
     Json& place = slot();
     place = std::move(container);
     open_.push_back(&place);
@@ -91,6 +99,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   std::vector<Json*> open_;
+  int64_t values_ = 0;
 };
 
 // Python writes NaN and Infinity as they are. As texts they are no numbers to who asks for one.

@@ -14,8 +14,8 @@ using Json = nlohmann::ordered_json;
 namespace base {
 
 /// Parses text. Throws input error naming `where` (a file) with line and column of what is no JSON;
-/// a repeated key and more than 1000 nested levels (copying and printing recurse) are errors as
-/// well.
+/// a repeated key, more than 1000 nested levels (copying and printing recurse) and more than
+/// limits::values values are errors as well.
 Json parse_json(std::string_view text, const std::string& where);
 
 /// Reads and parses a file; NaN and Infinity, which Python writes, become texts. Throws input error

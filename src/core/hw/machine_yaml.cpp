@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
+#include "core/base/limits.hpp"
 #include "core/base/text.hpp"
 #include "core/hw/machine.hpp"
 
@@ -15,10 +16,6 @@ namespace ktx::hw {
 using base::Yaml;
 
 namespace {
-
-constexpr int64_t most_nodes = 256;
-constexpr int64_t most_cpus = 65536;  // of one node
-constexpr int64_t most_gpus = 1024;
 
 // Throws for a value that is no map and for a key that is not among `keys`.
 void check_keys(const Yaml& yaml, std::string_view what, const std::vector<std::string>& keys) {
@@ -107,10 +104,11 @@ NodeShape read_node(const Yaml& yaml, const std::vector<std::string>& keys) {
   check_keys(yaml, "a node", keys);
   NodeShape shape;
   shape.node.cores =
-      static_cast<int>(read_count(need(yaml, "a node", "cores"), "cores", 1, most_cpus));
+      static_cast<int>(read_count(need(yaml, "a node", "cores"), "cores", 1, limits::node_cpus));
   shape.threads = shape.node.cores;
   if (const auto* threads = yaml.find("threads"))
-    shape.threads = static_cast<int>(read_count(*threads, "threads", shape.node.cores, most_cpus));
+    shape.threads =
+        static_cast<int>(read_count(*threads, "threads", shape.node.cores, limits::node_cpus));
   shape.node.memory_bytes = read_bytes(need(yaml, "a node", "memory"), "memory");
   read_if(yaml, "read_bandwidth", read_rate, shape.node.read_bandwidth);
   read_if(yaml, "distances", read_distances, shape.node.distances);
@@ -141,16 +139,17 @@ std::vector<NumaNode> read_nodes(const Yaml& yaml) {
   if (yaml.kind == base::YamlKind::map) {
     const auto shape = read_node(yaml, {"count", "cores", "threads", "memory", "read_bandwidth"});
     const auto* count = yaml.find("count");
-    shapes.assign(
-        count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_nodes)),
-        shape);
+    shapes.assign(count == nullptr
+                      ? 1
+                      : static_cast<size_t>(read_count(*count, "count", 1, limits::numa_nodes)),
+                  shape);
   } else {
     for (const auto& item : yaml.as_sequence("nodes"))
       shapes.push_back(
           read_node(item, {"cores", "threads", "memory", "read_bandwidth", "distances"}));
   }
-  if (shapes.empty() || shapes.size() > static_cast<size_t>(most_nodes))
-    throw_input("nodes: expected 1 to " + std::to_string(most_nodes) + ", found " +
+  if (shapes.empty() || shapes.size() > static_cast<size_t>(limits::numa_nodes))
+    throw_input("nodes: expected 1 to " + std::to_string(limits::numa_nodes) + ", found " +
                     std::to_string(shapes.size()),
                 yaml.where);
   for (const auto& shape : shapes)
@@ -194,10 +193,12 @@ std::vector<Gpu> read_gpus(const Yaml& yaml) {
     const auto* count = item.find("count");
     gpus.insert(
         gpus.end(),
-        count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, most_gpus)), gpu);
-    if (gpus.size() > static_cast<size_t>(most_gpus))
-      throw_input("gpus: expected at most " + std::to_string(most_gpus) + " of all kinds together",
-                  item.where);
+        count == nullptr ? 1 : static_cast<size_t>(read_count(*count, "count", 1, limits::gpus)),
+        gpu);
+    if (gpus.size() > static_cast<size_t>(limits::gpus))
+      throw_input(
+          "gpus: expected at most " + std::to_string(limits::gpus) + " of all kinds together",
+          item.where);
   }
   return gpus;
 }

@@ -4,9 +4,9 @@
 #include <array>
 #include <cmath>
 #include <deque>
-#include <unordered_map>
 
 #include "core/base/error.hpp"
+#include "core/base/names.hpp"
 #include "engine/synth/vocabulary.hpp"
 
 namespace ktx::engine {
@@ -54,7 +54,7 @@ class Collector {
  private:
   TensorMeta embedding_;            // stands for every tensor of the layout
   std::deque<TensorMeta> tensors_;  // their addresses stay
-  std::unordered_map<std::string, size_t> by_name_;
+  base::NameMap<size_t> by_name_;
 };
 
 /// Norms are about 1, the selection bias too small to prefer experts, embeddings 1, and matrices

@@ -5,9 +5,9 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "core/base/names.hpp"
 #include "text/jinja/ast.hpp"
 #include "text/jinja/budget.hpp"
 
@@ -16,7 +16,7 @@ namespace ktx::text::jinja {
 /// Names of a block and, through `parent`, of what is around it.
 struct Scope {
   std::shared_ptr<Scope> parent;
-  std::unordered_map<std::string, Value> names;
+  base::NameMap<Value> names;
 };
 using ScopePtr = std::shared_ptr<Scope>;
 

@@ -47,7 +47,7 @@ Namespace::Namespace(Dict values) {
 }
 
 std::optional<Value> Namespace::attribute(std::string_view name) {
-  const auto found = values_.find(std::string(name));
+  const auto found = values_.find(name);
   return found == values_.end() ? std::nullopt : std::optional(found->second);
 }
 

@@ -21,7 +21,7 @@ class Namespace : public Object {
   void clear() { values_.clear(); }
 
  private:
-  std::unordered_map<std::string, Value> values_;
+  base::NameMap<Value> values_;
 };
 
 /// `loop`, and the way through a loop's items.

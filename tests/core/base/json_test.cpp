@@ -68,6 +68,16 @@ TEST_CASE("deep JSON is an error, not a crash") {
           2000);
 }
 
+TEST_CASE("more values than any file has are an error") {
+  std::string text = "[";
+  for (int i = 1; i < 1 << 23; ++i) text += "0,";  // with the array itself as many as may be
+  text.back() = ']';
+  CHECK(parse_json(text, "f").size() == (1 << 23) - 1);
+  text.back() = ',';
+  CHECK(failure([&] { (void)parse_json(text + "[]]", "f"); }) ==
+        "input f: not valid JSON: more than 8388608 values");
+}
+
 TEST_CASE("every cut and every flipped byte of a document gives a value or an input error") {
   const std::string good = R"({"a": [1, 2.5e3, "\u00e9\n"], "b": {"c": null, "d": false}})";
   for (size_t i = 0; i < good.size(); ++i) {
