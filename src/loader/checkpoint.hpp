@@ -70,7 +70,7 @@ class TensorSource {
                                 std::span<std::byte> scratch) const = 0;
 
   /// Text that tells the tensor's bytes from all others without reading them: where they lie in
-  /// which state of a file (base::ByteSource::stamp).
+  /// which state of a file (base::ByteSource::stamp), and how they are made into rows.
   virtual std::string stamp(const graph::TensorMeta& meta) const = 0;
 };
 

@@ -134,8 +134,9 @@ const std::byte* FileSource::rows(const graph::TensorMeta& meta, int64_t first_r
 }
 
 std::string FileSource::stamp(const graph::TensorMeta& meta) const {
-  std::string text;
-  for (const FileRange& range : place(meta).ranges())
+  const Place& at = place(meta);
+  std::string text = at.assembly ? c_.assembling + "\n" : "";
+  for (const FileRange& range : at.ranges())
     if (range.size != 0)
       text += c_.files[range.file]->stamp() + " " + std::to_string(range.offset) + " " +
               std::to_string(range.size) + "\n";

@@ -30,6 +30,7 @@ struct CheckpointContents {
   base::NameMap<std::string> unlisted;     // name -> why ktx does not read it
   base::NameMap<std::string> passed;       // name -> why nobody misses it
   std::vector<std::string> missing_files;  // which may hold more tensors
+  std::string assembling;  // tells how assemblies make rows, as far as no file range does
 };
 
 class FileSource final : public TensorSource {

@@ -120,6 +120,13 @@ class Reader {
 
 }  // namespace
 
+std::string to_text(const Quantization& q) {
+  return "method " + std::to_string(static_cast<int>(q.method)) + " block " +
+         std::to_string(q.block_rows) + " x " + std::to_string(q.block_cols) + " bits " +
+         std::to_string(q.bits) + (q.symmetric ? " symmetric" : "") +
+         (q.ordered ? " ordered" : "") + (q.zeros_less_one ? " zeros less one" : "");
+}
+
 Quantization read_quantization(const Json& config, const std::string& where) {
   const Json& section = find_section(config);
   return section.is_null() ? Quantization() : Reader(section, where).read();

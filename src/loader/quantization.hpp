@@ -20,6 +20,9 @@ struct Quantization {
   bool symmetric = false, ordered = false, zeros_less_one = true;
 };
 
+/// Text that tells it from all others.
+std::string to_text(const Quantization& quantization);
+
 /// config: the object of config.json. Throws input error when it names a method that ktx doesn't
 /// read.
 Quantization read_quantization(const Json& config, const std::string& where);

@@ -121,6 +121,7 @@ CheckpointContents DirectoryReader::read() {
   const fs::path& directory = contents_.path;
   const auto quantization =
       read_quantization(contents_.config, (directory / "config.json").string());
+  contents_.assembling = to_text(quantization);
   std::error_code ec;
   if (fs::exists(directory / single_name, ec)) {
     read_files({single_name});

@@ -1,6 +1,8 @@
 // quantization_config in the spellings of its makers.
 #include "loader/quantization.hpp"
 
+#include <set>
+
 #include "catch.hpp"
 #include "files.hpp"
 
@@ -39,6 +41,23 @@ TEST_CASE("published spellings") {
   CHECK(read(R"({"quant_method": "awq", "bits": 4, "version": "gemm"})").method == awq);
   const Json nested{{"text_config", {{"quantization_config", {{"quant_method", "fp8"}}}}}};
   CHECK(read_quantization(nested, "").method == fp8);
+}
+
+TEST_CASE("each difference is told") {
+  const Quantization plain;
+  std::set<std::string> texts{to_text(plain)};
+  const auto add = [&](auto change) {
+    Quantization other = plain;
+    change(other);
+    CHECK(texts.insert(to_text(other)).second);
+  };
+  add([](Quantization& q) { q.method = gptq; });
+  add([](Quantization& q) { q.block_rows = 4; });
+  add([](Quantization& q) { q.block_cols = 4; });
+  add([](Quantization& q) { q.bits = 8; });
+  add([](Quantization& q) { q.symmetric = true; });
+  add([](Quantization& q) { q.ordered = true; });
+  add([](Quantization& q) { q.zeros_less_one = false; });
 }
 
 TEST_CASE("what ktx doesn't read is named") {

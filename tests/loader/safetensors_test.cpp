@@ -139,6 +139,32 @@ TEST_CASE("shards without an index, by their numbers") {
         0);
 }
 
+TEST_CASE("what the configuration says of packed weights is in their stamps, and in no others") {
+  const TempDir dir;
+  const auto entry = [](const char* dtype, const char* shape, const char* place) {
+    return std::string(R"({"dtype":")") + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
+           place + "}";
+  };
+  dir.write("model.safetensors",
+            safetensors_bytes("{\"w.qweight\":" + entry("I32", "[16,16]", "[0,1024]") +
+                                  ",\"w.scales\":" + entry("F16", "[2,16]", "[1024,1088]") +
+                                  ",\"w.qzeros\":" + entry("I32", "[2,2]", "[1088,1104]") +
+                                  ",\"v\":" + entry("F32", "[2]", "[1104,1112]") + "}",
+                              std::string(1112, 'x')));
+  const auto stamp = [&](const char* name, const std::string& more) {
+    dir.write("config.json",
+              R"({"quantization_config":{"quant_method":"gptq","bits":4)" + more + "}}");
+    const auto source = open_checkpoint(dir.path());
+    return source->stamp(*source->find(name));
+  };
+  const std::string plain = stamp("w.weight", "");
+  CHECK(stamp("w.weight", R"(,"damp_percent":0.1)") == plain);
+  CHECK(stamp("w.weight", R"(,"sym":false)") != plain);
+  CHECK(stamp("w.weight", R"(,"desc_act":true)") != plain);
+  CHECK(stamp("w.weight", R"(,"checkpoint_format":"gptq_v2")") != plain);
+  CHECK(stamp("v", "") == stamp("v", R"(,"sym":false)"));
+}
+
 TEST_CASE("dtypes that ktx does not read are passed over, and say so when asked for") {
   const TempDir dir;
   dir.write("config.json", "{}");
