@@ -1,6 +1,8 @@
 // ktx::Plan: header, rules and machine brought together.
 #include "ktx/plan.hpp"
 
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -55,9 +57,17 @@ std::vector<std::string> tokenizer_warnings(const Plan& plan) {
 
 }  // namespace
 
+struct Plan::OpenedTokenizer {
+  std::once_flag once;
+  std::optional<Tokenizer> tokenizer;
+};
+
 Plan::Plan(std::shared_ptr<const placement::Plan> plan,
            std::shared_ptr<const loader::TensorSource> source, PlanOptions options)
-    : plan_(std::move(plan)), source_(std::move(source)), options_(std::move(options)) {}
+    : plan_(std::move(plan)),
+      source_(std::move(source)),
+      options_(std::move(options)),
+      tokenizer_(std::make_shared<OpenedTokenizer>()) {}
 
 std::string Plan::text() const {
   return placement::explain(*plan_, tokenizer_warnings(*this));
@@ -88,8 +98,11 @@ int Plan::layers() const noexcept {
 }
 
 Tokenizer Plan::tokenizer() const {
-  return plan_->tokenizer.empty() ? engine::tokenizer_of(*source_)
-                                  : Tokenizer::open(plan_->tokenizer);
+  std::call_once(tokenizer_->once, [this] {
+    tokenizer_->tokenizer = plan_->tokenizer.empty() ? engine::tokenizer_of(*source_)
+                                                     : Tokenizer::open(plan_->tokenizer);
+  });
+  return *tokenizer_->tokenizer;
 }
 
 SamplingDefaults Plan::sampling_defaults() const {

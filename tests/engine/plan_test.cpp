@@ -90,6 +90,13 @@ TEST_CASE("a rules file that names the model is enough") {
   CHECK(told[0]["from"] == rules.string() + ":2");
   std::ofstream(rules) << "ktx: 1\n" << all;
   CHECK_THROWS_AS(make_plan({.rules = rules}), Error);
+  const auto vocabulary = test::own_file("plan_test_tokenizer.json");
+  std::filesystem::copy_file(test::data_dir / "tokenizer/tiny-v3-tokenizer.json", vocabulary);
+  std::ofstream(rules) << head << "tokenizer: '" << vocabulary.string() << "'\n" << all;
+  const auto own = make_plan({.rules = rules});
+  const auto opened = own.tokenizer();
+  std::filesystem::remove(vocabulary);  // it is opened once, for all who ask the plan
+  CHECK(Plan(own).tokenizer().encode("The history of") == opened.encode("The history of"));
   std::ofstream(rules) << head << "tokenizer: none/at/all\n" << all;
   CHECK_THROWS_AS(make_plan({.rules = rules}).tokenizer(), Error);
 }

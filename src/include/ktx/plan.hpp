@@ -122,6 +122,8 @@ class Plan {
   std::shared_ptr<const placement::Plan> plan_;
   std::shared_ptr<const loader::TensorSource> source_;
   PlanOptions options_;
+  struct OpenedTokenizer;
+  std::shared_ptr<OpenedTokenizer> tokenizer_;  // of all copies
 };
 
 /// Matches the rules against the model's modules and checks the result.
