@@ -149,10 +149,11 @@ std::string render_chat(std::string_view messages, const ChatOptions& options) {
   return engine::render_template(base::parse_json(messages, "messages"), options);
 }
 
-TextStream::TextStream(const Tokenizer& tokenizer, bool with_special)
+TextStream::TextStream(const Tokenizer& tokenizer, TextStreamOptions options)
     : state_(std::make_unique<State>(State{
           tokenizer.share_state(),
-          text::Detokenizer(tokenizer.state().tokenizer, {.print_special = with_special})})) {}
+          text::Detokenizer(tokenizer.state().tokenizer,
+                            {.print_special = options.with_special, .begins = options.begins})})) {}
 TextStream::~TextStream() = default;
 TextStream::TextStream(TextStream&&) noexcept = default;
 

@@ -46,17 +46,21 @@ TEST_CASE("a tokenizer.json and a tiktoken.model may be named themselves") {
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a whole text loses the space that the tokenizer put before it, a stream keeps it") {
+TEST_CASE("the space that the tokenizer put before a text stays where the text goes on") {
   const auto file = test::own_file("tokenizer_test_spm.json");
   const Json vectors = base::read_json(test::data_dir / "tokenizers/tokenizers.json");
   base::write_file(file, base::dump_json(vectors["cases"][0]["tokenizer"]));
   const auto tokenizer = Tokenizer::open(file);
   const auto ids = tokenizer.encode("to the end");
   CHECK(tokenizer.decode(ids) == "to the end");
-  TextStream stream(tokenizer);
-  std::string out;
-  for (const int32_t id : ids) out += stream.push(id);
-  CHECK(out + stream.finish() == " to the end");
+  const auto streamed = [&](TextStreamOptions options) {
+    TextStream stream(tokenizer, options);
+    std::string out;
+    for (const int32_t id : ids) out += stream.push(id);
+    return out + stream.finish();
+  };
+  CHECK(streamed({}) == " to the end");               // behind a prompt
+  CHECK(streamed({.begins = true}) == "to the end");  // the answer of a chat
   std::filesystem::remove(file);
 }
 

@@ -39,7 +39,7 @@ bool prompt_begins_thinking(const Tokenizer& tokenizer, std::span<const int32_t>
 std::string answer(Session& session, const Tokenizer& tokenizer,
                    const std::vector<ChatMessage>& messages, const GenerationOptions& options,
                    const ChatOptions& chat_options) {
-  TextStream stream(tokenizer);
+  TextStream stream(tokenizer, {.begins = true});
   const auto ids = tokenizer.encode_chat(messages, chat_options);
   Thinking thinking(isatty(STDOUT_FILENO) != 0, prompt_begins_thinking(tokenizer, ids));
   std::string text;

@@ -77,10 +77,17 @@ class Tokenizer {
 /// a model: special tokens are variables like others.
 std::string render_chat(std::string_view messages, const ChatOptions& options);
 
-/// Turns a stream of ids into text that follows on other text; never gives out part of a character.
+struct TextStreamOptions {
+  bool with_special = false;  // special tokens as their text
+  /// A text of its own, like an answer in a chat: it loses the space that SentencePiece's models
+  /// begin texts with. Otherwise it follows on other text, like what completes a prompt.
+  bool begins = false;
+};
+
+/// Turns a stream of ids into text; never gives out part of a character.
 class TextStream {
  public:
-  explicit TextStream(const Tokenizer& tokenizer, bool with_special = false);
+  explicit TextStream(const Tokenizer& tokenizer, TextStreamOptions options = {});
   ~TextStream();
   TextStream(TextStream&&) noexcept;
 
