@@ -12,6 +12,17 @@ if(KTX_BUILD_TOOLS)
   find_package(CLI11 REQUIRED)
 endif()
 
+# libedit (libedit-dev) edits the lines of chats; without it they are read as the terminal gives them.
+option(KTX_LIBEDIT "Use libedit where it is installed" ON)
+set(KTX_HAVE_LIBEDIT FALSE)
+if(KTX_LIBEDIT AND KTX_BUILD_TOOLS)
+  pkg_check_modules(LIBEDIT IMPORTED_TARGET libedit)
+  if(LIBEDIT_FOUND)
+    set(KTX_HAVE_LIBEDIT TRUE)
+  endif()
+endif()
+message(STATUS "ktx: libedit ${LIBEDIT_VERSION} (found: ${KTX_HAVE_LIBEDIT})")
+
 # oneDNN (libdnnl-dev, 2.x or 3.x) serves kernel linear.onednn. Its own package file demands OpenCL's
 # headers, which nothing here needs; OpenMP's library is linked to keep oneDNN on one thread.
 option(KTX_ONEDNN "Use oneDNN where it is installed" ON)

@@ -10,9 +10,11 @@
 #include "ktx/session.hpp"
 #include "tools/common/chat.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/conversation.hpp"
 #include "tools/common/files.hpp"
 #include "tools/common/generation.hpp"
 #include "tools/common/json.hpp"
+#include "tools/common/line_reader.hpp"
 #include "tools/common/progress.hpp"
 
 namespace {
@@ -41,7 +43,7 @@ options stand above it.
 The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
 in the model's chat template, after what --system tells the model. Temperature 0 takes the most
 probable token each time; it is the default, but in chats, where the model's files may say how to sample.
-The first Ctrl-C ends the generation, the second one the program.
+The first Ctrl-C ends the generation, the second one the program; in chats it ends the answer only.
 )";
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -160,7 +162,8 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Generate text with a model placed by a rules file", "ktx-run");
   add_options(app, a);
-  return tools::run_tool(app, argc, argv, [&] {
-    run(a, app, app.count("--prompt") + app.count("--prompt-file") == 0);
-  });
+  const auto chats = "chats: " + tools::line_editor_name();
+  return tools::run_tool(
+      app, argc, argv,
+      [&] { run(a, app, app.count("--prompt") + app.count("--prompt-file") == 0); }, chats);
 }

@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
-#include <iostream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "ktx/error.hpp"
+#include "tools/common/chat_commands.hpp"
+#include "tools/common/conversation.hpp"
 #include "tools/common/files.hpp"
+#include "tools/common/interrupt.hpp"
+#include "tools/common/line_reader.hpp"
 #include "tools/common/thinking.hpp"
 
 namespace ktx::tools {
@@ -36,11 +39,15 @@ bool prompt_begins_thinking(const Tokenizer& tokenizer, std::span<const int32_t>
       tokenizer.decode(prompt.last(std::min(last, prompt.size())), /*with_special=*/true));
 }
 
-std::string answer(Session& session, const Tokenizer& tokenizer,
-                   const std::vector<ChatMessage>& messages, const GenerationOptions& options,
-                   const ChatOptions& chat_options) {
+struct Answer {
+  std::string text;
+  bool cancelled = false;
+};
+
+Answer answer(Session& session, const Tokenizer& tokenizer, const Conversation& conversation,
+              const GenerationOptions& options, const ChatOptions& chat_options) {
   TextStream stream(tokenizer, {.begins = true});
-  const auto ids = tokenizer.encode_chat(messages, chat_options);
+  const auto ids = tokenizer.encode_chat(conversation, chat_options);
   Thinking thinking(isatty(STDOUT_FILENO) != 0, prompt_begins_thinking(tokenizer, ids));
   std::string text;
   const auto emit = [&](const std::string& piece) {
@@ -53,33 +60,60 @@ std::string answer(Session& session, const Tokenizer& tokenizer,
   emit(stream.finish());
   print(thinking.finish() + "\n");
   report(result, true);
-  return text;
+  return {text, result.reason == StopReason::cancelled};
 }
 
-// "/experts 6", or "/experts" for the plan's own number. The conversation is read anew: answers are
-// those of a run that had this number from its start.
-void set_experts(const std::string& line, Session& session, const Engine& engine,
-                 GenerationOptions& options) {
-  const std::string number = line.substr(std::string("/experts").size());
-  int count = 0;
-  const char* begin = number.c_str() + std::min<size_t>(1, number.size());
-  const char* end = number.c_str() + number.size();
-  const auto [stop, error] = std::from_chars(begin, end, count);
-  const bool none = number.empty();
-  if (engine.max_experts_per_token() == 0) {
-    std::fprintf(stderr, "/experts: the model has no routed experts\n");
-    return;
+class Chat {
+ public:
+  Chat(Engine& engine, const GenerationOptions& options, const std::string& system,
+       const ChatOptions& chat_options)
+      : tokenizer_(engine.tokenizer()),
+        session_(engine),
+        options_(options),
+        chat_options_(chat_options),
+        state_{.conversation = opening(system),
+               .experts_per_token = options.experts_per_token,
+               .max_experts = engine.max_experts_per_token()} {}
+
+  bool ended() const { return state_.ended; }
+
+  void command(const std::string& line) {
+    try {
+      std::fputs(run_command(state_, line).c_str(), stderr);
+    } catch (const Error& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+    }
   }
-  if (!none && (number.front() != ' ' || error != std::errc{} || stop != end || count < 1 ||
-                count > engine.max_experts_per_token())) {
-    std::fprintf(stderr, "/experts: expected 1 to %d, found '%s'\n", engine.max_experts_per_token(),
-                 begin);
-    return;
+
+  void message(const std::string& text) {
+    auto& conversation = state_.conversation;
+    const auto before = conversation.size();
+    if (options_.experts_per_token != state_.experts_per_token) {
+      // Read anew: answers are those of a run that had this number from its start.
+      options_.experts_per_token = state_.experts_per_token;
+      session_.rewind(0);
+    }
+    conversation.push_back({ChatMessage::Role::user, text});
+    try {
+      auto reply = answer(session_, tokenizer_, conversation, options_, chat_options_);
+      if (reply.cancelled && reply.text.empty())  // as if it had not been asked
+        conversation.resize(before);
+      else
+        conversation.push_back({ChatMessage::Role::assistant, std::move(reply.text)});
+    } catch (const Error& e) {  // e.g. the cache is too short for this turn: the chat goes on
+      if (e.category() != ErrorCategory::input) throw;
+      std::fprintf(stderr, "%s\n  note: /reset forgets the conversation\n", e.what());
+      conversation.resize(before);
+    }
   }
-  options.experts_per_token = count;
-  session.rewind(0);
-  std::fprintf(stderr, "%s experts a token\n", none ? "the plan's" : std::to_string(count).c_str());
-}
+
+ private:
+  const Tokenizer& tokenizer_;
+  Session session_;
+  GenerationOptions options_;
+  const ChatOptions& chat_options_;
+  ChatState state_;
+};
 
 }  // namespace
 
@@ -119,41 +153,25 @@ std::string require_chat_format(const Tokenizer& tokenizer, const ChatOptions& o
   return *format;
 }
 
-std::vector<ChatMessage> opening(const std::string& system) {
-  if (system.empty()) return {};
-  return {{ChatMessage::Role::system, system}};
-}
-
-void chat(Engine& engine, GenerationOptions options, const std::string& system,
+void chat(Engine& engine, const GenerationOptions& options, const std::string& system,
           const ChatOptions& chat_options) {
-  const auto& tokenizer = engine.tokenizer();
-  const auto format = require_chat_format(tokenizer, chat_options);
-  Session session(engine);
-  auto messages = opening(system);
-  std::fprintf(stderr,
-               "%s; /reset forgets the conversation, /experts N sets the experts a "
-               "token, /exit or Ctrl-D ends\n",
-               format.c_str());
-  for (std::string line;;) {
-    std::fprintf(stderr, "> ");
-    if (!std::getline(std::cin, line) || line == "/exit") break;
-    if (line.empty()) continue;
-    if (line == "/reset") {
-      messages = opening(system);
-      continue;
+  const auto format = require_chat_format(engine.tokenizer(), chat_options);
+  Chat chat(engine, options, system, chat_options);
+  const auto lines = open_line_reader();
+  const InterruptAction ignored(SIG_IGN);  // but where lines are read and answers are made
+  std::fprintf(stderr, "%s; /help tells the commands, Ctrl-D ends\n", format.c_str());
+  while (!chat.ended()) {
+    const Line line = lines->read();
+    if (line.end == Line::End::end_of_input) {
+      std::fputs("\n", stderr);  // the shell's prompt stands on a line of its own
+      break;
     }
-    if (line == "/experts" || line.starts_with("/experts ")) {
-      set_experts(line, session, engine, options);
-      continue;
-    }
-    messages.push_back({ChatMessage::Role::user, line});
-    try {
-      messages.push_back({ChatMessage::Role::assistant,
-                          answer(session, tokenizer, messages, options, chat_options)});
-    } catch (const Error& e) {  // e.g. the cache is too short for this turn: the chat goes on
-      if (e.category() != ErrorCategory::input) throw;
-      std::fprintf(stderr, "%s\n  note: /reset forgets the conversation\n", e.what());
-      messages.pop_back();
+    if (line.end == Line::End::interrupt) {
+      if (line.text.empty()) std::fputs("Ctrl-D or /exit ends the chat\n", stderr);
+    } else if (is_command(line.text)) {
+      chat.command(line.text);
+    } else if (!line.text.empty()) {
+      chat.message(line.text);
     }
   }
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "ktx/engine.hpp"
 #include "tools/common/generation.hpp"
@@ -16,13 +15,10 @@ void add_chat_options(CLI::App& app, ChatOptions& options);
 /// ktx::Error when there is no way.
 std::string require_chat_format(const Tokenizer& tokenizer, const ChatOptions& options);
 
-/// The first messages of a conversation: the system's, unless it is empty.
-std::vector<ChatMessage> opening(const std::string& system);
-
-/// Reads messages from stdin until its end or `/exit`; `/reset` forgets the conversation, but not
-/// the system's message; `/experts 6` answers with 6 experts a token from then on. Throws
-/// ktx::Error when the model has no chat format. Reasoning is dimmed on a terminal.
-void chat(Engine& engine, GenerationOptions options, const std::string& system,
+/// Reads messages and commands (chat_commands.hpp) from the terminal until its end or `/exit`.
+/// Ctrl-C stops the answer, never the chat. Throws ktx::Error when the model has no chat format.
+/// Reasoning is dimmed on a terminal.
+void chat(Engine& engine, const GenerationOptions& options, const std::string& system,
           const ChatOptions& chat_options);
 
 }  // namespace ktx::tools

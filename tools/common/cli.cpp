@@ -136,9 +136,12 @@ void warn(std::string_view message) {
                message.data());
 }
 
-int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
+int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body,
+             const std::string& built_with) {
   const std::string name = tool_name = app.get_name();
-  app.set_version_flag("--version", name + " " KTX_VERSION, "print the version and exit");
+  app.set_version_flag("--version",
+                       name + " " KTX_VERSION + (built_with.empty() ? "" : "\n" + built_with),
+                       "print the version and exit");
   set_log_sink([](LogLevel, std::string_view message) { warn(message); }, LogLevel::warning);
   install_fault_handler(name);
   try {

@@ -28,8 +28,10 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
 
 /// Adds --version, parses argv, then runs body and turns ktx::Error and every other exception into
 /// a message on stderr and an exit code. Output that stdout could not take (a full disk) is such an
-/// error. A CLI::ParseError of body's is a wrong command line, as one of parsing is.
-int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
+/// error. A CLI::ParseError of body's is a wrong command line, as one of parsing is. `built_with`:
+/// what --version says besides.
+int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& body,
+             const std::string& built_with = {});
 
 /// "<tool>: warning: <message>" on stderr.
 void warn(std::string_view message);

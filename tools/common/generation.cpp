@@ -1,11 +1,10 @@
 // Generation's options and report.
 #include "tools/common/generation.hpp"
 
-#include <signal.h>
-
 #include <atomic>
 #include <cstdio>
 
+#include "tools/common/interrupt.hpp"
 #include "tools/common/text.hpp"
 
 namespace ktx::tools {
@@ -72,38 +71,21 @@ namespace {
 // The session that Ctrl-C cancels: a signal handler can reach globals only.
 std::atomic<Session*> interrupted_session{nullptr};
 static_assert(std::atomic<Session*>::is_always_lock_free);
+struct sigaction action_before {};
 
 void on_interrupt(int) {
   if (Session* session = interrupted_session.load(); session != nullptr) session->cancel();
+  sigaction(SIGINT, &action_before, nullptr);  // for a second Ctrl-C
 }
-
-// Lives exactly as long as one run: a Ctrl-C between two runs of a chat belongs to neither.
-class InterruptGuard {
- public:
-  explicit InterruptGuard(Session& session) {
-    interrupted_session.store(&session);
-    struct sigaction action {};
-    action.sa_handler = on_interrupt;
-    action.sa_flags = SA_RESTART | SA_RESETHAND;  // the second Ctrl-C finds the default: the end
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, &previous_action_);
-  }
-  ~InterruptGuard() {
-    sigaction(SIGINT, &previous_action_, nullptr);
-    interrupted_session.store(nullptr);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-
- private:
-  struct sigaction previous_action_ {};
-};
 
 }  // namespace
 
 Generation generate(Session& session, std::span<const int32_t> prompt,
                     const GenerateOptions& options, const std::function<void(int32_t)>& on_token) {
-  const InterruptGuard interrupt(session);
+  interrupted_session.store(&session);
+  sigaction(SIGINT, nullptr, &action_before);
+  // Exactly as long as this run: a Ctrl-C between two runs of a chat belongs to neither.
+  const InterruptAction cancels(on_interrupt, SA_RESTART);
   return session.generate(prompt, options, [&on_token](int32_t id) {
     on_token(id);
     return true;

@@ -23,8 +23,8 @@ void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampli
 
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer);
 
-/// Session::generate, which the first Ctrl-C cancels; a second one ends the program. Afterwards
-/// Ctrl-C does what it did before. One at a time.
+/// Session::generate, which the first Ctrl-C cancels; a second one does what it did before, and so
+/// does one afterwards. One at a time.
 Generation generate(Session& session, std::span<const int32_t> prompt,
                     const GenerateOptions& options, const std::function<void(int32_t)>& on_token);
 
