@@ -78,8 +78,12 @@ unsigned char interrupt(EditLine* editor, wint_t) {
 }
 
 // Bound to Ctrl-Z, a key as well then; libedit's handler leaves the terminal in order.
-unsigned char suspend(EditLine*, wint_t) {
+unsigned char suspend(EditLine* editor, wint_t) {
+  FILE* out = nullptr;
+  el_get(editor, EL_GETFP, 1, &out);
+  std::fputs(paste_mode_off, out);
   std::raise(SIGTSTP);
+  std::fputs(paste_mode_on, out);
   return CC_REDISPLAY;
 }
 
@@ -140,7 +144,8 @@ void LibeditReader::bind_keys() {
       {L"^W", L"ed-delete-prev-word"}, {L"\\e[1;5C", L"em-next-word"},  // Ctrl-Right, Ctrl-Left
       {L"\\e[1;5D", L"ed-prev-word"}};
   for (const auto& [key, function] : keys) el_wset(editor, EL_BIND, key, function, nullptr);
-  el_wset(editor, EL_SETTY, L"-d", L"-isig", nullptr);  // Ctrl-C and Ctrl-Z are keys
+  // Ctrl-C and Ctrl-Z are keys, and the \r\n of a pasted line end comes as it is.
+  el_wset(editor, EL_SETTY, L"-d", L"-isig", L"-icrnl", L"-inlcr", nullptr);
 }
 
 void LibeditReader::load_history(const fs::path& file) {
