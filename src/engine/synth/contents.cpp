@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <deque>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/names.hpp"
@@ -56,6 +57,21 @@ class Collector {
   std::deque<TensorMeta> tensors_;  // their addresses stay
   base::NameMap<size_t> by_name_;
 };
+
+/// Mixtral's Hugging Face checkpoints have names of their own for experts and routers.
+std::string published_name(const Recipe& recipe, std::string name) {
+  if (recipe.naming == model::Naming::gguf || recipe.config.at("model_type") != "mixtral")
+    return name;
+  constexpr std::pair<std::string_view, std::string_view> parts[] = {
+      {".mlp.", ".block_sparse_moe."},
+      {".gate_proj.", ".w1."},
+      {".up_proj.", ".w3."},
+      {".down_proj.", ".w2."}};
+  for (const auto& [usual, own] : parts)
+    if (const size_t at = name.find(usual); at != std::string::npos)
+      name.replace(at, usual.size(), own);
+  return name;
+}
 
 /// Norms are about 1, the selection bias too small to prefer experts, embeddings 1, and matrices
 /// 1 / sqrt(inputs), which keeps the size of what goes through them.
@@ -162,7 +178,8 @@ std::vector<SynthTensor> contents(const Recipe& recipe) {
        .where = std::string(recipe.model->name),
        .declare = declare});
   std::vector<SynthTensor> out;
-  for (const TensorMeta& tensor : collector.tensors()) {
+  for (TensorMeta tensor : collector.tensors()) {
+    tensor.name = published_name(recipe, std::move(tensor.name));
     const Numbers numbers = numbers_of(tensor);
     if (tensor.format == Format::fp8) {
       add_fp8(out, tensor, numbers.parameter);

@@ -12,8 +12,9 @@
 namespace ktx::engine {
 namespace {
 
-// The config.json of deepseek-ai/DeepSeek-V3, moonshotai/Kimi-K2-Instruct and Qwen/Qwen3-235B-A22B,
-// but for the layer of multi-token prediction, which is not written.
+// The config.json of deepseek-ai/DeepSeek-V3, DeepSeek-V2 and DeepSeek-V2-Lite,
+// moonshotai/Kimi-K2-Instruct, Qwen/Qwen3-235B-A22B and Qwen3-30B-A3B, and
+// mistralai/Mixtral-8x7B-v0.1, but for V3's layer of multi-token prediction, which is not written.
 constexpr PublishedModel table[] = {
     {"deepseek-v3", "DeepSeek-V3", "deepseek2", "deepseek-v3", true, R"({
       "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3",
@@ -30,6 +31,34 @@ constexpr PublishedModel table[] = {
       "rope_theta": 10000, "routed_scaling_factor": 2.5, "scoring_func": "sigmoid",
       "tie_word_embeddings": false, "topk_group": 4, "topk_method": "noaux_tc",
       "v_head_dim": 128, "vocab_size": 129280})"},
+    {"deepseek-v2", "DeepSeek-V2", "deepseek2", "deepseek-llm", true, R"({
+      "architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2",
+      "attention_bias": false, "bos_token_id": 100000, "eos_token_id": 100001,
+      "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 5120,
+      "intermediate_size": 12288, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+      "moe_intermediate_size": 1536, "moe_layer_freq": 1, "n_group": 8, "n_routed_experts": 160,
+      "n_shared_experts": 2, "norm_topk_prob": false, "num_attention_heads": 128,
+      "num_experts_per_tok": 6, "num_hidden_layers": 60, "num_key_value_heads": 128,
+      "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06,
+      "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 0.707,
+        "mscale_all_dim": 0.707, "original_max_position_embeddings": 4096, "type": "yarn"},
+      "rope_theta": 10000, "routed_scaling_factor": 16.0, "scoring_func": "softmax",
+      "tie_word_embeddings": false, "topk_group": 3, "topk_method": "group_limited_greedy",
+      "v_head_dim": 128, "vocab_size": 102400})"},
+    {"deepseek-v2-lite", "DeepSeek-V2-Lite", "deepseek2", "deepseek-llm", true, R"({
+      "architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2",
+      "attention_bias": false, "bos_token_id": 100000, "eos_token_id": 100001,
+      "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 2048,
+      "intermediate_size": 10944, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+      "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_group": 1, "n_routed_experts": 64,
+      "n_shared_experts": 2, "norm_topk_prob": false, "num_attention_heads": 16,
+      "num_experts_per_tok": 6, "num_hidden_layers": 27, "num_key_value_heads": 16,
+      "q_lora_rank": null, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06,
+      "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 0.707,
+        "mscale_all_dim": 0.707, "original_max_position_embeddings": 4096, "type": "yarn"},
+      "rope_theta": 10000, "routed_scaling_factor": 1.0, "scoring_func": "softmax",
+      "tie_word_embeddings": false, "topk_group": 1, "topk_method": "greedy",
+      "v_head_dim": 128, "vocab_size": 102400})"},
     {"kimi-k2", "Kimi-K2", "deepseek2", "kimi-k2", false, R"({
       "architectures": ["DeepseekV3ForCausalLM"], "model_type": "kimi_k2",
       "attention_bias": false, "bos_token_id": 163584, "eos_token_id": 163585,
@@ -55,6 +84,23 @@ constexpr PublishedModel table[] = {
       "num_hidden_layers": 94, "num_key_value_heads": 4, "rms_norm_eps": 1e-06,
       "rope_scaling": null, "rope_theta": 1000000.0, "sliding_window": null,
       "tie_word_embeddings": false, "use_sliding_window": false, "vocab_size": 151936})"},
+    {"qwen3-30b-a3b", "Qwen3-30B-A3B", "qwen3moe", "qwen2", false, R"({
+      "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe",
+      "attention_bias": false, "bos_token_id": 151643, "eos_token_id": 151645,
+      "decoder_sparse_step": 1, "head_dim": 128, "hidden_act": "silu", "hidden_size": 2048,
+      "intermediate_size": 6144, "max_position_embeddings": 40960, "max_window_layers": 48,
+      "mlp_only_layers": [], "moe_intermediate_size": 768, "norm_topk_prob": true,
+      "num_attention_heads": 32, "num_experts": 128, "num_experts_per_tok": 8,
+      "num_hidden_layers": 48, "num_key_value_heads": 4, "rms_norm_eps": 1e-06,
+      "rope_scaling": null, "rope_theta": 1000000.0, "sliding_window": null,
+      "tie_word_embeddings": false, "use_sliding_window": false, "vocab_size": 151936})"},
+    {"mixtral-8x7b", "Mixtral-8x7B", "llama", "llama-bpe", true, R"({
+      "architectures": ["MixtralForCausalLM"], "model_type": "mixtral",
+      "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096,
+      "intermediate_size": 14336, "max_position_embeddings": 32768, "num_attention_heads": 32,
+      "num_experts_per_tok": 2, "num_hidden_layers": 32, "num_key_value_heads": 8,
+      "num_local_experts": 8, "rms_norm_eps": 1e-05, "rope_theta": 1000000.0,
+      "sliding_window": null, "tie_word_embeddings": false, "vocab_size": 32000})"},
 };
 
 /// A hyper-parameter under its name in config.json and, below the architecture, in GGUF metadata.
@@ -78,6 +124,7 @@ constexpr KeyPair key_pairs[] = {
     {"num_experts_per_tok", "expert_used_count"},
     {"n_routed_experts", "expert_count"},
     {"num_experts", "expert_count"},
+    {"num_local_experts", "expert_count"},
     {"moe_intermediate_size", "expert_feed_forward_length"},
     {"first_k_dense_replace", "leading_dense_block_count"},
     {"q_lora_rank", "attention.q_lora_rank"},
@@ -106,7 +153,8 @@ void add_mla(Json& metadata, const std::string& prefix, const Json& config) {
   metadata[prefix + "attention.value_length_mla"] = size("v_head_dim");
   metadata[prefix + "vocab_size"] = size("vocab_size");
   metadata[prefix + "expert_weights_norm"] = config.at("norm_topk_prob");
-  metadata[prefix + "expert_gating_func"] = 2u;  // sigmoid
+  const bool sigmoid = config.at("scoring_func") == "sigmoid";
+  metadata[prefix + "expert_gating_func"] = sigmoid ? 2u : 1u;
 }
 
 void add_yarn(Json& metadata, const std::string& prefix, const Json& scaling) {
@@ -186,8 +234,8 @@ std::vector<std::string> size_names(const PublishedModel& model) {
 Json changed_config(const PublishedModel& model, const ShapeChanges& changes) {
   Json config = base::parse_json(model.config, std::string(model.name));
   if (changes.experts) {
-    const char* key = config.contains("num_experts") ? "num_experts" : "n_routed_experts";
-    set_size(config, model, key, *changes.experts);
+    for (const char* key : {"n_routed_experts", "num_experts", "num_local_experts"})
+      if (config.contains(key)) set_size(config, model, key, *changes.experts);
   }
   for (const auto& [name, value] : changes.sizes) set_size(config, model, name, value);
   constexpr uint64_t least_vocab = 258;  // 256 bytes and two special tokens
@@ -206,7 +254,7 @@ Json gguf_metadata(const PublishedModel& model, const Json& config) {
                    {"general.name", "Synthetic " + std::string(model.title)}};
   for (const KeyPair& pair : key_pairs) {
     const auto value = config.find(pair.config);
-    if (value == config.end()) continue;
+    if (value == config.end() || value->is_null()) continue;
     Json& out = metadata[prefix + std::string(pair.gguf)];
     out = *value;
     if (pair.real) out = as_f32(value->get<double>());

@@ -83,6 +83,37 @@ TEST_CASE("the other published models have their numbers of weights") {
   CHECK(at(qwen, "blk.0.attn_q_norm.weight").shape == Shape{128});
 }
 
+TEST_CASE("the smaller published models have the weights and bytes of their files") {
+  struct Published {
+    const char* model;
+    double weights, q4_k_m_bytes;
+  };
+  for (const auto& [model, count, q4_k_m_bytes] :
+       {Published{"deepseek-v2", 235.74e9, 142.45e9},
+        Published{"deepseek-v2-lite", 15.71e9, 10.4e9},
+        Published{"qwen3-30b-a3b", 30.53e9, 18.56e9}, Published{"mixtral-8x7b", 46.70e9, 28.4e9}}) {
+    INFO(model);
+    const auto tensors = contents(recipe(model, "q4_k_m", true));
+    CHECK(weights(tensors) == Approx(count).epsilon(1e-3));
+    double bytes = 0;
+    for (const auto& tensor : tensors) bytes += static_cast<double>(tensor.bytes());
+    CHECK(bytes == Approx(q4_k_m_bytes).epsilon(0.01));
+  }
+  const auto lite = contents(recipe("deepseek-v2-lite", "q4_k_m", true));
+  CHECK(at(lite, "blk.0.attn_q.weight").shape == Shape{16 * 192, 2048});
+  CHECK(at(lite, "blk.1.ffn_down_shexp.weight").shape == Shape{2048, 2 * 1408});
+  CHECK(at(lite, "blk.4.ffn_down_exps.weight").numbers.format == Format::q5_0);  // rows of 1408
+}
+
+TEST_CASE("Mixtral's Hugging Face checkpoints have names of their own") {
+  const auto tensors = contents(recipe("mixtral-8x7b", "bf16", false, {.moe_layers = 1}));
+  const std::string moe = "model.layers.0.block_sparse_moe.";
+  CHECK(at(tensors, moe + "gate.weight").shape == Shape{8, 4096});
+  CHECK(at(tensors, moe + "experts.7.w1.weight").shape == Shape{14336, 4096});
+  CHECK(at(tensors, moe + "experts.7.w2.weight").shape == Shape{4096, 14336});
+  CHECK(at(tensors, moe + "experts.7.w3.weight").shape == Shape{14336, 4096});
+}
+
 TEST_CASE("a mix of one format leaves vectors and routers in f32") {
   for (const char* mix : {"q4_k", "q8_0", "bf16"}) {
     const auto tensors =

@@ -29,6 +29,8 @@ TEST_CASE("layers, experts and sizes change") {
   const Json qwen = changed_config(published_model("qwen3-235b"), {.moe_layers = 2, .experts = 16});
   CHECK(qwen.at("num_hidden_layers") == 2);
   CHECK(qwen.at("num_experts") == 16);
+  const Json mixtral = changed_config(published_model("mixtral-8x7b"), {.experts = 4});
+  CHECK(mixtral.at("num_local_experts") == 4);
 }
 
 TEST_CASE("what can't be changed so is an input error") {
@@ -96,4 +98,18 @@ TEST_CASE("GGUF metadata are those of the published files") {
   CHECK(other.at("qwen3moe.attention.key_length") == 128);
   CHECK(other.at("qwen3moe.attention.head_count_kv") == 4);
   CHECK_FALSE(other.contains("qwen3moe.rope.scaling.type"));
+}
+
+TEST_CASE("GGUF metadata of a model without q_lora, and of one of Llama's kind") {
+  const auto& lite = published_model("deepseek-v2-lite");
+  const Json metadata = gguf_metadata(lite, changed_config(lite, {}));
+  CHECK_FALSE(metadata.contains("deepseek2.attention.q_lora_rank"));
+  CHECK(metadata.at("deepseek2.expert_gating_func") == 1);  // softmax
+  CHECK(metadata.at("deepseek2.expert_weights_norm") == false);
+  CHECK(metadata.at("deepseek2.rope.scaling.yarn_log_multiplier") == 0.0707f);
+  const auto& mixtral = published_model("mixtral-8x7b");
+  const Json other = gguf_metadata(mixtral, changed_config(mixtral, {}));
+  CHECK(other.at("llama.expert_count") == 8);
+  CHECK(other.at("llama.feed_forward_length") == 14336);
+  CHECK_FALSE(other.contains("llama.expert_feed_forward_length"));
 }

@@ -88,8 +88,9 @@ TEST_CASE("a wrong spec's error names what there is") {
   const auto error = [](const char* spec) { return failure([&] { open_source(spec); }); };
   CHECK(error("synth:deepsek-v3") ==
         "input synth:deepsek-v3: no published model 'deepsek-v3'\n"
-        "  note: did you mean 'deepseek-v3'?\n"
-        "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b");
+        "  note: did you mean 'deepseek-v3' or 'deepseek-v2'?\n"
+        "  note: valid models: deepseek-v3, deepseek-v2, deepseek-v2-lite, kimi-k2, qwen3-235b, "
+        "qwen3-30b-a3b, mixtral-8x7b");
   CHECK(error("synth:kimi-k2,mix=q4_km") ==
         "input synth:kimi-k2,mix=q4_km: no mix 'q4_km'\n"
         "  note: did you mean 'q4_k_m' or 'q4_k'?\n"
