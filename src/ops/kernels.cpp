@@ -122,15 +122,29 @@ std::vector<KernelRow> with_gpu_row(std::vector<KernelRow> rows, const KernelRow
 /// Scalar loops.
 constexpr Efficiency of_ref{.read = 0.01, .compute = 0.01, .half_rows = 0};
 
-Efficiency efficiency_of(std::string_view kernel) {
-  return kernel == "ref" ? of_ref : Efficiency{};
+/// Codebooks, looked up by permutations of registers: 16 threads on 8 cores of an Emerald Rapids.
+constexpr DecodingRate by_permutation[] = {
+    {quant::Format::iq3_s, 11.4e9},   {quant::Format::iq3_xxs, 13.5e9},
+    {quant::Format::iq2_s, 9.4e9},    {quant::Format::iq2_xs, 12.8e9},
+    {quant::Format::iq2_xxs, 19.1e9}, {quant::Format::iq1_s, 8.3e9},
+    {quant::Format::iq1_m, 7.3e9}};
+/// By gathers from memory: a thread of a Zen 4.
+constexpr DecodingRate by_gather[] = {
+    {quant::Format::iq3_s, 4.5e9}, {quant::Format::iq3_xxs, 4.8e9}, {quant::Format::iq2_s, 5.8e9},
+    {quant::Format::iq2_xs, 6e9},  {quant::Format::iq2_xxs, 6.5e9}, {quant::Format::iq1_s, 7e9},
+    {quant::Format::iq1_m, 5.8e9}};
+
+Efficiency efficiency_of(const MatmulKernel& kernel) {
+  if (kernel.name == "ref") return of_ref;
+  if (kernel.isa >= hw::Isa::avx512_vbmi) return {.decoding = by_permutation};
+  return {.decoding = by_gather};
 }
 
 std::vector<KernelRow> matmul_rows() {
   std::vector<KernelRow> rows;
   for (const MatmulKernel& kernel : matmul_kernels())
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_matmul, false, slow_matmul,
-                    efficiency_of(kernel.name)});
+    rows.push_back(
+        {kernel.name, "cpu", kernel.isa, refuse_matmul, false, slow_matmul, efficiency_of(kernel)});
   return rows;
 }
 

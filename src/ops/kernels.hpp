@@ -19,6 +19,12 @@ struct KernelQuery {
   std::span<const quant::Format> formats;  // one a weight of the module, in order
 };
 
+/// How fast a CPU's thread gets the weights out of a format.
+struct DecodingRate {
+  quant::Format format;
+  double weights;  // a second
+};
+
 /// What a kernel reaches of the speed of its device, for predictions. A call takes
 ///   call + max(bytes / (read * bandwidth), operations / compute * (1 + half_rows / rows) / speed)
 /// seconds (up to 8 rows: without half_rows), where bandwidth and speed are the device's
@@ -31,6 +37,9 @@ struct Efficiency {
   // kernels that decode as fast as they read.
   double half_rows = 25;
   double call = 4e-6;  // seconds: launches, or joins of the workers
+  // Formats for which few rows may wait longer than for reading. All others are decoded as fast as
+  // any memory is read.
+  std::span<const DecodingRate> decoding = {};
 };
 
 struct KernelRow {

@@ -26,13 +26,15 @@ constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
 
 /// What a device does a second; 0: not known.
 struct Speed {
-  double read = 0;   // bytes
-  double flops = 0;  // with a matrix's weights, many rows
+  double read = 0;     // bytes
+  double flops = 0;    // with a matrix's weights, many rows
+  double threads = 0;  // of a CPU, that decode weights; 0: as many as it takes
 };
 
 struct Work {
   double bytes = 0, flops = 0;
-  double rows = 1;  // that share a matrix
+  double rows = 1;   // that share a matrix
+  double waits = 0;  // seconds that decoding takes longer than reading, for few rows
 };
 
 /// How fast an ISA multiplies, in multiples of AVX2, about.
@@ -70,7 +72,8 @@ Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::Kerne
                                                                 : machine.read_bandwidth;
   const double isa =
       kernel == nullptr ? 1 : std::min(1.0, isa_speed(kernel->isa) / isa_speed(machine.isa));
-  return {nodes * read / parts, machine.tensor_flops * isa / parts};
+  return {nodes * read / parts, machine.tensor_flops * isa / parts,
+          static_cast<double>(plan.threads) / parts};
 }
 
 Speed gpu_speed(const Plan& plan, const std::string& device) {
@@ -83,8 +86,10 @@ ops::Efficiency efficiency_of(const ops::KernelRow* kernel) {
 }
 
 double seconds(const ops::Efficiency& kernel, const Speed& speed, const Work& work) {
-  const double reading = speed.read > 0 ? work.bytes / (kernel.read * speed.read) : 0;
-  const double decoding = work.rows > few_rows ? kernel.half_rows / work.rows : 0;
+  const bool few = work.rows <= few_rows;
+  const double reading =
+      (speed.read > 0 ? work.bytes / (kernel.read * speed.read) : 0) + (few ? work.waits : 0);
+  const double decoding = few ? 0 : kernel.half_rows / work.rows;
   const double computing =
       speed.flops > 0 ? work.flops * (1 + decoding) / (kernel.compute * speed.flops) : 0;
   return kernel.call + std::max(reading, computing);
@@ -95,6 +100,24 @@ double bytes_of(const graph::Module& module, const std::vector<PlannedWeight>& w
   for (size_t i = 0; i < weights.size(); ++i)
     bytes += packed_bytes(module.weights[i], weights[i].format, weights[i].layout);
   return static_cast<double>(bytes);
+}
+
+/// Of a module's weights, each read once: see Work::waits.
+double waits_of(const graph::Module& module, const std::vector<PlannedWeight>& weights,
+                const ops::Efficiency& kernel, const Speed& speed) {
+  if (speed.threads <= 0 || speed.read <= 0) return 0;
+  double seconds = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const auto rate =
+        std::ranges::find(kernel.decoding, weights[i].format, &ops::DecodingRate::format);
+    if (rate == kernel.decoding.end()) continue;
+    const auto& weight = module.weights[i];
+    const double decoding = static_cast<double>(weight.weights()) / (rate->weights * speed.threads);
+    const auto bytes =
+        static_cast<double>(packed_bytes(weight, weights[i].format, weights[i].layout));
+    seconds += std::max(0.0, decoding - bytes / (kernel.read * speed.read));
+  }
+  return seconds;
 }
 
 double numbers_of(const graph::Module& module) {
@@ -150,9 +173,11 @@ class Predictor {
     const Speed speed =
         on_gpu ? gpu_speed(plan_, device_of(planned)) : cpu_speed(plan_, planned, kernel);
     need(speed);
+    Work work = work_of(planned, module);
+    if (module.op == "linear")
+      work.waits = waits_of(module, weights_of(planned), efficiency_of(kernel), speed);
     ModuleTime time;
-    (on_gpu ? time.gpu : time.cpu) = time.seconds =
-        seconds(efficiency_of(kernel), speed, work_of(planned, module));
+    (on_gpu ? time.gpu : time.cpu) = time.seconds = seconds(efficiency_of(kernel), speed, work);
     return time;
   }
 
@@ -161,10 +186,14 @@ class Predictor {
     if (shape_.prefill && speed.flops <= 0) known_ = false;
   }
 
+  const std::vector<PlannedWeight>& weights_of(const PlannedModule& planned) const {
+    return shape_.prefill && !planned.prefill_weights.empty() ? planned.prefill_weights
+                                                              : planned.weights;
+  }
+
   Work work_of(const PlannedModule& planned, const graph::Module& module) const {
     const auto rows = static_cast<double>(shape_.rows);
-    const bool copy = shape_.prefill && !planned.prefill_weights.empty();
-    Work work{.bytes = bytes_of(module, copy ? planned.prefill_weights : planned.weights),
+    Work work{.bytes = bytes_of(module, weights_of(planned)),
               .flops = 2 * numbers_of(module) * rows,
               .rows = rows};
     const auto* node = node_of_[static_cast<size_t>(planned.module)];
@@ -218,22 +247,26 @@ class Predictor {
     double streamed = 0;  // the part of those not resident that passes through a GPU
   };
 
+  double used_part(const graph::Module& module) const {  // by one row
+    return plan_.experts_per_token[static_cast<size_t>(module.layer)] /
+           static_cast<double>(module.weights.front().count);
+  }
+  /// The part of the experts that all rows together read.
+  double read_part(const graph::Module& module) const {
+    return 1 - std::pow(1 - used_part(module), static_cast<double>(shape_.rows));
+  }
+
   /// Of all experts; a part of them takes that part of it.
   Work work_of_experts(const PlannedModule& planned, const graph::Module& module) const {
-    const auto experts = static_cast<double>(module.weights.front().count);
-    const double used = plan_.experts_per_token[static_cast<size_t>(module.layer)];
     const auto rows = static_cast<double>(shape_.rows);
-    // A token takes `used` of them; all tokens together so many different ones.
-    const double distinct = experts * (1 - std::pow(1 - used / experts, rows));
-    const bool copy = shape_.prefill && !planned.prefill_weights.empty();
-    return {.bytes = bytes_of(module, copy ? planned.prefill_weights : planned.weights) * distinct /
-                     experts,
-            .flops = 2 * numbers_of(module) * used / experts * rows,
-            .rows = rows * used / distinct};
+    const double used = used_part(module), read = read_part(module);
+    return {.bytes = bytes_of(module, weights_of(planned)) * read,
+            .flops = 2 * numbers_of(module) * used * rows,
+            .rows = rows * used / read};
   }
 
   Routed routed(const PlannedModule& planned, const graph::Module& module) {
-    const Work work = work_of_experts(planned, module);
+    Work work = work_of_experts(planned, module);
     const double resident =
         planned.residents.experts.empty()
             ? 0
@@ -256,6 +289,8 @@ class Predictor {
     const Speed speed = cpu_speed(plan_, planned, kernel, streams);
     need(speed);
     if (speed.read <= 0) known_ = false;
+    work.waits =
+        waits_of(module, weights_of(planned), efficiency_of(kernel), speed) * read_part(module);
     const double on_cpu = seconds(efficiency_of(kernel), speed, work);
     if (streams) {
       const double reads = std::min(1.0, work.bytes / speed.read / on_cpu);
@@ -266,9 +301,31 @@ class Predictor {
     const double through_gpu = resident + (1 - resident) * out.streamed;
     out.time.cpu = part(1 - through_gpu, on_cpu);
     out.time.gpu = part(through_gpu, on_gpu);
-    out.time.seconds = std::max({out.time.cpu, out.time.gpu, out.time.copied});
+    out.time.seconds = shape_.rows == 1 && resident > 0
+                           ? slower_of_one_row(planned, module, on_cpu, on_gpu)
+                           : std::max({out.time.cpu, out.time.gpu, out.time.copied});
     if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
     return out;
+  }
+
+  /// Of one row's experts now more, now fewer are residents: the mean of what the slower device
+  /// takes, if any are chosen equally often.
+  double slower_of_one_row(const PlannedModule& planned, const graph::Module& module, double on_cpu,
+                           double on_gpu) const {
+    const auto all = static_cast<int>(module.weights.front().count);
+    const int used = plan_.experts_per_token[static_cast<size_t>(module.layer)];
+    const auto residents = static_cast<int>(planned.residents.experts.size());
+    const auto log_choices = [](int n, int k) {
+      return std::lgamma(n + 1.0) - std::lgamma(k + 1.0) - std::lgamma(n - k + 1.0);
+    };
+    double mean = 0;
+    for (int k = std::max(0, used - (all - residents)); k <= std::min(used, residents); ++k) {
+      const double chance =
+          std::exp(log_choices(residents, k) + log_choices(all - residents, used - k) -
+                   log_choices(all, used));
+      mean += chance * std::max(on_cpu * (used - k) / used, on_gpu * k / used);
+    }
+    return mean;
   }
 
   std::optional<std::string> on_gpu_beside(const PlannedModule& planned, double resident) const {
@@ -316,22 +373,25 @@ class Predictor {
     return std::ranges::find(module.classes, "mlp.shared") != module.classes.end();
   }
 
+  /// Experts on the CPU run beside shared ones on a GPU, where residents come after these.
   double sum(const std::vector<ModuleTime>& times) const {
     const auto layers = static_cast<size_t>(plan_.model.info.layers);
-    std::vector<double> shared(layers, 0.0), experts(layers, 0.0);
+    std::vector<double> shared(layers, 0.0);
+    std::vector<ModuleTime> experts(layers);
     double total = 0;
     for (size_t i = 0; i < times.size(); ++i) {
       const auto& module = module_of(plan_.modules[i]);
       const bool in_layers = module.layer >= 0 && static_cast<size_t>(module.layer) < layers;
       if (in_layers && module.op == "moe" && !is_gpu(device_of(plan_.modules[i])) &&
           router_on_gpu(module.layer))
-        experts[static_cast<size_t>(module.layer)] += times[i].seconds;
+        experts[static_cast<size_t>(module.layer)] = times[i];
       else if (in_layers && is_shared(module))
         shared[static_cast<size_t>(module.layer)] += times[i].seconds;
       else
         total += times[i].seconds;
     }
-    for (size_t l = 0; l < layers; ++l) total += std::max(shared[l], experts[l]);
+    for (size_t l = 0; l < layers; ++l)
+      total += std::max(shared[l] + experts[l].gpu, experts[l].seconds);
     return total;
   }
 

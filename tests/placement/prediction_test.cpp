@@ -121,6 +121,74 @@ TEST_CASE("residents run while the CPU reads the others") {
   CHECK(most.seconds == Approx(most.gpu + crossing_of(1)));
 }
 
+TEST_CASE("of a token's experts now more, now fewer are residents") {
+  const auto time_with = [](double gpu_bandwidth) {
+    auto machine = known_machine();
+    machine.gpus[0].read_bandwidth = gpu_bandwidth;
+    const auto plan = plan_of(
+        "  - {name: experts, match: {class: moe.experts}, place: {experts: {resident: 16, on: "
+        "'cuda:0'}}}\n" +
+            rest,
+        machine);
+    return find(plan, step_time(plan, {}), experts_of_2).time;
+  };
+  // Of 8 experts k are residents, with the chance C(16, k) C(16, 8 - k) / C(32, 8).
+  const auto same = time_with(20e9);
+  const double chances[] = {12870,   183040, 960960, 2446080, 3312400,
+                            2446080, 960960, 183040, 12870};
+  double mean = 0;
+  for (int k = 0; k <= 8; ++k)
+    mean += chances[k] / 10518300 * std::max(2 * same.gpu * k / 8, 2 * same.cpu * (8 - k) / 8);
+  CHECK(same.seconds == Approx(mean + crossing_of(1)));
+  CHECK(mean > 1.1 * std::max(same.cpu, same.gpu));
+  const auto fast = time_with(1e15);
+  CHECK(fast.seconds == Approx(fast.cpu + crossing_of(1)).epsilon(0.01));
+}
+
+TEST_CASE("a GPU runs shared experts before residents") {
+  auto machine = known_machine();
+  machine.gpus[0].read_bandwidth = 1e9;
+  const auto plan = plan_of(
+      "  - {name: experts, match: {class: moe.experts}, place: {experts: {resident: 24, on: "
+      "'cuda:0'}}}\n" +
+          rest,
+      machine);
+  const auto step = step_time(plan, {});
+  double seconds = 0;
+  for (size_t i = 0; i < plan.modules.size(); ++i) {
+    const auto& module = plan.model.modules[static_cast<size_t>(plan.modules[i].module)];
+    const auto& time = step.modules[i];
+    CHECK((module.op != "moe" || time.gpu > 2 * time.cpu));
+    seconds += module.op == "moe" ? time.gpu : time.seconds;
+  }
+  CHECK(step.seconds == Approx(seconds));
+}
+
+TEST_CASE("few rows wait for codebooks where threads decode slower than memory is read") {
+  sample::DeepSeek shape;
+  shape.matrices = shape.down = quant::Format::iq1_s;
+  shape.q_lora = 256;
+  const auto experts_with = [&](double bandwidth, int64_t rows) {
+    auto machine = known_machine();
+    machine.read_bandwidth = bandwidth;
+    const auto plan =
+        make_plan(sample::rule_list("  - {name: all, match: {name: '.*'}, place: {}}\n"),
+                  sample::deepseek(shape), machine, {.threads = 2, .prefill_chunk = 512});
+    return find(plan, step_time(plan, {.rows = rows, .prefill = rows > 1}), experts_of_2).time;
+  };
+  const auto& kernel = efficiency(graph::Op::moe, "avx2");
+  const auto rate =
+      std::ranges::find(kernel.decoding, quant::Format::iq1_s, &ops::DecodingRate::format);
+  REQUIRE(rate != kernel.decoding.end());
+  const double decoding = layer_weights / 4 / (2 * rate->weights);
+  CHECK(experts_with(1e12, 1).cpu == Approx(kernel.call + decoding));
+  // A layer whose blocks of 256 take 50 bytes, in groups of 16 rows a little more.
+  const double reading = layer_weights / 4 * 50 / 256 / (kernel.read * 1e9);
+  CHECK(experts_with(1e9, 1).cpu == Approx(kernel.call + reading).epsilon(0.05));
+  CHECK(reading > decoding);
+  CHECK(experts_with(1e12, 512).cpu < 128 * decoding);  // decoded once for many rows
+}
+
 TEST_CASE("prompts: CPU and GPU share the experts so that both finish together") {
   const auto check = [&](const hw::Machine& machine, int64_t tokens, bool copying) {
     const auto plan = plan_of(streamed + rest, machine, tokens);
