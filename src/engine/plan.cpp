@@ -1,6 +1,8 @@
 // ktx::Plan: header, rules and machine brought together.
 #include "ktx/plan.hpp"
 
+#include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -13,6 +15,7 @@
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/programs.hpp"
 #include "engine/source.hpp"
+#include "engine/synth/source.hpp"
 #include "ktx/error.hpp"
 #include "ktx/tokenizer.hpp"
 #include "placement/explain.hpp"
@@ -166,13 +169,24 @@ placement::PlanOptions placement_options(const PlanOptions& options) {
   return out;
 }
 
-// What running takes besides weights and KV cache.
-std::vector<placement::DeviceMemory> run_memory(const placement::Plan& plan,
-                                                const loader::TensorSource& source) {
-  auto memory = engine::step_memory(plan);
-  memory.front().loading = engine::loading_bytes(plan.model, source, plan.threads);
-  return memory;
-}
+// What running takes besides weights and KV cache. Plans of one source that have as many threads
+// take the same to load.
+class RunMemory {
+ public:
+  explicit RunMemory(const loader::TensorSource& source) : source_(source) {}
+
+  std::vector<placement::DeviceMemory> operator()(const placement::Plan& plan) {
+    const auto [loading, is_new] = loading_.try_emplace(plan.threads);
+    if (is_new) loading->second = engine::loading_bytes(plan.model, source_, plan.threads);
+    auto memory = engine::step_memory(plan);
+    memory.front().loading = loading->second;
+    return memory;
+  }
+
+ private:
+  const loader::TensorSource& source_;
+  std::map<int64_t, uint64_t> loading_;  // bytes by threads
+};
 
 }  // namespace
 
@@ -183,27 +197,35 @@ Plan make_plan(const PlanOptions& options) {
   opened.model = placement::model_path(rules, settings);
   std::shared_ptr<const loader::TensorSource> source = engine::open_source(
       opened.model, {.header_only = options.header_only, .overrides = options.overrides});
-  settings.run_memory = [&source](const placement::Plan& decided) {
-    return run_memory(decided, *source);
-  };
+  settings.run_memory = RunMemory(*source);
   auto plan = placement::make_plan(rules, engine::build_model(*source, options.ignore_unused),
                                    machine_for(options), settings);
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source),
               std::move(opened));
 }
 
+namespace {
+
+/// As a rules file names it wherever that is put: its relative paths are beside itself.
+std::string lasting_name(const std::filesystem::path& model) {
+  if (engine::is_synthetic(model)) return model.string();
+  return std::filesystem::absolute(model).lexically_normal().string();
+}
+
+}  // namespace
+
 std::string suggest_rules(const SuggestOptions& options) {
   const auto goal = placement::find_goal(options.goal);
   if (!goal)
     throw_input("no such goal: '" + options.goal + "'", "", {"goals: decode, prefill, balanced"});
   const auto source = engine::open_source(options.model, {.header_only = true});
-  placement::SuggestOptions asked{
-      .model = options.model.string(),
-      .context = options.context,
-      .sessions = options.sessions,
-      .goal = *goal,
-      .vram = given(options.vram),
-      .run_memory = [&source](const placement::Plan& plan) { return run_memory(plan, *source); }};
+  RunMemory run_memory(*source);
+  placement::SuggestOptions asked{.model = lasting_name(options.model),
+                                  .context = options.context,
+                                  .sessions = options.sessions,
+                                  .goal = *goal,
+                                  .vram = given(options.vram),
+                                  .run_memory = std::ref(run_memory)};
   return placement::suggest_rules(engine::build_model(*source),
                                   machine_for({.machine = options.machine, .measure = true}),
                                   asked);

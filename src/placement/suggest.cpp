@@ -59,8 +59,18 @@ struct Trial {
   std::string refusal;  // why there is no plan
 };
 
+/// Not more than so many bytes.
 std::string size_text(uint64_t bytes) {
-  return std::to_string(bytes / gib) + "GiB";
+  constexpr uint64_t mib = uint64_t{1} << 20;
+  return bytes >= 4 * gib ? std::to_string(bytes / gib) + "GiB"
+                          : std::to_string(bytes / mib) + "MiB";
+}
+
+/// In YAML's single quotes.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  return out + "'";
 }
 
 /// All that a search is about.
@@ -76,10 +86,13 @@ class Search {
 
   std::string run() {
     check_figures();
-    Trial best = search(machine_);
+    Trial best = search(machine_, numa_policies());
     if (!best.plan)
-      throw_environment("no placement of this model fits the machine", machine_.name,
-                        {best.refusal, "a checkpoint of fewer bits a weight needs less"});
+      throw_environment(
+          "no placement of this model fits the machine", machine_.name,
+          {what_it_needs(best),
+           "the machine has " + base::format_bytes(machine_.memory_bytes()) + " of memory",
+           "a checkpoint of fewer bits a weight needs less"});
     return header(best) + with_needs(best);
   }
 
@@ -111,13 +124,23 @@ class Search {
     return {"replicate", "shard", "interleave"};
   }
 
+  /// The placements in a format, with each policy for those that have experts on the CPU.
+  std::vector<Candidate> candidates(const std::string& format,
+                                    const std::vector<std::string>& policies) const {
+    std::vector<Candidate> out;
+    for (const Experts experts : placements())
+      for (const auto& numa : policies)
+        if (experts != Experts::gpu || numa == policies.front())
+          out.push_back({experts, format, numa});
+    return out;
+  }
+
   /// The best of the placements, with the best of the policies and slices.
-  Trial search(const hw::Machine& machine) const {
+  Trial search(const hw::Machine& machine, const std::vector<std::string>& policies) const {
     Trial best;
     for (const auto& format : formats()) {
-      for (const Experts experts : placements())
-        for (const auto& numa : numa_policies())
-          keep_better(best, attempt({experts, format, numa}, machine));
+      for (const auto& candidate : candidates(format, policies))
+        keep_better(best, attempt(candidate, machine), worth_leaving);
       if (best.plan) break;
     }
     if (!best.plan) return best;
@@ -125,16 +148,18 @@ class Search {
       if (chunk > options_.context) break;
       Candidate other = best.candidate;
       other.chunk = chunk;
-      keep_better(best, attempt(other, machine), chunk > best.candidate.chunk);
+      keep_better(best, attempt(other, machine), chunk > best.candidate.chunk ? ties : no_ties);
     }
     return best;
   }
 
-  // A tenth of a percent is no reason to prefer what comes later, unless ties_win: larger slices
-  // serve longer prompts too.
-  static void keep_better(Trial& best, Trial&& trial, bool ties_win = false) {
-    const double least = (ties_win ? 1.001 : 0.999) * best.seconds;
-    const bool better = trial.plan && (!best.plan || trial.seconds < least);
+  // What a later trial may take of the best one's time to replace it. Simpler placements come
+  // first: predictions are too rough to leave them for a few percent. Larger slices win ties, for
+  // they serve longer prompts too.
+  static constexpr double worth_leaving = 0.97, no_ties = 0.999, ties = 1.001;
+
+  static void keep_better(Trial& best, Trial&& trial, double most) {
+    const bool better = trial.plan && (!best.plan || trial.seconds < most * best.seconds);
     if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
   }
 
@@ -169,13 +194,14 @@ class Search {
   }
 
   std::string rules_text(const Candidate& c, const hw::Machine& machine) const {
-    std::string text = "ktx: 1\nmodel: {path: '" + options_.model +
-                       "'}\ncontext: " + std::to_string(options_.context) + "\n";
+    std::string text = "ktx: 1\nmodel: {path: " + quoted(options_.model) +
+                       "}\ncontext: " + std::to_string(options_.context) + "\n";
     if (options_.sessions > 1) text += "sessions: " + std::to_string(options_.sessions) + "\n";
     text += "prefill_chunk: " + std::to_string(c.chunk) + "\nrules:\n";
     const std::string numa = c.numa.empty() ? "" : ", numa: " + c.numa;
     const std::string format = c.format == "keep" ? "" : ", format: " + c.format;
     const bool hybrid = c.experts != Experts::cpu && c.experts != Experts::gpu;
+    const size_t before = text.size();
     if (experts_ != nullptr) text += experts_rule(c, machine, format, numa);
     if (hybrid)
       text +=
@@ -187,21 +213,23 @@ class Search {
           "  - name: head                          # behind the last layer\n"
           "    match: {class: head}\n    place: {device: 'cuda:" +
           std::to_string(machine.gpus.size() - 1) + "'}\n";
-    text += "  - name: everything else\n    match: {name: '.*'}\n    place: {";
+    text += text.size() == before ? "  - name: everything\n" : "  - name: everything else\n";
+    text += "    match: {name: '.*'}\n    place: {";
     text += c.experts == Experts::cpu ? "device: cpu" + numa : devices(machine);
     return text + "}\n";
   }
 
   std::string experts_rule(const Candidate& c, const hw::Machine& machine,
                            const std::string& format, const std::string& numa) const {
-    if (c.experts == Experts::gpu && c.format == "keep") return {};
+    const bool as_all = c.experts == Experts::gpu || c.experts == Experts::cpu;
+    if (as_all && c.format == "keep") return {};
     std::string text = "  - name: routed experts\n    match: {class: moe.experts}\n    place:\n";
     if (c.experts == Experts::gpu) return text + "      {" + devices(machine) + format + "}\n";
     text += "      device: cpu\n";
     if (!format.empty()) text += "      format: " + c.format + "\n";
     if (!numa.empty()) text += "      numa: " + c.numa + "\n";
     if (c.experts == Experts::resident)
-      text += "      experts: {vram: " + size_text(least_memory(machine) - gib) +
+      text += "      experts: {vram: " + size_text(room_on_gpu(machine)) +
               "}         # what the GPU has left holds some, which run there\n";
     if (c.experts == Experts::resident || c.experts == Experts::streamed)
       text += "    prefill: {" + devices(machine) +
@@ -209,8 +237,10 @@ class Search {
     return text;
   }
 
-  static uint64_t least_memory(const hw::Machine& machine) {
-    return std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
+  /// Of the smallest GPU's memory, but for what other programs may take.
+  static uint64_t room_on_gpu(const hw::Machine& machine) {
+    const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
+    return memory - std::min(gib, memory / 8);
   }
 
   // ---- what is said of it ----
@@ -228,12 +258,30 @@ class Search {
           machine_.name, {"ktx-plan --detect measures it on the machine itself"});
   }
 
+  /// Where nothing fits: the placement that takes least of the CPU's memory.
+  std::string what_it_needs(const Trial& refused) const {
+    auto roomy = machine_;
+    for (auto& node : roomy.nodes) node.memory_bytes *= 1024;
+    Trial least;
+    for (const auto& candidate : candidates(formats().back(), numa_policies())) {
+      Trial trial = attempt(candidate, roomy);
+      if (trial.plan && (!least.plan || memory(*trial.plan) < memory(*least.plan)))
+        least = std::move(trial);
+    }
+    if (!least.plan) return refused.refusal;
+    return where_it_is(least.candidate) + " " + memory_text(*least.plan);
+  }
+
+  static uint64_t memory(const Plan& plan) { return plan.find_device("cpu")->most(); }
+
   /// The rules with what their plan needs of a machine, which is checked first.
   static std::string with_needs(const Trial& best) {
     uint64_t ram = 0, vram = 0;
     for (const auto& memory : best.plan->devices)
       (memory.device == "cpu" ? ram : vram) += memory.most();
-    const auto rounded = [](uint64_t bytes) { return size_text(bytes + gib - 1); };
+    const auto rounded = [](uint64_t bytes) {
+      return std::to_string((bytes + gib - 1) / gib) + "GiB";
+    };
     std::string text = best.text;
     text.insert(text.find("model:"), "machine: {ram: " + rounded(ram) +
                                          (vram > 0 ? ", vram: " + rounded(vram) : "") + "}\n");
@@ -253,9 +301,13 @@ class Search {
                                           std::to_string(goal_.prompt) + " tokens, answers of " +
                                           std::to_string(goal_.answer) + ".",
                                       "", where_it_is(best.candidate), memory_text(plan), ""};
-    lines.push_back("Predicted: decoding " + base::format_number(decode_rate(plan, 1024)) +
-                    " tokens/s behind 1024 tokens" + prompts_text(plan) + ".");
-    if (plan.streams()) lines.push_back(streaming_text(plan));
+    lines.push_back("Predicted: decoding " + base::format_number(plan.predicted_decode) +
+                    " tokens/s behind " + std::to_string(plan.predicted_depth) + " tokens" +
+                    prompts_text(plan) + ".");
+    if (const double share = stream_share(plan); share >= 0.001)
+      lines.push_back("Of a layer's experts " + base::format_number(100 * share) +
+                      " % pass through the GPU in slices of " + std::to_string(plan.prefill_chunk) +
+                      ".");
     const auto faster = what_is_faster(best);
     if (!faster.empty()) {
       lines.insert(lines.end(), {"", "Faster would be:"});
@@ -306,12 +358,12 @@ class Search {
     return text;
   }
 
-  static std::string streaming_text(const Plan& plan) {
+  /// Of the experts of a layer that streams them, on average.
+  static double stream_share(const Plan& plan) {
     double sum = 0, count = 0;
     for (const auto& planned : plan.modules)
       if (planned.stream) sum += planned.stream_share, ++count;
-    return "Of a layer's experts " + base::format_number(100 * sum / count) +
-           " % pass through the GPU in slices of " + std::to_string(plan.prefill_chunk) + ".";
+    return count > 0 ? sum / count : 0;
   }
 
   /// Changes of the machine or of quality that take at least a twentieth off.
@@ -319,7 +371,7 @@ class Search {
     std::vector<std::string> lines;
     const auto say = [&](const std::string& what, const std::optional<Plan>& plan) {
       if (!plan || seconds(*plan) > 0.95 * best.seconds) return;
-      lines.push_back("  " + what + ": decoding " + base::format_number(decode_rate(*plan, 1024)) +
+      lines.push_back("  " + what + ": decoding " + base::format_number(plan->predicted_decode) +
                       " tokens/s, " +
                       base::format_number(100 * (1 - seconds(*plan) / best.seconds)) +
                       " % less time for a prompt and its answer");
@@ -334,15 +386,23 @@ class Search {
     auto other = machine_;
     other.read_bandwidth *= 1.5;
     other.read_while_copying *= 1.5;
-    say("half more memory bandwidth", attempt(best.candidate, other).plan);
+    say("half more memory bandwidth", with_speeds(*best.plan, other));
     if (machine_.gpus.empty()) return lines;
     other = machine_;
     for (auto& gpu : other.gpus) gpu.copy_bandwidth *= 2, gpu.copy_while_reading *= 2;
-    say("twice the bandwidth to the GPU", attempt(best.candidate, other).plan);
+    say("twice the bandwidth to the GPU", with_speeds(*best.plan, other));
     other = machine_;
     for (auto& gpu : other.gpus) gpu.memory_bytes += 24 * gib;
-    say("24 GiB more on each GPU", search(other).plan);
+    say("24 GiB more on each GPU", search(other, {best.candidate.numa}).plan);
     return lines;
+  }
+
+  /// The same plan on a machine that is faster or slower.
+  static Plan with_speeds(Plan plan, const hw::Machine& machine) {
+    plan.machine = machine;
+    plan.predicted_prefill.clear();
+    predict(plan);
+    return plan;
   }
 
   std::optional<Plan> with_experts(const Trial& best, int experts) const {

@@ -107,7 +107,26 @@ TEST_CASE("what does not fit is an error that says what it needs") {
   machine.nodes[0].memory_bytes = mib;
   const auto error = test::failure([&] { suggest(machine); });
   CHECK(has(error, "no placement of this model fits the machine"));
-  CHECK(has(error, "MiB"));
+  CHECK(has(error, "Everything on the CPU. Needs "));
+  CHECK(has(error, "the machine has 1.00 MiB of memory"));
+}
+
+TEST_CASE("what does not fit is compared with the placement that takes least memory") {
+  auto machine = known_machine(1);
+  machine.nodes[0].memory_bytes = 4 * mib;
+  const auto all = plan_of(suggest(known_machine(1)), known_machine(1));
+  machine.gpus[0].memory_bytes = all.find_device("cuda:0")->most() - 2 * mib;
+  const auto error = test::failure([&] { suggest(machine); });
+  INFO(error);
+  CHECK(has(error, "Routed experts on the CPU"));
+  CHECK(has(error, " of cuda:0.\n"));
+}
+
+TEST_CASE("any name of a model stays what it is") {
+  SuggestOptions options{.model = "/it's/a: model.gguf"};
+  const auto text = suggest_rules(sample::deepseek(), known_machine(0), options);
+  const auto rules = parse_rules(base::parse_yaml(text, "s.yaml"), "s.yaml");
+  CHECK(rules.model.path->value == options.model);
 }
 
 TEST_CASE("a machine whose speeds are not known can't be judged") {
@@ -119,6 +138,7 @@ TEST_CASE("a machine whose speeds are not known can't be judged") {
 TEST_CASE("the settings asked for are the file's") {
   const auto text = suggest(known_machine(0), {.context = 2048, .sessions = 3});
   CHECK(has(text, "context: 2048\nsessions: 3\n"));
+  CHECK(has(suggest(known_machine(0), {.context = 512}), "tokens/s behind 511 tokens"));
   CHECK(find_goal("prefill") == Goal::prefill);
   CHECK_FALSE(find_goal("speed"));
 }
