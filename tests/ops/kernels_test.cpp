@@ -1,6 +1,8 @@
 // The kernels of every op as placement sees them.
 #include "ops/kernels.hpp"
 
+#include <algorithm>
+
 #include "catch.hpp"
 #include "ops/f32/f32.hpp"
 #include "ops/matmul/matmul.hpp"
@@ -136,6 +138,25 @@ TEST_CASE("a kernel for formats with codebooks is for modules that have one") {
   REQUIRE(refusal("avx512_vbmi", module, {Format::q4_k, Format::iq2_xs, Format::int8}).empty());
   REQUIRE(refusal("avx512_vbmi", module, {Format::q4_k, Format::q4_k, Format::int8}) ==
           "is for formats with codebooks");
+}
+
+TEST_CASE(
+    "formats with codebooks have a decoding rate in every fast kernel of the CPU, others none") {
+  for (const ops::KernelRow& row : ops::kernels(graph::Op::moe)) {
+    INFO(row.name);
+    if (row.device != "cpu" || row.name == "ref") {
+      CHECK(row.efficiency.decoding.empty());
+      continue;
+    }
+    for (const auto& info : quant::formats()) {
+      INFO(info.name);
+      const auto rate =
+          std::ranges::find(row.efficiency.decoding, info.format, &ops::DecodingRate::format);
+      const bool has_codebook = ops::find_matmul_kernel("avx512_vbmi")->is_for(info.format);
+      CHECK(has_codebook == (rate != row.efficiency.decoding.end()));
+      if (has_codebook) CHECK(rate->weights > 1e9);
+    }
+  }
 }
 
 TEST_CASE("a kernel without a loop for a format says so: it decodes row by row") {
