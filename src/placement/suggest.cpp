@@ -10,6 +10,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "placement/candidate.hpp"
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
 #include "placement/values.hpp"
@@ -35,22 +36,6 @@ const GoalInfo& info(Goal goal) {
   return *std::ranges::find(goals, goal, &GoalInfo::goal);
 }
 
-/// Where the routed experts are.
-enum class Experts : uint8_t {
-  cpu,       // and everything else too
-  hybrid,    // on the CPU, the rest on the GPUs
-  streamed,  // so, but prompts share them with the GPUs
-  resident,  // streamed, and some stay on the GPUs
-  gpu        // all on the GPUs
-};
-
-struct Candidate {
-  Experts experts = Experts::cpu;
-  std::string format = "keep";  // of the experts
-  std::string numa;             // of the experts; empty: one node
-  int64_t chunk = 2048;
-};
-
 struct Trial {
   Candidate candidate;
   std::string text;  // the rules
@@ -58,20 +43,6 @@ struct Trial {
   double seconds = 0;
   std::string refusal;  // why there is no plan
 };
-
-/// Not more than so many bytes.
-std::string size_text(uint64_t bytes) {
-  constexpr uint64_t mib = uint64_t{1} << 20;
-  return bytes >= 4 * gib ? std::to_string(bytes / gib) + "GiB"
-                          : std::to_string(bytes / mib) + "MiB";
-}
-
-/// In YAML's single quotes.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
-  return out + "'";
-}
 
 /// All that a search is about.
 class Search {
@@ -112,11 +83,15 @@ class Search {
            format != quant::Format::bf16 && format != quant::Format::fp8;
   }
 
-  /// Those of most bits first: speed is not bought with quality where memory suffices.
+  bool is_fp8() const {
+    return !is_quantized() && experts_->weights.front().source == quant::Format::fp8;
+  }
+
+  /// Of the experts, and of all other linear layers: those of most bits first, for speed is not
+  /// bought with quality where memory suffices.
   std::vector<std::string> formats() const {
     if (is_quantized()) return {"keep"};
-    if (experts_->weights.front().source == quant::Format::fp8) return {"keep", "int4/64"};
-    return {"int8", "int4/64"};
+    return {is_fp8() ? "keep" : "int8", "int4/64"};
   }
 
   std::vector<std::string> numa_policies() const {
@@ -124,14 +99,16 @@ class Search {
     return {"replicate", "shard", "interleave"};
   }
 
-  /// The placements in a format, with each policy for those that have experts on the CPU.
-  std::vector<Candidate> candidates(const std::string& format,
+  /// The placements with experts in `format` and other linear layers in `dense`, with each policy
+  /// for those that have anything to read on the CPU. The CPU alone has room for the best `dense`.
+  std::vector<Candidate> candidates(const std::string& format, const std::string& dense,
                                     const std::vector<std::string>& policies) const {
     std::vector<Candidate> out;
     for (const Experts experts : placements())
       for (const auto& numa : policies)
-        if (experts != Experts::gpu || numa == policies.front())
-          out.push_back({experts, format, numa});
+        if ((experts != Experts::gpu || numa == policies.front()) &&
+            (experts != Experts::cpu || dense == formats().front()))
+          out.push_back({experts, format, dense, numa});
     return out;
   }
 
@@ -139,8 +116,15 @@ class Search {
   Trial search(const hw::Machine& machine, const std::vector<std::string>& policies) const {
     Trial best;
     for (const auto& format : formats()) {
-      for (const auto& candidate : candidates(format, policies))
-        keep_better(best, attempt(candidate, machine), worth_leaving);
+      bool on_gpu = false;
+      for (const auto& dense : formats()) {
+        if (on_gpu) break;
+        for (const auto& candidate : candidates(format, dense, policies)) {
+          Trial trial = attempt(candidate, machine);
+          on_gpu |= trial.plan && candidate.experts != Experts::cpu;
+          keep_better(best, std::move(trial), worth_leaving);
+        }
+      }
       if (best.plan) break;
     }
     if (!best.plan) return best;
@@ -164,7 +148,8 @@ class Search {
   }
 
   Trial attempt(const Candidate& candidate, const hw::Machine& machine) const {
-    Trial trial{.candidate = candidate, .text = rules_text(candidate, machine)};
+    Trial trial{.candidate = candidate,
+                .text = rules_text(candidate, machine, options_, experts_ != nullptr)};
     try {
       trial.plan = make_plan(parse_rules(base::parse_yaml(trial.text, "suggested"), "suggested"),
                              model_, machine, {.run_memory = options_.run_memory});
@@ -181,66 +166,6 @@ class Search {
     const int64_t prompt = std::min(goal_.prompt, plan.cache_length / 2);
     return static_cast<double>(prompt) / prefill_rate(plan, prompt) +
            static_cast<double>(goal_.answer) / decode_rate(plan, prompt);
-  }
-
-  // ---- a candidate as a rules file ----
-
-  static std::string devices(const hw::Machine& machine) {
-    if (machine.gpus.size() == 1) return "device: 'cuda:0'";
-    std::vector<std::string> names;
-    for (size_t i = 0; i < machine.gpus.size(); ++i)
-      names.push_back("'cuda:" + std::to_string(i) + "'");
-    return "device: [" + base::join(names) + "], spread: layers";
-  }
-
-  std::string rules_text(const Candidate& c, const hw::Machine& machine) const {
-    std::string text = "ktx: 1\nmodel: {path: " + quoted(options_.model) +
-                       "}\ncontext: " + std::to_string(options_.context) + "\n";
-    if (options_.sessions > 1) text += "sessions: " + std::to_string(options_.sessions) + "\n";
-    text += "prefill_chunk: " + std::to_string(c.chunk) + "\nrules:\n";
-    const std::string numa = c.numa.empty() ? "" : ", numa: " + c.numa;
-    const std::string format = c.format == "keep" ? "" : ", format: " + c.format;
-    const bool hybrid = c.experts != Experts::cpu && c.experts != Experts::gpu;
-    const size_t before = text.size();
-    if (experts_ != nullptr) text += experts_rule(c, machine, format, numa);
-    if (hybrid)
-      text +=
-          "  - name: embedding                     # a token reads one row of it\n"
-          "    match: {class: embedding}\n"
-          "    place: {device: cpu}\n";
-    if (c.experts != Experts::cpu && machine.gpus.size() > 1)
-      text +=
-          "  - name: head                          # behind the last layer\n"
-          "    match: {class: head}\n    place: {device: 'cuda:" +
-          std::to_string(machine.gpus.size() - 1) + "'}\n";
-    text += text.size() == before ? "  - name: everything\n" : "  - name: everything else\n";
-    text += "    match: {name: '.*'}\n    place: {";
-    text += c.experts == Experts::cpu ? "device: cpu" + numa : devices(machine);
-    return text + "}\n";
-  }
-
-  std::string experts_rule(const Candidate& c, const hw::Machine& machine,
-                           const std::string& format, const std::string& numa) const {
-    const bool as_all = c.experts == Experts::gpu || c.experts == Experts::cpu;
-    if (as_all && c.format == "keep") return {};
-    std::string text = "  - name: routed experts\n    match: {class: moe.experts}\n    place:\n";
-    if (c.experts == Experts::gpu) return text + "      {" + devices(machine) + format + "}\n";
-    text += "      device: cpu\n";
-    if (!format.empty()) text += "      format: " + c.format + "\n";
-    if (!numa.empty()) text += "      numa: " + c.numa + "\n";
-    if (c.experts == Experts::resident)
-      text += "      experts: {vram: " + size_text(room_on_gpu(machine)) +
-              "}         # what the GPU has left holds some, which run there\n";
-    if (c.experts == Experts::resident || c.experts == Experts::streamed)
-      text += "    prefill: {" + devices(machine) +
-              ", stream: yes}   # prompts share them with the GPU\n";
-    return text;
-  }
-
-  /// Of the smallest GPU's memory, but for what other programs may take.
-  static uint64_t room_on_gpu(const hw::Machine& machine) {
-    const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
-    return memory - std::min(gib, memory / 8);
   }
 
   // ---- what is said of it ----
@@ -263,7 +188,7 @@ class Search {
     auto roomy = machine_;
     for (auto& node : roomy.nodes) node.memory_bytes *= 1024;
     Trial least;
-    for (const auto& candidate : candidates(formats().back(), numa_policies())) {
+    for (const auto& candidate : candidates(formats().back(), formats().front(), numa_policies())) {
       Trial trial = attempt(candidate, roomy);
       if (trial.plan && (!least.plan || memory(*trial.plan) < memory(*least.plan)))
         least = std::move(trial);
@@ -294,9 +219,14 @@ class Search {
     return text;
   }
 
+  /// Hugging Face's checkpoints have no name of their own.
+  const std::string& model_name() const {
+    return model_.info.name.empty() ? model_.info.architecture : model_.info.name;
+  }
+
   std::string header(const Trial& best) const {
     const auto& plan = *best.plan;
-    std::vector<std::string> lines = {model_.info.name + " on " + machine_.name + ", for " +
+    std::vector<std::string> lines = {model_name() + " on " + machine_.name + ", for " +
                                           std::string(goal_.name) + " use: prompts of " +
                                           std::to_string(goal_.prompt) + " tokens, answers of " +
                                           std::to_string(goal_.answer) + ".",

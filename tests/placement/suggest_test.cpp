@@ -1,4 +1,5 @@
 // Suggested rules: what they place where, and that they hold.
+// covers: candidate
 #include "placement/suggest.hpp"
 
 #include "catch.hpp"
@@ -98,8 +99,28 @@ TEST_CASE("experts of a checkpoint that is not quantized get as many bits as fit
   auto machine = known_machine(0);
   const auto text = suggest(machine, {}, quant::Format::bf16);
   INFO(text);
-  CHECK(has(text, "format: int8\n"));
+  CHECK(has(text, "class: moe.experts}\n    place: {device: cpu, format: int8}"));
   CHECK(has(text, "experts in int4/64, at some loss"));
+}
+
+TEST_CASE(
+    "linear layers of a checkpoint that is not quantized are, as far as a GPU's memory asks") {
+  auto machine = known_machine(1);
+  machine.nodes[0].memory_bytes = 64 * mib;
+  const auto with = [&](uint64_t vram) {
+    return suggest(machine, {.context = 512, .vram = vram}, quant::Format::bf16);
+  };
+  const auto text = with(24 * 1024 * mib);
+  INFO(text);
+  CHECK(has(text, "match: {class: linear}\n    place: {device: 'cuda:0', format: int8}"));
+  CHECK_FALSE(has(text, "class: head"));
+  // The driver's 600 MiB, and too little besides.
+  uint64_t vram = 680 * mib;
+  while (vram > 600 * mib && !has(with(vram), "format: int4/64")) vram -= mib / 4;
+  const auto small = with(vram);
+  INFO(small);
+  CHECK(has(small, "match: {class: linear}\n    place: {device: 'cuda:0', format: int4/64}"));
+  CHECK(has(small, "match: {class: head}\n    place: {device: 'cuda:0', format: int8}"));
 }
 
 TEST_CASE("what does not fit is an error that says what it needs") {

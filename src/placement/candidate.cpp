@@ -1,0 +1,120 @@
+// Candidates as rules files.
+#include "placement/candidate.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/base/text.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+constexpr uint64_t gib = uint64_t{1} << 30;
+
+/// Not more than so many bytes.
+std::string size_text(uint64_t bytes) {
+  constexpr uint64_t mib = uint64_t{1} << 20;
+  return bytes >= 4 * gib ? std::to_string(bytes / gib) + "GiB"
+                          : std::to_string(bytes / mib) + "MiB";
+}
+
+/// In YAML's single quotes.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  return out + "'";
+}
+
+/// Of the smallest GPU's memory, but for what other programs may take.
+uint64_t room_on_gpu(const hw::Machine& machine) {
+  const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
+  return memory - std::min(gib, memory / 8);
+}
+
+std::string all_gpus(const hw::Machine& machine) {
+  if (machine.gpus.size() == 1) return "device: 'cuda:0'";
+  std::vector<std::string> names;
+  for (size_t i = 0; i < machine.gpus.size(); ++i)
+    names.push_back("'cuda:" + std::to_string(i) + "'");
+  return "device: [" + base::join(names) + "], spread: layers";
+}
+
+/// ", KEY: VALUE" of a flow mapping; empty where nothing is to be said.
+std::string entry(const std::string& key, const std::string& value) {
+  return value.empty() || value == "keep" ? std::string() : ", " + key + ": " + value;
+}
+
+/// Writes the rules of one candidate.
+class Writer {
+ public:
+  Writer(const Candidate& candidate, const hw::Machine& machine)
+      : c_(candidate), machine_(machine) {
+    rest_ = c_.experts == Experts::cpu ? "device: cpu" + entry("numa", c_.numa) : all_gpus(machine);
+  }
+
+  std::string rules(bool has_experts) {
+    if (has_experts) add_experts();
+    if (c_.experts != Experts::cpu && c_.experts != Experts::gpu)
+      add("embedding                     # a token reads one row of it", "{class: embedding}",
+          "device: cpu");
+    add_head();
+    if (c_.dense != "keep")
+      add("linear layers", "{class: linear}", rest_ + entry("format", c_.dense));
+    add(text_.empty() ? "everything" : "everything else", "{name: '.*'}", rest_);
+    return text_;
+  }
+
+ private:
+  void add(const std::string& name, const std::string& match, const std::string& place) {
+    text_ += "  - name: " + name + "\n    match: " + match + "\n    place: {" + place + "}\n";
+  }
+
+  // What is said of everything else holds for them, or they have a rule.
+  void add_experts() {
+    const std::string match = "{class: moe.experts}";
+    if (c_.experts == Experts::cpu || c_.experts == Experts::gpu) {
+      if (c_.format != "keep") add("routed experts", match, rest_ + entry("format", c_.format));
+      return;
+    }
+    text_ += "  - name: routed experts\n    match: " + match + "\n    place:\n      device: cpu\n";
+    if (c_.format != "keep") text_ += "      format: " + c_.format + "\n";
+    if (!c_.numa.empty()) text_ += "      numa: " + c_.numa + "\n";
+    if (c_.experts == Experts::resident)
+      text_ += "      experts: {vram: " + size_text(room_on_gpu(machine_)) +
+               "}         # what the GPU has left holds some, which run there\n";
+    if (c_.experts != Experts::hybrid)
+      text_ += "    prefill: {" + all_gpus(machine_) +
+               ", stream: yes}   # prompts share them with the GPU\n";
+  }
+
+  void add_head() {
+    const bool on_last = c_.experts != Experts::cpu && machine_.gpus.size() > 1;
+    const bool differs = c_.dense.starts_with("int4");
+    const std::string device =
+        on_last ? "device: 'cuda:" + std::to_string(machine_.gpus.size() - 1) + "'" : rest_;
+    const std::string format = differs ? "int8" : c_.dense;
+    if (on_last || differs)
+      add(differs ? "head                          # it alone turns states into tokens"
+                  : "head                          # behind the last layer",
+          "{class: head}", device + entry("format", format));
+  }
+
+  const Candidate& c_;
+  const hw::Machine& machine_;
+  std::string rest_;  // the place of everything else
+  std::string text_;
+};
+
+}  // namespace
+
+std::string rules_text(const Candidate& candidate, const hw::Machine& machine,
+                       const SuggestOptions& options, bool has_experts) {
+  std::string text = "ktx: 1\nmodel: {path: " + quoted(options.model) +
+                     "}\ncontext: " + std::to_string(options.context) + "\n";
+  if (options.sessions > 1) text += "sessions: " + std::to_string(options.sessions) + "\n";
+  text += "prefill_chunk: " + std::to_string(candidate.chunk) + "\nrules:\n";
+  return text + Writer(candidate, machine).rules(has_experts);
+}
+
+}  // namespace ktx::placement
