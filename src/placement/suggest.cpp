@@ -100,14 +100,13 @@ class Search {
   }
 
   /// The placements with experts in `format` and other linear layers in `dense`, with each policy
-  /// for those that have anything to read on the CPU. The CPU alone has room for the best `dense`.
+  /// for those that have anything to read on the CPU.
   std::vector<Candidate> candidates(const std::string& format, const std::string& dense,
                                     const std::vector<std::string>& policies) const {
     std::vector<Candidate> out;
     for (const Experts experts : placements())
       for (const auto& numa : policies)
-        if ((experts != Experts::gpu || numa == policies.front()) &&
-            (experts != Experts::cpu || dense == formats().front()))
+        if (experts != Experts::gpu || numa == policies.front())
           out.push_back({experts, format, dense, numa});
     return out;
   }
@@ -120,6 +119,9 @@ class Search {
       for (const auto& dense : formats()) {
         if (on_gpu) break;
         for (const auto& candidate : candidates(format, dense, policies)) {
+          // Fewer bits are for GPUs that are too small, or where nothing fits.
+          const bool fewer = dense != formats().front();
+          if (fewer && best.plan && candidate.experts == Experts::cpu) continue;
           Trial trial = attempt(candidate, machine);
           on_gpu |= trial.plan && candidate.experts != Experts::cpu;
           keep_better(best, std::move(trial), worth_leaving);
