@@ -16,6 +16,10 @@ namespace {
 /// The CPU's expert workers and a GPU meet through flags: both ways, with the hidden state.
 constexpr double handshake_seconds = 9.6e-6;
 
+/// Experts that are on their way to a GPU at once. A streamed layer takes about as much longer than
+/// its copies and products as these take to arrive.
+constexpr double experts_on_their_way = 16;
+
 /// Up to so many, kernels of few rows multiply by weights as they read them.
 constexpr double few_rows = 8;
 
@@ -292,18 +296,21 @@ class Predictor {
     work.waits =
         waits_of(module, weights_of(planned), efficiency_of(kernel), speed) * read_part(module);
     const double on_cpu = seconds(efficiency_of(kernel), speed, work);
+    double arrival = 0;
     if (streams) {
       const double reads = std::min(1.0, work.bytes / speed.read / on_cpu);
       const double copied = copy_seconds(*gpu_device, work.bytes, reads);
       out.streamed = copied > 0 ? share_to_stream(on_cpu, on_gpu, copied, resident) : 0;
       out.time.copied = (1 - resident) * out.streamed * copied;
+      const double used = read_part(module) * static_cast<double>(module.weights.front().count);
+      arrival = out.streamed > 0 ? copied * std::min(1.0, experts_on_their_way / used) : 0;
     }
     const double through_gpu = resident + (1 - resident) * out.streamed;
     out.time.cpu = part(1 - through_gpu, on_cpu);
     out.time.gpu = part(through_gpu, on_gpu);
     out.time.seconds = shape_.rows == 1 && resident > 0
                            ? slower_of_one_row(planned, module, on_cpu, on_gpu)
-                           : std::max({out.time.cpu, out.time.gpu, out.time.copied});
+                           : std::max({out.time.cpu, out.time.gpu, out.time.copied}) + arrival;
     if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
     return out;
   }
