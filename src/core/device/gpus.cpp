@@ -1,8 +1,6 @@
 // The GPUs through the CUDA runtime.
 #include "core/device/gpus.hpp"
 
-#include <cstdlib>
-
 #ifdef KTX_HAVE_CUDA
 #include "core/device/cuda.hpp"
 #endif
@@ -38,9 +36,5 @@ std::vector<hw::Gpu> detect_gpus() {
   return {};
 }
 #endif
-
-void load_kernels_eagerly() noexcept {
-  ::setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-}
 
 }  // namespace ktx::device

@@ -11,10 +11,4 @@ namespace ktx::device {
 /// ktx was built without CUDA. Never an error.
 std::vector<hw::Gpu> detect_gpus();
 
-/// From now on CUDA loads all kernels when it starts instead of each one at its first launch,
-/// unless the user has set CUDA_MODULE_LOADING; that takes memory of every GPU for kernels that are
-/// never launched, cuBLASLt's above all. To be called before anything else asks for a GPU, and
-/// before there are other threads.
-void load_kernels_eagerly() noexcept;
-
 }  // namespace ktx::device

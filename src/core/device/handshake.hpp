@@ -7,8 +7,7 @@
 // Rules, without which both wait until a deadline:
 // - Between a post and its answer the CPU calls no CUDA function in any thread that the answer
 //   needs, and no kernel is launched for the first time in any thread while the GPU waits: loading
-//   one waits for an idle GPU, and holds a lock meanwhile. Captured graphs have loaded theirs;
-//   CUDA_MODULE_LOADING=EAGER (gpus.hpp) loads all of them.
+//   one waits for an idle GPU, and holds a lock meanwhile. Captured graphs have loaded theirs.
 // - With CUDA_LAUNCH_BLOCKING=1 another thread than the launching one must answer.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Elementwise ops, conversions, and the choice of rows and tokens on a GPU.
+// Elementwise ops, conversions, and the choice of rows on a GPU.
 #include "ops/elementwise/cuda.hpp"
 
 #include "core/device/cuda.hpp"
@@ -71,39 +71,6 @@ dim3 grid_of(int64_t width, int64_t tokens) {
   return {device::blocks_for(width, threads), static_cast<unsigned>(tokens)};
 }
 
-struct Best {
-  float value;
-  int32_t id;
-};
-
-__device__ Best better(Best a, Best b) {
-  const bool second = b.value > a.value || (b.value == a.value && b.id < a.id);
-  return second ? b : a;
-}
-
-__device__ Best warp_best(Best best) {
-  for (int step = 16; step > 0; step /= 2)
-    best = better(best, {__shfl_xor_sync(every_lane, best.value, step),
-                         __shfl_xor_sync(every_lane, best.id, step)});
-  return best;
-}
-
-// A block a token.
-__global__ void __launch_bounds__(1024) argmax_kernel(ArgmaxArgs args) {
-  const float* logits = args.logits + blockIdx.x * args.logits_stride;
-  // NaN is never better: where there is nothing else, the first id stays.
-  Best best{-INFINITY, 0};
-  for (int64_t i = threadIdx.x; i < args.width; i += blockDim.x)
-    if (logits[i] > best.value) best = {logits[i], static_cast<int32_t>(i)};
-  __shared__ Best of_warps[32];
-  best = warp_best(best);
-  if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = best;
-  __syncthreads();
-  if (threadIdx.x >= 32) return;
-  best = warp_best(of_warps[threadIdx.x]);
-  if (threadIdx.x == 0) args.ids[blockIdx.x] = best.id;
-}
-
 }  // namespace
 
 void silu_mul(const SiluMulArgs& args, const device::Queue& queue) noexcept {
@@ -136,11 +103,6 @@ void add_bias(const BiasArgs& args, const device::Queue& queue) noexcept {
 void take_rows(const TakeRowsArgs& args, const device::Queue& queue) noexcept {
   if (args.count == 0) return;
   take_rows_kernel<<<grid_of(args.width, args.count), threads, 0, device::stream_of(queue)>>>(args);
-}
-
-void argmax(const ArgmaxArgs& args, const device::Queue& queue) noexcept {
-  if (args.tokens == 0) return;
-  argmax_kernel<<<static_cast<unsigned>(args.tokens), 1024, 0, device::stream_of(queue)>>>(args);
 }
 
 }  // namespace ktx::ops::cuda

@@ -1,4 +1,4 @@
-// Elementwise ops, conversions, and the choice of rows and tokens on a GPU.
+// Elementwise ops, conversions, and the choice of rows on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -73,16 +73,5 @@ struct TakeRowsArgs {
   int32_t rows[most_rows] = {};
 };
 void take_rows(const TakeRowsArgs& args, const device::Queue& queue) noexcept;
-
-/// ids[t] = the first largest of logits [tokens, width], NaN counting as smallest; logits_stride in
-/// floats.
-struct ArgmaxArgs {
-  const float* logits = nullptr;
-  int64_t logits_stride = 0;
-  int64_t tokens = 0;
-  int64_t width = 0;
-  int32_t* ids = nullptr;
-};
-void argmax(const ArgmaxArgs& args, const device::Queue& queue) noexcept;
 
 }  // namespace ktx::ops::cuda

@@ -125,23 +125,3 @@ TEST_CASE("cuda: sigmoid scales, biases and chosen rows") {
     REQUIRE(taken[size_t(width) + i] == got[size_t(width) + i]);
   }
 }
-
-TEST_CASE("cuda: argmax takes the first of equal logits and no NaN") {
-  if (!test::have_gpu()) SKIP(test::no_gpu);
-  test::Gpu gpu;
-  const int64_t tokens = 4, width = 129280;
-  auto logits = random_floats(tokens * width, 3);
-  logits[70001] = logits[70500] = logits[129000] = 50;  // token 0
-  logits[static_cast<size_t>(width) + 129279] = 50;     // token 1: the last id
-  logits[static_cast<size_t>(width) + 3] = NAN;
-  for (int64_t i = 0; i < width; ++i) logits[static_cast<size_t>(2 * width + i)] = -INFINITY;
-  logits[static_cast<size_t>(3 * width)] = 50;
-  const auto x = gpu.upload(logits), ids = gpu.poisoned(tokens * 4);
-  ops::cuda::argmax({.logits = x.as<float>(),
-                     .logits_stride = width,
-                     .tokens = tokens,
-                     .width = width,
-                     .ids = ids.as<int32_t>()},
-                    gpu.queue());
-  REQUIRE(gpu.download<int32_t>(ids) == std::vector<int32_t>{70001, 129279, 0, 0});
-}
