@@ -124,7 +124,6 @@ struct StepScales {
     }
   }
 
- private:
   /// The 6-bit scales and mins of the first four sub-blocks, or of the second.
   template <class Chunk>
   __device__ __forceinline__ void unpack(const Chunk& chunk, bool second) {
@@ -146,10 +145,9 @@ constexpr bool has_block_scales(X16 format) noexcept {
   return format != X16::bf16 && format != X16::int8;
 }
 
-/// The weights of block b as bf16 pairs, for formats of nibbles 128 + code: of each row of the
-/// lane's four.
+/// The codes of block b as bf16 pairs, of 4 to 6 bits 128 + code: of each row of the lane's four.
 template <X16 Format, class Chunk>
-__device__ __forceinline__ void block_pairs(const Chunk& chunk, int b, int t, uint32_t of_128,
+__device__ __forceinline__ void block_codes(const Chunk& chunk, int b, int t, uint32_t of_128,
                                             uint32_t (&pairs)[4][4]) {
   constexpr StepChunks step = step_chunks(Format);
   if constexpr (Format == X16::bf16) {
@@ -181,18 +179,25 @@ __device__ __forceinline__ void block_pairs(const Chunk& chunk, int b, int t, ui
   } else {
     const uint4 w = chunk(b), h = step.high != 0 ? chunk(step.high_at() + b) : uint4{};
     constexpr int bits = Format == X16::q6_k ? 6 : step.high != 0 ? 5 : 4;
-    const uint4 k = Format == X16::q6_k ? chunk(step.words_at() + b / 2) : uint4{};
     const uint32_t low[4] = {w.x, w.y, w.z, w.w}, high[4] = {h.x, h.y, h.z, h.w};
+    for (int r = 0; r < 4; ++r)
+      codes_to_bf16<bits>(low[r], bits > 4 ? high[r] >> high_shift<bits>(t) : 0, of_128, pairs[r]);
+  }
+}
+
+/// The same, of q6_k times their scales, which change within mma's 16 columns.
+template <X16 Format, class Chunk>
+__device__ __forceinline__ void block_pairs(const Chunk& chunk, int b, int t, uint32_t of_128,
+                                            uint32_t (&pairs)[4][4]) {
+  block_codes<Format>(chunk, b, t, of_128, pairs);
+  if constexpr (Format == X16::q6_k) {
+    const uint4 k = chunk(step_chunks(Format).words_at() + b / 2);
     const uint32_t scales[4] = {k.x, k.y, k.z, k.w};
     for (int r = 0; r < 4; ++r) {
-      codes_to_bf16<bits>(low[r], bits > 4 ? high[r] >> high_shift<bits>(t) : 0, of_128, pairs[r]);
-      if constexpr (Format == X16::q6_k) {  // its scales change within mma's 16 columns
-        const int byte = 2 * (b % 2) + t / 2;
-        const float scale = static_cast<int8_t>(scales[r] >> 8 * byte & 255);
-        const uint32_t both = bf16_pair(scale, scale);
-        for (int i = 0; i < 4; ++i)
-          pairs[r][i] = multiply_pairs(add_pairs(pairs[r][i], 0xc320c320u), both);
-      }
+      const float scale = static_cast<int8_t>(scales[r] >> 8 * (2 * (b % 2) + t / 2) & 255);
+      const uint32_t both = bf16_pair(scale, scale);
+      for (int i = 0; i < 4; ++i)
+        pairs[r][i] = multiply_pairs(add_pairs(pairs[r][i], 0xc320c320u), both);
     }
   }
 }
@@ -209,6 +214,8 @@ template <X16 Format, int Tiles>
 struct StepTokens {
   uint4 chunks[Tiles][step_chunks(Format).blocks()][32];
 };
+
+constexpr int steps_ahead = 2;  // so that what waits in L2 for all warps is a third of an H100's
 
 /// Where a lane finds them.
 template <X16 Format, int Tiles>
@@ -229,9 +236,12 @@ struct StepLoader {
       load_blocks<false>(to, first, (cols - first) / 32);
   }
 
-  /// Asks for the weights of a later step to come to L2.
-  __device__ __forceinline__ void fetch(int at) const {
-    fetch_to_l2(group + at * step_bytes, step_bytes, threadIdx.x % 16, 16);
+  /// Asks for the weights of the next few steps to come to L2, which step `at` of a warp's has not
+  /// asked for yet.
+  __device__ __forceinline__ void fetch_behind(int at, StepRange steps) const {
+    for (int next = at == steps.begin ? at + 1 : at + steps_ahead;
+         next <= at + steps_ahead && next < steps.end; ++next)
+      fetch_to_l2(group + next * step_bytes, step_bytes, threadIdx.x % 16, 16);
   }
 
   /// Asks for the lane's activations of a step, whose weights come meanwhile. They are zero where
@@ -338,8 +348,6 @@ __device__ __forceinline__ void add_step(const StepWeights<Format>& weights,
   }
 }
 
-constexpr int steps_ahead = 2;  // so that what waits in L2 for all warps is a third of an H100's
-
 /// Adds the products of steps [begin, end). The weights of the first are asked for before the
 /// kernel that writes what they are multiplied by has ended; those of the next few are on their way
 /// to L2 by then, so that the memory is busy from one kernel to the next.
@@ -350,9 +358,7 @@ __device__ __forceinline__ void add_few_rows(const StepLoader<Format, Tiles>& lo
   for (int at = steps.begin; at < steps.end; ++at) {
     StepWeights<Format> weights;
     loader.load(weights, at);
-    for (int next = at == steps.begin ? at + 1 : at + steps_ahead;
-         next <= at + steps_ahead && next < steps.end; ++next)
-      loader.fetch(next);
+    loader.fetch_behind(at, steps);
     if (at == steps.begin) await_previous();
     loader.copy_tokens(tokens, at);
     end_copies();

@@ -5,7 +5,7 @@
 //   products*            up to few_tokens tokens: weights are dequantized in registers on their way
 //                        to the tensor cores; experts too (ops/moe/cuda.hpp)
 //   tile_products*       experts with many tokens: weights are decoded once for 128 of them
-//   few_rows.cuh         what one warp does there
+//   few_rows.cuh         what one warp does there; one_token.cuh: what it does with a single one
 //   few_rows_index.hpp   its offsets, bits and shares
 //   routed_tiles.hpp     the tiles of work that tokens sorted by expert make
 //   decode_rows.*        more tokens: slabs of rows are decoded to bf16 and multiplied by cuBLASLt

@@ -8,11 +8,12 @@ namespace ktx::ops::cuda {
 
 namespace {
 
-const ProductsKernels::OfTiles& kernel_of(const ProductsArgs& args) noexcept {
+const ProductsKernels::OfTokens& kernel_of(const ProductsArgs& args) noexcept {
   const ProductsKernels* kernels = nullptr;
   for (const auto family : {k_products, nibble_products, byte_products, float_products})
     if (kernels == nullptr) kernels = family(args.format);
-  return kernels->of_tiles[args.token_tiles - 1];
+  if (args.one_token) return kernels->one;
+  return args.token_tiles == 1 ? kernels->eight : kernels->sixteen;
 }
 
 RunTileProducts tile_kernel_of(X16 format) noexcept {
@@ -48,6 +49,7 @@ void plan_products(ProductsArgs& args, int64_t tokens, const device::Queue& queu
     return plan_tile_products(args);
   const int columns = step_chunks(args.format).columns;
   args.steps = (args.cols + columns - 1) / columns;
+  args.one_token = tokens == 1;
   args.token_tiles = tokens <= 8 ? 1 : 2;
   const std::span parts(args.parts, static_cast<size_t>(args.part_count));
   int pairs = 0;  // blocks have pairs of one part: as if all but the last filled theirs

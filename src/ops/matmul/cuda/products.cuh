@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/device/cuda.hpp"
-#include "ops/matmul/cuda/few_rows.cuh"
+#include "ops/matmul/cuda/one_token.cuh"
 #include "ops/matmul/cuda/products.hpp"
 
 namespace ktx::ops::cuda {
@@ -169,14 +169,26 @@ template <X16 Format, int Tiles>
 constexpr int warps_by_registers =
     (step_chunks(Format).all() <= 12 ? 5 - Tiles : 4 - Tiles) * few_rows_warps;
 
-template <X16 Format, int Tiles>
-__global__ void __launch_bounds__(32 * warps_by_registers<Format, Tiles>)
+/// What a warp keeps in shared memory: activations, then the sums of its share.
+template <X16 Format, int Tokens>
+struct WarpSpace {
+  StepTokens<Format, (Tokens + 7) / 8> tokens;
+};
+template <X16 Format>
+struct WarpSpace<Format, 1> {
+  FewRowsSums<1> sums[32];
+};
+
+/// Tokens: of a tile, 1, 8 or 16.
+template <X16 Format, int Tokens>
+__global__ void __launch_bounds__(32 * warps_by_registers<Format, (Tokens + 7) / 8>)
     products_kernel(const __grid_constant__ ProductsArgs args) {
+  constexpr int Tiles = (Tokens + 7) / 8;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, side = lane / 16;
   const int shares = args.plan.shares, row_warp = warp / shares, share = warp % shares;
-  extern __shared__ uint4 shared[];  // of each warp activations, then the sums of its share
-  auto* tokens = reinterpret_cast<StepTokens<Format, Tiles>*>(shared);
-  static_assert(sizeof *tokens >= sizeof(FewRowsSums<Tiles>) * 32);
+  extern __shared__ uint4 shared[];
+  auto* space = reinterpret_cast<WarpSpace<Format, Tokens>*>(shared);
+  static_assert(sizeof *space >= sizeof(FewRowsSums<Tiles>) * 32);
   int first = 0, beyond = args.tiles;
   if (args.routing.used != nullptr) {
     await_previous();
@@ -195,38 +207,43 @@ __global__ void __launch_bounds__(32 * warps_by_registers<Format, Tiles>)
                                      .lane = lane_parts(Format, {lane / 4 % 4, lane % 4}),
                                      .cols = args.cols,
                                      .step_bytes = static_cast<int>(args.group_bytes) / args.steps};
-    for (int n = 0; n < Tiles; ++n) {
-      const int position = tile.begin + 8 * n + lane / 4;
-      loader.x[n] = nullptr;
-      if (position < tile.end)
-        loader.x[n] =
-            args.x + row_at(args.x_row, args.routing, position) * args.x_stride + 8 * (lane % 4);
-    }
+    const auto token_at = [&](int position) {
+      return args.x + row_at(args.x_row, args.routing, position) * args.x_stride;
+    };
     FewRowsSums<Tiles> sums = {};
     const StepRange steps =
         share_of(args.steps, blockIdx.y * shares + share, args.plan.splits * shares);
-    add_few_rows<Format, Tiles>(loader, tokens[warp], steps, sums);
+    if constexpr (Tokens == 1) {
+      add_one_token<Format>(loader, token_at(tile.begin), steps, sums);
+    } else {
+      for (int n = 0; n < Tiles; ++n) {
+        const int position = tile.begin + 8 * n + lane / 4;
+        loader.x[n] = position < tile.end ? token_at(position) + 8 * (lane % 4) : nullptr;
+      }
+      add_few_rows<Format, Tiles>(loader, space[warp].tokens, steps, sums);
+    }
     if (add_shares<Tiles>(args, index, reinterpret_cast<float*>(shared),
-                          sizeof *tokens / sizeof(float), sums) &&
+                          sizeof *space / sizeof(float), sums) &&
         pair < args.parts[tile.part].pairs)
       finish<Format, Tiles>(args, tile, pair, sums);
     __syncthreads();  // before sums are shared again
   }
 }
 
-template <X16 Format, int Tiles>
+template <X16 Format, int Tokens>
 struct ProductsKernel {
   static constexpr size_t shared_bytes(int warps) noexcept {
-    return static_cast<size_t>(warps) * sizeof(StepTokens<Format, Tiles>);
+    return static_cast<size_t>(warps) * sizeof(WarpSpace<Format, Tokens>);
   }
   static int blocks_a_multiprocessor() noexcept {
     int blocks = 1;
-    cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &blocks, products_kernel<Format, Tiles>, few_rows_warps * 32, shared_bytes(few_rows_warps));
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, products_kernel<Format, Tokens>,
+                                                  few_rows_warps * 32,
+                                                  shared_bytes(few_rows_warps));
     return blocks;
   }
   static void run(const ProductsArgs& args, dim3 grid, const device::Queue& queue) noexcept {
-    const auto kernel = products_kernel<Format, Tiles>;
+    const auto kernel = products_kernel<Format, Tokens>;
     const int warps = args.plan.warps();
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes(most_warps)));
@@ -234,21 +251,22 @@ struct ProductsKernel {
   }
 };
 
-/// The kernels of one format: for tiles of 8 and of 16 tokens.
+/// The kernels of one format, by how many tokens a tile has.
 struct ProductsKernels {
-  struct OfTiles {
+  struct OfTokens {
     int (*blocks_a_multiprocessor)() noexcept;
     void (*run)(const ProductsArgs& args, dim3 grid, const device::Queue& queue) noexcept;
   };
-  OfTiles of_tiles[2];
+  OfTokens one, eight, sixteen;
 };
 
-template <X16 Format, int Tiles>
-constexpr ProductsKernels::OfTiles products_of_tiles = {
-    ProductsKernel<Format, Tiles>::blocks_a_multiprocessor, ProductsKernel<Format, Tiles>::run};
+template <X16 Format, int Tokens>
+constexpr ProductsKernels::OfTokens products_of_tokens = {
+    ProductsKernel<Format, Tokens>::blocks_a_multiprocessor, ProductsKernel<Format, Tokens>::run};
 template <X16 Format>
 constexpr ProductsKernels products_kernels = {
-    {products_of_tiles<Format, 1>, products_of_tiles<Format, 2>}};
+    products_of_tokens<Format, has_one_token(Format) ? 1 : 8>, products_of_tokens<Format, 8>,
+    products_of_tokens<Format, 16>};
 
 /// One unit a family of formats, so that they compile side by side; null for the formats of others.
 const ProductsKernels* k_products(X16 format) noexcept;

@@ -66,10 +66,11 @@ struct ProductsArgs {
 
   // Filled in by plan_products().
   FewRowsPlan plan{};
-  int token_tiles = 1;  // of 8 tokens in a tile of work: 1, 2, or with many tokens 16
-  int steps = 0;        // of the columns
-  int row_blocks = 0;   // of row_warps pairs, of all parts
-  int tiles = 0;        // without experts
+  int token_tiles = 1;     // of 8 tokens in a tile of work: 1, 2, or with many tokens 16
+  bool one_token = false;  // no tile has more
+  int steps = 0;           // of the columns
+  int row_blocks = 0;      // of row_warps pairs, of all parts
+  int tiles = 0;           // without experts
 };
 
 /// Memory for the sums of shares.
