@@ -116,7 +116,6 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
   HeadWeights<Rows, 32, R == 1 ? 4 : 2, 2> weights;
   weights.load_first(product, thread, threads);
   fetch_to_l2(product.weights, product.end * Rows::row_bytes(mla_latents), thread, threads);
-  await_previous();
 
   const int way = threadIdx.y % ways, number = threadIdx.y / ways;
   const int64_t row = work.args.row_begin + number;
@@ -126,6 +125,7 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
   const int first = used ? schedule.first_group(range) : 0;
   const int last = used ? schedule.last_group(range) : 0;
   const bool whole = first == last;  // or unused
+  await_previous();
   const uint2 sums =
       merged(work, schedule, range, first, whole ? first - 1 : last, head, way, ways);
   if (way == 0 && number < rows)

@@ -267,18 +267,18 @@ __device__ void attend_piece(const AbsorbedWork& work, const Piece& piece, int f
 
 template <bool fp8>
 __global__ void __launch_bounds__(threads, 1) absorbed_mma_kernel(AbsorbedWork work) {
-  await_previous();
   extern __shared__ __align__(128) uint8_t bytes[];
   auto& shared = *reinterpret_cast<Shared<fp8>*>(bytes);
   const int blocks = (work.args.heads + heads - 1) / heads;
   const int group = blockIdx.x / blocks, first_head = blockIdx.x % blocks * heads;
   const PageSchedule schedule = schedule_of(work);
   PageRange part = schedule.part_of(group);
-  if (part.begin == part.end) return;
+  if (part.begin == part.end) return await_previous();
   int32_t row = find_row(work, part.begin);
-  while (part.begin < part.end) {
+  for (bool first = true; part.begin < part.end; first = false) {
     while (pages_of_row(work, row).end <= part.begin) ++row;
     const Piece piece = next_piece(work, schedule, group, row, part.begin, part.end);
+    if (first) await_previous();
     attend_piece(work, piece, first_head, shared);
   }
 }

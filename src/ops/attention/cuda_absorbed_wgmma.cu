@@ -254,7 +254,6 @@ __device__ void attend_piece(const AbsorbedWork& work, const Piece& piece, int f
 
 template <bool fp8>
 __global__ void __launch_bounds__(threads, 1) absorbed_wgmma_kernel(AbsorbedWork work) {
-  await_previous();
   extern __shared__ uint8_t bytes[];
   const uint32_t offset = (alignment - shared_address(bytes) % alignment) % alignment;
   auto& shared = *reinterpret_cast<Shared<fp8>*>(bytes + offset);
@@ -262,11 +261,12 @@ __global__ void __launch_bounds__(threads, 1) absorbed_wgmma_kernel(AbsorbedWork
   const int group = blockIdx.x / head_blocks, first_head = blockIdx.x % head_blocks * heads;
   const PageSchedule schedule = schedule_of(work);
   PageRange part = schedule.part_of(group);
-  if (part.begin == part.end) return;
+  if (part.begin == part.end) return await_previous();
   int32_t row = find_row(work, part.begin);
-  while (part.begin < part.end) {
+  for (bool first = true; part.begin < part.end; first = false) {
     while (pages_of_row(work, row).end <= part.begin) ++row;
     const Piece piece = next_piece(work, schedule, group, row, part.begin, part.end);
+    if (first) await_previous();
     attend_piece(work, piece, first_head, shared);
   }
 }

@@ -36,6 +36,7 @@ __global__ void __launch_bounds__(1024) number_rows_kernel(Batch batch) {
   }
   __syncthreads();
   if (warp == 0) add_up_pages(batch);
+  __threadfence();  // for kernels that read it before they wait
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ struct Batch {
   int32_t* pages_before = nullptr;  // [rows + 1] pages that the rows before see, all together
 };
 
-/// Derives the arrays of rows from those of sequences: once a step, for all layers.
+/// Derives the arrays of rows from those of sequences: once a step, for all layers. Kernels behind
+/// it may read all of a batch before they wait for the kernels before them (ops/cuda/launch.cuh).
 void number_rows(const Batch& batch, const device::Queue& queue) noexcept;
 
 /// Numbers in f32 or in bf16: one of the two.

@@ -31,12 +31,13 @@ void launch(void (*kernel)(Params...), const LaunchShape& shape, const device::Q
   cudaLaunchKernelEx(&config, kernel, args...);
 }
 
-/// Waits until the kernels before this one have ended and what they wrote is seen. From here on the
-/// next one may begin.
+/// Waits until the kernels before this one have ended and what they wrote is seen. The next one may
+/// begin meanwhile: a launch takes longer than a short kernel, so that several stand ready. It ends
+/// its own wait after this one has.
 __device__ __forceinline__ void await_previous() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
