@@ -64,6 +64,8 @@ TEST_CASE("every op has kernels, best first, ref last and for every machine") {
     REQUIRE(rows.size() + 1 == ops::kernels(op.op).size());
   }
   REQUIRE(ops::kernels(graph::Op::linear).front().name == "amx");
+  for (const auto op : {graph::Op::linear, graph::Op::moe})
+    REQUIRE(ops::kernels(op)[1].name == "amx_bf16");
   REQUIRE(ops::kernels(graph::Op::mla).front().name == "amx");
 }
 

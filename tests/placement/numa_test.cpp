@@ -77,12 +77,12 @@ TEST_CASE("without a policy, matrices are sharded on several nodes") {
 }
 
 TEST_CASE("shards are cut by threads, at rows that every layout can begin at") {
-  CHECK(ends(parts(weight(4, 256, 64), shard, {1, 1})) == std::vector<int64_t>{128, 256});
-  CHECK(ends(parts(weight(4, 256, 64), shard, {1, 3})) == std::vector<int64_t>{64, 256});
-  CHECK(ends(parts(weight(4, 500, 64), shard, {2, 1, 2})) == std::vector<int64_t>{192, 320, 500});
-  CHECK(ends(parts(weight(1, 256, 64), shard, {2, 0, 2})) == std::vector<int64_t>{128, 256});
+  CHECK(ends(parts(weight(4, 1024, 64), shard, {1, 1})) == std::vector<int64_t>{512, 1024});
+  CHECK(ends(parts(weight(4, 1024, 64), shard, {1, 3})) == std::vector<int64_t>{256, 1024});
+  CHECK(ends(parts(weight(4, 2000, 64), shard, {2, 1, 2})) == std::vector<int64_t>{768, 1280, 2000});
+  CHECK(ends(parts(weight(1, 1024, 64), shard, {2, 0, 2})) == std::vector<int64_t>{512, 1024});
   CHECK(ends(parts(weight(1, 20, 64), shard, {1, 1, 1, 1})) == std::vector<int64_t>{20});
-  const auto three = parts(weight(4, 500, 64), shard, {2, 1, 2});
+  const auto three = parts(weight(4, 2000, 64), shard, {2, 1, 2});
   int64_t row = 0;
   for (const auto& part : three) {
     CHECK(part.row_begin == row);
@@ -92,7 +92,7 @@ TEST_CASE("shards are cut by threads, at rows that every layout can begin at") {
           ops::packed_bytes(ops::Layout::x16, Format::bf16, part.row_end - part.row_begin, 64));
     CHECK(part.bytes == 4 * static_cast<uint64_t>(part.matrix_bytes));
   }
-  const auto idle = parts(weight(1, 256, 64), shard, {2, 0, 2});
+  const auto idle = parts(weight(1, 1024, 64), shard, {2, 0, 2});
   CHECK(idle[0].node == 0);
   CHECK(idle[1].node == 2);
 }

@@ -21,19 +21,13 @@ int64_t row_bytes(const MatmulKernel& kernel, const PackedMatrix& matrix) noexce
   return activation_row_bytes(kernel.activation(matrix.format), matrix.cols);
 }
 
-/// Columns that share a scale in int8 tiles.
-int64_t int8_chunk(const PackedMatrix& matrix) noexcept {
-  return std::min(input_int8_chunk, parts_of(matrix.cols, int8_step) * int8_step);
-}
-
 Activations activations(const ProjectArgs& args) noexcept {
   const PackedMatrix& matrix = *args.matrix;
   const auto format = activation_for(kernel_of(args), matrix.format, matrix.cols, args.tokens);
   return {.format = format,
           .data = args.scratch,
           .row_bytes = is_tiles(format) ? 0 : row_bytes(kernel_of(args), matrix),
-          .tokens = args.tokens,
-          .int8_chunk = int8_chunk(matrix)};
+          .tokens = args.tokens};
 }
 
 /// Converts a block of x for the kernel, into the scratch.
@@ -46,7 +40,6 @@ void prepare_block(const ProjectArgs& args, int64_t block) noexcept {
                                            .x_stride = args.x_stride,
                                            .tokens = tokens,
                                            .cols = cols,
-                                           .int8_chunk = to.int8_chunk,
                                            .tiles = reinterpret_cast<uint8_t*>(args.scratch),
                                            .block = block,
                                            .blocks = parts_of(args.tokens, tile_tokens)});
@@ -64,8 +57,7 @@ int64_t project_scratch_bytes(const PackedMatrix& matrix, int64_t tokens) noexce
   for (const MatmulKernel* kernel : {matrix.decode, matrix.prefill}) {
     bytes = std::max(bytes, tokens * row_bytes(*kernel, matrix));
     const auto format = activation_for(*kernel, matrix.format, matrix.cols, tokens);
-    if (is_tiles(format))
-      bytes = std::max(bytes, tile_bytes_of(format, matrix.cols, int8_chunk(matrix), tokens));
+    if (is_tiles(format)) bytes = std::max(bytes, tile_bytes_of(format, matrix.cols, tokens));
   }
   return bytes;
 }

@@ -24,7 +24,7 @@ ActivationFormat activation_of(const LinearArgs& args) noexcept {
 
 int64_t prepared_bytes(ActivationFormat format, int64_t cols, int64_t tokens) noexcept {
   if (format == ActivationFormat::f32) return 0;  // read where it is
-  if (is_tiles(format)) return tile_bytes_of(format, cols, input_int8_chunk, tokens);
+  if (is_tiles(format)) return tile_bytes_of(format, cols, tokens);
   return tokens * activation_row_bytes(format, cols);
 }
 
@@ -42,8 +42,8 @@ struct TokenRange {
 };
 
 TokenRange part_of(const LinearArgs& args, int64_t index) noexcept {
-  const int64_t begin = index * tile_panel_tokens;
-  return {begin, std::min(tile_panel_tokens, args.tokens - begin)};
+  const int64_t begin = index * tile_part_tokens;
+  return {begin, std::min(tile_part_tokens, args.tokens - begin)};
 }
 
 /// Where the tiles of a part begin.
@@ -53,17 +53,16 @@ int64_t part_offset(const LinearArgs& args, const TokenRange& part) noexcept {
 
 void prepare_tiles(const LinearArgs& args, std::byte* out, hw::WorkerPool& pool) noexcept {
   const int64_t cols = args.w->cols, blocks = parts_of(args.tokens, tile_tokens);
-  const int64_t chunks = parts_of(cols, input_int8_chunk);
-  for_each(pool, blocks * chunks, tile_tokens * input_int8_chunk, [&](int64_t i, int) noexcept {
-    const int64_t token = i / chunks * tile_tokens, col = i % chunks * input_int8_chunk;
-    const TokenRange part = part_of(args, token / tile_panel_tokens);
+  const int64_t chunks = parts_of(cols, pack_columns);
+  for_each(pool, blocks * chunks, tile_tokens * pack_columns, [&](int64_t i, int) noexcept {
+    const int64_t token = i / chunks * tile_tokens, col = i % chunks * pack_columns;
+    const TokenRange part = part_of(args, token / tile_part_tokens);
     kernel_of(args).pack_tiles(activation_of(args),
                                {.x = args.x + token * args.x_stride + col,
                                 .x_stride = args.x_stride,
                                 .tokens = std::min(tile_tokens, args.tokens - token),
                                 .col = col,
-                                .cols = std::min(input_int8_chunk, cols - col),
-                                .int8_chunk = input_int8_chunk,
+                                .cols = std::min(pack_columns, cols - col),
                                 .tiles = reinterpret_cast<uint8_t*>(out + part_offset(args, part)),
                                 .block = (token - part.begin) / tile_tokens,
                                 .blocks = parts_of(part.count, tile_tokens)});
@@ -102,7 +101,7 @@ Prepared prepare(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
 
 Activations activations(const LinearArgs& args, const Prepared& prepared) noexcept {
   const ActivationFormat format = activation_of(args);
-  Activations x{.format = format, .tokens = args.tokens, .int8_chunk = input_int8_chunk};
+  Activations x{.format = format, .tokens = args.tokens};
   if (format == ActivationFormat::f32) {
     x.data = reinterpret_cast<const std::byte*>(args.x);
     x.row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
@@ -200,7 +199,7 @@ void linear_many(std::span<const LinearArgs> args, hw::WorkerPool& pool) noexcep
   };
   // An item is a group of rows times all tokens, or on tiles times a part of them.
   const int64_t tokens = args.front().tokens;
-  const int64_t parts = tiled ? parts_of(tokens, tile_panel_tokens) : 1;
+  const int64_t parts = tiled ? parts_of(tokens, tile_part_tokens) : 1;
   const int64_t cost = row_group * args.front().w->cols * tokens;
   hw::Grain grain = tiled ? hw::Grain(tile_grain(groups * parts, pool.size()))
                           : shared_grain(groups, cost, pool.size());

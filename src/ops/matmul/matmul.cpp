@@ -100,7 +100,12 @@ void run_vbmi(const MatmulArgs& args) noexcept {
 // Few tokens are the business of the VNNI kernels, which read the same layout.
 template <const TileUnit& Unit>
 void run_tiles(const MatmulArgs& args) noexcept {
-  is_tiles(args.x.format) ? multiply_tiles(Unit, args) : run_vbmi(args);
+  is_tiles(args.x.format) ? multiply_tiles(Unit, {&args, 1}) : run_vbmi(args);
+}
+
+template <const TileUnit& Unit>
+void run_tiles_together(std::span<const MatmulArgs> products) noexcept {
+  multiply_tiles(Unit, products);
 }
 
 template <const TileUnit& Unit>
@@ -149,7 +154,9 @@ constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
           run_tiles<Unit>,
           least_tokens_on_tiles,
           tiles_or_x16<Unit>,
-          pack_tiles_of<Unit>};
+          pack_tiles_of<Unit>,
+          2,
+          run_tiles_together<Unit>};
 }
 
 constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
@@ -159,6 +166,7 @@ constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
 
 constexpr MatmulKernel table[] = {
     tile_row<x86_amx_int8>("amx", Isa::amx_int8, refuse_x16),
+    tile_row<x86_amx_bf16>("amx_bf16", Isa::amx_bf16, refuse_x16),
     tile_row<x86_avx512_bf16>("avx512_bf16", Isa::avx512_bf16, refuse_integers),
     {.name = "avx512_vbmi",
      .isa = Isa::avx512_vbmi,
@@ -201,14 +209,13 @@ ActivationFormat activation_for(const MatmulKernel& kernel, quant::Format format
   return tiles ? kernel.tile_format(format, cols) : kernel.activation(format);
 }
 
-int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
-                      int64_t tokens) noexcept {
+int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t tokens) noexcept {
   if (format == ActivationFormat::f32_chunks || format == ActivationFormat::u8_chunks)
     return panel_activation_bytes(format, cols, tokens);
   const int64_t blocks = parts_of(tokens, tile_tokens);
   return format == ActivationFormat::bf16_tiles
              ? blocks * parts_of(cols, bf16_chunk) * bf16_chunk_bytes
-             : blocks * parts_of(cols, int8_chunk) * int8_chunk_bytes(int8_chunk);
+             : blocks * parts_of(cols, int8_chunk) * int8_chunk_bytes;
 }
 
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept {

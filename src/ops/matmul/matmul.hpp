@@ -43,9 +43,9 @@ enum class Layout : uint8_t {
 /// Rows that one group of Layout::x16 holds; row ranges given to kernels start at multiples of it.
 constexpr int64_t row_group = 16;
 
-/// Rows between NUMA nodes are cut at multiples of this: whole groups, and whole blocks of what is
-/// quantized between two products.
-constexpr int64_t node_row_unit = 64;
+/// Rows between NUMA nodes are cut at multiples of this: as many as share a scale of what experts
+/// compute from them, so that its values are those of one node.
+constexpr int64_t node_row_unit = 256;
 
 enum class ActivationFormat : uint8_t {
   f32,  // cols floats
@@ -66,7 +66,6 @@ struct Activations {
   int64_t row_bytes = 0;
   const int32_t* rows = nullptr;  // [tokens] gather, or null
   int64_t tokens = 0;
-  int64_t int8_chunk = 0;  // of int8_tiles: columns that share a scale
 };
 
 struct MatmulArgs {
@@ -77,6 +76,8 @@ struct MatmulArgs {
   Activations x;                       // [tokens, cols]
   float* y = nullptr;                  // y[t * y_stride + (row - row_begin)], overwritten
   int64_t y_stride = 0;                // floats
+  /// Nobody reads y before far more than the caches hold has been written: it need not be in them.
+  bool y_is_read_late = false;
   /// Packed weights that will be multiplied by next: fetched while the last of these are used.
   /// Null: those that lie behind these.
   const std::byte* next = nullptr;
@@ -104,6 +105,9 @@ struct MatmulKernel {
   /// Formats that it is better for than the kernels after it; where a module has none of these, it
   /// is left to them. Null: all.
   bool (*is_for)(quant::Format format) noexcept = nullptr;
+  /// run() of the same tiles with one or two matrices of one format and shape: they are read once.
+  /// Null: it has none.
+  void (*run_together)(std::span<const MatmulArgs> products) noexcept = nullptr;
 };
 
 /// Empty, or why products with matrices of that format are slow: the kernel has no loop for it and
@@ -117,7 +121,7 @@ std::span<const MatmulKernel> matmul_kernels() noexcept;
 /// through oneDNN, where this build has it; a few tokens as avx512_vnni.
 ///
 /// Of f32, f16, bf16 and fp8 it multiplies the exact weights in f32; of int8 in int8, with a scale
-/// for every 1,024 columns of a token, as amx does. It is best for them where there is no AMX: of
+/// for every 1,024 columns of a token. It is best for them where there is no AMX: of
 /// 32 tokens and more 1.1 to 2.6 times as fast as avx512_vnni (README, 'Measuring').
 const MatmulKernel& onednn_kernel() noexcept;
 
@@ -131,8 +135,7 @@ constexpr bool is_tiles(ActivationFormat format) noexcept {
 }
 
 /// Bytes of the tiles or chunks of so many tokens.
-int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t int8_chunk,
-                      int64_t tokens) noexcept;
+int64_t tile_bytes_of(ActivationFormat format, int64_t cols, int64_t tokens) noexcept;
 
 /// The kernel of that name, "onednn" included, or nullptr.
 const MatmulKernel* find_matmul_kernel(std::string_view name) noexcept;

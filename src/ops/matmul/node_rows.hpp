@@ -13,10 +13,6 @@ struct RowRange {
   int64_t begin = 0, end = 0;
 };
 
-/// Rows that all nodes hold are shared out in these units: as many as share a scale of what experts
-/// compute from them, so that its values are those of one node. Stealing evens out the rest.
-constexpr int64_t shared_row_unit = 256;
-
 /// Whether every node that has workers can read all rows near: then all share them by their number
 /// of workers, and may take each other's.
 inline bool all_nodes_hold(const PackedMatrix& matrix, const hw::WorkerPool& pool) noexcept {
@@ -29,7 +25,7 @@ inline bool all_nodes_hold(const PackedMatrix& matrix, const hw::WorkerPool& poo
 }
 
 /// The rows that a node's workers compute: those that it alone holds, or its part by workers of
-/// those that all hold. All nodes' together are all rows.
+/// those that all hold, which stealing evens out. All nodes' together are all rows.
 inline RowRange rows_of_node(const PackedMatrix& matrix, const hw::WorkerPool& pool,
                              int node) noexcept {
   if (pool.nodes() == 1) return {0, matrix.rows};
@@ -39,9 +35,9 @@ inline RowRange rows_of_node(const PackedMatrix& matrix, const hw::WorkerPool& p
   }
   int64_t before = 0;
   for (int n = 0; n < node; ++n) before += pool.threads_of(n);
-  const int64_t units = (matrix.rows + shared_row_unit - 1) / shared_row_unit;
+  const int64_t units = (matrix.rows + node_row_unit - 1) / node_row_unit;
   const auto cut = [&](int64_t threads) noexcept {
-    return std::min(matrix.rows, units * threads / pool.size() * shared_row_unit);
+    return std::min(matrix.rows, units * threads / pool.size() * node_row_unit);
   };
   return {cut(before), cut(before + pool.threads_of(node))};
 }

@@ -1,4 +1,6 @@
 // Experts of many tokens, on tiles: a part of an expert's pairs and rows at a time.
+#include <array>
+
 #include "ops/f32/f32.hpp"
 #include "ops/moe/moe_work.hpp"
 #include "ops/parallel.hpp"
@@ -27,27 +29,24 @@ void for_parts(const MoeWork& work, int expert, const Body& body) noexcept {
 }
 
 Activations activations(const std::byte* tiles, int64_t block_bytes, ActivationFormat format,
-                        int64_t int8_chunk, const PairRange& part) noexcept {
-  return {.format = format,
-          .data = tiles + part.block * block_bytes,
-          .tokens = part.count,
-          .int8_chunk = int8_chunk};
+                        const PairRange& part) noexcept {
+  return {.format = format, .data = tiles + part.block * block_bytes, .tokens = part.count};
 }
 
 uint8_t* tiles_at(std::byte* tiles, int64_t offset) noexcept {
   return reinterpret_cast<uint8_t*>(tiles + offset);
 }
 
-/// One of the part's blocks of x.
-void pack_x(const MoeArgs& args, const MoeWork& work, const PairRange& part,
-            int64_t block) noexcept {
+/// Columns of x from col on of one of the part's blocks.
+void pack_x(const MoeArgs& args, const MoeWork& work, const PairRange& part, int64_t block,
+            int64_t col) noexcept {
   args.gate.prefill->pack_tiles(work.tiles.x,
-                                {.x = args.x,
+                                {.x = args.x + col,
                                  .x_stride = args.x_stride,
                                  .rows = work.token + part.pair + block * tile_tokens,
                                  .tokens = std::min(tile_tokens, part.count - block * tile_tokens),
-                                 .cols = args.hidden,
-                                 .int8_chunk = input_int8_chunk,
+                                 .col = col,
+                                 .cols = std::min(pack_columns, args.hidden - col),
                                  .tiles = tiles_at(work.x_tiles, part.block * work.x_block_bytes),
                                  .block = block,
                                  .blocks = part.blocks});
@@ -62,7 +61,6 @@ void pack_h(const MoeArgs& args, const MoeWork& work, const PairRange& part, int
                                  .tokens = std::min(tile_tokens, part.count - block * tile_tokens),
                                  .col = rows.begin,
                                  .cols = rows.end - rows.begin,
-                                 .int8_chunk = work.h_int8_chunk,
                                  .tiles = tiles_at(work.h_tiles, part.block * work.h_block_bytes),
                                  .block = block,
                                  .blocks = part.blocks});
@@ -78,12 +76,14 @@ int expert_of(const MoeWork& work, int experts, int64_t block) noexcept {
 }  // namespace
 
 void pack_expert_tiles(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool) noexcept {
-  for_each(pool, work.block[args.experts], tile_tokens * args.hidden,
-           [&](int64_t block, int) noexcept {
+  const int64_t pieces = parts_of(args.hidden, pack_columns);
+  for_each(pool, work.block[args.experts] * pieces, tile_tokens * pack_columns,
+           [&](int64_t i, int) noexcept {
+             const int64_t block = i / pieces, col = i % pieces * pack_columns;
              const int expert = expert_of(work, args.experts, block);
              for_parts(work, expert, [&](const PairRange& part) noexcept {
                if (block >= part.block && block < part.block + part.blocks)
-                 pack_x(args, work, part, block - part.block);
+                 pack_x(args, work, part, block - part.block, col);
              });
            });
 }
@@ -95,10 +95,15 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
   const int64_t stride = ExpertTiles::rows;
   const auto* f32 = f32::best_kernel(args.gate.prefill->isa).functions;
   for_parts(work, expert, [&](const PairRange& part) noexcept {
-    const Activations x =
-        activations(work.x_tiles, work.x_block_bytes, work.tiles.x, input_int8_chunk, part);
-    multiply_expert(*args.gate.prefill, args.gate, expert, x, rows, gate, stride);
-    multiply_expert(*args.up.prefill, args.up, expert, x, rows, up, stride);
+    const Activations x = activations(work.x_tiles, work.x_block_bytes, work.tiles.x, part);
+    const std::array products{expert_args(args.gate, expert, x, rows, gate, stride),
+                              expert_args(args.up, expert, x, rows, up, stride)};
+    if (args.gate.format == args.up.format) {
+      args.gate.prefill->run_together(products);
+    } else {
+      args.gate.prefill->run(products[0]);
+      args.up.prefill->run(products[1]);
+    }
     for (int64_t i = 0; i < part.count; ++i)
       f32->silu_mul(gate + i * stride, up + i * stride, gate + i * stride, rows.end - rows.begin);
     for (int64_t b = 0; b < part.blocks; ++b)
@@ -109,10 +114,12 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
 void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept {
   for_parts(work, expert, [&](const PairRange& part) noexcept {
-    const Activations h =
-        activations(work.h_tiles, work.h_block_bytes, work.tiles.h, work.h_int8_chunk, part);
-    multiply_expert(*args.down.prefill, args.down, expert, h, rows,
+    const Activations h = activations(work.h_tiles, work.h_block_bytes, work.tiles.h, part);
+    MatmulArgs product =
+        expert_args(args.down, expert, h, rows,
                     work.products + part.pair * args.hidden + rows.begin, args.hidden);
+    product.y_is_read_late = true;
+    args.down.prefill->run(product);
   });
 }
 

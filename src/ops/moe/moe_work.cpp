@@ -19,14 +19,6 @@ ActivationFormat tiles_of(const PackedMatrix& matrix) noexcept {
   return is_tiles(format) ? format : ActivationFormat::f32;
 }
 
-/// Columns of h that share a scale of int8: what one item computes. Items of a shard begin where it
-/// does, which may be any multiple of node_row_unit.
-int64_t hidden_int8_chunk(const PackedMatrix& gate) noexcept {
-  const bool uneven = std::ranges::any_of(
-      gate.nodes, [](const NodeRows& held) { return held.row_begin % ExpertTiles::rows != 0; });
-  return uneven ? node_row_unit : ExpertTiles::rows;
-}
-
 }  // namespace
 
 ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
@@ -53,11 +45,10 @@ MoeWork::MoeWork(std::byte* scratch, const MoeScratchArgs& args) noexcept
   if (shared > 0) h_bytes = std::max(h_bytes, hidden_row_bytes(args.shared->down));
   h = arena.take<std::byte>((count + shared) * h_bytes);
   block = arena.take<int32_t>(args.experts + 1);
-  h_int8_chunk = hidden_int8_chunk(args.gate);
   x_block_bytes = h_block_bytes = 0;
   if (tiles.possible()) {
-    x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, input_int8_chunk, tile_tokens);
-    h_block_bytes = tile_bytes_of(tiles.h, args.down.cols, h_int8_chunk, tile_tokens);
+    x_block_bytes = tile_bytes_of(tiles.x, args.gate.cols, tile_tokens);
+    h_block_bytes = tile_bytes_of(tiles.h, args.down.cols, tile_tokens);
   }
   // Every expert on tiles may leave one block unfilled, and has tokens enough to be there.
   const int64_t experts =
@@ -121,6 +112,12 @@ void sort_pairs(const MoeArgs& args, MoeWork& work) noexcept {
     work.block[e + 1] = work.block[e] + static_cast<int32_t>(blocks);
     if (blocks > 0) ++work.tiled_count;
   }
+  // Those with most tokens first, so that what is left for the end of a pass is small.
+  if (work.tiled_count > 0)
+    std::sort(work.active, work.active + work.active_count, [&](int32_t a, int32_t b) {
+      const int64_t more = work.tokens_of(a), less = work.tokens_of(b);
+      return more != less ? more > less : a < b;
+    });
   if (args.shared != nullptr) add_shared(args, work);
 }
 

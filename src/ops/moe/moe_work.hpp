@@ -18,12 +18,12 @@ namespace ktx::ops {
 struct ExpertTiles {
   ActivationFormat x = ActivationFormat::f32, h = ActivationFormat::f32;  // f32: there is none
   int64_t least_tokens = 0;
-  // Rows of an item, and pairs multiplied at a time. The h that an item makes shares a scale of
-  // int8.
-  static constexpr int64_t rows = shared_row_unit, tokens = tile_panel_tokens;
+  // Rows of an item, and pairs multiplied at a time. The h that an item makes is a chunk of int8.
+  static constexpr int64_t rows = node_row_unit, tokens = tile_part_tokens;
 
   bool possible() const noexcept { return x != ActivationFormat::f32; }
 };
+static_assert(ExpertTiles::rows % int8_chunk == 0);
 ExpertTiles expert_tiles(const PackedMatrix& gate, const PackedMatrix& up,
                          const PackedMatrix& down) noexcept;
 
@@ -53,7 +53,6 @@ struct MoeWork {
   float* products;               // [pairs, hidden] of down, of all experts of a step that has tiles
   int32_t* sorted;               // [tokens * top_k] where the pair of an index into ids is, or -1
   int64_t x_block_bytes, h_block_bytes;
-  int64_t h_int8_chunk;
 
   bool decode_kernels = false;        // of MoeArgs
   int64_t pairs_at_once = INT64_MAX;  // of experts of few tokens
@@ -92,14 +91,21 @@ struct ExpertRows {
   int node;
 };
 
-/// Rows of one expert's matrix times the given activations; `next` is read after them (MatmulArgs).
-inline void multiply_expert(const MatmulKernel& kernel, const PackedMatrix& matrix, int expert,
-                            const Activations& x, const ExpertRows& rows, float* y,
-                            int64_t y_stride, const std::byte* next = nullptr) noexcept {
+/// Rows of one expert's matrix times the given activations.
+inline MatmulArgs expert_args(const PackedMatrix& matrix, int expert, const Activations& x,
+                              const ExpertRows& rows, float* y, int64_t y_stride) noexcept {
   MatmulArgs product = weight_args(matrix, expert, rows.begin, rows.end, rows.node);
   product.x = x;
   product.y = y;
   product.y_stride = y_stride;
+  return product;
+}
+
+/// The same, multiplied; `next` is read after them (MatmulArgs).
+inline void multiply_expert(const MatmulKernel& kernel, const PackedMatrix& matrix, int expert,
+                            const Activations& x, const ExpertRows& rows, float* y,
+                            int64_t y_stride, const std::byte* next = nullptr) noexcept {
+  MatmulArgs product = expert_args(matrix, expert, x, rows, y, y_stride);
   product.next = next;
   kernel.run(product);
 }

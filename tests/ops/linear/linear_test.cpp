@@ -128,6 +128,7 @@ TEST_CASE("linear on tiles, with matrices that read x each in its own way") {
 
 TEST_CASE("scratch holds x once for each way in which one of the matrices reads it") {
   const auto& amx = ktx::test::emulated_amx_kernel();
+  const auto& amx_bf16 = ktx::test::emulated_amx_bf16_kernel();
   const auto& vnni = *ops::find_matmul_kernel("avx512_vnni");
   const auto& onednn = ops::onednn_kernel();
   const auto matrix = [&](Format format, const ops::MatmulKernel& prefill) {
@@ -138,12 +139,13 @@ TEST_CASE("scratch holds x once for each way in which one of the matrices reads 
     return ops::linear_scratch_bytes(all, tokens);
   };
   const auto q4 = matrix(Format::q4_k, amx), q6 = matrix(Format::q6_k, amx),
-             int8 = matrix(Format::int8, amx), bf16 = matrix(Format::bf16, onednn),
+             in_bf16 = matrix(Format::q4_k, amx_bf16), bf16 = matrix(Format::bf16, onednn),
              q8 = matrix(Format::q8_0, vnni);
   for (const int64_t tokens : {9, 100, 512}) {
     CHECK(bytes({q4, q6}, tokens) == bytes({q4}, tokens));
-    CHECK(bytes({q4, int8, q8, bf16}, tokens) == bytes({q4}, tokens) + bytes({int8}, tokens) +
-                                                     bytes({q8}, tokens) + bytes({bf16}, tokens));
+    CHECK(bytes({q4, in_bf16, q8, bf16}, tokens) == bytes({q4}, tokens) + bytes({in_bf16}, tokens) +
+                                                        bytes({q8}, tokens) +
+                                                        bytes({bf16}, tokens));
     // Decode: both read q8.
     CHECK(bytes({q4, q8}, 8) == bytes({q8}, 8));
     CHECK(bytes({q4, q8}, tokens) >= bytes({q4, q8}, 8));

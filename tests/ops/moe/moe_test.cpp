@@ -157,15 +157,29 @@ TEST_CASE("experts of many tokens on tiles equal the reference, on any number of
       REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
       for (const std::vector<int>& threads : {std::vector<int>{2}, {5}})
         REQUIRE(run(experts, args, threads) == y);
-      // NUMA nodes cut where columns of h share no scale change nothing; a shard cut elsewhere has
-      // scales for fewer columns.
       for (const auto spread :
-           {Spread::together, Spread::replicate, Spread::shard, Spread::one_node})
+           {Spread::together, Spread::replicate, Spread::shard, Spread::one_node}) {
         REQUIRE(run(experts, args, {1, 1}, spread) == y);
-      for (const auto spread : {Spread::together, Spread::replicate})
         REQUIRE(run(experts, args, {3, 1}, spread) == y);
-      REQUIRE(ktx::test::relative_distance(run(experts, args, {3, 1}, Spread::shard), y) <= 0.03);
+      }
     }
+  }
+}
+
+TEST_CASE("gate and up of two formats, and widths of no whole chunk, on tiles") {
+  const auto& kernel = ktx::test::emulated_amx_kernel();
+  if (kernel.isa > ktx::hw::usable_isa()) SKIP("no AVX-512 VBMI for emulated tiles");
+  Random random(13);
+  Experts experts({3, 2, 320, 448}, Format::int4_32, Format::q8_0, kernel, random);
+  for (const Format up : {Format::int4_32, Format::q5_0}) {
+    experts.up = Stack(up, kernel, 3, 448, 320, random);
+    const auto x = random.normals(40 * 320);
+    const auto ids = skewed_ids(experts.shape, 40, random);
+    const auto weights = router_weights(ids.size(), random);
+    const auto args = experts.args(x, ids, weights);
+    const auto y = run(experts, args, {1});
+    REQUIRE(ktx::test::relative_distance(y, run_ref(experts, args)) <= 0.03);
+    REQUIRE(run(experts, args, {3}) == y);
   }
 }
 

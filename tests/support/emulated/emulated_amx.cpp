@@ -14,21 +14,23 @@ const ops::MatmulKernel& few_tokens() noexcept {
   return kernel;
 }
 
-ops::MatmulKernel emulated_row() noexcept {
+template <const ops::TileUnit& Unit>
+ops::MatmulKernel emulated_row(std::string_view name) noexcept {
   ops::MatmulKernel row = few_tokens();
-  row.name = "amx_emulated";
+  row.name = name;
   row.isa = hw::Isa::avx512_vbmi;
   row.run = [](const ops::MatmulArgs& args) noexcept {
-    ops::is_tiles(args.x.format) ? ops::multiply_tiles(x86_avx512_vbmi_matmul, args)
-                                 : few_tokens().run(args);
+    ops::is_tiles(args.x.format) ? ops::multiply_tiles(Unit, {&args, 1}) : few_tokens().run(args);
   };
   row.least_tile_tokens = ops::least_tokens_on_tiles;
   row.tile_format = [](quant::Format format, int64_t cols) noexcept {
-    return ops::tile_format(x86_avx512_vbmi_matmul, format, cols)
-        .value_or(few_tokens().activation(format));
+    return ops::tile_format(Unit, format, cols).value_or(few_tokens().activation(format));
   };
   row.pack_tiles = [](ActivationFormat to, const ops::TilePackArgs& args) noexcept {
-    ops::pack_tiles(x86_avx512_vbmi_matmul, to, args);
+    ops::pack_tiles(Unit, to, args);
+  };
+  row.run_together = [](std::span<const ops::MatmulArgs> products) noexcept {
+    ops::multiply_tiles(Unit, products);
   };
   return row;
 }
@@ -43,7 +45,13 @@ ops::AttentionKernel emulated_attention_row() noexcept {
 }  // namespace
 
 const ops::MatmulKernel& emulated_amx_kernel() noexcept {
-  static const ops::MatmulKernel kernel = emulated_row();
+  static const ops::MatmulKernel kernel = emulated_row<x86_avx512_vbmi_matmul>("amx_emulated");
+  return kernel;
+}
+
+const ops::MatmulKernel& emulated_amx_bf16_kernel() noexcept {
+  static const ops::MatmulKernel kernel =
+      emulated_row<x86_avx512_vbmi_matmul_bf16>("amx_bf16_emulated");
   return kernel;
 }
 

@@ -6,8 +6,9 @@
 
 namespace ktx::test {
 
-/// The row "amx" of the matmul table on emulated tiles.
+/// The rows "amx" and "amx_bf16" of the matmul table on emulated tiles.
 const ops::MatmulKernel& emulated_amx_kernel() noexcept;
+const ops::MatmulKernel& emulated_amx_bf16_kernel() noexcept;
 
 /// The row "amx" of the attention table on emulated tiles.
 const ops::AttentionKernel& emulated_amx_attention() noexcept;

@@ -9,7 +9,8 @@
 
 namespace ktx::test {
 
-extern const ops::TileUnit x86_avx512_vbmi_matmul;
+extern const ops::TileUnit x86_avx512_vbmi_matmul;       // as x86_amx_int8
+extern const ops::TileUnit x86_avx512_vbmi_matmul_bf16;  // as x86_amx_bf16
 extern const ops::AttentionTiles x86_avx512_attention;
 
 namespace {
@@ -34,41 +35,44 @@ class EmulatedTiles {
   }
   template <int C, int A, int B>
   void dot_bf16() noexcept {
-    for (int k = 0; k < 16; ++k) {
-      float even[16], odd[16];
-      for (int n = 0; n < 16; ++n) {
-        even[n] = as_float(tiles_[B].row[k][n] << 16);
-        odd[n] = as_float(tiles_[B].row[k][n] & 0xffff0000u);
-      }
-      for (int m = 0; m < 16; ++m) {
-        const float first = as_float(tiles_[A].row[m][k] << 16);
-        const float second = as_float(tiles_[A].row[m][k] & 0xffff0000u);
-        for (int n = 0; n < 16; ++n) {
-          const float sum = as_float(tiles_[C].row[m][n]) + first * even[n] + second * odd[n];
-          tiles_[C].row[m][n] = as_bits(sum);
-        }
-      }
-    }
+    multiply_bf16(tiles_[C], tiles_[A], tiles_[B]);
   }
-
   template <int C, int A, int B>
   void dot_int8() noexcept {
-    for (int m = 0; m < 16; ++m)
-      for (int n = 0; n < 16; ++n) {
-        auto sum = static_cast<int32_t>(tiles_[C].row[m][n]);
-        for (int k = 0; k < 64; ++k) {
-          const auto a = static_cast<int8_t>(tiles_[A].row[m][k / 4] >> k % 4 * 8 & 255);
-          const auto b = static_cast<uint8_t>(tiles_[B].row[k / 4][n] >> k % 4 * 8 & 255);
-          sum += a * b;
-        }
-        tiles_[C].row[m][n] = static_cast<uint32_t>(sum);
-      }
+    multiply_int8(tiles_[C], tiles_[A], tiles_[B]);
   }
 
  private:
   struct Tile {
     uint32_t row[16][16];
   };
+
+  // Not inlined: the kernels of all formats would each hold these loops many times.
+  [[gnu::noinline]] static void multiply_bf16(Tile& c, const Tile& a, const Tile& b) noexcept {
+    for (int k = 0; k < 16; ++k) {
+      float even[16], odd[16];
+      for (int n = 0; n < 16; ++n) {
+        even[n] = as_float(b.row[k][n] << 16);
+        odd[n] = as_float(b.row[k][n] & 0xffff0000u);
+      }
+      for (int m = 0; m < 16; ++m) {
+        const float first = as_float(a.row[m][k] << 16);
+        const float second = as_float(a.row[m][k] & 0xffff0000u);
+        for (int n = 0; n < 16; ++n)
+          c.row[m][n] = as_bits(as_float(c.row[m][n]) + first * even[n] + second * odd[n]);
+      }
+    }
+  }
+  [[gnu::noinline]] static void multiply_int8(Tile& c, const Tile& a, const Tile& b) noexcept {
+    for (int m = 0; m < 16; ++m)
+      for (int k = 0; k < 64; ++k) {
+        const auto left = static_cast<int8_t>(a.row[m][k / 4] >> k % 4 * 8 & 255);
+        for (int n = 0; n < 16; ++n) {
+          const auto right = static_cast<int8_t>(b.row[k / 4][n] >> k % 4 * 8 & 255);
+          c.row[m][n] += static_cast<uint32_t>(left * right);
+        }
+      }
+  }
   static float as_float(uint32_t bits) noexcept { return __builtin_bit_cast(float, bits); }
   static uint32_t as_bits(float value) noexcept { return __builtin_bit_cast(uint32_t, value); }
   Tile tiles_[8] = {};

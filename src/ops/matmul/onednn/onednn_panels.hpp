@@ -19,7 +19,7 @@
 
 namespace ktx::ops {
 
-constexpr int64_t panel_rows = 64, panel_chunk = input_int8_chunk;
+constexpr int64_t panel_rows = 64, panel_chunk = 1024;
 constexpr int64_t panel_step = 64;  // columns of a chunk are padded to a multiple of it
 
 constexpr int64_t panel_columns(int64_t cols) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/tiles/tiles.hpp"
@@ -18,7 +19,7 @@ std::optional<ActivationFormat> tile_format(const TileUnit& unit, quant::Format 
 
 void pack_tiles(const TileUnit& unit, ActivationFormat to, const TilePackArgs& args) noexcept;
 
-/// args.x holds tiles.
-void multiply_tiles(const TileUnit& unit, const MatmulArgs& args) noexcept;
+/// The x of all products are the same tiles (MatmulKernel::run_together).
+void multiply_tiles(const TileUnit& unit, std::span<const MatmulArgs> products) noexcept;
 
 }  // namespace ktx::ops

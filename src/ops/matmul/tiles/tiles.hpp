@@ -7,9 +7,8 @@
 //   bf16: a tile every 32 columns, the right operand: 32-bit word t of row d is the pair of columns
 //         2 c, 2 c + 1 of token t, c = tile_pair(d). Weights are decoded to the left operand, with
 //         their pairs in the same order.
-//   int8: a tile every 64 columns, the left operand: row t is token t. Then the 16 f32 scales of
-//         the tokens, and 16 f32 -128 * scale * sum of q: what the unsigned codes of the weights,
-//         the right operand as they are stored, add too much.
+//   int8: a tile every 64 columns, the left operand: row t is token t. Behind the tiles of a chunk
+//         the 16 f32 scales of the tokens. Weights are made the right operand.
 // Tokens and columns up to whole tiles are zero.
 #pragma once
 
@@ -22,21 +21,23 @@ namespace ktx::ops {
 constexpr int64_t tile_tokens = 16, tile_bytes = 1024;
 constexpr int64_t bf16_step = 32, int8_step = 64;  // columns of a tile
 
-/// Columns of a chunk. bf16: what a panel of weights is decoded in. int8: what shares a scale; its
-/// chunks are given, multiples of 64.
-constexpr int64_t bf16_chunk = 512;
+/// Columns of a chunk. bf16: what a panel of weights is decoded in. int8: what shares a scale, of
+/// weights and of activations: the sums of a chunk cost 48 instructions of the vector ports a tile
+/// to scale and add, 24 cycles where the tile unit took 64.
+constexpr int64_t bf16_chunk = 512, int8_chunk = 256;
 
-/// The kernels multiply so many rows with so many tokens at a time: their sums, 128 KiB, stay in
-/// the L2 cache with two chunks of decoded rows, 128 KiB each.
-constexpr int64_t tile_panel_rows = 128, tile_panel_tokens = 256;
+/// Activations may be packed in parts of so many columns: whole chunks of every kind.
+constexpr int64_t pack_columns = 1024;
 
-/// Columns of a matrix's input that share a scale of int8.
-constexpr int64_t input_int8_chunk = 1024;
+/// Tokens whose tiles lie together: what a kernel is given at a time.
+constexpr int64_t tile_part_tokens = 256;
+
+/// The most that the int8 kernels multiply at a time. How many tokens it is follows from the L2
+/// cache, where their sums stay.
+constexpr int64_t int8_panel_rows = 512, int8_panel_tokens = 192;
 
 constexpr int64_t bf16_chunk_bytes = bf16_chunk / bf16_step * tile_bytes;
-constexpr int64_t int8_chunk_bytes(int64_t columns) {
-  return columns / int8_step * tile_bytes + 2 * 64;
-}
+constexpr int64_t int8_chunk_bytes = int8_chunk / int8_step * tile_bytes + 64;
 constexpr int64_t parts_of(int64_t count, int64_t size) {
   return (count + size - 1) / size;
 }
@@ -52,17 +53,22 @@ constexpr int tile_pair(int word) {
 /// When the data of a tile is loaded again. Late: other data should rather stay in the L1 cache.
 enum class Again : uint8_t { soon, late };
 
-/// y[t, r] = x[t] . w[r] for consecutive groups of 16 rows.
+/// Matrices multiplied at once by the same tokens: an expert's gate and up.
+constexpr int most_matrices = 2;
+
+/// y[t, r] = x[t] . w[r] for consecutive groups of 16 rows, of each matrix.
 struct TileArgs {
-  const uint8_t* weights = nullptr;  // first group, in Layout::x16
+  int matrices = 1;
+  const uint8_t* weights[most_matrices] = {};  // first group, in Layout::x16
   int64_t group_bytes = 0;
   int64_t rows = 0;
   int64_t cols = 0;
   const uint8_t* x = nullptr;  // tiles of all columns of the tokens
-  int64_t int8_chunk = 0;      // columns
   int64_t tokens = 0;
-  float* y = nullptr;  // y[t * y_stride + r]
+  int64_t int8_panel_tokens = 0;  // a multiple of 16, up to the constant
+  float* y[most_matrices] = {};   // y[t * y_stride + r]
   int64_t y_stride = 0;
+  bool y_is_read_late = false;  // of MatmulArgs
 };
 
 /// Up to 16 rows of floats that become columns [col, col + cols) of one block. col is a multiple of
@@ -73,13 +79,12 @@ struct TilePackArgs {
   const int32_t* rows = nullptr;
   int64_t tokens = 0;
   int64_t col = 0, cols = 0;
-  int64_t int8_chunk = 0;  // columns
   uint8_t* tiles = nullptr;
   int64_t block = 0, blocks = 0;  // this one, and how many there are
 };
 
-/// The tile kernels of one ISA. multiply holds null for formats without; pack_int8 is null where
-/// none of them is in int8.
+/// The tile kernels of one ISA. multiply holds null for formats without. Where there is pack_int8,
+/// the integer formats are multiplied in int8, all else in bf16.
 struct TileUnit {
   void (*multiply[x16_count])(const TileArgs& args) noexcept;
   void (*pack_bf16)(const TilePackArgs& args) noexcept;
@@ -87,6 +92,7 @@ struct TileUnit {
 };
 
 extern const TileUnit x86_amx_int8;
+extern const TileUnit x86_amx_bf16;
 extern const TileUnit x86_avx512_bf16;  // floats alone
 
 }  // namespace ktx::ops

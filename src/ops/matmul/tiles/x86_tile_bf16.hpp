@@ -15,6 +15,65 @@ namespace {
 
 constexpr int64_t chunk_steps = bf16_chunk / bf16_step;
 
+/// Of decoded rows a panel has two chunks, 128 KiB each, besides its sums of as many in the
+/// L2 cache.
+constexpr int64_t most_groups = 8, most_blocks = tile_part_tokens / tile_tokens;
+
+/// Some groups of rows of one matrix with some blocks of tokens.
+struct TilePanel {
+  const TileArgs& args;
+  int matrix;
+  int64_t group, groups;  // rows 16 * group ..
+  int64_t block, blocks;  // tokens 16 * block ..
+
+  const uint8_t* weights(int64_t g) const {
+    return args.weights[matrix] + (group + g) * args.group_bytes;
+  }
+  /// Block b of a chunk.
+  const uint8_t* x(int64_t chunk, int64_t b, int64_t chunk_bytes) const {
+    return args.x + (chunk * parts_of(args.tokens, tile_tokens) + block + b) * chunk_bytes;
+  }
+  float* y(int64_t g, int64_t b) const {
+    return args.y[matrix] + (block + b) * 16 * args.y_stride + (group + g) * 16;
+  }
+  static float* sums(float* all, int64_t g, int64_t b) {
+    return all + (g * most_blocks + b) * sums_of_tile;
+  }
+  /// Row t of v, the sums of a token, to its place in y.
+  void put(const __m512i v[16], int64_t g, int64_t b) const {
+    const int64_t rows = args.rows - (group + g) * 16, tokens = args.tokens - (block + b) * 16;
+    const auto lanes = static_cast<__mmask16>(rows >= 16 ? 0xffff : (1u << rows) - 1);
+    for (int64_t t = 0; t < smaller(16, tokens); ++t)
+      _mm512_mask_storeu_epi32(y(g, b) + t * args.y_stride, lanes, v[t]);
+  }
+};
+
+/// body(TilePanel) for all rows of a matrix and all tokens. Of few tokens, panels are what fits the
+/// tile registers.
+template <class Body>
+[[gnu::always_inline]] inline void for_panels(const TileArgs& a, int matrix, const Body& body) {
+  const int64_t all = parts_of(a.rows, 16), all_blocks = parts_of(a.tokens, tile_tokens);
+  for (int64_t b = 0, blocks = 0; b < all_blocks; b += blocks) {
+    blocks = smaller(most_blocks, all_blocks - b);
+    for (int64_t g = 0, groups = 0; g < all; g += groups) {
+      groups = blocks <= 2 ? groups_at_once(all - g, blocks) : smaller(most_groups, all - g);
+      body(TilePanel{a, matrix, g, groups, b, blocks});
+    }
+  }
+}
+
+/// body(group, groups, block, blocks) for what calls of multiply_block take at once.
+template <class Body>
+[[gnu::always_inline]] inline void for_blocks(const TilePanel& panel, const Body& body) {
+  for (int64_t b = 0, blocks = 0; b < panel.blocks; b += blocks) {
+    blocks = blocks_at_once(panel.blocks - b);
+    for (int64_t g = 0, groups = 0; g < panel.groups; g += groups) {
+      groups = groups_at_once(panel.groups - g, blocks);
+      body(g, groups, b, blocks);
+    }
+  }
+}
+
 /// Decodes the tiles of one chunk of a panel, a few at a time: an even share of them every time it
 /// is called, all after `calls` calls.
 template <class Decoder>
@@ -160,11 +219,12 @@ template <class Tiles, class Decoder>
 void multiply_bf16(const TileArgs& a) noexcept {
   PanelBuffers buffers;
   Tiles tiles;
-  for_panels(a, [&](const TilePanel& panel) noexcept {
-    panel.blocks <= 2 ? multiply_bf16_stream<Tiles, Decoder>(tiles, panel, buffers.sums)
-                      : multiply_bf16_panel<Tiles, Decoder>(tiles, panel, buffers);
-    put_sums(panel, buffers.sums);
-  });
+  for (int matrix = 0; matrix < a.matrices; ++matrix)
+    for_panels(a, matrix, [&](const TilePanel& panel) noexcept {
+      panel.blocks <= 2 ? multiply_bf16_stream<Tiles, Decoder>(tiles, panel, buffers.sums)
+                        : multiply_bf16_panel<Tiles, Decoder>(tiles, panel, buffers);
+      put_sums(panel, buffers.sums);
+    });
 }
 
 }  // namespace

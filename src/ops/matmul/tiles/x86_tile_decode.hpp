@@ -147,10 +147,12 @@ struct IntegerTiles {
   static void open(const OpenArgs& a, Opened& opened) noexcept {
     for (int64_t i = 0; i < a.steps; i += Format::blocks) {
       const auto unit = Format::open(a.group, (a.step + i) / Format::blocks, 0);
+      __m512 offset = _mm512_set1_ps(truncation_offset);
+      if constexpr (Format::row_scale)
+        offset = _mm512_mul_ps(offset, Format::scale_of_row(a.group, 0));
       unroll<0, Format::blocks * sets>([&](auto n) __attribute__((always_inline)) {
         constexpr int own = Format::scales == 1 ? 0 : n;
         opened.unit[i + n / sets] = unit.codes;
-        const __m512 offset = _mm512_set1_ps(truncation_offset);
         _mm512_store_ps(opened.s[i + n / sets][n % sets], _mm512_mul_ps(unit.s[own], offset));
         _mm512_store_ps(opened.m[i + n / sets][n % sets], _mm512_mul_ps(unit.m[own], offset));
       });

@@ -1,97 +1,256 @@
-// Products of many tokens in int8: the stored codes of int8 rows are tiles as they are.
+// Products of many tokens in int8. Columns outside, rows inside: a chunk of the tokens' columns
+// stays in the L1 cache while all rows of the panel, of both matrices, pass. Of these a unit, two
+// groups of 16 rows, is requantized to tiles in the L1 cache (x86_tile_requantize.hpp) while the
+// unit before it is multiplied by all tokens.
+//
+// What a step of 64 columns of 2 x 2 tiles takes, in cycles: the tile unit 64, loads of its tiles
+// 32. The vector ports add the scaled sums of a chunk, 24 a step. A tile of q4_k is 75 cycles to
+// requantize, two for every unit's step, however many tokens there are. So up to some 100 tokens
+// the vector ports bound the speed, above the tile unit; and of 16 tokens the memory, from which a
+// tile comes in 72 at 8 bytes a cycle. For the two to overlap, both kinds of vector work are done
+// in small pieces between the steps.
 #pragma once
 
 #include "ops/matmul/tiles/x86_tile_panel.hpp"
+#include "ops/matmul/tiles/x86_tile_requantize.hpp"
 
 namespace ktx::ops {
 namespace {
 
-/// What a chunk's products, [token][row], are multiplied by.
-struct ScaleArgs {
-  const float* tokens;  // [16] scales, [16] corrections
-  bool first;
-  const uint8_t* rows;  // 16 f32 after the last chunk, else null
+constexpr int64_t chunk_steps_int8 = int8_chunk / int8_step;
+
+/// Two groups of rows of one chunk; the second is unused where there is none.
+struct Unit8 {
+  alignas(64) uint8_t tiles[2][chunk_steps_int8][tile_bytes];
+  alignas(64) float row_scales[2][16];
 };
 
-/// Adds the products of a chunk to the sums.
-[[gnu::always_inline]] inline void add_scaled(const float* products, const ScaleArgs& a,
-                                              float* sums) {
-  for (int t = 0; t < 16; ++t) {
-    const __m512 product = _mm512_cvtepi32_ps(_mm512_load_si512(products + t * 16));
-    __m512 sum =
-        _mm512_fmadd_ps(product, _mm512_set1_ps(a.tokens[t]), _mm512_set1_ps(a.tokens[16 + t]));
-    if (!a.first) sum = _mm512_add_ps(sum, _mm512_load_ps(sums + t * 16));
-    if (a.rows) sum = _mm512_mul_ps(sum, _mm512_loadu_ps(a.rows));
-    _mm512_store_ps(sums + t * 16, sum);
-  }
-}
+struct Int8Buffers {
+  Unit8 units[2];
+  alignas(64) float products[2][4 * sums_of_tile];
+  alignas(64) float sums[int8_panel_rows * int8_panel_tokens];
+};
 
-/// Asks for the next chunk's weights of a panel, a group's step every time it is called.
-class ChunkPrefetch {
+/// Of the groups of all matrices, one matrix after the other, those of one panel.
+struct Int8Panel {
+  const TileArgs& args;
+  int64_t group, groups_each;  // of each matrix
+  int64_t block, blocks;
+
+  int64_t groups() const { return groups_each * args.matrices; }
+  int64_t units() const { return parts_of(groups(), 2); }
+  int64_t chunks() const { return parts_of(args.cols, int8_chunk); }
+  int64_t cols(int64_t chunk) const { return smaller(int8_chunk, args.cols - chunk * int8_chunk); }
+  const uint8_t* weights(int64_t g) const {
+    return args.weights[g / groups_each] + (group + g % groups_each) * args.group_bytes;
+  }
+  const uint8_t* x(int64_t chunk, int64_t b) const {
+    return args.x + (chunk * parts_of(args.tokens, tile_tokens) + block + b) * int8_chunk_bytes;
+  }
+  float* sums(float* all, int64_t g, int64_t b) const {
+    return all + (g * blocks + b) * sums_of_tile;
+  }
+};
+
+/// Where the sequence of a panel stands: all units of a chunk, chunk after chunk.
+struct UnitPlace {
+  int64_t chunk = 0, unit = 0;
+};
+
+/// Requantizes a unit, a tile at a time: an even share every time it is called, all after `calls`.
+class UnitDecoder {
  public:
-  ChunkPrefetch(const TilePanel& panel, int64_t step, int64_t steps)
-      : panel_(panel), step_(step), steps_(steps) {}
+  UnitDecoder(const Int8Panel& panel, const Requantizer& format, const UnitPlace& place,
+              int64_t calls, Unit8& out)
+      : panel_(panel), format_(format), place_(place), calls_(calls), out_(out) {
+    if (place.chunk == panel.chunks()) return;  // after the last unit
+    steps_ = panel.cols(place.chunk) / int8_step;
+    tiles_ = smaller(2, panel.groups() - 2 * place.unit) * steps_;
+  }
+
   [[gnu::always_inline]] void operator()() {
-    if (steps_ == 0 || group_ == panel_.groups) return;
-    const uint8_t* at = panel_.weights(group_) + 64 + (step_ + next_) * tile_bytes;
-    for (int i = 0; i < tile_bytes; i += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T1);
-    if (++next_ < steps_) return;
-    next_ = 0;
-    ++group_;
+    for (due_ += tiles_; due_ >= calls_; due_ -= calls_) decode_one();
   }
 
  private:
-  const TilePanel& panel_;
-  int64_t step_, steps_, group_ = 0, next_ = 0;
+  void decode_one() {
+    const int64_t group = next_ / steps_, step = next_ % steps_;
+    const uint8_t* weights = panel_.weights(2 * place_.unit + group);
+    if (step == 0) {
+      format_.open({weights, place_.chunk * int8_chunk, panel_.cols(place_.chunk)}, opened_);
+      __builtin_memcpy(out_.row_scales[group], opened_.row_scales, sizeof(opened_.row_scales));
+    }
+    // The same unit's next chunk; at the end the first one of the rows behind the panel, which the
+    // thread most likely multiplies by next.
+    const bool last = place_.chunk + 1 == panel_.chunks();
+    prefetch_part(
+        panel_.args, last ? weights + panel_.groups_each * panel_.args.group_bytes : weights,
+        (last ? 0 : place_.chunk + 1) * chunk_steps_int8 + step, panel_.args.cols / int8_step);
+    format_.put(opened_, step, out_.tiles[group][step]);
+    ++next_;
+  }
+
+  const Int8Panel& panel_;
+  const Requantizer& format_;
+  UnitPlace place_;
+  int64_t calls_, tiles_ = 0, steps_ = 1, due_ = 0, next_ = 0;
+  Unit8& out_;
+  OpenedChunk opened_;
 };
 
+/// The products of one tile, [token][row], that are to be scaled and added to its sums.
+struct Scaling {
+  const float *products, *token_scales;
+  float* sums;
+  int unit_group;
+};
+
+/// Up to four tiles of products: added one at a time between the steps that follow them, when the
+/// tile unit is done with them.
+class PendingSums {
+ public:
+  void start(const Unit8& unit, bool first) {
+    __builtin_memcpy(row_scales_, unit.row_scales, sizeof(row_scales_));
+    first_ = first;
+    count_ = next_ = 0;
+  }
+  void add(const Scaling& tile) { tiles_[count_++] = tile; }
+
+  [[gnu::always_inline]] void operator()() {
+    if (next_ < count_) add_scaled(tiles_[next_++]);
+  }
+  void finish() {
+    while (next_ < count_) (*this)();
+  }
+
+ private:
+  void add_scaled(const Scaling& a) const {
+    const __m512 rows = _mm512_load_ps(row_scales_[a.unit_group]);
+    for (int t = 0; t < 16; ++t) {
+      const __m512 product = _mm512_cvtepi32_ps(_mm512_load_si512(a.products + t * 16));
+      const __m512 scale = _mm512_mul_ps(rows, _mm512_set1_ps(a.token_scales[t]));
+      float* sum = a.sums + t * 16;
+      _mm512_store_ps(sum, first_ ? _mm512_mul_ps(product, scale)
+                                  : _mm512_fmadd_ps(product, scale, _mm512_load_ps(sum)));
+    }
+  }
+
+  alignas(64) float row_scales_[2][16];
+  Scaling tiles_[4];
+  int count_ = 0, next_ = 0;
+  bool first_ = false;
+};
+
+/// One unit times all blocks of tokens; `between` as that of multiply_block.
 template <class Tiles>
-void multiply_int8_panel(Tiles& tiles, const TilePanel& panel, float* products,
-                         float* sums) noexcept {
-  const int64_t chunk = panel.args.int8_chunk, chunk_bytes = int8_chunk_bytes(chunk);
-  for (int64_t col = 0; col < panel.args.cols; col += chunk) {
-    const int64_t cols = smaller(chunk, panel.args.cols - col);
-    const int64_t next = smaller(chunk, panel.args.cols - col - cols);
-    ChunkPrefetch ahead(panel, (col + cols) / int8_step, next / int8_step);
-    for_blocks(panel, [&](int64_t g, int64_t groups, int64_t b, int64_t blocks) {
-      multiply_block<Tiles, true>(tiles,
-                                  {.w = panel.weights(g) + 64 + col * 16,
-                                   .x = panel.x(col / chunk, b, chunk_bytes),
-                                   .w_stride = panel.args.group_bytes,
-                                   .x_stride = chunk_bytes,
-                                   .steps = cols / int8_step,
+class UnitProducts {
+ public:
+  UnitProducts(Tiles& tiles, const Int8Panel& panel, Int8Buffers& buffers)
+      : tiles_(tiles), panel_(panel), buffers_(buffers) {}
+
+  static int64_t calls(const Int8Panel& panel, int64_t chunk) {
+    return parts_of(panel.blocks, 2) * (panel.cols(chunk) / int8_step);
+  }
+
+  void multiply(const UnitPlace& place, const Unit8& unit, UnitDecoder& ahead) {
+    const int64_t groups = smaller(2, panel_.groups() - 2 * place.unit);
+    const auto between = [&]() __attribute__((always_inline)) {
+      pending_();
+      ahead();
+    };
+    for (int64_t b = 0, blocks = 0; b < panel_.blocks; b += blocks) {
+      blocks = blocks_at_once(panel_.blocks - b);
+      float* products = buffers_.products[turn_];
+      turn_ = 1 - turn_;
+      multiply_block<Tiles, true>(tiles_,
+                                  {.w = unit.tiles[0][0],
+                                   .x = panel_.x(place.chunk, b),
+                                   .w_stride = sizeof(unit.tiles[0]),
+                                   .x_stride = int8_chunk_bytes,
+                                   .steps = panel_.cols(place.chunk) / int8_step,
                                    .start = Sums::zero,
                                    .sums = products,
                                    .group_stride = blocks * sums_of_tile},
-                                  groups, blocks, ahead);
-      for (int64_t i = 0; i < groups * blocks; ++i) {
-        const int64_t group = g + i / blocks, block = b + i % blocks;
-        const uint8_t* scales = panel.x(col / chunk, block, chunk_bytes) + chunk_bytes - 128;
-        add_scaled(products + i * sums_of_tile,
-                   {.tokens = reinterpret_cast<const float*>(scales),
-                    .first = col == 0,
-                    .rows = col + cols == panel.args.cols ? panel.weights(group) : nullptr},
-                   TilePanel::sums(sums, group, block));
-      }
-    });
+                                  groups, blocks, between);
+      pending_.finish();
+      pending_.start(unit, place.chunk == 0);
+      for (int64_t i = 0; i < groups * blocks; ++i)
+        pending_.add(
+            {.products = products + i * sums_of_tile,
+             .token_scales = token_scales(place.chunk, b + i % blocks),
+             .sums = panel_.sums(buffers_.sums, 2 * place.unit + i / blocks, b + i % blocks),
+             .unit_group = static_cast<int>(i / blocks)});
+    }
   }
+  void finish() { pending_.finish(); }
+
+ private:
+  const float* token_scales(int64_t chunk, int64_t b) const {
+    return reinterpret_cast<const float*>(panel_.x(chunk, b) + int8_chunk_bytes - 64);
+  }
+
+  Tiles& tiles_;
+  const Int8Panel& panel_;
+  Int8Buffers& buffers_;
+  PendingSums pending_;
+  int turn_ = 0;
+};
+
+template <class Tiles>
+void multiply_int8_panel(Tiles& tiles, const Int8Panel& panel, const Requantizer& format,
+                         Int8Buffers& buffers) noexcept {
+  UnitProducts<Tiles> products(tiles, panel, buffers);
+  UnitDecoder(panel, format, {}, 1, buffers.units[0])();
+  int64_t turn = 0;
+  for (UnitPlace place; place.chunk < panel.chunks(); turn = 1 - turn) {
+    const UnitPlace next = place.unit + 1 < panel.units() ? UnitPlace{place.chunk, place.unit + 1}
+                                                          : UnitPlace{place.chunk + 1, 0};
+    UnitDecoder ahead(panel, format, next, UnitProducts<Tiles>::calls(panel, place.chunk),
+                      buffers.units[1 - turn]);
+    products.multiply(place, buffers.units[turn], ahead);
+    place = next;
+  }
+  products.finish();
+}
+
+/// Sums, [token][row], to y: token after token, whose rows lie together.
+inline void put_sums(const Int8Panel& panel, float* sums) noexcept {
+  const TileArgs& a = panel.args;
+  const int64_t first = panel.block * tile_tokens;
+  const int64_t tokens = smaller(panel.blocks * tile_tokens, a.tokens - first);
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t g = 0; g < panel.groups(); ++g) {
+      const int64_t row = (panel.group + g % panel.groups_each) * 16, rows = a.rows - row;
+      float* y = a.y[g / panel.groups_each] + (first + t) * a.y_stride + row;
+      const __m512 v = _mm512_load_ps(panel.sums(sums, g, t / tile_tokens) + t % tile_tokens * 16);
+      if (a.y_is_read_late && rows >= 16 && reinterpret_cast<uintptr_t>(y) % 64 == 0)
+        _mm512_stream_ps(y, v);
+      else
+        _mm512_mask_storeu_ps(y, static_cast<__mmask16>(rows >= 16 ? 0xffff : (1u << rows) - 1), v);
+    }
+  if (a.y_is_read_late) _mm_sfence();
 }
 
 template <class Tiles>
-void multiply_int8(const TileArgs& a) noexcept {
-  alignas(64) float products[4 * sums_of_tile];
-  alignas(64) float sums[most_groups * most_blocks * sums_of_tile];
+void multiply_int8(const TileArgs& a, const Requantizer& format) noexcept {
+  Int8Buffers buffers;
   Tiles tiles;
-  for_panels(a, [&](const TilePanel& panel) noexcept {
-    multiply_int8_panel<Tiles>(tiles, panel, products, sums);
-    for (int64_t b = 0; b < panel.blocks; ++b)
-      for (int64_t g = 0; g < panel.groups; ++g) {
-        __m512i v[16];  // [token][row]
-        for (int t = 0; t < 16; ++t) v[t] = _mm512_load_si512(TilePanel::sums(sums, g, b) + t * 16);
-        panel.put(v, g, b);
-      }
-  });
+  const int64_t all_groups = parts_of(a.rows, 16), all_blocks = parts_of(a.tokens, tile_tokens);
+  // Equal panels of tokens: a small rest would cost as much as many.
+  const int64_t blocks = parts_of(all_blocks, parts_of(a.tokens, a.int8_panel_tokens));
+  const int64_t groups = int8_panel_rows / 16 / a.matrices;
+  for (int64_t b = 0; b < all_blocks; b += blocks)
+    for (int64_t g = 0; g < all_groups; g += groups) {
+      const Int8Panel panel{a, g, smaller(groups, all_groups - g), b,
+                            smaller(blocks, all_blocks - b)};
+      multiply_int8_panel<Tiles>(tiles, panel, format, buffers);
+      put_sums(panel, buffers.sums);
+    }
+}
+
+template <class Tiles, class Format>
+void multiply_int8(const TileArgs& a) noexcept {
+  multiply_int8<Tiles>(a, requantizer<Format>);
 }
 
 }  // namespace

@@ -31,35 +31,23 @@ inline void pack_bf16(const TilePackArgs& a) noexcept {
   }
 }
 
-/// A chunk of columns of one token: quantizes them and returns the sum of the q.
-[[gnu::always_inline]] inline int quantize_columns(const float* row, int64_t cols, uint8_t* tile,
-                                                   float& scale) {
-  __m512i sum = _mm512_setzero_si512();
-  scale = quantize_row(
-      row, cols, parts_of(cols, int8_step) * int8_step,
-      [&](int64_t c, __m512i q) __attribute__((always_inline)) {
-        sum = _mm512_add_epi32(sum, q);
-        uint8_t* out = tile + c / int8_step * tile_bytes + c % int8_step;
-        _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtsepi32_epi8(q));
-      });
-  return _mm512_reduce_add_epi32(sum);
-}
-
 inline void pack_int8(const TilePackArgs& a) noexcept {
-  const int64_t bytes = int8_chunk_bytes(a.int8_chunk);
-  for (int64_t c = 0; c < a.cols; c += a.int8_chunk) {
-    const int64_t cols = a.cols - c < a.int8_chunk ? a.cols - c : a.int8_chunk;
-    uint8_t* tile = a.tiles + ((a.col + c) / a.int8_chunk * a.blocks + a.block) * bytes;
-    auto* scales = reinterpret_cast<float*>(tile + a.int8_chunk / int8_step * tile_bytes);
-    for (int64_t t = 0; t < 16; ++t, tile += 64) {
-      scales[t] = scales[16 + t] = 0;
+  for (int64_t c = 0; c < a.cols; c += int8_chunk) {
+    const int64_t cols = a.cols - c < int8_chunk ? a.cols - c : int8_chunk;
+    const int64_t width = parts_of(cols, int8_step) * int8_step;
+    uint8_t* tile = a.tiles + ((a.col + c) / int8_chunk * a.blocks + a.block) * int8_chunk_bytes;
+    auto* scales = reinterpret_cast<float*>(tile + int8_chunk_bytes - 64);
+    for (int64_t t = 0; t < 16; ++t, tile += int8_step) {
+      const auto store = [&](int64_t col, __m512i q) __attribute__((always_inline)) {
+        uint8_t* out = tile + col / int8_step * tile_bytes + col % int8_step;
+        _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtsepi32_epi8(q));
+      };
       if (t < a.tokens) {
-        const int sum = quantize_columns(row_of(a, t) + c, cols, tile, scales[t]);
-        scales[16 + t] = -128 * scales[t] * static_cast<float>(sum);
-        continue;
+        scales[t] = quantize_row(row_of(a, t) + c, cols, width, store);
+      } else {
+        scales[t] = 0;
+        for (int64_t col = 0; col < width; col += 16) store(col, _mm512_setzero_si512());
       }
-      for (int64_t i = 0; i < (cols + 63) / 64; ++i)
-        _mm512_store_si512(tile + i * tile_bytes, _mm512_setzero_si512());
     }
   }
 }

@@ -11,8 +11,6 @@
 namespace ktx::ops {
 namespace {
 
-constexpr int64_t most_groups = tile_panel_rows / 16;
-constexpr int64_t most_blocks = tile_panel_tokens / tile_tokens;
 constexpr int64_t sums_of_tile = 256;
 
 constexpr int64_t smaller(int64_t a, int64_t b) {
@@ -101,32 +99,6 @@ template <class Tiles, bool Int8, class Between>
                 : multiply_block<Tiles, 1, 1, Int8>(tiles, a, between);
 }
 
-/// Some groups of rows with some blocks of tokens.
-struct TilePanel {
-  const TileArgs& args;
-  int64_t group, groups;  // rows 16 * group ..
-  int64_t block, blocks;  // tokens 16 * block ..
-
-  const uint8_t* weights(int64_t g) const { return args.weights + (group + g) * args.group_bytes; }
-  /// Block b of a chunk.
-  const uint8_t* x(int64_t chunk, int64_t b, int64_t chunk_bytes) const {
-    return args.x + (chunk * parts_of(args.tokens, tile_tokens) + block + b) * chunk_bytes;
-  }
-  float* y(int64_t g, int64_t b) const {
-    return args.y + (block + b) * 16 * args.y_stride + (group + g) * 16;
-  }
-  static float* sums(float* all, int64_t g, int64_t b) {
-    return all + (g * most_blocks + b) * sums_of_tile;
-  }
-  /// Row t of v, the sums of a token, to its place in y.
-  void put(const __m512i v[16], int64_t g, int64_t b) const {
-    const int64_t rows = args.rows - (group + g) * 16, tokens = args.tokens - (block + b) * 16;
-    const auto lanes = static_cast<__mmask16>(rows >= 16 ? 0xffff : (1u << rows) - 1);
-    for (int64_t t = 0; t < smaller(16, tokens); ++t)
-      _mm512_mask_storeu_epi32(y(g, b) + t * args.y_stride, lanes, v[t]);
-  }
-};
-
 /// Asks for the i-th of n equal parts of a group's weights, if there is such a part.
 [[gnu::always_inline]] inline void prefetch_part(const TileArgs& a, const uint8_t* group, int64_t i,
                                                  int64_t n) {
@@ -135,29 +107,5 @@ struct TilePanel {
     _mm_prefetch(reinterpret_cast<const char*>(group + at), _MM_HINT_T1);
 }
 
-/// body(TilePanel) for all rows and tokens. Of few tokens, panels are what fits the tile registers.
-template <class Body>
-[[gnu::always_inline]] inline void for_panels(const TileArgs& a, const Body& body) {
-  const int64_t all = parts_of(a.rows, 16), all_blocks = parts_of(a.tokens, tile_tokens);
-  for (int64_t b = 0, blocks = 0; b < all_blocks; b += blocks) {
-    blocks = smaller(most_blocks, all_blocks - b);
-    for (int64_t g = 0, groups = 0; g < all; g += groups) {
-      groups = blocks <= 2 ? groups_at_once(all - g, blocks) : smaller(most_groups, all - g);
-      body(TilePanel{a, g, groups, b, blocks});
-    }
-  }
-}
-
-/// body(group, groups, block, blocks) for what calls of multiply_block take at once.
-template <class Body>
-[[gnu::always_inline]] inline void for_blocks(const TilePanel& panel, const Body& body) {
-  for (int64_t b = 0, blocks = 0; b < panel.blocks; b += blocks) {
-    blocks = blocks_at_once(panel.blocks - b);
-    for (int64_t g = 0, groups = 0; g < panel.groups; g += groups) {
-      groups = groups_at_once(panel.groups - g, blocks);
-      body(g, groups, b, blocks);
-    }
-  }
-}
 }  // namespace
 }  // namespace ktx::ops

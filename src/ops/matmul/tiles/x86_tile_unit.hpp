@@ -1,4 +1,4 @@
-// The table of tile kernels over some tiles.
+// The tables of tile kernels over some tiles.
 #pragma once
 
 #include "ops/matmul/integer/x86_codebook_formats.hpp"
@@ -10,47 +10,63 @@
 namespace ktx::ops {
 namespace {
 
-using S = Avx512;
-
-template <class Tiles, class Format>
-constexpr auto integer = multiply_bf16<Tiles, IntegerTiles<Format>>;
+template <class Tiles>
+struct InBf16 {
+  template <class Format>
+  static constexpr auto integer = multiply_bf16<Tiles, IntegerTiles<Format>>;
+};
 
 template <class Tiles>
-constexpr TileUnit tile_unit = {
-    .multiply = {nullptr,
-                 multiply_bf16<Tiles, FloatTiles<F16>>,
-                 multiply_bf16<Tiles, FloatTiles<Bf16>>,
-                 multiply_bf16<Tiles, FloatTiles<Fp8>>,
-                 integer<Tiles, Q4_0<S>>,
-                 integer<Tiles, Q4_1<S>>,
-                 integer<Tiles, Q5_0<S>>,
-                 integer<Tiles, Q5_1<S>>,
-                 integer<Tiles, Q8_0<S>>,
-                 integer<Tiles, Q2K<S>>,
-                 integer<Tiles, Q3K<S>>,
-                 integer<Tiles, Q4K<S>>,
-                 integer<Tiles, Q5K<S>>,
-                 integer<Tiles, Q6K<S>>,
-                 integer<Tiles, Iq4Nl<S>>,
-                 integer<Tiles, Iq4Xs<S>>,
-                 integer<Tiles, Mxfp4<S>>,
-                 integer<Tiles, Iq3S<Avx512Vbmi>>,
-                 integer<Tiles, Iq3Xxs<Avx512Vbmi>>,
-                 integer<Tiles, Iq2S<Avx512Vbmi>>,
-                 integer<Tiles, Iq2Xs<Avx512Vbmi>>,
-                 integer<Tiles, Iq2Xxs<Avx512Vbmi>>,
-                 integer<Tiles, Iq1S<Avx512Vbmi>>,
-                 integer<Tiles, Iq1M<Avx512Vbmi>>,
-                 multiply_int8<Tiles>,
-                 integer<Tiles, Int8Group<S, 32>>,
-                 integer<Tiles, Int8Group<S, 64>>,
-                 integer<Tiles, Int8Group<S, 128>>,
-                 integer<Tiles, Int4Group<S, 32>>,
-                 integer<Tiles, Int4Group<S, 64>>,
-                 integer<Tiles, Int4Group<S, 128>>},
-    .pack_bf16 = pack_bf16,
-    .pack_int8 = pack_int8,
+struct InInt8 {
+  template <class Format>
+  static constexpr auto integer = multiply_int8<Tiles, Format>;
 };
+
+/// Floats in bf16, integers as Way does it.
+template <class Tiles, class Way, auto pack_integers>
+constexpr TileUnit tile_unit = [] {
+  using S = Avx512;
+  return TileUnit{
+      .multiply = {nullptr,
+                   multiply_bf16<Tiles, FloatTiles<F16>>,
+                   multiply_bf16<Tiles, FloatTiles<Bf16>>,
+                   multiply_bf16<Tiles, FloatTiles<Fp8>>,
+                   Way::template integer<Q4_0<S>>,
+                   Way::template integer<Q4_1<S>>,
+                   Way::template integer<Q5_0<S>>,
+                   Way::template integer<Q5_1<S>>,
+                   Way::template integer<Q8_0<S>>,
+                   Way::template integer<Q2K<S>>,
+                   Way::template integer<Q3K<S>>,
+                   Way::template integer<Q4K<S>>,
+                   Way::template integer<Q5K<S>>,
+                   Way::template integer<Q6K<S>>,
+                   Way::template integer<Iq4Nl<S>>,
+                   Way::template integer<Iq4Xs<S>>,
+                   Way::template integer<Mxfp4<S>>,
+                   Way::template integer<Iq3S<Avx512Vbmi>>,
+                   Way::template integer<Iq3Xxs<Avx512Vbmi>>,
+                   Way::template integer<Iq2S<Avx512Vbmi>>,
+                   Way::template integer<Iq2Xs<Avx512Vbmi>>,
+                   Way::template integer<Iq2Xxs<Avx512Vbmi>>,
+                   Way::template integer<Iq1S<Avx512Vbmi>>,
+                   Way::template integer<Iq1M<Avx512Vbmi>>,
+                   Way::template integer<Int8Row<S>>,
+                   Way::template integer<Int8Group<S, 32>>,
+                   Way::template integer<Int8Group<S, 64>>,
+                   Way::template integer<Int8Group<S, 128>>,
+                   Way::template integer<Int4Group<S, 32>>,
+                   Way::template integer<Int4Group<S, 64>>,
+                   Way::template integer<Int4Group<S, 128>>},
+      .pack_bf16 = pack_bf16,
+      .pack_int8 = pack_integers,
+  };
+}();
+
+template <class Tiles>
+constexpr const TileUnit& bf16_unit = tile_unit<Tiles, InBf16<Tiles>, nullptr>;
+template <class Tiles>
+constexpr const TileUnit& int8_unit = tile_unit<Tiles, InInt8<Tiles>, pack_int8>;
 
 }  // namespace
 }  // namespace ktx::ops

@@ -45,10 +45,10 @@ class AmxTiles {
   [[gnu::always_inline]] void dot_bf16() noexcept {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
   }
-  /// C[m][n] += sum over k of A[m][k] * B[k / 4][n][k % 4], 64 k: A int8, B uint8, C int32.
+  /// C[m][n] += sum over k of A[m][k] * B[k / 4][n][k % 4], 64 k: A and B int8, C int32.
   template <int C, int A, int B>
   [[gnu::always_inline]] void dot_int8() noexcept {
-    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
   }
 };
 
