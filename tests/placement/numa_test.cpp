@@ -79,7 +79,8 @@ TEST_CASE("without a policy, matrices are sharded on several nodes") {
 TEST_CASE("shards are cut by threads, at rows that every layout can begin at") {
   CHECK(ends(parts(weight(4, 1024, 64), shard, {1, 1})) == std::vector<int64_t>{512, 1024});
   CHECK(ends(parts(weight(4, 1024, 64), shard, {1, 3})) == std::vector<int64_t>{256, 1024});
-  CHECK(ends(parts(weight(4, 2000, 64), shard, {2, 1, 2})) == std::vector<int64_t>{768, 1280, 2000});
+  CHECK(ends(parts(weight(4, 2000, 64), shard, {2, 1, 2})) ==
+        std::vector<int64_t>{768, 1280, 2000});
   CHECK(ends(parts(weight(1, 1024, 64), shard, {2, 0, 2})) == std::vector<int64_t>{512, 1024});
   CHECK(ends(parts(weight(1, 20, 64), shard, {1, 1, 1, 1})) == std::vector<int64_t>{20});
   const auto three = parts(weight(4, 2000, 64), shard, {2, 1, 2});
