@@ -76,8 +76,6 @@ struct MatmulArgs {
   Activations x;                       // [tokens, cols]
   float* y = nullptr;                  // y[t * y_stride + (row - row_begin)], overwritten
   int64_t y_stride = 0;                // floats
-  /// Nobody reads y before far more than the caches hold has been written: it need not be in them.
-  bool y_is_read_late = false;
   /// Packed weights that will be multiplied by next: fetched while the last of these are used.
   /// Null: those that lie behind these.
   const std::byte* next = nullptr;

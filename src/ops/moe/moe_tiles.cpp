@@ -115,11 +115,8 @@ void down_tiles(const MoeArgs& args, const MoeWork& work, int expert,
                 const ExpertRows& rows) noexcept {
   for_parts(work, expert, [&](const PairRange& part) noexcept {
     const Activations h = activations(work.h_tiles, work.h_block_bytes, work.tiles.h, part);
-    MatmulArgs product =
-        expert_args(args.down, expert, h, rows,
+    multiply_expert(*args.down.prefill, args.down, expert, h, rows,
                     work.products + part.pair * args.hidden + rows.begin, args.hidden);
-    product.y_is_read_late = true;
-    args.down.prefill->run(product);
   });
 }
 

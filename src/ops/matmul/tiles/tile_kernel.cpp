@@ -9,13 +9,20 @@
 namespace ktx::ops {
 namespace {
 
-/// Of a panel's tokens the sums are read again with every chunk of columns, and the chunk of the
-/// tokens with every unit of rows, while the next comes. Half of the cache is left to the weights
-/// that pass through.
+// Blocks of the int8 kernels by what the thread has of the L2 cache. Half of it is left to the
+// weights that pass through.
+
+/// A quarter is for the sums of a panel's tokens, which are read again with every chunk.
 int64_t panel_tokens() noexcept {
-  constexpr int64_t bytes_of_token = int8_panel_rows * int64_t{sizeof(float)} + 2 * int8_chunk;
-  static const int64_t fit = hw::l2_bytes_of_thread() / 2 / bytes_of_token / tile_tokens;
+  constexpr int64_t bytes_of_token = int8_panel_rows * int64_t{sizeof(float)};
+  static const int64_t fit = hw::l2_bytes_of_thread() / 4 / bytes_of_token / tile_tokens;
   return std::clamp<int64_t>(fit * tile_tokens, 4 * tile_tokens, int8_panel_tokens);
+}
+
+/// A quarter is for the chunks of the tokens that all rows of a panel meet.
+int64_t panel_chunks(int64_t tokens) noexcept {
+  static const int64_t bytes = hw::l2_bytes_of_thread() / 4;
+  return std::max<int64_t>(1, bytes / (std::min(tokens, panel_tokens()) * int8_chunk));
 }
 
 }  // namespace
@@ -44,8 +51,8 @@ void multiply_tiles(const TileUnit& unit, std::span<const MatmulArgs> products) 
                 .x = reinterpret_cast<const uint8_t*>(first.x.data),
                 .tokens = first.x.tokens,
                 .int8_panel_tokens = panel_tokens(),
-                .y_stride = first.y_stride,
-                .y_is_read_late = first.y_is_read_late};
+                .int8_panel_chunks = panel_chunks(first.x.tokens),
+                .y_stride = first.y_stride};
   for (size_t i = 0; i < products.size(); ++i) {
     args.weights[i] = reinterpret_cast<const uint8_t*>(products[i].weights) +
                       products[i].row_begin / row_group * args.group_bytes;

@@ -66,9 +66,9 @@ struct TileArgs {
   const uint8_t* x = nullptr;  // tiles of all columns of the tokens
   int64_t tokens = 0;
   int64_t int8_panel_tokens = 0;  // a multiple of 16, up to the constant
+  int64_t int8_panel_chunks = 0;  // that all rows of a panel meet before the next
   float* y[most_matrices] = {};   // y[t * y_stride + r]
   int64_t y_stride = 0;
-  bool y_is_read_late = false;  // of MatmulArgs
 };
 
 /// Up to 16 rows of floats that become columns [col, col + cols) of one block. col is a multiple of

@@ -72,8 +72,10 @@ void multiply_block(Tiles& tiles, const BlockArgs& a, Between& between) noexcept
   const uint8_t *w = a.w, *x = a.x;
   for (int64_t k = 0; k < a.steps; ++k, w += tile_bytes, x += tile_bytes) {
     between();
-    // The tokens of a block meet all groups of a panel one after another.
-    multiply_step<Tiles, G, T, Int8, Again::late>(tiles, w, a.w_stride, x, a.x_stride);
+    // In bf16 the tokens of a block meet all groups of a panel one after another; in int8 the
+    // weights are in the L1 cache.
+    multiply_step<Tiles, G, T, Int8, Int8 ? Again::soon : Again::late>(tiles, w, a.w_stride, x,
+                                                                       a.x_stride);
   }
   store_sums<Tiles, G, T>(tiles, a);
 }
