@@ -144,19 +144,18 @@ using hw::Isa;
 template <const TileUnit& Unit>
 constexpr MatmulKernel tile_row(std::string_view name, Isa isa,
                                 std::string (*refusal)(quant::Format, int64_t, int64_t)) {
-  return {name,
-          isa,
-          refusal,
-          layout_x16,
-          activation_x16,
-          prepare<quantize_avx512>,
-          quantize_avx512,
-          run_tiles<Unit>,
-          least_tokens_on_tiles,
-          tiles_or_x16<Unit>,
-          pack_tiles_of<Unit>,
-          2,
-          run_tiles_together<Unit>};
+  return {.name = name,
+          .isa = isa,
+          .refusal = refusal,
+          .layout = layout_x16,
+          .activation = activation_x16,
+          .prepare = prepare<quantize_avx512>,
+          .quantize = quantize_avx512,
+          .run = run_tiles<Unit>,
+          .least_tile_tokens = least_tokens_on_tiles,
+          .tile_format = tiles_or_x16<Unit>,
+          .pack_tiles = pack_tiles_of<Unit>,
+          .run_together = run_tiles_together<Unit>};
 }
 
 constexpr MatmulKernel onednn{"onednn",         Isa::avx512_vnni, refuse_panels,
