@@ -4,11 +4,9 @@
 // while the unit before it is multiplied by all tokens.
 //
 // What a step of 64 columns of 2 x 2 tiles takes, in cycles: the tile unit 64, loads of its tiles
-// 32. The vector ports add the scaled sums of a chunk, 24 a step. A tile of q4_k is 75 cycles to
-// requantize, two for every unit's step, however many tokens there are. Both kinds of vector work
-// are done in small pieces between the steps, for them to overlap. On 16 threads of 8 Emerald
-// Rapids cores, 64 tokens and q4_k in the L2 cache, 512 weights take a thread 120 ns; 104 without
-// requantizing, 106 without the sums; 56 are the steps alone, with loads from the L1 cache.
+// some 40. The vector ports add the scaled sums of a chunk, 24 a step. A tile of q4_k is 75 cycles
+// to requantize, two for every unit's step, however many tokens there are. Both kinds of vector
+// work are done in small pieces between the steps, for them to overlap.
 #pragma once
 
 #include "ops/matmul/tiles/x86_tile_panel.hpp"
@@ -41,9 +39,12 @@ struct Int8Panel {
   int64_t units() const { return parts_of(groups(), 2); }
   int64_t chunks() const { return parts_of(args.cols, int8_chunk); }
   int64_t cols(int64_t chunk) const { return smaller(int8_chunk, args.cols - chunk * int8_chunk); }
+  int64_t groups_of(int64_t unit) const { return smaller(2, groups() - 2 * unit); }
   const uint8_t* weights(int64_t g) const {
-    return args.weights[g / groups_each] + (group + g % groups_each) * args.group_bytes;
+    const bool second = g >= groups_each;
+    return args.weights[second] + (group + (second ? g - groups_each : g)) * args.group_bytes;
   }
+  int64_t tile_weight_bytes() const { return args.group_bytes / (args.cols / int8_step); }
   const uint8_t* x(int64_t chunk, int64_t b) const {
     return args.x + (chunk * parts_of(args.tokens, tile_tokens) + block + b) * int8_chunk_bytes;
   }
@@ -65,14 +66,23 @@ struct UnitPlace {
 };
 
 /// Requantizes a unit, a tile at a time: an even share every time it is called, all after `calls`.
+/// With each tile it asks for as much of the unit after.
 class UnitDecoder {
  public:
   UnitDecoder(const Int8Panel& panel, const Requantizer& format, const UnitPlace& place,
               int64_t calls, Unit8& out)
-      : panel_(panel), format_(format), place_(place), calls_(calls), out_(out) {
+      : format_(format), calls_(calls), out_(out) {
     if (place.chunk == panel.chunks()) return;  // after the last unit
+    col_ = place.chunk * int8_chunk;
     steps_ = panel.cols(place.chunk) / int8_step;
-    tiles_ = smaller(2, panel.groups() - 2 * place.unit) * steps_;
+    const int64_t groups = panel.groups_of(place.unit);
+    tiles_ = groups * steps_;
+    fetch_bytes_ = panel.tile_weight_bytes();
+    const UnitPlace after = place.next(panel);
+    for (int64_t g = 0; g < groups; ++g) {
+      weights_[g] = panel.weights(2 * place.unit + g);
+      fetched_[g] = weights_after(panel, after, g);
+    }
   }
 
   [[gnu::always_inline]] void operator()() {
@@ -80,76 +90,78 @@ class UnitDecoder {
   }
 
  private:
+  /// At the end of the panel those of the rows behind it, which the thread most likely multiplies
+  /// by next.
+  static const uint8_t* weights_after(const Int8Panel& panel, const UnitPlace& place, int64_t g) {
+    if (place.chunk == panel.chunks())
+      return panel.weights(g) + panel.groups_each * panel.args.group_bytes;
+    return panel.weights(smaller(2 * place.unit + g, panel.groups() - 1)) +
+           place.chunk * chunk_steps_int8 * panel.tile_weight_bytes();
+  }
+
   void decode_one() {
-    const int64_t group = next_ / steps_, step = next_ % steps_;
-    const uint8_t* weights = panel_.weights(2 * place_.unit + group);
-    if (step == 0) {
-      format_.open({weights, place_.chunk * int8_chunk, panel_.cols(place_.chunk)}, opened_);
-      __builtin_memcpy(out_.row_scales[group], opened_.row_scales, sizeof(opened_.row_scales));
+    if (step_ == 0) {
+      format_.open({weights_[group_], col_, steps_ * int8_step}, opened_);
+      __builtin_memcpy(out_.row_scales[group_], opened_.row_scales, sizeof(opened_.row_scales));
     }
-    fetch_ahead(group, step);
-    format_.put(opened_, step, out_.tiles[group][step]);
-    ++next_;
+    const uint8_t* fetched = fetched_[group_] + step_ * fetch_bytes_;
+    for (int64_t at = 0; at < fetch_bytes_; at += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(fetched + at), _MM_HINT_T1);
+    format_.put(opened_, step_, out_.tiles[group_][step_]);
+    if (++step_ == steps_) ++group_, step_ = 0;
   }
 
-  /// A step of what is requantized two units later; at the end of the rows behind the panel, which
-  /// the thread most likely multiplies by next.
-  void fetch_ahead(int64_t group, int64_t step) const {
-    UnitPlace place = place_.next(panel_);
-    if (place.chunk < panel_.chunks()) place = place.next(panel_);
-    const bool behind = place.chunk == panel_.chunks();
-    const int64_t index = smaller(2 * place.unit + group, panel_.groups() - 1);
-    const int64_t skipped = behind ? panel_.groups_each * panel_.args.group_bytes : 0;
-    prefetch_part(panel_.args, panel_.weights(index) + skipped,
-                  (behind ? 0 : place.chunk) * chunk_steps_int8 + step,
-                  panel_.args.cols / int8_step);
-  }
-
-  const Int8Panel& panel_;
   const Requantizer& format_;
-  UnitPlace place_;
-  int64_t calls_, tiles_ = 0, steps_ = 1, due_ = 0, next_ = 0;
+  const uint8_t *weights_[2] = {}, *fetched_[2] = {};
+  int64_t calls_, col_ = 0, steps_ = 0, tiles_ = 0, fetch_bytes_ = 0;
+  int64_t due_ = 0, group_ = 0, step_ = 0;
   Unit8& out_;
   OpenedChunk opened_;
 };
 
 /// The products of one tile, [token][row], that are to be scaled and added to its sums.
 struct Scaling {
-  const float *products, *token_scales;
+  const float *products, *row_scales, *token_scales;
   float* sums;
-  int unit_group;
 };
+
+// By value: what stores to the sums could change is loaded again for every token.
+template <bool First>
+[[gnu::always_inline]] inline void add_scaled(const Scaling a) {
+  const __m512 rows = _mm512_load_ps(a.row_scales);
+  for (int t = 0; t < 16; ++t) {
+    const __m512 product = _mm512_cvtepi32_ps(_mm512_load_si512(a.products + t * 16));
+    const __m512 scale = _mm512_mul_ps(rows, _mm512_set1_ps(a.token_scales[t]));
+    float* sum = a.sums + t * 16;
+    _mm512_store_ps(sum, First ? _mm512_mul_ps(product, scale)
+                               : _mm512_fmadd_ps(product, scale, _mm512_load_ps(sum)));
+  }
+}
 
 /// Up to four tiles of products: added one at a time between the steps that follow them, when the
 /// tile unit is done with them.
 class PendingSums {
  public:
+  /// Keeps the scales of the unit's rows: its tiles may be gone when these are added.
   void start(const Unit8& unit, bool first) {
     __builtin_memcpy(row_scales_, unit.row_scales, sizeof(row_scales_));
     first_ = first;
     count_ = next_ = 0;
   }
-  void add(const Scaling& tile) { tiles_[count_++] = tile; }
+  void add(int64_t group, const float* products, const float* token_scales, float* sums) {
+    tiles_[count_++] = {products, row_scales_[group], token_scales, sums};
+  }
 
   [[gnu::always_inline]] void operator()() {
-    if (next_ < count_) add_scaled(tiles_[next_++]);
+    if (next_ == count_) return;
+    const Scaling& tile = tiles_[next_++];
+    first_ ? add_scaled<true>(tile) : add_scaled<false>(tile);
   }
   void finish() {
     while (next_ < count_) (*this)();
   }
 
  private:
-  void add_scaled(const Scaling& a) const {
-    const __m512 rows = _mm512_load_ps(row_scales_[a.unit_group]);
-    for (int t = 0; t < 16; ++t) {
-      const __m512 product = _mm512_cvtepi32_ps(_mm512_load_si512(a.products + t * 16));
-      const __m512 scale = _mm512_mul_ps(rows, _mm512_set1_ps(a.token_scales[t]));
-      float* sum = a.sums + t * 16;
-      _mm512_store_ps(sum, first_ ? _mm512_mul_ps(product, scale)
-                                  : _mm512_fmadd_ps(product, scale, _mm512_load_ps(sum)));
-    }
-  }
-
   alignas(64) float row_scales_[2][16];
   Scaling tiles_[4];
   int count_ = 0, next_ = 0;
@@ -168,7 +180,7 @@ class UnitProducts {
   }
 
   void multiply(const UnitPlace& place, const Unit8& unit, UnitDecoder& ahead) {
-    const int64_t groups = smaller(2, panel_.groups() - 2 * place.unit);
+    const int64_t groups = panel_.groups_of(place.unit);
     const auto between = [&]() __attribute__((always_inline)) {
       ahead();
       pending_();
@@ -189,12 +201,10 @@ class UnitProducts {
                                   groups, blocks, between);
       pending_.finish();
       pending_.start(unit, place.chunk == 0);
-      for (int64_t i = 0; i < groups * blocks; ++i)
-        pending_.add(
-            {.products = products + i * sums_of_tile,
-             .token_scales = token_scales(place.chunk, b + i % blocks),
-             .sums = panel_.sums(buffers_.sums, 2 * place.unit + i / blocks, b + i % blocks),
-             .unit_group = static_cast<int>(i / blocks)});
+      for (int64_t g = 0; g < groups; ++g)
+        for (int64_t i = 0; i < blocks; ++i, products += sums_of_tile)
+          pending_.add(g, products, token_scales(place.chunk, b + i),
+                       panel_.sums(buffers_.sums, 2 * place.unit + g, b + i));
     }
   }
   void finish() { pending_.finish(); }
