@@ -124,7 +124,7 @@ void run_panels(const MatmulArgs& args) noexcept {
 
 std::string refuse_integers(quant::Format format, int64_t rows, int64_t cols) {
   const auto x16 = x16_format(format);
-  if (!x16 || x86_avx512_bf16.multiply[static_cast<size_t>(*x16)] == nullptr)
+  if (!x16 || x86_avx512_bf16.products[static_cast<size_t>(*x16)].multiply == nullptr)
     return "is for f16, bf16 and fp8, not " + std::string(quant::name(format));
   return refuse_x16(format, rows, cols);
 }

@@ -1,4 +1,4 @@
-// Kernels of many tokens on AMX tiles: integers in int8, floats in bf16.
+// Kernels of many tokens on AMX tiles: integers in int8, floats and codebooks in bf16.
 #include "ops/matmul/tiles/x86_tile_unit.hpp"
 #include "ops/matmul/tiles/x86_tiles_amx.hpp"
 

@@ -7,9 +7,10 @@
 namespace ktx::ops {
 
 constexpr TileUnit x86_avx512_bf16 = {
-    .multiply = {nullptr, multiply_bf16<Bf16Tiles, FloatTiles<F16>>,
-                 multiply_bf16<Bf16Tiles, FloatTiles<Bf16>>,
-                 multiply_bf16<Bf16Tiles, FloatTiles<Fp8>>},
+    .products = {{},
+                 {multiply_bf16<Bf16Tiles, FloatTiles<F16>>},
+                 {multiply_bf16<Bf16Tiles, FloatTiles<Bf16>>},
+                 {multiply_bf16<Bf16Tiles, FloatTiles<Fp8>>}},
     .pack_bf16 = pack_bf16,
 };
 

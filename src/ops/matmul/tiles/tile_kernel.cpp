@@ -30,8 +30,9 @@ int64_t panel_chunks(int64_t tokens) noexcept {
 std::optional<ActivationFormat> tile_format(const TileUnit& unit, quant::Format format,
                                             int64_t cols) noexcept {
   const auto x16 = x16_format(format);
-  if (!x16 || unit.multiply[static_cast<size_t>(*x16)] == nullptr) return std::nullopt;
-  const bool int8 = unit.pack_int8 != nullptr && x16_activation(*x16) == ActivationFormat::q8;
+  if (!x16) return std::nullopt;
+  const auto& [multiply, int8] = unit.products[static_cast<size_t>(*x16)];
+  if (multiply == nullptr) return std::nullopt;
   // Tiles hold whole steps of columns.
   if (cols % (int8 ? int8_step : bf16_step) != 0) return std::nullopt;
   return int8 ? ActivationFormat::int8_tiles : ActivationFormat::bf16_tiles;
@@ -58,7 +59,7 @@ void multiply_tiles(const TileUnit& unit, std::span<const MatmulArgs> products) 
                       products[i].row_begin / row_group * args.group_bytes;
     args.y[i] = products[i].y;
   }
-  unit.multiply[static_cast<size_t>(format)](args);
+  unit.products[static_cast<size_t>(format)].multiply(args);
 }
 
 }  // namespace ktx::ops

@@ -83,10 +83,15 @@ struct TilePackArgs {
   int64_t block = 0, blocks = 0;  // this one, and how many there are
 };
 
-/// The tile kernels of one ISA. multiply holds null for formats without. Where there is pack_int8,
-/// the integer formats are multiplied in int8, all else in bf16.
+/// How a format is multiplied: in int8, or in bf16.
+struct TileProduct {
+  void (*multiply)(const TileArgs& args) noexcept = nullptr;  // null: there is no kernel
+  bool int8 = false;
+};
+
+/// The tile kernels of one ISA.
 struct TileUnit {
-  void (*multiply[x16_count])(const TileArgs& args) noexcept;
+  TileProduct products[x16_count];
   void (*pack_bf16)(const TilePackArgs& args) noexcept;
   void (*pack_int8)(const TilePackArgs& args) noexcept;
 };

@@ -53,9 +53,9 @@ inline hw::Grain shared_grain(int64_t items, int64_t cost_of_item, int workers) 
   return {most, std::max(worth, most / 8)};
 }
 
-/// Groups of rows of an item for a kernel over tiles: those that int8 kernels take at once
-/// of one of two matrices, or less where that shares
-/// `groups` out more evenly. An even number: the tile registers hold two groups.
+/// Groups of rows of an item for a kernel over tiles: those that the int8 kernels take at once of
+/// one of two matrices, or less where that shares `groups` out more evenly. An even number: the
+/// tile registers hold two groups.
 inline int64_t tile_grain(int64_t groups, int workers) noexcept {
   constexpr int64_t most = int8_panel_rows / most_matrices / row_group;
   const int64_t items = parts_of(parts_of(groups, most), workers) * workers;

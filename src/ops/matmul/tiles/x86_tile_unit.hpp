@@ -13,24 +13,27 @@ namespace {
 template <class Tiles>
 struct InBf16 {
   template <class Format>
-  static constexpr auto integer = multiply_bf16<Tiles, IntegerTiles<Format>>;
+  static constexpr TileProduct integer = {multiply_bf16<Tiles, IntegerTiles<Format>>};
 };
 
 template <class Tiles>
 struct InInt8 {
   template <class Format>
-  static constexpr auto integer = multiply_int8<Tiles, Format>;
+  static constexpr TileProduct integer = {multiply_int8<Tiles, Format>, true};
 };
 
-/// Floats in bf16, integers as Way does it.
-template <class Tiles, class Way, auto pack_integers>
+/// Floats and codebooks in bf16, other integers as Way does it. Codes of codebooks use a part of
+/// their range only, which leaves few steps of int8 to them.
+template <class Tiles, class Way>
 constexpr TileUnit tile_unit = [] {
   using S = Avx512;
+  using V = Avx512Vbmi;
+  using Bf16Way = InBf16<Tiles>;
   return TileUnit{
-      .multiply = {nullptr,
-                   multiply_bf16<Tiles, FloatTiles<F16>>,
-                   multiply_bf16<Tiles, FloatTiles<Bf16>>,
-                   multiply_bf16<Tiles, FloatTiles<Fp8>>,
+      .products = {{},
+                   {multiply_bf16<Tiles, FloatTiles<F16>>},
+                   {multiply_bf16<Tiles, FloatTiles<Bf16>>},
+                   {multiply_bf16<Tiles, FloatTiles<Fp8>>},
                    Way::template integer<Q4_0<S>>,
                    Way::template integer<Q4_1<S>>,
                    Way::template integer<Q5_0<S>>,
@@ -44,13 +47,13 @@ constexpr TileUnit tile_unit = [] {
                    Way::template integer<Iq4Nl<S>>,
                    Way::template integer<Iq4Xs<S>>,
                    Way::template integer<Mxfp4<S>>,
-                   Way::template integer<Iq3S<Avx512Vbmi>>,
-                   Way::template integer<Iq3Xxs<Avx512Vbmi>>,
-                   Way::template integer<Iq2S<Avx512Vbmi>>,
-                   Way::template integer<Iq2Xs<Avx512Vbmi>>,
-                   Way::template integer<Iq2Xxs<Avx512Vbmi>>,
-                   Way::template integer<Iq1S<Avx512Vbmi>>,
-                   Way::template integer<Iq1M<Avx512Vbmi>>,
+                   Bf16Way::template integer<Iq3S<V>>,
+                   Bf16Way::template integer<Iq3Xxs<V>>,
+                   Bf16Way::template integer<Iq2S<V>>,
+                   Bf16Way::template integer<Iq2Xs<V>>,
+                   Bf16Way::template integer<Iq2Xxs<V>>,
+                   Bf16Way::template integer<Iq1S<V>>,
+                   Bf16Way::template integer<Iq1M<V>>,
                    Way::template integer<Int8Row<S>>,
                    Way::template integer<Int8Group<S, 32>>,
                    Way::template integer<Int8Group<S, 64>>,
@@ -59,14 +62,14 @@ constexpr TileUnit tile_unit = [] {
                    Way::template integer<Int4Group<S, 64>>,
                    Way::template integer<Int4Group<S, 128>>},
       .pack_bf16 = pack_bf16,
-      .pack_int8 = pack_integers,
+      .pack_int8 = pack_int8,
   };
 }();
 
 template <class Tiles>
-constexpr const TileUnit& bf16_unit = tile_unit<Tiles, InBf16<Tiles>, nullptr>;
+constexpr const TileUnit& bf16_unit = tile_unit<Tiles, InBf16<Tiles>>;
 template <class Tiles>
-constexpr const TileUnit& int8_unit = tile_unit<Tiles, InInt8<Tiles>, pack_int8>;
+constexpr const TileUnit& int8_unit = tile_unit<Tiles, InInt8<Tiles>>;
 
 }  // namespace
 }  // namespace ktx::ops
