@@ -18,7 +18,12 @@
 #include "engine/synth/source.hpp"
 #include "ktx/error.hpp"
 #include "ktx/tokenizer.hpp"
-#include "placement/explain.hpp"
+#include "placement/explain/diff.hpp"
+#include "placement/explain/html.hpp"
+#include "placement/explain/json.hpp"
+#include "placement/explain/lint.hpp"
+#include "placement/explain/text.hpp"
+#include "placement/explain/why.hpp"
 #include "placement/keywords.hpp"
 #include "placement/planner.hpp"
 #include "placement/prediction.hpp"
@@ -66,8 +71,10 @@ struct Plan::OpenedTokenizer {
 };
 
 Plan::Plan(std::shared_ptr<const placement::Plan> plan,
+           std::shared_ptr<const placement::Rules> rules,
            std::shared_ptr<const loader::TensorSource> source, PlanOptions options)
     : plan_(std::move(plan)),
+      rules_(std::move(rules)),
       source_(std::move(source)),
       options_(std::move(options)),
       tokenizer_(std::make_shared<OpenedTokenizer>()) {}
@@ -78,6 +85,20 @@ std::string Plan::text() const {
 
 std::string Plan::json() const {
   return base::dump_json(placement::to_json(*plan_, tokenizer_warnings(*this)), 2);
+}
+
+std::string Plan::html() const {
+  return placement::to_html(*rules_, *plan_, tokenizer_warnings(*this));
+}
+
+std::string Plan::why(const std::string& module) const {
+  return placement::why(*rules_, *plan_, module);
+}
+
+std::vector<std::string> Plan::lint() const {
+  std::vector<std::string> lines;
+  for (const auto& finding : placement::lint(*rules_, *plan_)) lines.push_back(to_string(finding));
+  return lines;
 }
 
 std::vector<std::string> Plan::warnings() const {
@@ -188,20 +209,31 @@ class RunMemory {
   std::map<int64_t, uint64_t> loading_;  // bytes by threads
 };
 
+placement::Plan place(const placement::Rules& rules, const loader::TensorSource& source,
+                      hw::Machine machine, const PlanOptions& options) {
+  auto settings = placement_options(options);
+  settings.run_memory = RunMemory(source);
+  return placement::make_plan(rules, engine::build_model(source, options.ignore_unused),
+                              std::move(machine), settings);
+}
+
 }  // namespace
 
 Plan make_plan(const PlanOptions& options) {
-  const auto rules = placement::read_rules(options.rules);
-  auto settings = placement_options(options);
+  auto rules = placement::read_rules(options.rules);
   PlanOptions opened = options;
-  opened.model = placement::model_path(rules, settings);
+  opened.model = placement::model_path(rules, placement_options(options));
   std::shared_ptr<const loader::TensorSource> source = engine::open_source(
       opened.model, {.header_only = options.header_only, .overrides = options.overrides});
-  settings.run_memory = RunMemory(*source);
-  auto plan = placement::make_plan(rules, engine::build_model(*source, options.ignore_unused),
-                                   machine_for(options), settings);
-  return Plan(std::make_shared<const placement::Plan>(std::move(plan)), std::move(source),
+  auto plan = place(rules, *source, machine_for(options), options);
+  return Plan(std::make_shared<const placement::Plan>(std::move(plan)),
+              std::make_shared<const placement::Rules>(std::move(rules)), std::move(source),
               std::move(opened));
+}
+
+std::string Plan::diff(const std::filesystem::path& rules) const {
+  const auto other = place(placement::read_rules(rules), *source_, plan_->machine, options_);
+  return placement::diff(*plan_, other);
 }
 
 namespace {

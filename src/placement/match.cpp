@@ -129,6 +129,20 @@ bool matches(const Match& match, const graph::Module& module) {
   return true;
 }
 
+std::vector<std::string> mismatch(const Match& match, const graph::Module& module) {
+  std::vector<std::string> reasons;
+  if (!matches_name(match, module))
+    reasons.push_back("its path contains no match of '" + match.name->value.text + "'");
+  if (!matches_class(match, module))
+    reasons.push_back("its classes are " + base::join(module.classes) + ", not " +
+                      match.class_name->value);
+  if (!matches_layers(match, module))
+    reasons.push_back((module.layer < 0 ? "it is outside the layers, not in "
+                                        : "layer " + std::to_string(module.layer) + " is not in ") +
+                      base::shortened(to_string(match.layers->value), 80));
+  return reasons;
+}
+
 std::vector<int> assign_rules(const Rules& rules, const graph::Model& model) {
   std::vector<int> assigned(model.modules.size(), -1);
   std::vector<size_t> unmatched;

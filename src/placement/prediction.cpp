@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "ops/kernels.hpp"
 #include "placement/values.hpp"
@@ -146,7 +145,8 @@ class Predictor {
   StepTime run() {
     StepTime step;
     for (const auto& planned : plan_.modules) step.modules.push_back(time_of(planned));
-    step.seconds = known_ ? sum(step.modules) : 0;
+    const double seconds = schedule(step.modules);
+    step.seconds = known_ ? seconds : 0;
     return step;
   }
 
@@ -276,13 +276,13 @@ class Predictor {
             ? 0
             : double(planned.residents.experts.size()) / double(module.weights.front().count);
     const bool streams = shape_.prefill && planned.stream;
-    const auto gpu_device = on_gpu_beside(planned, resident);
+    const auto gpu = gpu_of(planned, shape_.prefill);
     const auto* kernel = kernel_of(planned);
     const auto part = [](double share, double time) { return share > 0 ? share * time : 0; };
     Routed out;
     double on_gpu = 0;
-    if (gpu_device) {
-      const Speed speed = gpu_speed(plan_, *gpu_device);
+    if (!gpu.empty()) {
+      const Speed speed = gpu_speed(plan_, gpu);
       need(speed);
       on_gpu = seconds(gpu_kernel(graph::Op::moe)->efficiency, speed, work);
     }
@@ -299,7 +299,7 @@ class Predictor {
     double arrival = 0;
     if (streams) {
       const double reads = std::min(1.0, work.bytes / speed.read / on_cpu);
-      const double copied = copy_seconds(*gpu_device, work.bytes, reads);
+      const double copied = copy_seconds(gpu, work.bytes, reads);
       out.streamed = copied > 0 ? share_to_stream(on_cpu, on_gpu, copied, resident) : 0;
       out.time.copied = (1 - resident) * out.streamed * copied;
       const double used = read_part(module) * static_cast<double>(module.weights.front().count);
@@ -333,13 +333,6 @@ class Predictor {
       mean += chance * std::max(on_cpu * (used - k) / used, on_gpu * k / used);
     }
     return mean;
-  }
-
-  std::optional<std::string> on_gpu_beside(const PlannedModule& planned, double resident) const {
-    if (is_gpu(device_of(planned))) return device_of(planned);
-    if (shape_.prefill && planned.stream) return planned.prefill_device;
-    if (resident > 0) return planned.residents.device;
-    return std::nullopt;
   }
 
   // reads: the part of the time in which the CPU reads at its full rate meanwhile.
@@ -380,26 +373,35 @@ class Predictor {
     return std::ranges::find(module.classes, "mlp.shared") != module.classes.end();
   }
 
-  /// Experts on the CPU run beside shared ones on a GPU, where residents come after these.
-  double sum(const std::vector<ModuleTime>& times) const {
-    const auto layers = static_cast<size_t>(plan_.model.info.layers);
-    std::vector<double> shared(layers, 0.0);
-    std::vector<ModuleTime> experts(layers);
-    double total = 0;
+  bool run_beside_a_gpu(const PlannedModule& planned, const graph::Module& module) const {
+    return module.op == "moe" && !is_gpu(device_of(planned)) && router_on_gpu(module.layer);
+  }
+
+  /// When each module begins; to the end of the step. Experts on the CPU run beside shared ones on
+  /// a GPU, where residents come after these.
+  double schedule(std::vector<ModuleTime>& times) const {
+    double now = 0;
+    ModuleTime* experts = nullptr;  // of this layer, on the CPU beside a GPU
+    const auto join = [&] {
+      if (experts == nullptr) return;
+      experts->gpu_begin = now;
+      now = std::max(now + experts->gpu, experts->begin + experts->seconds);
+      experts = nullptr;
+    };
+    int layer = -1;
     for (size_t i = 0; i < times.size(); ++i) {
       const auto& module = module_of(plan_.modules[i]);
-      const bool in_layers = module.layer >= 0 && static_cast<size_t>(module.layer) < layers;
-      if (in_layers && module.op == "moe" && !is_gpu(device_of(plan_.modules[i])) &&
-          router_on_gpu(module.layer))
-        experts[static_cast<size_t>(module.layer)] = times[i];
-      else if (in_layers && is_shared(module))
-        shared[static_cast<size_t>(module.layer)] += times[i].seconds;
+      const bool beside = run_beside_a_gpu(plan_.modules[i], module);
+      if (!(beside || is_shared(module)) || module.layer != layer) join();
+      layer = module.layer;
+      times[i].begin = times[i].gpu_begin = now;
+      if (beside)
+        experts = &times[i];
       else
-        total += times[i].seconds;
+        now += times[i].seconds;
     }
-    for (size_t l = 0; l < layers; ++l)
-      total += std::max(shared[l] + experts[l].gpu, experts[l].seconds);
-    return total;
+    join();
+    return now;
   }
 
   const Plan& plan_;
@@ -411,8 +413,25 @@ class Predictor {
 
 }  // namespace
 
+std::string gpu_of(const PlannedModule& planned, bool prefill) {
+  const auto& device = prefill && !planned.stream ? planned.prefill_device : planned.device;
+  if (is_gpu(device)) return device;
+  if (prefill && planned.stream) return planned.prefill_device;
+  return planned.residents.experts.empty() ? "" : planned.residents.device;
+}
+
 StepTime step_time(const Plan& plan, const StepShape& shape) {
   return Predictor(plan, shape).run();
+}
+
+StepTime decode_step(const Plan& plan) {
+  auto step = step_time(plan, {.past = plan.predicted_depth});
+  if (plan.machine.read_bandwidth <= 0) step.seconds = 0;
+  return step;
+}
+
+StepTime prefill_step(const Plan& plan) {
+  return step_time(plan, {.rows = plan.prefill_chunk, .prefill = true});
 }
 
 double decode_rate(const Plan& plan, int64_t past) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "placement/plan.hpp"
@@ -18,6 +19,7 @@ struct StepShape {
 /// Of a module, in seconds.
 struct ModuleTime {
   double cpu = 0, gpu = 0, copied = 0;  // that the CPU, a GPU and copying to it are busy
+  double begin = 0, gpu_begin = 0;      // after the step's; when the GPU turns to it
   double seconds = 0;                   // from its begin to its end
 };
 
@@ -31,6 +33,14 @@ struct StepTime {
 /// and the operations it does; experts that several devices share, the time of the slowest. GPUs
 /// whose bandwidth is not known take no time to read.
 StepTime step_time(const Plan& plan, const StepShape& shape);
+
+/// The steps that printouts show: a token decoded behind plan.predicted_depth others, and the first
+/// slice of a prompt, of plan.prefill_chunk tokens.
+StepTime decode_step(const Plan& plan);
+StepTime prefill_step(const Plan& plan);
+
+/// The GPU that works on a module in a step of that phase; empty: none.
+std::string gpu_of(const PlannedModule& planned, bool prefill);
 
 /// Tokens/s of decoding behind `past` tokens; 0: not known.
 double decode_rate(const Plan& plan, int64_t past);

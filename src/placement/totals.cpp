@@ -19,7 +19,22 @@ void add_expert_use(const Plan& plan, const graph::Node& node, std::vector<Exper
   uses.push_back({per_token, moe->experts, {node.layer}});
 }
 
+constexpr MemoryPart parts[] = {
+    {"weights", &DeviceMemory::weights},         {"KV cache", &DeviceMemory::cache},
+    {"activations", &DeviceMemory::activations}, {"kernels' scratch", &DeviceMemory::scratch},
+    {"rope tables", &DeviceMemory::rope_tables}, {"streamed experts", &DeviceMemory::streaming},
+    {"driver", &DeviceMemory::driver},           {"loading buffers", &DeviceMemory::loading},
+};
+
 }  // namespace
+
+std::span<const MemoryPart> memory_parts() noexcept {
+  return parts;
+}
+
+uint64_t memory_of(const Plan& plan, const std::string& device) {
+  return is_gpu(device) ? plan.gpu(device).memory_bytes : plan.machine.memory_bytes();
+}
 
 std::vector<LayerRange> ranges_of(const std::vector<int>& layers) {
   std::vector<LayerRange> ranges;

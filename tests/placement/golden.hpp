@@ -90,8 +90,8 @@ rules:
 }
 
 /// Two GPUs that share the layers, experts on the CPU that pass through them or stay there.
-inline Plan gpu_plan() {
-  const auto rules = sample::rules(R"(ktx: 1
+inline Rules gpu_rules() {
+  return sample::rules(R"(ktx: 1
 rules:
   - name: late experts
     match: {class: moe.experts, layers: 4-5}
@@ -109,11 +109,10 @@ rules:
     match: {name: '.*'}
     place: {device: ['cuda:0', 'cuda:1'], spread: layers}
 )");
-  DeepSeek shape;
-  shape.layers = 6;
-  shape.matrices = quant::Format::q4_k;
-  shape.down = quant::Format::q6_k;
-  shape.q_lora = 256;
+}
+
+/// The box and the model of gpu_rules().
+inline hw::Machine gpu_machine() {
   auto machine = machine_with_gpus(2);
   machine.read_bandwidth = 20e9;
   machine.tensor_flops = 1e12;
@@ -122,7 +121,20 @@ rules:
     gpu.copy_bandwidth = 25e9;
     gpu.tensor_flops = 100e12;
   }
-  return make_plan(rules, deepseek(shape), std::move(machine),
+  return machine;
+}
+inline DeepSeek gpu_shape() {
+  DeepSeek shape;
+  shape.layers = 6;
+  shape.matrices = quant::Format::q4_k;
+  shape.down = quant::Format::q6_k;
+  shape.q_lora = 256;
+  return shape;
+}
+
+/// What other rules make of them.
+inline Plan gpu_plan(const Rules& rules = gpu_rules()) {
+  return make_plan(rules, deepseek(gpu_shape()), gpu_machine(),
                    {.threads = 4, .run_memory = run_memory});
 }
 

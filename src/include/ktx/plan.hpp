@@ -12,7 +12,8 @@ namespace ktx {
 
 namespace placement {
 struct Plan;
-}
+struct Rules;
+}  // namespace placement
 namespace loader {
 class TensorSource;
 }
@@ -75,13 +76,23 @@ struct SamplingDefaults {
 /// An immutable plan. Cheap to copy.
 class Plan {
  public:
-  Plan(std::shared_ptr<const placement::Plan> plan,
+  Plan(std::shared_ptr<const placement::Plan> plan, std::shared_ptr<const placement::Rules> rules,
        std::shared_ptr<const loader::TensorSource> source, PlanOptions options);
 
   /// The plan as a table for people, lines ended by '\n'.
   std::string text() const;
   /// The same as one JSON object.
   std::string json() const;
+  /// The same as one HTML page that loads nothing: modules and devices, memory, the predicted
+  /// course of a token and of a slice of a prompt.
+  std::string html() const;
+  /// How the module of that path came to its place, as text. Throws input error when there is none.
+  std::string why(const std::string& module) const;
+  /// What differs if another rules file places the same model on the same machine, as text; this
+  /// plan is A, the other one B. Throws what make_plan() throws.
+  std::string diff(const std::filesystem::path& rules) const;
+  /// What runs but is probably not meant, one line each: "file:line: what [check]".
+  std::vector<std::string> lint() const;
 
   /// What whoever runs the plan should know first, one line each: "SLOW: ..." and by what factor.
   std::vector<std::string> warnings() const;
@@ -120,6 +131,7 @@ class Plan {
 
  private:
   std::shared_ptr<const placement::Plan> plan_;
+  std::shared_ptr<const placement::Rules> rules_;
   std::shared_ptr<const loader::TensorSource> source_;
   PlanOptions options_;
   struct OpenedTokenizer;

@@ -1,7 +1,7 @@
 // The plan as JSON: complete, and the same after writing and reading.
+#include "placement/explain/json.hpp"
 #include "catch.hpp"
-#include "golden.hpp"
-#include "placement/explain.hpp"
+#include "placement/golden.hpp"
 #include "placement/totals.hpp"
 
 using namespace ktx;

@@ -1,10 +1,11 @@
 // EXPLAIN against golden files; KTX_UPDATE_GOLDEN=1 writes them anew.
-#include "placement/explain.hpp"
+#include "placement/explain/text.hpp"
 
 #include <algorithm>
 
 #include "catch.hpp"
-#include "golden.hpp"
+#include "placement/explain/json.hpp"
+#include "placement/golden.hpp"
 
 using namespace ktx;
 using namespace ktx::placement;

@@ -1,9 +1,11 @@
 // A plan as JSON.
+#include "placement/explain/json.hpp"
+
 #include <algorithm>
 #include <iterator>
 
 #include "core/graph/op.hpp"
-#include "placement/explain.hpp"
+#include "placement/explain/text.hpp"
 #include "placement/numa.hpp"
 #include "placement/totals.hpp"
 

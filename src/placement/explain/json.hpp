@@ -1,4 +1,4 @@
-// EXPLAIN: a plan as a table for people and as JSON for programs.
+// A plan as JSON, for programs.
 #pragma once
 
 #include <string>
@@ -9,16 +9,7 @@
 
 namespace ktx::placement {
 
-/// What whoever runs the plan should know first, one line each: "SLOW: ..." for kernels that run
-/// far below the speed of their ISA.
-std::vector<std::string> warnings(const Plan& plan);
-
-/// `further` warnings and the plan's, settings, modules with equal places folded over their layers,
-/// the rules, better kernels that were not taken and why, modules not run, and totals. Lines end
-/// with '\n'.
-std::string explain(const Plan& plan, const std::vector<std::string>& further = {});
-
-/// The same tree, one entry a module:
+/// The tree that explain() prints, one entry a module:
 ///   {"ktx", "rules_file", "machine", "model", "warnings": ["..."], "settings": [{"name", "value",
 ///   "from"}], "modules":
 ///   [{"path", "classes", "layer", "op", "device", "prefill_device", "stream", "stream_share",

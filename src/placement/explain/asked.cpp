@@ -1,0 +1,59 @@
+// What a rule's place asks for.
+#include "placement/explain/asked.hpp"
+
+#include "core/base/text.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+// Where an optional value is given that knows it.
+template <auto Member>
+std::string where_of(const Place& place) {
+  return place.*Member ? (place.*Member)->where : "";
+}
+
+std::string devices_text(const Place& place) {
+  const auto& devices = place.devices->value;
+  return devices.size() == 1 ? devices.front() : "[" + base::join(devices) + "]";
+}
+
+std::string op_text(const Place& place) {
+  const auto& choice = *place.op;
+  return (choice.op ? std::string(graph::info(*choice.op).name) + "." : "") + choice.kernel;
+}
+
+std::string format_text(const Place& place) {
+  const auto& format = place.format->value;
+  return format ? std::string(quant::name(*format)) : "keep";
+}
+
+std::string experts_text(const Place& place) {
+  const auto& experts = place.experts->value;
+  std::string text = experts.count  ? std::to_string(*experts.count) + " resident"
+                     : experts.vram ? "up to " + base::format_bytes(*experts.vram) + " of the GPU"
+                                    : "a list of them";
+  if (!experts.device.empty()) text += " on " + experts.device;
+  if (experts.random) text += ", by random";
+  if (experts.profile) text += ", by " + experts.profile->value;
+  return text + (experts.keep_ram ? ", kept in memory too" : "");
+}
+
+constexpr PlaceKey keys[] = {
+    {"device", where_of<&Place::devices>, devices_text, "cpu"},
+    {"op", where_of<&Place::op>, op_text, "auto"},
+    {"format", where_of<&Place::format>, format_text, "keep"},
+    {"numa", where_of<&Place::numa>, [](const Place& p) { return to_string(p.numa->value); }, ""},
+    {"spread", where_of<&Place::spread>, [](const Place& p) { return p.spread->value; }, ""},
+    {"stream", where_of<&Place::stream>,
+     [](const Place& p) -> std::string { return p.stream->value ? "yes" : "no"; }, "no"},
+    {"experts", where_of<&Place::experts>, experts_text, ""},
+};
+
+}  // namespace
+
+std::span<const PlaceKey> place_keys() noexcept {
+  return keys;
+}
+
+}  // namespace ktx::placement

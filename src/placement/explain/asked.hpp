@@ -1,0 +1,25 @@
+// What a rule's place asks for, key by key, as text.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "placement/rules.hpp"
+
+namespace ktx::placement {
+
+/// A row for each keyword of a place, in the order of place_keywords().
+struct PlaceKey {
+  std::string_view name;
+  /// Where the file gives its value ("file:line:column"); empty: it does not.
+  std::string (*where)(const Place& place);
+  /// The value that it gives; only where it does.
+  std::string (*value)(const Place& place);
+  /// What holds without it; empty: nothing, or what depends on the module.
+  std::string_view otherwise;
+};
+
+std::span<const PlaceKey> place_keys() noexcept;
+
+}  // namespace ktx::placement

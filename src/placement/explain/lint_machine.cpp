@@ -1,0 +1,153 @@
+// Checks of a plan against its machine.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/base/text.hpp"
+#include "placement/explain/folded.hpp"
+#include "placement/explain/lint_checks.hpp"
+#include "placement/explain/table.hpp"
+#include "placement/totals.hpp"
+#include "placement/values.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+/// Of a device's memory that should stay free: for a screen and other programs, or the system.
+constexpr uint64_t free_on_gpu = uint64_t{512} << 20, free_on_cpu = uint64_t{2} << 30;
+
+/// Of the experts: less is not worth the memory that they take on their way.
+constexpr double least_stream = 0.005;
+
+bool is_attention(const graph::Module& module) {
+  return std::ranges::find(module.classes, "attention") != module.classes.end();
+}
+
+// The modules of attention that keep a cache, by layer.
+std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
+  std::map<int, const PlannedModule*> caches;
+  for (const auto& planned : plan.modules)
+    if (const auto& module = module_of(plan, planned); module.op == "mla" || module.op == "gqa")
+      caches[module.layer] = &planned;
+  return caches;
+}
+
+}  // namespace
+
+void find_numa_of_one_node(const Linted& linted, std::vector<Finding>& findings) {
+  if (linted.plan.machine.nodes.size() > 1) return;
+  for (const auto& rule : linted.rules.rules)
+    if (rule.place.numa)
+      findings.push_back({.where = file_and_line(rule.place.numa->where),
+                          .message = "numa: " + to_string(rule.place.numa->value) + " of rule '" +
+                                     rule.name +
+                                     "': this machine has one node, all policies are "
+                                     "the same there"});
+}
+
+void find_more_threads(const Linted& linted, std::vector<Finding>& findings) {
+  const auto& plan = linted.plan;
+  const int cores = plan.machine.core_count();
+  if (plan.threads <= cores) return;
+  findings.push_back({.where = who_set(plan, "threads"),
+                      .message = plural(static_cast<size_t>(plan.threads), "thread") + " on " +
+                                 plural(static_cast<size_t>(cores), "core") +
+                                 ": those of one core wait for each other"});
+}
+
+void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings) {
+  const auto& plan = linted.plan;
+  std::vector<std::string> unused;
+  for (size_t i = 0; i < plan.machine.gpus.size(); ++i)
+    if (const auto device = "cuda:" + std::to_string(i); plan.find_device(device) == nullptr)
+      unused.push_back(device + " (" + plan.machine.gpus[i].name + ")");
+  if (unused.empty()) return;
+  findings.push_back({.where = plan.rules_file,
+                      .message = "nothing runs on " + base::join(unused) +
+                                 "; `ktx-plan suggest` writes rules that use it"});
+}
+
+void find_full_devices(const Linted& linted, std::vector<Finding>& findings) {
+  const auto& plan = linted.plan;
+  for (const auto& memory : plan.devices) {
+    const auto has = memory_of(plan, memory.device);
+    const auto least = is_gpu(memory.device) ? free_on_gpu : free_on_cpu;
+    if (has == 0 || memory.most() + least <= has) continue;
+    const auto resident = std::ranges::find_if(plan.modules, [&](const auto& planned) {
+      return !planned.residents.experts.empty() && planned.residents.device == memory.device;
+    });
+    const bool experts = resident != plan.modules.end();
+    findings.push_back(
+        {.where = experts ? resident->rule_where : plan.rules_file,
+         .message = memory.device + " is full: the plan needs " +
+                    base::format_bytes(memory.most()) + " of its " + base::format_bytes(has) +
+                    ", and " +
+                    (is_gpu(memory.device) ? "a screen or another program takes some too"
+                                           : "the system takes some too") +
+                    (experts ? "; fewer resident experts would leave room" : "")});
+  }
+}
+
+void find_idle_streams(const Linted& linted, std::vector<Finding>& findings) {
+  const auto& plan = linted.plan;
+  if (plan.predicted_prefill.empty()) return;
+  for (const auto& rule : linted.rules.rules) {
+    if (!rule.prefill || !rule.prefill->stream || !rule.prefill->stream->value) continue;
+    const bool some = std::ranges::any_of(plan.modules, [&](const auto& planned) {
+      return planned.rule_name == rule.name && planned.stream_share >= least_stream;
+    });
+    if (!some)
+      findings.push_back({.where = file_and_line(rule.prefill->stream->where),
+                          .message = "stream of rule '" + rule.name +
+                                     "': hardly an expert is predicted to pass through the GPU in "
+                                     "slices of " +
+                                     std::to_string(plan.prefill_chunk) + " tokens"});
+  }
+}
+
+void find_split_attention(const Linted& linted, std::vector<Finding>& findings) {
+  const auto caches = caches_of(linted.plan);
+  std::map<std::string, std::pair<const PlannedModule*, std::set<int>>> split;  // by rule
+  for (const auto& planned : linted.plan.modules) {
+    const auto& module = module_of(linted.plan, planned);
+    const auto cache = caches.find(module.layer);
+    if (!is_attention(module) || cache == caches.end() || cache->second->device == planned.device)
+      continue;
+    auto& [first, layers] = split[planned.rule_where];
+    if (first == nullptr) first = &planned;
+    layers.insert(module.layer);
+  }
+  for (const auto& [where, found] : split) {
+    const auto& module = module_of(linted.plan, *found.first);
+    findings.push_back({.where = where,
+                        .message = "rule '" + found.first->rule_name + "' puts " + module.path +
+                                   " on " + found.first->device +
+                                   ", but its layer's KV cache is on " +
+                                   caches.at(module.layer)->device + "; so in " +
+                                   plural(found.second.size(), "layer")});
+  }
+}
+
+void find_alternating_layers(const Linted& linted, std::vector<Finding>& findings) {
+  std::set<std::string> devices;
+  const PlannedModule* before = nullptr;
+  const PlannedModule* returning = nullptr;
+  size_t changes = 0;
+  for (const auto& [layer, planned] : caches_of(linted.plan)) {
+    if (before == nullptr || before->device != planned->device) {
+      changes += before != nullptr;
+      if (!devices.insert(planned->device).second && returning == nullptr) returning = planned;
+    }
+    before = planned;
+  }
+  if (returning == nullptr) return;
+  findings.push_back({.where = returning->rule_where,
+                      .message = "attention comes back to " + returning->device + " in layer " +
+                                 std::to_string(module_of(linted.plan, *returning).layer) +
+                                 ": a token changes devices " + std::to_string(changes) +
+                                 " times where " + plural(devices.size() - 1, "change") +
+                                 " would do; spread: layers gives each device one range"});
+}
+
+}  // namespace ktx::placement

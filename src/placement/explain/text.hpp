@@ -1,0 +1,20 @@
+// EXPLAIN: a plan as tables for people.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "placement/plan.hpp"
+
+namespace ktx::placement {
+
+/// What whoever runs the plan should know first, one line each: "SLOW: ..." for kernels that run
+/// far below the speed of their ISA.
+std::vector<std::string> warnings(const Plan& plan);
+
+/// `further` warnings and the plan's, settings, modules with equal places folded over their layers,
+/// the rules, better kernels that were not taken and why, modules not run, and totals. Lines end
+/// with '\n'.
+std::string explain(const Plan& plan, const std::vector<std::string>& further = {});
+
+}  // namespace ktx::placement
