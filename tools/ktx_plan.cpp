@@ -4,6 +4,7 @@
 #include "ktx/bench.hpp"
 #include "ktx/import.hpp"
 #include "tools/common/cli.hpp"
+#include "tools/common/files.hpp"
 
 namespace {
 
@@ -14,6 +15,11 @@ decode), device, format, NUMA policy, bytes, and the rule that decided. Neither 
   ktx-plan --rules my-box.yaml                          the model that the file names, on this box
   ktx-plan --rules my-box.yaml --model deepseek-v3/ --machine two-sockets.yaml --json
                                                         for a box as in examples/my-machine.yaml
+  ktx-plan --rules my-box.yaml --why model.layers.7.mlp.experts
+                                                        how one module came to its place
+  ktx-plan --rules my-box.yaml --html plan.html         the plan as a page: memory, devices, time
+  ktx-plan --rules my-box.yaml --lint                   what runs but is probably not meant
+  ktx-plan --diff my-box.yaml other.yaml                two plans side by side
   ktx-plan --keywords                                   every keyword of a rules file, with its meaning
   ktx-plan --detect > box.yaml                          this box, for --machine
   ktx-plan suggest --model deepseek-v3/ --machine box.yaml
@@ -86,17 +92,72 @@ what has no equal in ktx.
       ->type_name("PATH");
 }
 
+// What to print of a plan; the plan as text when nothing is given.
+struct Printout {
+  bool json = false, lint = false;
+  std::string why;
+  std::filesystem::path html;
+  std::vector<std::filesystem::path> diff;
+};
+
+void add_printouts(CLI::App& app, Printout& printout) {
+  auto* group = app.add_option_group("printouts", "instead of the plan as text");
+  group->add_flag("--json", printout.json, "print one JSON object");
+  group
+      ->add_option("--why", printout.why,
+                   "print how one module came to its place: rules tried, kernels skipped, memory, "
+                   "predicted time")
+      ->type_name("MODULE")
+      ->check(ktx::tools::not_empty);
+  group
+      ->add_option("--html", printout.html,
+                   "write the plan as one page for browsers; it loads nothing")
+      ->type_name("FILE")
+      ->check(ktx::tools::not_empty);
+  group->add_flag("--lint", printout.lint, "print what runs but is probably not meant");
+  group
+      ->add_option("--diff", printout.diff,
+                   "print what differs if another rules file places the model; needs no --rules")
+      ->type_name("A.yaml B.yaml")
+      ->expected(2)
+      ->each([&app](const std::string&) { app.get_option("--rules")->required(false); });
+  group->require_option(0, 1);
+}
+
+std::string lint_text(const ktx::Plan& plan) {
+  std::string text;
+  for (const auto& line : plan.lint()) text += line + "\n";
+  return text.empty() ? "no warnings\n" : text;
+}
+
+void print_plan(const Printout& printout, ktx::PlanOptions options) {
+  options.header_only = true;
+  options.measure = options.machine.empty();
+  if (!printout.diff.empty()) options.rules = printout.diff.front();
+  const auto plan = ktx::make_plan(options);
+  if (!printout.html.empty()) {
+    ktx::tools::write_file(printout.html, plan.html());
+    return;
+  }
+  ktx::tools::print(printout.json            ? plan.json() + "\n"
+                    : printout.lint          ? lint_text(plan)
+                    : !printout.why.empty()  ? plan.why(printout.why)
+                    : !printout.diff.empty() ? plan.diff(printout.diff.back())
+                                             : plan.text());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   ktx::PlanOptions options;
   ktx::SuggestOptions for_suggest;
   ktx::ImportOptions for_import;
-  bool json = false, keywords = false, detect = false;
+  Printout printout;
+  bool keywords = false, detect = false;
   CLI::App app("Print the plan of a model on a machine", "ktx-plan");
   app.footer(footer);
   ktx::tools::add_plan_options(app, options);
-  app.add_flag("--json", json, "print one JSON object");
+  add_printouts(app, printout);
   // These need no --rules. They run before CLI11 looks for what is required.
   const auto needs_no_rules = [&app](bool& given) {
     return [&app, &given] {
@@ -133,9 +194,6 @@ int main(int argc, char** argv) {
       ktx::tools::print(ktx::rules_reference());
       return;
     }
-    options.header_only = true;
-    options.measure = options.machine.empty();
-    const auto plan = ktx::make_plan(options);
-    ktx::tools::print(json ? plan.json() + "\n" : plan.text());
+    print_plan(printout, options);
   });
 }

@@ -4,6 +4,7 @@
 Usage: plan_test.py BUILD_DIR [unittest arguments]
 """
 
+import html.parser
 import json
 import math
 import struct
@@ -53,6 +54,76 @@ class Plan(Case):
         file.write_bytes(MODEL.read_bytes()[:200_000])
         whole = json.loads(self.good("ktx-inspect", MODEL, "--json"))
         self.assertEqual(json.loads(self.good("ktx-inspect", file, "--json")), whole)
+
+
+class Page(html.parser.HTMLParser):
+    """An HTML page: whether its elements are nested as they should be, and its data."""
+
+    VOID = {"meta", "input", "br", "link", "img"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.loads, self.data = [], [], [], ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        names = dict(attributes)
+        self.loads += [value for name, value in attributes if name in ("src", "href", "action", "data")]
+        if "id" in names:
+            self.ids.append(names["id"])
+        if tag not in self.VOID:
+            self.open.append((tag, names.get("id")))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop()[0] != tag:
+            raise AssertionError(f"line {self.getpos()[0]}: </{tag}> ends another element")
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == ("script", "plan"):
+            self.data += data
+
+
+class Printouts(Case):
+    """Other ways to read a plan; what they say is tested in tests/placement/explain."""
+
+    def plan(self, *options):
+        return self.good("ktx-plan", "--model", MODEL, "--rules", CPU, *options)
+
+    def test_one_module(self):
+        self.assertIn("\nrules, in file order\n", self.plan("--why", "model.layers.1.mlp.experts"))
+        self.fails("ktx-plan", "--model", MODEL, "--rules", CPU, "--why", "lm_haed",
+                   message="ktx-plan: --why: the model has no module 'lm_haed'\n"
+                           "  note: did you mean 'lm_head'?\n"
+                           "  note: a module's full path is needed, as the plan prints it, with its layer for *\n")
+
+    def test_two_files(self):
+        int8 = ROOT / "optimize_rules/cpu-int8.yaml"
+        text = self.good("ktx-plan", "--model", MODEL, "--diff", CPU, int8)
+        self.assertTrue(text.startswith(f"A  {CPU}\nB  {int8}\n"))
+        self.assertIn("no difference", self.good("ktx-plan", "--model", MODEL, "--diff", CPU, CPU))
+
+    def test_warnings_are_no_failure(self):
+        machine = ROOT / "tests/machines/laptop.yaml"
+        self.assertEqual(self.plan("--machine", machine, "--lint"), "no warnings\n")
+        text = self.plan("--machine", machine, "--lint", "--threads", "4000")
+        self.assertRegex(text, r"^--threads: 4000 threads on \d+ cores: .* \[more-threads\]\n$")
+
+    def test_the_page_is_whole(self):
+        file = self.folder / "plan.html"
+        self.assertEqual(self.plan("--html", file), "")
+        page = Page(file.read_text())
+        self.assertEqual(page.open, [])
+        self.assertEqual(page.loads, [])
+        self.assertEqual(len(page.ids), len(set(page.ids)))
+        told = json.loads(page.data)["modules"]
+        modules = json.loads(self.plan("--json"))["modules"]
+        paths = [module["path"].replace(f".layers.{module['layer']}.", ".layers.*.") for module in modules]
+        self.assertEqual({module["path"] for module in told}, set(paths))
+
+    def test_one_printout_at_a_time(self):
+        self.assertEqual(run("ktx-plan", "--rules", CPU, "--json", "--lint").returncode, 2)
+        self.assertEqual(run("ktx-plan", "--model", MODEL, "--json").returncode, 2)
 
 
 class Import(Case):

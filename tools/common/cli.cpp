@@ -19,13 +19,6 @@ namespace {
 
 std::string tool_name;  // for warnings, which may come at any time
 
-// An empty text, of a shell variable that is not set, is no wish for the default.
-const CLI::Validator not_empty(
-    [](const std::string& text) -> std::string {
-      return text.empty() ? "expected a name, found an empty text" : "";
-    },
-    "");
-
 void add_expert_options(CLI::App& app, PlanOptions& options) {
   app.add_option_function<int>(
          "--experts-per-token,-k",
@@ -61,6 +54,12 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
 }
 
 }  // namespace
+
+const CLI::Validator not_empty(
+    [](const std::string& text) -> std::string {
+      return text.empty() ? "expected a name, found an empty text" : "";
+    },
+    "");
 
 void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--rules", options.rules,

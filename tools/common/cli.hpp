@@ -14,6 +14,10 @@ namespace ktx::tools {
 /// 0: done; 1: it failed, the reason is on stderr; 2: the command line is wrong.
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 
+/// A check for options that take a name: an empty text, of a shell variable that is not set, is no
+/// wish for the default.
+extern const CLI::Validator not_empty;
+
 /// Options that name a rules file, and what stands above its settings: --model, --threads,
 /// --context, ...
 void add_plan_options(CLI::App& app, PlanOptions& options);
