@@ -48,7 +48,7 @@ class RuleEncoder final : public PieceEncoder {
 
  private:
   void add_rule(const MergeRules& rules, size_t index, const Ids& ids, const std::string& where) {
-    const auto& [left, right] = rules.pairs[index];
+    const auto &left = rules.pairs[index].first, &right = rules.pairs[index].second;
     const auto id_of = [&](const std::string& text) {
       const auto found = ids.find(text);
       if (found == ids.end())

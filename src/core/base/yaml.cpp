@@ -162,6 +162,8 @@ std::vector<std::string> thousands(const std::string& text) {
 
 }  // namespace
 
+Yaml::Yaml() = default;
+
 const Yaml* Yaml::find(std::string_view key) const noexcept {
   for (const auto& [k, v] : entries)
     if (k.scalar == key) return &v;

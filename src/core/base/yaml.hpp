@@ -14,6 +14,8 @@ enum class YamlKind { null, scalar, sequence, map };
 
 class Yaml {
  public:
+  Yaml();  // not here: Clang would need to know whole entries for it
+
   YamlKind kind = YamlKind::null;
   std::string scalar;                          // kind == scalar: the text as written
   bool quoted = false;                         // the scalar was written in quotes

@@ -1,6 +1,8 @@
 // int4/G: 4-bit codes with a bf16 scale a group, chosen for the least squared error.
 #include "core/quant/int4.hpp"
 
+#include <cpuid.h>
+
 #include "core/quant/blocks.hpp"
 #include "core/quant/codecs.hpp"
 #include "core/quant/half.hpp"
@@ -20,6 +22,12 @@ void decode_group(const Block& block, float* out) noexcept {
   }
 }
 
+// Clang's __builtin_cpu_supports does not know f16c before 17.
+bool has_f16c() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 }  // namespace
 
 namespace int4 {
@@ -27,8 +35,8 @@ namespace int4 {
 constexpr Encoders baseline = encoders_of_width<4>;
 
 const Encoders& best_encoders() noexcept {
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                               __builtin_cpu_supports("f16c");
+  static const bool has_avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   return has_avx2 ? avx2 : baseline;
 }
 

@@ -160,11 +160,13 @@ std::string memory_section(const Plan& plan) {
     row.push_back(note);
     rows.push_back(std::move(row));
   };
-  for (const auto& [name, bytes] : memory_parts())
-    if (std::ranges::any_of(plan.devices, [&](const auto& m) { return m.*bytes > 0; }))
+  for (const auto& [name, bytes] : memory_parts()) {
+    const auto of = [bytes = bytes](const auto& memory) { return memory.*bytes; };
+    if (std::ranges::any_of(plan.devices, [&](const auto& m) { return of(m) > 0; }))
       add(
-          name, [&](const auto& m) { return m.*bytes == 0 ? "-" : base::format_bytes(m.*bytes); },
+          name, [&](const auto& m) { return of(m) == 0 ? "-" : base::format_bytes(of(m)); },
           note_of(plan, bytes));
+  }
   add(
       "at most", [](const auto& m) { return base::format_bytes(m.most()); }, "");
   add(

@@ -86,8 +86,8 @@ void Call::bind(Arguments arguments) {
            std::to_string(given_.positional.size()));
   }
   for (const auto& [name, value] : given_.named) {
-    const auto found = std::ranges::find_if(names_, [&](std::string_view n) {
-      return n == name || (n.ends_with('?') && n.substr(0, n.size() - 1) == name);
+    const auto found = std::ranges::find_if(names_, [&given = name](std::string_view n) {
+      return n == given || (n.ends_with('?') && n.substr(0, n.size() - 1) == given);
     });
     if (found == names_.end() && !takes_named) fail("has no parameter '" + name + "'");
     if (found == names_.end()) {
