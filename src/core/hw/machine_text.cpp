@@ -1,8 +1,8 @@
 // A machine as the YAML that describes it.
-#include <cmath>
-#include <cstdio>
+#include <array>
 #include <string>
 
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/hw/machine.hpp"
 
@@ -12,19 +12,26 @@ namespace {
 
 // "140GB/s"; three digits.
 std::string rate_text(double rate, const char* unit) {
-  double value = rate / 1e9;
-  const char* prefix = "G";
-  if (value >= 1000) {
-    value /= 1000;
-    prefix = "T";
-  }
-  return base::format_number(value) + prefix + unit;
+  constexpr std::array prefixes{"", "K", "M", "G", "T"};
+  size_t prefix = 0;
+  for (; prefix + 1 < prefixes.size() && rate >= 1000; ++prefix) rate /= 1000;
+  return base::format_number(rate) + prefixes[prefix] + unit;
 }
 
+// In the largest unit that is exact or of which there are at least 64: little is rounded off.
 std::string bytes_text(uint64_t bytes) {
-  const uint64_t mib = uint64_t{1} << 20;
-  return bytes >= 64 * 1024 * mib ? std::to_string(bytes / (1024 * mib)) + "GiB"
-                                  : std::to_string(bytes / mib) + "MiB";
+  constexpr std::array units{"B", "KiB", "MiB", "GiB"};
+  size_t unit = 0;
+  while (unit + 1 < units.size() && bytes > 0 && (bytes % 1024 == 0 || bytes >= 64 * 1024)) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return std::to_string(bytes) + units[unit];
+}
+
+// In YAML's double quotes, which are JSON's.
+std::string name_text(const std::string& name) {
+  return base::dump_json(name);
 }
 
 // Writes "key: value" where the value is known.
@@ -47,7 +54,7 @@ std::string node_text(const NumaNode& node) {
 
 std::string gpu_text(const Gpu& gpu) {
   std::string text =
-      "  - name: " + gpu.name + "\n    memory: " + bytes_text(gpu.memory_bytes) + "\n";
+      "  - name: " + name_text(gpu.name) + "\n    memory: " + bytes_text(gpu.memory_bytes) + "\n";
   const auto line = [&](const char* key, const std::string& value) {
     text += "    " + std::string(key) + ": " + value + "\n";
   };
@@ -66,7 +73,8 @@ std::string gpu_text(const Gpu& gpu) {
 }  // namespace
 
 std::string machine_text(const Machine& machine) {
-  std::string text = "name: " + machine.name + "\nisa: " + std::string(name(machine.isa)) +
+  std::string text = "name: " + name_text(machine.name) +
+                     "\nisa: " + std::string(name(machine.isa)) +
                      "\nsockets: " + std::to_string(machine.sockets) + "\nnodes:\n";
   for (const auto& node : machine.nodes) text += node_text(node);
   add(text, "read_bandwidth", machine.read_bandwidth, "B/s");

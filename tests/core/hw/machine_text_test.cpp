@@ -56,3 +56,24 @@ TEST_CASE("a machine's text describes it") {
   other.gpus[1].name = "another";
   REQUIRE_FALSE(is_same_box(machine, other));
 }
+
+TEST_CASE("odd names, small sizes and rates in a machine's text") {
+  Machine machine = synthetic_machine("numa:1 core:2 pu:1", Isa::avx2);
+  machine.nodes[0].memory_bytes = 1000;
+  machine.l2_bytes = uint64_t{512} << 10;
+  machine.tensor_flops = 72;
+  machine.disk_bandwidth = 999.9e6;
+  for (const char* name : {"a: b # c", "null", "", "@home", "two\nlines \t\"x\" 'y' \\", "- 😀"}) {
+    INFO(name);
+    machine.name = name;
+    machine.gpus = {{.name = name, .memory_bytes = uint64_t{70} << 40}};
+    const auto read = parse_machine(base::parse_yaml(machine_text(machine), "m.yaml"));
+    CHECK(read.name == name);
+    CHECK(is_same_box(machine, read));
+    CHECK(read.nodes[0].memory_bytes == 1000);
+    CHECK(read.l2_bytes == machine.l2_bytes);
+    CHECK(read.tensor_flops == 72);
+    CHECK(read.disk_bandwidth == Approx(1e9).epsilon(0.001));
+    CHECK(read.gpus[0].memory_bytes == machine.gpus[0].memory_bytes);
+  }
+}
