@@ -12,8 +12,12 @@ namespace {
 
 constexpr size_t most_columns = 100;
 
-// Each line of the text as comment lines; words longer than a line stay whole.
-std::string comment_lines(std::string_view text, std::string_view indent) {
+// The text as comment lines; words longer than a line stay whole. It may quote other programs'
+// files: no line break there may end the comment.
+std::string comment_lines(std::string quoting, std::string_view indent) {
+  for (char& c : quoting)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  std::string_view text = quoting;
   std::string out;
   const std::string first = std::string(indent) + "# ", next = first + "  ";
   std::string line = first;
@@ -60,7 +64,7 @@ std::string WrittenPlace::text() const {
 RulesText::RulesText(std::string_view head) {
   while (!head.empty()) {
     const auto end = std::min(head.find('\n'), head.size());
-    text_ += comment_lines(head.substr(0, end), "");
+    text_ += comment_lines(std::string(head.substr(0, end)), "");
     head.remove_prefix(std::min(end + 1, head.size()));
   }
   text_ += "ktx: 1\nrules:\n";
@@ -73,7 +77,7 @@ void RulesText::section(std::string_view text) {
 }
 
 void RulesText::comment(std::string_view text) {
-  text_ += comment_lines(text, "  ");
+  text_ += comment_lines(std::string(text), "  ");
 }
 
 void RulesText::rule(const std::string& name, const Match& match, const WrittenPlace& place,

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "placement/match.hpp"
 
@@ -187,6 +188,8 @@ std::string common_class(const graph::Model& model, const ModuleSet& modules) {
 }
 
 std::string quoted(const std::string& text) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
+  if (std::ranges::any_of(text, control)) return base::dump_json(text);  // YAML's double quotes
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? "''" : std::string(1, c);
   return out + "'";

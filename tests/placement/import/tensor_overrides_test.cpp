@@ -31,6 +31,12 @@ std::string error_in(const std::string& overrides) {
 
 }  // namespace
 
+TEST_CASE("a line break in an override stays in its comment") {
+  const auto text = imported("exps\n  - name: x\r=CPU");
+  CHECK(text.find("\n  # exps   - name: x =CPU\n") != std::string::npos);
+  CHECK(device_of(plan_of(text), "lm_head") == "cuda:0");
+}
+
 TEST_CASE("experts on the CPU, the usual override") {
   const auto text = imported("exps=CPU");
   CHECK(
