@@ -55,9 +55,10 @@ std::vector<Difference> differences(const Plan& a, const Plan& b) {
   const auto of_a = by_module(a, folded_a), of_b = by_module(b, folded_b);
   std::vector<Difference> out;
   for (size_t i = 0; i < of_a.size(); ++i)
-    for (const auto& [what, property] : properties) {
-      const auto& left = (*of_a[i]).*property;
-      const auto& right = (*of_b[i]).*property;
+    for (const auto& property : properties) {
+      const auto& what = property.first;
+      const auto& left = (*of_a[i]).*property.second;
+      const auto& right = (*of_b[i]).*property.second;
       if (left == right) continue;
       auto row = std::ranges::find_if(out, [&](const auto& d) {
         return d.path == of_a[i]->path && d.what == what && d.a == left && d.b == right;
