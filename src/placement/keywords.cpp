@@ -386,7 +386,7 @@ std::string keyword_reference() {
     std::vector<std::string> names;
     for (const auto& row : ops::kernels(op.op)) names.emplace_back(row.name);
     std::string name = "  " + std::string(op.name);
-    name.resize(std::max<size_t>(name.size() + 1, 20), ' ');
+    name.resize(std::max<size_t>(name.size() + 1, 15), ' ');
     out += name + base::join(names) + "\n";
   }
   out += names_and_docs("Formats", quant::formats());
