@@ -31,6 +31,7 @@ std::string suggest(const hw::Machine& machine, const SuggestOptions& options = 
   sample::DeepSeek shape;
   shape.matrices = shape.down = format;
   shape.q_lora = 256;
+  shape.expert_width = 512;  // a part of 256 rows for each of two nodes
   auto asked = options;
   asked.model = "model.gguf";
   return suggest_rules(sample::deepseek(shape), machine, asked);
@@ -41,6 +42,7 @@ Plan plan_of(const std::string& text, const hw::Machine& machine) {
   sample::DeepSeek shape;
   shape.matrices = shape.down = quant::Format::q4_k;
   shape.q_lora = 256;
+  shape.expert_width = 512;  // a part of 256 rows for each of two nodes
   return make_plan(parse_rules(base::parse_yaml(text, "s.yaml"), "s.yaml"), sample::deepseek(shape),
                    machine, {});
 }
