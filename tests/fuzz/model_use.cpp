@@ -8,7 +8,8 @@
 #include "core/base/yaml.hpp"
 #include "ktx/error.hpp"
 #include "model/model.hpp"
-#include "placement/explain.hpp"
+#include "placement/explain/json.hpp"
+#include "placement/explain/text.hpp"
 #include "placement/planner.hpp"
 #include "placement/sample.hpp"
 

@@ -27,7 +27,11 @@ void same_as_parser(const Json& schema, Parse parse, std::initializer_list<const
   for (const std::string text : texts) {
     INFO(text);
     const auto error = sample::error_of([&] {
-      parse(base::Yaml{.kind = base::YamlKind::scalar, .scalar = text, .where = "r.yaml:1:1"});
+      base::Yaml value;
+      value.kind = base::YamlKind::scalar;
+      value.scalar = text;
+      value.where = "r.yaml:1:1";
+      parse(value);
     });
     CHECK(takes(schema, text) == error.empty());
   }
