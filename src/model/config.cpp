@@ -98,7 +98,8 @@ int64_t Config::whole(const Key& key, const Json& value, Range range) const {
 
 double Config::real(const Key& key, const Json& value, double above) const {
   const double number = value.is_number() ? value.get<double>() : NAN;
-  if (!(std::isfinite(number) && number > above)) {
+  const auto in_f32 = static_cast<float>(number);  // as most of them are used
+  if (!(std::isfinite(in_f32) && static_cast<double>(in_f32) > above)) {
     fail(key, "must be a number above " + shown(above) + ", found " + shown(value));
   }
   return number;

@@ -103,7 +103,7 @@ constexpr KernelRow gpu_row(const Efficiency& efficiency) {
 constexpr KernelRow gpu_linear =
     gpu_row({.read = 0.75, .compute = 0.9, .half_rows = 700, .call = 2.5e-6});
 constexpr KernelRow gpu_moe =
-    gpu_row({.read = 0.75, .compute = 0.2, .half_rows = 30, .call = 10e-6});
+    gpu_row({.read = 0.75, .compute = 0.16, .half_rows = 12, .call = 10e-6});
 constexpr KernelRow gpu_mla =
     gpu_row({.read = 0.75, .compute = 0.33, .half_rows = 0, .call = 10e-6});
 constexpr KernelRow gpu_gqa =
@@ -154,6 +154,13 @@ std::vector<KernelRow> matmul_rows() {
   return rows;
 }
 
+/// Experts of one layer: two passes, their joins, and the way from and to a GPU or the layer's sum.
+std::vector<KernelRow> moe_rows() {
+  auto rows = matmul_rows();
+  for (auto& row : rows) row.efficiency.call = 60e-6;
+  return rows;
+}
+
 std::vector<KernelRow> linear_rows() {
   auto rows = matmul_rows();
   const MatmulKernel& onednn = onednn_kernel();
@@ -190,7 +197,7 @@ constexpr KernelRow only_ref[] = {gpu_norm, {"ref", "cpu", hw::Isa::scalar, refu
 
 std::span<const KernelRow> kernels(graph::Op op) {
   static const auto linear = with_gpu_row(linear_rows(), gpu_linear),
-                    moe = with_gpu_row(matmul_rows(), gpu_moe),
+                    moe = with_gpu_row(moe_rows(), gpu_moe),
                     mla = with_gpu_row(mla_rows(), gpu_mla),
                     gqa = with_gpu_row(
                         rows_without_matrices(attention_kernels(), attention_efficiency("")),

@@ -31,7 +31,7 @@ struct DecodingRate {
 /// read_bandwidth and tensor_flops, and rows those that share a matrix. Measured; ktx-bench shows
 /// them anew.
 struct Efficiency {
-  double read = 0.76;  // of the bandwidth, where reading bounds it: on boxes of 16 and 64 cores
+  double read = 0.78;  // of the bandwidth, where reading bounds it: on boxes of 16 and 64 cores
   double compute = 1;  // of the speed, with many rows
   // With so many rows it reaches half of that, as decoding weights takes time; few rows meet
   // kernels that decode as fast as they read.

@@ -73,7 +73,7 @@ constexpr std::array place_table{
         "format", "keep | a format",
         "How matrices are stored: as in the checkpoint (keep, the default), or quantized to this "
         "format while loading. Norms, biases and routers always run in f32, and what latent "
-        "attention multiplies by on a GPU in bf16, or in int8 where it is quantized.",
+        "attention multiplies by on a GPU in bf16, or in int8 where it has 8 bits or fewer.",
         format_schema,
         [](const Yaml& v, Place& p) {
           p.format = {parse_format(v), v.where};

@@ -44,10 +44,11 @@ Format kept_format(const Decision& decision, const graph::Weight& weight) {
   return weight.source;
 }
 
-// A GPU reads k_b and v_b as bf16 or int8: as int8 where they are, or shall be, of no more than
-// about 8 bits, whose own rounding is as coarse.
+// A GPU reads k_b and v_b as bf16 or int8: as int8 where they are, or shall be, of 8 bits or fewer.
+// Of q8_0 and fp8, which have a scale for every few columns, it would lose too much.
 Format choose_latent_format(const Decision& decision, const graph::Weight& weight) {
-  return has_blocks(decision.format.value_or(weight.source)) ? Format::int8 : Format::bf16;
+  const double bits = quant::bits_per_weight(decision.format.value_or(weight.source));
+  return bits <= quant::bits_per_weight(Format::int8) ? Format::int8 : Format::bf16;
 }
 
 Format choose_format(const Decision& decision, const graph::Weight& weight) {

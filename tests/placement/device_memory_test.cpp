@@ -76,8 +76,8 @@ TEST_CASE("too little video memory") {
   machine.gpus[0].memory_bytes = uint64_t{610} << 20;
   const auto error = error_of([&] { plan_of(on_gpu, machine, {.cache_length = 64}); });
   CHECK(error ==
-        "r.yaml: the plan needs 645 MiB of cuda:0's memory, this RTX 4090 has 610 MiB\n"
-        "  note: weights 45.1 MiB, KV cache of 64 tokens 288 KiB, activations 0 B, the driver 600 "
+        "r.yaml: the plan needs 646 MiB of cuda:0's memory, this RTX 4090 has 610 MiB\n"
+        "  note: weights 46.1 MiB, KV cache of 64 tokens 288 KiB, activations 0 B, the driver 600 "
         "MiB\n"
         "  note: modules on the cpu or another GPU would help, or a smaller format for the largest "
         "ones");

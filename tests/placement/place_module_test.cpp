@@ -56,12 +56,11 @@ TEST_CASE("on a GPU matrices lie as for the CPU, embeddings by rows, latent atte
   CHECK(at(plan, "model.layers.1.mlp.experts").weights[2].layout == ops::Layout::x16);
   CHECK(at(plan, "model.embed_tokens").weights[0].layout == ops::Layout::rows);
   const auto& mla = at(plan, "model.layers.0.self_attn.kv_b_proj");
-  for (const auto& weight : mla.weights) {
-    CHECK(weight.format == Format::int8);
-    CHECK(weight.layout == ops::Layout::rows);
-  }
+  CHECK(mla.weights[0].format == Format::bf16);  // stored in q8_0
+  CHECK(mla.weights[1].format == Format::int8);
+  for (const auto& weight : mla.weights) CHECK(weight.layout == ops::Layout::rows);
   CHECK(mla.note ==
-        "int8, not as stored: GPUs read the matrices of latent attention in bf16 or int8");
+        "bf16, not as stored: GPUs read the matrices of latent attention in bf16 or int8");
   const auto bf16 = plan_of(
       "  - {name: all, match: {name: '.*'}, place: {device: 'cuda:1', "
       "format: bf16}}\n",

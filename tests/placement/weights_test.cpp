@@ -45,14 +45,16 @@ TEST_CASE("a format of a rule goes to every matrix, requantized or not") {
         std::vector{Format::int4_32, Format::int4_32});
 }
 
-TEST_CASE("a GPU has latent attention's matrices as bf16, or int8 where they are quantized") {
+TEST_CASE(
+    "a GPU has latent attention's matrices as bf16, or int8 where that keeps what is left of "
+    "them") {
   const auto on_gpu = [](Format source, std::optional<Format> wanted) {
     return formats(mla_module(source), wanted, "cuda:0");
   };
   const std::vector bf16{Format::bf16, Format::bf16}, int8{Format::int8, Format::int8};
   CHECK(on_gpu(Format::bf16, {}) == bf16);
-  CHECK(on_gpu(Format::fp8, {}) == int8);
-  CHECK(on_gpu(Format::q8_0, {}) == int8);
+  CHECK(on_gpu(Format::fp8, {}) == bf16);
+  CHECK(on_gpu(Format::q8_0, {}) == bf16);
   CHECK(on_gpu(Format::q4_k, {}) == int8);
   CHECK(on_gpu(Format::bf16, Format::int4_32) == int8);
   CHECK(on_gpu(Format::q4_k, Format::bf16) == bf16);

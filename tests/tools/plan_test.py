@@ -290,7 +290,7 @@ class Rules(Case):
     def test_a_kernel_that_is_not_there(self):
         self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, op: moe.sse}\n",
                     ":5:30: op moe has no kernel 'sse'\n"
-                    "  note: valid kernels of moe: auto, amx, avx512_bf16, avx512_vbmi, avx512_vnni, avx512, avx2, cuda, ref\n", rest=REST)
+                    "  note: valid kernels of moe: auto, amx, amx_bf16, avx512_bf16, avx512_vbmi, avx512_vnni, avx512, avx2, cuda, ref\n", rest=REST)
 
     def test_a_format_that_ktx_does_not_make(self):
         self.refuse("  - name: a\n    match: {class: moe.experts}\n    place: {device: cpu, format: q4_0}\n",

@@ -234,7 +234,8 @@ class Synth(Case):
         out = ["--out", self.folder / "m.gguf"]
         self.fails("ktx-synth", "--arch", "kimi-k3", *out,
                    message="ktx-synth: no published model 'kimi-k3'\n  note: did you mean 'kimi-k2'?\n"
-                           "  note: valid models: deepseek-v3, kimi-k2, qwen3-235b\n")
+                           "  note: valid models: deepseek-v3, deepseek-v2, deepseek-v2-lite, kimi-k2, qwen3-235b, "
+                           "qwen3-30b-a3b, mixtral-8x7b\n")
         self.fails("ktx-synth", "--mix", "q4_k_l", *out,
                    message="ktx-synth: no mix 'q4_k_l'\n  note: did you mean 'q4_k_m' or 'q4_k' or 'q2_k_xl'?\n"
                            "  note: valid mixes: q4_k_m, q4_k, q2_k_xl, iq2_xxs, iq1_s, mxfp4, q8_0, bf16, fp8\n")
@@ -244,7 +245,7 @@ class Synth(Case):
 
     def test_interrupted_it_leaves_nothing(self):
         tool = BUILD / "tools/ktx-synth"
-        with subprocess.Popen([tool, *self.SMALL, "--moe-layers", "1000", "--out", self.folder / "m.gguf"],
+        with subprocess.Popen([tool, *self.SMALL, "--moe-layers", "500", "--set", "moe_intermediate_size=2048", "--out", self.folder / "m.gguf"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
             while not any(self.folder.iterdir()):  # it has not begun to write
                 self.assertIsNone(running.poll(), "ended too early")

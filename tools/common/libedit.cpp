@@ -173,6 +173,8 @@ void LibeditReader::remember(const std::string& text) {
 Line LibeditReader::read() {
   interrupted_ = false;
   std::fputs(paste_mode_on, out_.get());
+  // Else the prompt would come first, and keys that answer it at once be the terminal's to handle.
+  el_set(editor_.get(), EL_PREP_TERM, 1);
   int size = 0;
   const char* line = el_gets(editor_.get(), &size);
   std::fputs(paste_mode_off, out_.get());

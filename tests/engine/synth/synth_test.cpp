@@ -164,7 +164,7 @@ TEST_CASE("a mix needs the kind of file that it is published in") {
 TEST_CASE("too small a disk is found out before anything is written") {
   const Folder folder;
   SynthOptions options{.model = "qwen3-235b", .mix = "bf16", .out = folder.path / "m.gguf"};
-  options.sizes = {{"moe_intermediate_size", 1 << 24}};  // 5 PB
+  options.sizes = {{"moe_intermediate_size", 1 << 20}, {"num_experts", 4096}};  // 10 PB
   const std::string message = failure([&] { synthesize(options); });
   INFO(message);
   CHECK(message.starts_with("environment " + options.out.string() + ": needs "));
