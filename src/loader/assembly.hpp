@@ -63,6 +63,15 @@ struct Fp8Parts {
 /// Its rows are fp8, or f32 when a scale holds for no multiple of 128 columns.
 std::shared_ptr<const Assembly> assemble_fp8(const Fp8Parts& parts);
 
+/// Codes of e2m1, two a byte, and a power of two (e8m0) for every 32 columns, a multiple of which
+/// cols is.
+struct Mxfp4Parts {
+  StoredRows codes, scales;
+  int64_t cols = 0;
+};
+/// Its rows are mxfp4.
+std::shared_ptr<const Assembly> assemble_mxfp4(const Mxfp4Parts& parts);
+
 /// Whole numbers of 4 or 8 bits and a scale for every `group` columns of a row: weight = scale *
 /// (number - zero).
 struct PackedParts {

@@ -52,7 +52,10 @@ class Composer {
       compose_fp8(shape);
     } else if (name.ends_with(".weight_packed")) {
       out_.name = without(name, "_packed");
-      compose_packed();
+      if (quantization_.method == Quantization::Method::mxfp4)
+        compose_mxfp4();
+      else
+        compose_packed();
     } else if (name.ends_with(".qweight")) {
       out_.name = without(name, "qweight") + "weight";
       compose_columns();
@@ -117,6 +120,22 @@ class Composer {
     if (scales == count) return std::pair<int64_t, int64_t>(1, 1);
     if (scales == count * p.matrix_rows) return std::pair<int64_t, int64_t>(p.matrix_rows, 1);
     return std::nullopt;
+  }
+
+  void compose_mxfp4() {
+    constexpr int64_t codes_a_byte = 2, group = 32;
+    const auto& [name, dtype, shape, offset, size] = first_.entry;
+    if (dtype != "U8" || shape.size() != 2 || *count_weights(shape) == 0 ||
+        shape[1] % (group / codes_a_byte) != 0)
+      return fail("is packed in " + described(first_) + "; ktx reads U8 matrices of whole groups");
+    const FoundTensor* scales = part(out_.name + "_scale");
+    if (scales == nullptr) return fail("is packed without its scales");
+    const int64_t cols = shape[1] * codes_a_byte;
+    const bool exponents = scales->entry.dtype == "U8" || scales->entry.dtype == "F8_E8M0";
+    if (!exponents || scales->entry.shape != std::vector<int64_t>{shape[0], cols / group})
+      return fail("has scales that do not fit it: " + described(*scales));
+    finish({shape[0], cols},
+           assemble_mxfp4({rows_of(first_, shape[0]), rows_of(*scales, shape[0]), cols}));
   }
 
   // Name, place and scales that all packed tensors have; false when something is wrong.

@@ -96,8 +96,13 @@ class Reader {
       q_.method = Quantization::Method::fp8;
     } else if (format == "pack-quantized") {
       q_.method = Quantization::Method::packed;
+    } else if (format == "mxfp4-pack-quantized") {
+      q_.method = Quantization::Method::mxfp4;
+      return;
     } else {
-      fail("format", "\"float-quantized\", \"naive-quantized\" or \"pack-quantized\"");
+      fail("format",
+           "\"float-quantized\", \"naive-quantized\", \"pack-quantized\" or "
+           "\"mxfp4-pack-quantized\"");
     }
     std::optional<int> bits;
     for (const auto& group : member(section_, "config_groups").items()) {

@@ -9,7 +9,7 @@
 namespace ktx::loader {
 
 struct Quantization {
-  enum class Method { none, fp8, packed, gptq, awq };
+  enum class Method { none, fp8, packed, gptq, awq, mxfp4 };
   Method method = Method::none;
   /// fp8: rows and columns that share a scale; 0: the scales' shape says it.
   int64_t block_rows = 0, block_cols = 0;

@@ -103,6 +103,30 @@ TEST_CASE("compressed-tensors: symmetric groups keep their bits") {
         "is packed in tensor 'w.weight_packed', but quantization_config does not say so");
 }
 
+TEST_CASE("compressed-tensors: mxfp4") {
+  Quantization q;
+  q.method = Quantization::Method::mxfp4;
+  const auto format = [&](std::vector<int64_t> codes, const std::string& type,
+                          std::vector<int64_t> scales) {
+    Header h;
+    h.add("w.weight_packed", "U8", std::move(codes)).add("w.weight_scale", type, std::move(scales));
+    const auto composed = h.of("w.weight_packed", q);
+    CHECK(composed->name == "w.weight");
+    if (!composed->tensor) return composed->problem;
+    CHECK(composed->tensor->meta.shape == std::vector<int64_t>{16, 128});
+    return std::string(quant::name(composed->tensor->meta.format));
+  };
+  CHECK(format({16, 64}, "U8", {16, 4}) == "mxfp4");
+  CHECK(format({16, 64}, "F8_E8M0", {16, 4}) == "mxfp4");
+  CHECK(format({16, 64}, "BF16", {16, 4}) ==
+        "has scales that do not fit it: tensor 'w.weight_scale' (BF16 [16, 4])");
+  CHECK(format({16, 64}, "U8", {16, 8}) ==
+        "has scales that do not fit it: tensor 'w.weight_scale' (U8 [16, 8])");
+  CHECK(
+      format({16, 60}, "U8", {16, 4}) ==
+      "is packed in tensor 'w.weight_packed' (U8 [16, 60]); ktx reads U8 matrices of whole groups");
+}
+
 TEST_CASE("GPTQ and AWQ") {
   const auto columns = [](std::vector<int64_t> words, std::vector<int64_t> zeros) {
     Header h;

@@ -29,6 +29,9 @@ TEST_CASE("published spellings") {
       "config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 32}}}})");
   CHECK(kimi.method == packed);
   CHECK(kimi.bits == 4);
+  CHECK(
+      read(R"({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized"})").method ==
+      mxfp4);
   const auto blocks = read(R"({"quant_method": "compressed-tensors", "format": "float-quantized",
       "config_groups": {"group_0": {"weights": {"num_bits": 8, "block_structure": [64, 128]}}}})");
   CHECK(blocks.method == fp8);
