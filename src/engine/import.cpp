@@ -8,6 +8,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/base/yaml.hpp"
+#include "engine/build_model.hpp"
 #include "engine/source.hpp"
 #include "placement/import/ktransformers.hpp"
 #include "placement/import/tensor_overrides.hpp"

@@ -3,6 +3,7 @@
 
 #include "core/base/json.hpp"
 #include "core/quant/format.hpp"
+#include "engine/build_model.hpp"
 #include "engine/source.hpp"
 #include "ktx/checkpoint.hpp"
 #include "loader/safetensors_writer.hpp"

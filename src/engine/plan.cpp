@@ -11,6 +11,7 @@
 #include "core/base/json.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
+#include "engine/build_model.hpp"
 #include "engine/generation_defaults.hpp"
 #include "engine/load/weight_loader.hpp"
 #include "engine/run/programs.hpp"

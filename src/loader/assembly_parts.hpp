@@ -86,15 +86,28 @@ inline quant::Format symmetric_format(int bits, int64_t group, ScaleType type) {
   return group % 128 == 0 ? int4_128 : group % 64 == 0 ? int4_64 : int4_32;
 }
 
-/// A block of int4/G or q4_0, which both are a scale of 16 bits, then codes of which byte i holds
-/// that of weight i and, above it, that of weight i + G/2. Returns its end.
-inline std::byte* write_block(uint16_t scale, const uint8_t* codes, int64_t weights,
-                              std::byte* out) {
-  std::memcpy(out, &scale, sizeof scale);
-  out += sizeof scale;
+/// Codes of 4 bits, two a byte, the first in the low bits.
+inline void unpack_nibbles(const std::byte* packed, int64_t count, uint8_t* codes) {
+  for (int64_t i = 0; i < count / 2; ++i) {
+    const auto both = static_cast<uint8_t>(packed[i]);
+    codes[2 * i] = both & 15;
+    codes[2 * i + 1] = both >> 4;
+  }
+}
+
+/// The codes of a block of 4 bits: byte i holds that of weight i and, above it, that of weight
+/// i + weights / 2. Returns their end.
+inline std::byte* write_codes(const uint8_t* codes, int64_t weights, std::byte* out) {
   for (int64_t i = 0; i < weights / 2; ++i)
     out[i] = static_cast<std::byte>(codes[i] | codes[i + weights / 2] << 4);
   return out + weights / 2;
+}
+
+/// A block of int4/G or q4_0, which both are a scale of 16 bits, then codes. Returns its end.
+inline std::byte* write_block(uint16_t scale, const uint8_t* codes, int64_t weights,
+                              std::byte* out) {
+  std::memcpy(out, &scale, sizeof scale);
+  return write_codes(codes, weights, out + sizeof scale);
 }
 
 /// A row of such blocks. scales: of 16 bits, one for every `group` columns.

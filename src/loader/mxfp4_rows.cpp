@@ -6,15 +6,7 @@ namespace ktx::loader {
 
 namespace {
 
-constexpr int64_t block = 32, half = block / 2;
-
-// Byte i of a block holds the code of weight i and, above it, that of weight i + 16.
-std::byte* write_block(std::byte scale, const std::byte* codes, std::byte* out) {
-  const auto code = [&](int64_t i) { return codes[i / 2] >> (i % 2 * 4) & std::byte{15}; };
-  *out++ = scale;
-  for (int64_t i = 0; i < half; ++i) *out++ = code(i) | code(i + half) << 4;
-  return out;
-}
+constexpr int64_t block = 32;
 
 class Mxfp4Rows final : public Assembly {
  public:
@@ -35,8 +27,12 @@ class Mxfp4Rows final : public Assembly {
     const std::byte* codes = pieces.read(p_.codes, first, rows);
     const std::byte* scales = pieces.read(p_.scales, first, rows);
     std::byte* out = made;
-    for (int64_t b = 0; b < rows * p_.cols / block; ++b, codes += half)
-      out = write_block(scales[b], codes, out);
+    uint8_t unpacked[block];
+    for (int64_t b = 0; b < rows * p_.cols / block; ++b, codes += block / 2) {
+      unpack_nibbles(codes, block, unpacked);
+      *out++ = scales[b];
+      out = write_codes(unpacked, block, out);
+    }
     return made;
   }
 

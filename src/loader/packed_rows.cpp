@@ -70,11 +70,7 @@ class PackedRows final : public Assembly {
       std::memcpy(codes, numbers, static_cast<size_t>(p_.cols));
       return;
     }
-    for (int64_t i = 0; i < p_.cols / 2; ++i) {
-      const auto both = static_cast<uint8_t>(numbers[i]);
-      codes[2 * i] = both & 15;
-      codes[2 * i + 1] = both >> 4;
-    }
+    unpack_nibbles(numbers, p_.cols, codes);
   }
 
   // The zero of a group: numbers of consecutive rows share a word.

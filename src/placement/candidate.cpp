@@ -19,13 +19,6 @@ std::string size_text(uint64_t bytes) {
                           : std::to_string(bytes / mib) + "MiB";
 }
 
-/// In YAML's single quotes.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
-  return out + "'";
-}
-
 /// Of the smallest GPU's memory, but for what other programs may take.
 uint64_t room_on_gpu(const hw::Machine& machine) {
   const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
@@ -110,7 +103,7 @@ class Writer {
 
 std::string rules_text(const Candidate& candidate, const hw::Machine& machine,
                        const SuggestOptions& options, bool has_experts) {
-  std::string text = "ktx: 1\nmodel: {path: " + quoted(options.model) +
+  std::string text = "ktx: 1\nmodel: {path: " + base::yaml_quoted(options.model) +
                      "}\ncontext: " + std::to_string(options.context) + "\n";
   if (options.sessions > 1) text += "sessions: " + std::to_string(options.sessions) + "\n";
   text += "prefill_chunk: " + std::to_string(candidate.chunk) + "\nrules:\n";

@@ -57,11 +57,8 @@ bool any_used(const graph::Model& model, Holds holds) {
 std::string used_classes(const graph::Model& model) {
   std::vector<std::string> names;
   for (const auto& row : graph::classes()) {
-    const std::string name(row.name);
-    if (any_used(model, [&](const graph::Module& m) {
-          return std::find(m.classes.begin(), m.classes.end(), name) != m.classes.end();
-        }))
-      names.push_back(name);
+    if (any_used(model, [&](const graph::Module& m) { return m.has_class(row.name); }))
+      names.emplace_back(row.name);
   }
   return base::join(names);
 }

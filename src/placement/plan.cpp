@@ -36,6 +36,10 @@ const PlannedModule* Plan::find(int module) const noexcept {
   return nullptr;
 }
 
+const graph::Module& Plan::module_of(const PlannedModule& planned) const {
+  return model.modules[static_cast<size_t>(planned.module)];
+}
+
 bool Plan::streams() const noexcept {
   return std::ranges::any_of(modules, &PlannedModule::stream);
 }

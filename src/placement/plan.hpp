@@ -161,6 +161,8 @@ struct Plan {
   int workspaces() const noexcept { return sessions > 1 ? 2 : 1; }
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
+  /// The module that `planned` is the plan of.
+  const graph::Module& module_of(const PlannedModule& planned) const;
   /// Whether experts are copied to a GPU while slices of prompts run.
   bool streams() const noexcept;
   uint64_t weight_bytes() const noexcept;     // in memory, all copies

@@ -27,6 +27,11 @@ constexpr double few_rows = 8;
 /// links between sockets have it.
 constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
 
+/// Where a module runs in a phase, but for experts that only pass through a GPU.
+const std::string& device_of(const PlannedModule& planned, bool prefill) {
+  return prefill && !planned.stream ? planned.prefill_device : planned.device;
+}
+
 /// What a device does a second; 0: not known.
 struct Speed {
   double read = 0;     // bytes
@@ -157,10 +162,10 @@ class Predictor {
 
  private:
   const graph::Module& module_of(const PlannedModule& planned) const {
-    return plan_.model.modules[static_cast<size_t>(planned.module)];
+    return plan_.module_of(planned);
   }
   const std::string& device_of(const PlannedModule& planned) const {
-    return shape_.prefill && !planned.stream ? planned.prefill_device : planned.device;
+    return placement::device_of(planned, shape_.prefill);
   }
   const ops::KernelRow* kernel_of(const PlannedModule& planned) const {
     const auto op = graph::find_op(module_of(planned).op);
@@ -204,7 +209,7 @@ class Predictor {
     if (module.op == "embedding") {
       work.bytes *= rows / static_cast<double>(module.weights.front().rows);
       work.flops = 0;
-    } else if (std::ranges::find(module.classes, "head") != module.classes.end()) {
+    } else if (module.has_class("head")) {
       work.flops /= rows;  // the last row alone
       work.rows = 1;
     } else if (node != nullptr) {
@@ -369,10 +374,6 @@ class Predictor {
 
   // ---- the step ----
 
-  static bool is_shared(const graph::Module& module) {
-    return std::ranges::find(module.classes, "mlp.shared") != module.classes.end();
-  }
-
   bool run_beside_a_gpu(const PlannedModule& planned, const graph::Module& module) const {
     return module.op == "moe" && !is_gpu(device_of(planned)) && router_on_gpu(module.layer);
   }
@@ -392,7 +393,7 @@ class Predictor {
     for (size_t i = 0; i < times.size(); ++i) {
       const auto& module = module_of(plan_.modules[i]);
       const bool beside = run_beside_a_gpu(plan_.modules[i], module);
-      if (!(beside || is_shared(module)) || module.layer != layer) join();
+      if (!(beside || module.has_class("mlp.shared")) || module.layer != layer) join();
       layer = module.layer;
       times[i].begin = times[i].gpu_begin = now;
       if (beside)
@@ -414,7 +415,7 @@ class Predictor {
 }  // namespace
 
 std::string gpu_of(const PlannedModule& planned, bool prefill) {
-  const auto& device = prefill && !planned.stream ? planned.prefill_device : planned.device;
+  const auto& device = device_of(planned, prefill);
   if (is_gpu(device)) return device;
   if (prefill && planned.stream) return planned.prefill_device;
   return planned.residents.experts.empty() ? "" : planned.residents.device;

@@ -85,22 +85,18 @@ std::vector<Filling> fillings_of(const Rule& rule, Plan& plan) {
     if (found == fillings.end())
       found = fillings.insert(found, {&*rule.place.experts, device, {}, {}});
     found->modules.push_back(&planned);
-    found->orders.push_back(order_of(rule.place.experts->value,
-                                     plan.model.modules[static_cast<size_t>(planned.module)]));
+    found->orders.push_back(order_of(rule.place.experts->value, plan.module_of(planned)));
   }
   return fillings;
 }
 
 // One more of each layer in turn, until the next does not fit.
 void fill(const Filling& filling, uint64_t room, const Plan& plan) {
-  const auto module_of = [&](const PlannedModule& planned) -> const graph::Module& {
-    return plan.model.modules[static_cast<size_t>(planned.module)];
-  };
   std::vector<size_t> counts(filling.modules.size(), 0);
   for (bool fits = true; fits;) {
     bool added = false;
     for (size_t i = 0; i < counts.size() && fits; ++i) {
-      const auto& module = module_of(*filling.modules[i]);
+      const auto& module = plan.module_of(*filling.modules[i]);
       const size_t most =
           std::min(filling.orders[i].size(), static_cast<size_t>(expert_count(module)) - 1);
       const uint64_t bytes = expert_bytes(*filling.modules[i], module);
@@ -120,7 +116,7 @@ void fill(const Filling& filling, uint64_t room, const Plan& plan) {
                       filling.asked->where,
                       {"a larger size, a shorter context or a smaller prefill_chunk would help"});
   for (size_t i = 0; i < counts.size(); ++i)
-    make_resident(filling.orders[i], counts[i], module_of(*filling.modules[i]),
+    make_resident(filling.orders[i], counts[i], plan.module_of(*filling.modules[i]),
                   *filling.modules[i]);
 }
 

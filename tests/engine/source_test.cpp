@@ -1,7 +1,9 @@
 // From checkpoint to model, for both families of files.
+// covers: build_model
 #include "engine/source.hpp"
 
 #include "catch.hpp"
+#include "engine/build_model.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;

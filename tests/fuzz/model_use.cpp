@@ -6,8 +6,8 @@
 
 #include "core/base/json.hpp"
 #include "core/base/yaml.hpp"
+#include "engine/build_model.hpp"
 #include "ktx/error.hpp"
-#include "model/model.hpp"
 #include "placement/explain/json.hpp"
 #include "placement/explain/text.hpp"
 #include "placement/planner.hpp"
@@ -24,17 +24,6 @@ rules:
     place: {device: cpu}
 )";
 
-std::vector<float> values(const loader::TensorSource& source, const graph::TensorMeta& tensor) {
-  const int64_t rows = loader::matrix_rows(tensor), cols = loader::matrix_cols(tensor);
-  const auto stored = loader::read_rows(source, tensor, 0, rows);
-  std::vector<float> out(static_cast<size_t>(rows * cols));
-  for (int64_t r = 0; r < rows; ++r)
-    quant::info(tensor.format)
-        .decode(stored.data() + r * quant::row_bytes(tensor.format, cols), out.data() + r * cols,
-                cols);
-  return out;
-}
-
 // Reads all rows of a checkpoint whose files hold them.
 void read_all(const std::filesystem::path& path) {
   std::unique_ptr<loader::TensorSource> source;
@@ -50,22 +39,9 @@ void read_all(const std::filesystem::path& path) {
 
 }  // namespace
 
-graph::Model build_model(const loader::TensorSource& source) {
-  const bool gguf = source.kind() == loader::CheckpointKind::gguf;
-  return model::build_model(
-      {.naming = gguf ? model::Naming::gguf : model::Naming::hugging_face,
-       .config = &source.config(),
-       .tensors = [&source](std::string_view name) { return source.find(name); },
-       .where = source.path().string(),
-       .listed = source.tensors(),
-       .unread = source.unread(),
-       .ignore_unused = true,
-       .why_missing = [&source](std::string_view name) { return source.why_missing(name); },
-       .values = [&source](const graph::TensorMeta& tensor) { return values(source, tensor); }});
-}
-
 void use_checkpoint(const std::filesystem::path& path) {
-  use_model(build_model(*loader::open_checkpoint(path, {.header_only = true})));
+  use_model(engine::build_model(*loader::open_checkpoint(path, {.header_only = true}),
+                                /*ignore_unused=*/true));
   read_all(path);
 }
 

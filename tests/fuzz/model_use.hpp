@@ -11,8 +11,6 @@
 
 namespace ktx::fuzz {
 
-graph::Model build_model(const loader::TensorSource& source);
-
 /// Uses the model that a checkpoint's header tells of, and reads all rows where its files hold
 /// them.
 void use_checkpoint(const std::filesystem::path& path);

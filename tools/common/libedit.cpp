@@ -88,8 +88,8 @@ unsigned char suspend(EditLine* editor, wint_t) {
 }
 
 char* prompt(EditLine*) {
-  static char text[] = "> ";
-  return text;
+  static std::string text = line_prompt;
+  return text.data();
 }
 
 class LibeditReader final : public LineReader {

@@ -13,6 +13,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 
 namespace ktx::base {
@@ -232,6 +233,14 @@ Yaml parse_yaml(const std::string& text, const std::string& file) {
   } catch (const YAML::Exception& e) {
     throw_input("not valid YAML: " + e.msg, position(file, e.mark), hints(text, e));
   }
+}
+
+std::string yaml_quoted(const std::string& text) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
+  if (std::ranges::any_of(text, control)) return dump_json(text);  // YAML's double quotes
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "''" : std::string(1, c);
+  return out + "'";
 }
 
 Yaml read_yaml(const std::filesystem::path& file) {

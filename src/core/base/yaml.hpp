@@ -42,4 +42,7 @@ class Yaml {
 Yaml parse_yaml(const std::string& text, const std::string& file);
 Yaml read_yaml(const std::filesystem::path& file);
 
+/// A text as a scalar of YAML that holds just it, in quotes.
+std::string yaml_quoted(const std::string& text);
+
 }  // namespace ktx::base

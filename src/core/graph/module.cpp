@@ -1,4 +1,4 @@
-// The table of module classes.
+// Questions to a module, and the table of module classes.
 #include "core/graph/module.hpp"
 
 #include <algorithm>
@@ -9,6 +9,10 @@ const Weight* Module::find(std::string_view role) const noexcept {
   const auto found = std::find_if(weights.begin(), weights.end(),
                                   [role](const Weight& weight) { return weight.role == role; });
   return found == weights.end() ? nullptr : &*found;
+}
+
+bool Module::has_class(std::string_view name) const noexcept {
+  return std::ranges::find(classes, name) != classes.end();
 }
 
 const std::vector<ClassInfo>& classes() noexcept {

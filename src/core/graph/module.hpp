@@ -56,6 +56,8 @@ struct Module {
   std::string unused;  // not empty: in the checkpoint but not run, and why
 
   const Weight* find(std::string_view role) const noexcept;
+  /// Of its own or of a module around it.
+  bool has_class(std::string_view name) const noexcept;
 };
 
 struct ClassInfo {

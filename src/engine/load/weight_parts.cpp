@@ -119,7 +119,7 @@ std::vector<Part> parts_of(const placement::Plan& plan, LoadedModules& modules) 
   // By layer, rule, and whether it is the copy for prompts alone.
   std::map<std::tuple<int, std::string, bool>, size_t> known;
   for (const auto& planned : plan.modules) {
-    const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+    const auto& module = plan.module_of(planned);
     auto& loaded = modules[static_cast<size_t>(planned.module)];
     describe_module(planned, module, loaded);
     const size_t count = module.weights.size();

@@ -53,8 +53,7 @@ ExpertStreamShape stream_shape(const placement::Plan& plan, const std::string& d
   for (const auto& planned : plan.modules) {
     if (!planned.stream || planned.prefill_device != device) continue;
     for (const auto& weight : planned.weights) {
-      const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
-      const auto& stored = *module.find(weight.role);
+      const auto& stored = *plan.module_of(planned).find(weight.role);
       const int64_t bytes =
           ops::packed_bytes(weight.layout, weight.format, stored.rows, stored.cols);
       auto& most = weight.role == "down" ? shape.down_bytes : shape.gate_bytes;

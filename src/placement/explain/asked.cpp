@@ -1,6 +1,8 @@
 // What a rule's place asks for.
 #include "placement/explain/asked.hpp"
 
+#include <algorithm>
+
 #include "core/base/text.hpp"
 
 namespace ktx::placement {
@@ -54,6 +56,10 @@ constexpr PlaceKey keys[] = {
 
 std::span<const PlaceKey> place_keys() noexcept {
   return keys;
+}
+
+const Rule& deciding_rule(const Rules& rules, const PlannedModule& planned) {
+  return *std::ranges::find(rules.rules, planned.rule_name, &Rule::name);
 }
 
 }  // namespace ktx::placement

@@ -1,10 +1,11 @@
-// What a rule's place asks for, key by key, as text.
+// Which rule decided a module, and what its place asks for, key by key, as text.
 #pragma once
 
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "placement/plan.hpp"
 #include "placement/rules.hpp"
 
 namespace ktx::placement {
@@ -21,5 +22,8 @@ struct PlaceKey {
 };
 
 std::span<const PlaceKey> place_keys() noexcept;
+
+/// The rule that decided a module.
+const Rule& deciding_rule(const Rules& rules, const PlannedModule& planned);
 
 }  // namespace ktx::placement

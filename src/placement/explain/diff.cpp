@@ -64,7 +64,7 @@ std::vector<Difference> differences(const Plan& a, const Plan& b) {
         return d.path == of_a[i]->path && d.what == what && d.a == left && d.b == right;
       });
       if (row == out.end()) row = out.insert(out.end(), {of_a[i]->path, what, left, right, {}});
-      if (const int layer = module_of(a, a.modules[i]).layer; layer >= 0)
+      if (const int layer = a.module_of(a.modules[i]).layer; layer >= 0)
         row->layers.push_back(layer);
     }
   return out;

@@ -79,7 +79,7 @@ bool alike(const FoldedModule& a, const FoldedModule& b) {
 }
 
 FoldedModule folded_alone(const Plan& plan, const PlannedModule& planned) {
-  const auto& module = module_of(plan, planned);
+  const auto& module = plan.module_of(planned);
   return {.path = folded_path(module),
           .op = op_text(module, planned),
           .device = device_text(planned),
@@ -97,10 +97,6 @@ void group_by_path(std::vector<FoldedModule>& folded) {
 
 }  // namespace
 
-const graph::Module& module_of(const Plan& plan, const PlannedModule& planned) {
-  return plan.model.modules[static_cast<size_t>(planned.module)];
-}
-
 std::vector<FoldedModule> folded_modules(const Plan& plan) {
   std::vector<FoldedModule> folded;
   for (size_t i = 0; i < plan.modules.size(); ++i) {
@@ -108,7 +104,7 @@ std::vector<FoldedModule> folded_modules(const Plan& plan) {
     auto one = folded_alone(plan, planned);
     auto row = std::ranges::find_if(folded, [&](const auto& other) { return alike(one, other); });
     if (row == folded.end()) row = folded.insert(folded.end(), std::move(one));
-    const int layer = module_of(plan, planned).layer;
+    const int layer = plan.module_of(planned).layer;
     if (layer >= 0) row->layers.push_back(layer);
     row->modules.push_back(i);
     row->bytes += planned.bytes;

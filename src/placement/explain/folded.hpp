@@ -27,7 +27,4 @@ struct FoldedModule {
 /// All modules of the plan; those of one path together, in the order of the first of them.
 std::vector<FoldedModule> folded_modules(const Plan& plan);
 
-/// The module that the plan places there.
-const graph::Module& module_of(const Plan& plan, const PlannedModule& planned);
-
 }  // namespace ktx::placement

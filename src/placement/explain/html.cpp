@@ -34,8 +34,7 @@ constexpr std::array kinds{
 
 size_t kind_of(const graph::Module& module) {
   const auto is = [&](const Kind& kind) {
-    return kind.class_name == nullptr ||
-           std::ranges::find(module.classes, kind.class_name) != module.classes.end();
+    return kind.class_name == nullptr || module.has_class(kind.class_name);
   };
   return static_cast<size_t>(std::ranges::find_if(kinds, is) - kinds.begin());
 }
@@ -164,7 +163,7 @@ double microseconds_of(const FoldedModule& row, const StepTime& step) {
 Json module_json(const Plan& plan, const FoldedModule& row, const StepTime& decode,
                  const StepTime& prefill) {
   const auto& planned = plan.modules[row.modules.front()];
-  const auto& module = module_of(plan, planned);
+  const auto& module = plan.module_of(planned);
   const auto rule = std::ranges::find(plan.rules, row.rule_name, &PlannedRule::name);
   return {{"path", row.path},
           {"kind", kind_of(module)},
@@ -194,7 +193,7 @@ Json step_json(const Plan& plan, const std::vector<FoldedModule>& folded, const 
   const auto timeline = timeline_of(plan, step, prefill);
   Json spans = Json::array();
   for (const auto& [lane, module, begin, seconds] : timeline.spans)
-    spans.push_back({lane, row_of[module], module_of(plan, plan.modules[module]).layer,
+    spans.push_back({lane, row_of[module], plan.module_of(plan.modules[module]).layer,
                      microseconds(begin), microseconds(seconds)});
   return {{"name", name},
           {"us", microseconds(timeline.seconds)},

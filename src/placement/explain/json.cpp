@@ -94,7 +94,7 @@ Json residents_json(const PlannedResidents& residents) {
 }
 
 Json module_json(const Plan& plan, const PlannedModule& planned) {
-  const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
+  const auto& module = plan.module_of(planned);
   return {{"path", module.path},
           {"classes", module.classes},
           {"layer", module.layer},

@@ -20,15 +20,11 @@ constexpr uint64_t free_on_gpu = uint64_t{512} << 20, free_on_cpu = uint64_t{2} 
 /// Of the experts: less is not worth the memory that they take on their way.
 constexpr double least_stream = 0.005;
 
-bool is_attention(const graph::Module& module) {
-  return std::ranges::find(module.classes, "attention") != module.classes.end();
-}
-
 // The modules of attention that keep a cache, by layer.
 std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
   std::map<int, const PlannedModule*> caches;
   for (const auto& planned : plan.modules)
-    if (const auto& module = module_of(plan, planned); module.op == "mla" || module.op == "gqa")
+    if (const auto& module = plan.module_of(planned); module.op == "mla" || module.op == "gqa")
       caches[module.layer] = &planned;
   return caches;
 }
@@ -110,16 +106,17 @@ void find_split_attention(const Linted& linted, std::vector<Finding>& findings) 
   const auto caches = caches_of(linted.plan);
   std::map<std::string, std::pair<const PlannedModule*, std::set<int>>> split;  // by rule
   for (const auto& planned : linted.plan.modules) {
-    const auto& module = module_of(linted.plan, planned);
+    const auto& module = linted.plan.module_of(planned);
     const auto cache = caches.find(module.layer);
-    if (!is_attention(module) || cache == caches.end() || cache->second->device == planned.device)
+    if (!module.has_class("attention") || cache == caches.end() ||
+        cache->second->device == planned.device)
       continue;
     auto& [first, layers] = split[planned.rule_where];
     if (first == nullptr) first = &planned;
     layers.insert(module.layer);
   }
   for (const auto& [where, found] : split) {
-    const auto& module = module_of(linted.plan, *found.first);
+    const auto& module = linted.plan.module_of(*found.first);
     findings.push_back({.where = where,
                         .message = "rule '" + found.first->rule_name + "' puts " + module.path +
                                    " on " + found.first->device +
@@ -144,7 +141,7 @@ void find_alternating_layers(const Linted& linted, std::vector<Finding>& finding
   if (returning == nullptr) return;
   findings.push_back({.where = returning->rule_where,
                       .message = "attention comes back to " + returning->device + " in layer " +
-                                 std::to_string(module_of(linted.plan, *returning).layer) +
+                                 std::to_string(linted.plan.module_of(*returning).layer) +
                                  ": a token changes devices " + std::to_string(changes) +
                                  " times where " + plural(devices.size() - 1, "change") +
                                  " would do; spread: layers gives each device one range"});

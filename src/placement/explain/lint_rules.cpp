@@ -20,10 +20,6 @@ namespace {
 
 constexpr double fewest_bits = 6;  // of heads: published files keep them at q6_k or more
 
-const Rule& rule_of(const Linted& linted, const PlannedModule& planned) {
-  return *std::ranges::find(linted.rules.rules, planned.rule_name, &Rule::name);
-}
-
 // How the rule places the module; nothing where it can't.
 std::optional<PlannedModule> placed_by(const Rule& rule, const graph::Module& module,
                                        const Plan& plan) {
@@ -56,7 +52,7 @@ const Rule* next_match(const Rules& rules, size_t index, const graph::Module& mo
 // The rule that would place the module the same if rules[index], which decides, was not there;
 // null: none. Experts that stay on a GPU are always a difference.
 const Rule* substitute(const Linted& linted, size_t index, const PlannedModule& planned) {
-  const auto& module = module_of(linted.plan, planned);
+  const auto& module = linted.plan.module_of(planned);
   const auto& rule = linted.rules.rules[index];
   const auto* next = next_match(linted.rules, index, module);
   if (next == nullptr || rule.place.experts || next->place.experts) return nullptr;
@@ -95,16 +91,12 @@ bool is_float(quant::Format format) {
          format == quant::Format::bf16 || format == quant::Format::fp8;
 }
 
-bool has_class(const graph::Module& module, std::string_view name) {
-  return std::ranges::find(module.classes, name) != module.classes.end();
-}
-
 // Matrices that a rule's own format changes.
 template <class Report>
 void for_each_asked(const Linted& linted, const PlannedModule& planned, Report report) {
-  const auto& rule = rule_of(linted, planned);
+  const auto& rule = deciding_rule(linted.rules, planned);
   if (!rule.place.format || !rule.place.format->value) return;
-  const auto& module = module_of(linted.plan, planned);
+  const auto& module = linted.plan.module_of(planned);
   for (size_t i = 0; i < planned.weights.size(); ++i) {
     const auto& weight = planned.weights[i];
     if (weight.format == *rule.place.format->value && weight.format != weight.source &&
@@ -157,7 +149,7 @@ void find_slower_kernels(const Linted& linted, std::vector<Finding>& findings) {
     Rule free = rule;
     free.place.op.reset();
     const auto better = [&](const PlannedModule& planned) {
-      const auto& module = module_of(linted.plan, planned);
+      const auto& module = linted.plan.module_of(planned);
       const auto other = placed_by(free, module, linted.plan);
       const auto op = op_of(module);
       return other &&
@@ -167,7 +159,7 @@ void find_slower_kernels(const Linted& linted, std::vector<Finding>& findings) {
       return planned.rule_name == rule.name && better(planned);
     });
     if (first == linted.plan.modules.end()) continue;
-    const auto& module = module_of(linted.plan, *first);
+    const auto& module = linted.plan.module_of(*first);
     const auto other = placed_by(free, module, linted.plan);
     findings.push_back({.where = file_and_line(rule.place.op->where),
                         .message = "rule '" + rule.name + "' names " + module.op + "." +
@@ -182,7 +174,7 @@ void find_coarse_heads(const Linted& linted, std::vector<Finding>& findings) {
     for_each_asked(
         linted, planned,
         [&](const Rule& rule, const graph::Module& module, const PlannedWeight& weight) {
-          if (!has_class(module, "head") && !has_class(module, "embedding")) return;
+          if (!module.has_class("head") && !module.has_class("embedding")) return;
           if (quant::bits_per_weight(weight.format) >= fewest_bits) return;
           findings.push_back(
               {.where = file_and_line(rule.place.format->where),

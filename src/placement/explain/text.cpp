@@ -101,7 +101,7 @@ bool skips(const KernelPick& pick, const SkippedKernel& row) {
 std::string skipped_section(const Plan& plan) {
   std::vector<Tally<3>> folded;
   for (const auto& planned : plan.modules) {
-    const auto& op = module_of(plan, planned).op;
+    const auto& op = plan.module_of(planned).op;
     const auto count = [&](const SkippedKernel& row, const char* phase) {
       count_one<3>(folded, {op + "." + row.name, phase, row.reason});
     };
@@ -232,7 +232,7 @@ std::string totals_section(const Plan& plan) {
 std::vector<std::string> warnings(const Plan& plan) {
   std::vector<Tally<3>> folded;
   for (const auto& planned : plan.modules) {
-    const auto& module = module_of(plan, planned);
+    const auto& module = plan.module_of(planned);
     const auto count = [&](const char* phase, const KernelPick& pick) {
       if (!pick.slow_path.empty())
         count_one<3>(folded, {module.op + "." + pick.name, phase, pick.slow_path});

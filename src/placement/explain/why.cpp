@@ -73,10 +73,6 @@ std::string rules_section(const Rules& rules, const graph::Module& module) {
   return "\nrules, in file order\n" + table(rows);
 }
 
-const Rule& deciding(const Rules& rules, const PlannedModule& planned) {
-  return *std::ranges::find(rules.rules, planned.rule_name, &Rule::name);
-}
-
 void add_given(const char* phase, const std::optional<Place>& place, std::vector<Row>& rows) {
   if (!place) return;
   for (const auto& key : place_keys())
@@ -241,7 +237,7 @@ std::string why(const Rules& rules, const Plan& plan, const std::string& path) {
   const auto& module = find_module(plan.model, path);
   const auto* planned = plan.find(static_cast<int>(&module - plan.model.modules.data()));
   if (planned == nullptr) return heading(module) + "  not run: " + module.unused + "\n";
-  const auto& rule = deciding(rules, *planned);
+  const auto& rule = deciding_rule(rules, *planned);
   return heading(module) + rules_section(rules, module) + place_section(rule, *planned, module) +
          kernels_section(*planned, module) + weights_section(rule, *planned, module) +
          memory_section(plan, *planned) + prediction_section(plan, *planned);

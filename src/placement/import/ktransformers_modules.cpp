@@ -9,10 +9,6 @@ namespace {
 
 using Kinds = std::vector<PythonKind>;
 
-bool has_class(const graph::Module& module, std::string_view name) {
-  return std::ranges::find(module.classes, name) != module.classes.end();
-}
-
 // The module that computes attention is the block there; Mixtral's experts are in block_sparse_moe.
 std::string kt_path(const graph::Module& module, const std::string& architecture) {
   std::string path = module.path;
@@ -25,10 +21,10 @@ std::string kt_path(const graph::Module& module, const std::string& architecture
 
 Kinds kinds_of(const graph::Module& module, const std::string& architecture) {
   if (module.op == "mla" || module.op == "gqa") return {PythonKind::attention};
-  if (has_class(module, "norm")) return {PythonKind::norm};
-  if (has_class(module, "embedding")) return {PythonKind::embedding};
-  if (has_class(module, "moe.experts")) return {PythonKind::list};
-  if (!has_class(module, "moe.router")) return {PythonKind::linear};
+  if (module.has_class("norm")) return {PythonKind::norm};
+  if (module.has_class("embedding")) return {PythonKind::embedding};
+  if (module.has_class("moe.experts")) return {PythonKind::list};
+  if (!module.has_class("moe.router")) return {PythonKind::linear};
   const bool own_class = architecture.starts_with("deepseek") || architecture.starts_with("kimi");
   return own_class ? Kinds{PythonKind::router} : Kinds{PythonKind::router, PythonKind::linear};
 }

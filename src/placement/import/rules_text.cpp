@@ -44,7 +44,7 @@ std::string name_scalar(const std::string& text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view(" ._,-").find(c) != std::string_view::npos;
   });
-  return plain ? text : quoted(text);
+  return plain ? text : base::yaml_quoted(text);
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ std::string WrittenPlace::text() const {
   std::vector<std::string> keys;
   std::vector<std::string> names;
   for (const auto& device : devices)
-    names.push_back(device.find(':') == std::string::npos ? device : quoted(device));
+    names.push_back(device.find(':') == std::string::npos ? device : base::yaml_quoted(device));
   if (names.size() == 1) keys.push_back("device: " + names.front());
   if (names.size() > 1) keys.push_back("device: [" + base::join(names) + "], spread: layers");
   if (!format.empty()) keys.push_back("format: " + format);

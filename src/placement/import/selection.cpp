@@ -187,21 +187,14 @@ std::string common_class(const graph::Model& model, const ModuleSet& modules) {
   return common;
 }
 
-std::string quoted(const std::string& text) {
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
-  if (std::ranges::any_of(text, control)) return base::dump_json(text);  // YAML's double quotes
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? "''" : std::string(1, c);
-  return out + "'";
-}
-
 std::string flow_text(const Match& match) {
   std::vector<std::string> keys;
   if (match.class_name) keys.push_back("class: " + match.class_name->value);
-  if (match.name) keys.push_back("name: " + quoted(match.name->value.text));
+  if (match.name) keys.push_back("name: " + base::yaml_quoted(match.name->value.text));
   if (match.layers) {
     const auto layers = to_string(match.layers->value);
-    keys.push_back("layers: " + (layers.find(',') == std::string::npos ? layers : quoted(layers)));
+    keys.push_back("layers: " +
+                   (layers.find(',') == std::string::npos ? layers : base::yaml_quoted(layers)));
   }
   return "{" + base::join(keys) + "}";
 }

@@ -31,7 +31,4 @@ std::string common_class(const graph::Model& model, const ModuleSet& modules);
 /// As a rules file writes it: {class: moe.experts, layers: 3-60}
 std::string flow_text(const Match& match);
 
-/// A text as a YAML scalar in single quotes.
-std::string quoted(const std::string& text);
-
 }  // namespace ktx::placement

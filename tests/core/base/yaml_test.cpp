@@ -8,6 +8,7 @@
 
 using namespace ktx;
 using base::parse_yaml;
+using base::yaml_quoted;
 using base::YamlKind;
 using test::failure;
 
@@ -16,6 +17,12 @@ std::string error_of(const std::string& text) {
   return failure([&] { (void)parse_yaml(text, "r.yaml"); });
 }
 }  // namespace
+
+TEST_CASE("quoted text is read as it was") {
+  for (const std::string text : {"", "plain", "it's", "a: b", "null", "two\nlines", "\t#\"\\"})
+    CHECK(parse_yaml("key: " + yaml_quoted(text), "f").find("key")->scalar == text);
+  CHECK(yaml_quoted("it's") == "'it''s'");
+}
 
 TEST_CASE("every node knows its position") {
   const auto yaml = parse_yaml(
