@@ -267,9 +267,8 @@ struct Iq1M : CodebookFormat<S, 14, 16, 5, iq1_m_zero> {
     const I low = word<S>(block, j, part), high = bits_at<S>(block, 8, 16 * j, part);
     if constexpr (S::looks_up_bytes) {
       const Octets<S> octets(iq1_planes, low, S::template spread<0, 4>(high));
-      const I down = S::template spread<4 * octet + 3 - 2, 0>(high);
-      return S::look_up_64(iq1_m_levels.of,
-                           S::select(S::set_byte(3), octets.template codes<octet, half>(), down));
+      const I down = S::bit_or(S::template spread<4 * octet + 3 - 1, 0>(high), S::set_byte(~2));
+      return S::select_not(S::set_byte(3 << 3), octets.template codes<octet, half, 3>(), down);
     } else {
       const I index = S::bit_or(field<S, 8 * octet, 8>(low),
                                 S::template shift_left<8>(field<S, 4 * octet, 3>(high)));

@@ -47,7 +47,6 @@ constexpr auto iq2_xs_planes = planes_of(quant::iq2_xs_codes);
 constexpr auto iq2_s_planes = planes_of(quant::iq2_s_codes);
 constexpr auto iq3_xxs_planes = planes_of(quant::iq3_xxs_codes);
 constexpr auto iq3_s_planes = planes_of(quant::iq3_s_codes);
-constexpr auto iq1_planes = planes_of(quant::iq1_codes);
 
 /// The code of weight 0: the least power of two above all magnitudes.
 constexpr int iq2_zero = 64, iq3_xxs_zero = 64, iq3_s_zero = 16;
@@ -55,16 +54,37 @@ constexpr Levels iq2_levels = levels_of(quant::iq2_values, 2, iq2_zero);
 constexpr Levels iq3_xxs_levels = levels_of(quant::iq3_xxs_values, 3, iq3_xxs_zero);
 constexpr Levels iq3_s_levels = levels_of(quant::iq3_s_values, 3, iq3_s_zero);
 
-/// Eighths of iq1_m: 8 * weight + 16 + 1, or - 1 where the offset points down.
-constexpr int iq1_m_zero = 16;
-constexpr Levels iq1_m_levels = [] {
-  Levels levels{};
-  for (int i = 0; i < 64; ++i) {
-    const int weight = i % 4 < 3 ? quant::iq1_values[i % 4] : 0;
-    levels.of[i] = static_cast<uint8_t>(iq1_m_zero + 8 * weight + (i / 4 % 2 != 0 ? -1 : 1));
+/// The codebook of iq1. Its entries are sorted, so that among 16 neighbours the upper byte changes
+/// once at most: three look-ups of 128 find it, where the lower one takes sixteen.
+struct Iq1Planes {
+  alignas(64) uint8_t lower[2048];
+  // Of entries 16 b to 16 b + 15: the upper byte of the first same[b], and of the others.
+  alignas(64) uint8_t first[128], last[128], same[128];
+};
+constexpr Iq1Planes iq1_planes = [] {
+  constexpr auto planes = planes_of(quant::iq1_codes);
+  Iq1Planes iq1{};
+  for (int entry = 0; entry < 2048; ++entry) {
+    const int b = entry / 16;
+    iq1.lower[entry] = planes.of[0][entry];
+    iq1.last[b] = planes.of[1][entry];
+    if (entry % 16 == 0) iq1.first[b] = planes.of[1][entry];
+    if (planes.of[1][entry] == iq1.first[b]) iq1.same[b] = static_cast<uint8_t>(entry % 16 + 1);
   }
-  return levels;
+  return iq1;
 }();
+static_assert([] {
+  constexpr auto planes = planes_of(quant::iq1_codes);
+  for (int entry = 0; entry < 2048; ++entry) {
+    const int b = entry / 16;
+    const bool is_first = entry % 16 < iq1_planes.same[b];
+    if (planes.of[1][entry] != (is_first ? iq1_planes.first : iq1_planes.last)[b]) return false;
+  }
+  return true;
+}());
+
+/// iq1_m in eighths: 8 * (weight + 1), and 2 more where the offset does not point down.
+constexpr int iq1_m_zero = 9;
 
 // ---- with look-ups of bytes ----
 
@@ -82,6 +102,17 @@ template <class S, int Entries>
   }
 }
 
+template <class S>
+[[gnu::always_inline]] inline typename S::I upper_byte(const Iq1Planes& planes, typename S::I low,
+                                                       typename S::I high) {
+  const auto fifteen = S::set_byte(15);
+  const auto b =
+      S::select(fifteen, S::template shift_right<4>(low), S::template shift_left<4>(high));
+  const auto same = S::look_up_128(planes.same, b);
+  return S::pick(S::at_least(S::bit_and(low, fifteen), same), S::look_up_128(planes.last, b),
+                 S::look_up_128(planes.first, b));
+}
+
 /// Entries of 8 weights, of 32 columns: byte j of a lane of plane[h] has codes of 2 bits for
 /// columns 8 j + 4 h and the next three.
 template <class S>
@@ -93,9 +124,12 @@ struct Octets {
                                 typename S::I high)
       : plane{look_up<S, Entries>(planes.of[0], low, high),
               look_up<S, Entries>(planes.of[1], low, high)} {}
-  template <int J, int H>
+  [[gnu::always_inline]] Octets(const Iq1Planes& planes, typename S::I low, typename S::I high)
+      : plane{look_up<S, 2048>(planes.lower, low, high), upper_byte<S>(planes, low, high)} {}
+  /// From bit `To` of each byte on; the others are anything.
+  template <int J, int H, int To = 0>
   [[gnu::always_inline]] typename S::I codes() const {
-    return S::template spread<8 * J, 2>(plane[H]);
+    return S::template spread<8 * J - To, 2>(plane[H]);
   }
 };
 

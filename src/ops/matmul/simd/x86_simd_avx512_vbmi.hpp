@@ -34,6 +34,14 @@ struct Avx512Vbmi : Avx512 {
   [[gnu::always_inline]] static I select(I mask, I a, I b) {
     return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
   }
+  /// The bits of a where mask is 1, of ~b where it is 0.
+  [[gnu::always_inline]] static I select_not(I mask, I a, I b) {
+    return _mm512_ternarylogic_epi32(mask, a, b, 0xc5);
+  }
+  /// Unsigned bytes.
+  [[gnu::always_inline]] static __mmask64 at_least(I v, I least) {
+    return _mm512_cmpge_epu8_mask(v, least);
+  }
   template <int Bit>
   [[gnu::always_inline]] static __mmask64 has_bit(I v) {
     if constexpr (Bit == 7) return _mm512_movepi8_mask(v);
