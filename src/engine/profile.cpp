@@ -73,6 +73,7 @@ class Profiler {
   double time(const OneStep& one) {
     const auto& program = state_.programs->of(one.phase);
     auto& workspace = one.phase == Phase::prefill ? means_.slice : means_.decode;
+    const bool decodes = one.phase == Phase::decode;
     const auto ids = ids_.begin() + one.first_id;
     const engine::Batch batch{.ids = {ids, ids + one.rows},
                               .sequences = {{.phase = one.phase,
@@ -80,8 +81,8 @@ class Profiler {
                                              .past = one.past,
                                              .pages = sequence_.pages()}},
                               .logit_rows = {static_cast<int32_t>(one.rows - 1)},
-                              .decode_kernels = state_.plan.details().deterministic,
-                              .workers = one.phase == Phase::decode ? decode_threads_ : 0};
+                              .decode_kernels = decodes && state_.plan.details().deterministic,
+                              .workers = decodes ? decode_threads_ : 0};
     state_.devices.synchronize();
     if (one.profile != nullptr) one.profile->begin();
     const auto begun = engine::Profile::Clock::now();

@@ -14,7 +14,8 @@ namespace {
 
 // Far beyond any use, and small enough that no sum of sizes overflows.
 constexpr int64_t most_threads = 4096, most_sessions = 1024;
-constexpr int64_t most_context = 1 << 24, most_prefill_chunk = 1 << 16;
+constexpr int64_t most_context = 1 << 24;
+constexpr int64_t most_prefill_chunk = 65535;  // a GPU's grid has no more blocks in y
 
 // Where neither user nor model ask for less: at this length the bf16 cache of a 671 B model takes
 // 0.3 GiB.

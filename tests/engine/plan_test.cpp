@@ -49,6 +49,29 @@ TEST_CASE("predictions have the ratio that fewer experts were measured to have")
   CHECK(8.73 * six / eight == Approx(10.3).epsilon(0.05));
 }
 
+TEST_CASE("kernels' scratch does not shrink as sessions are added") {
+  // From 8 sessions on a decode step may have as many rows as this slice.
+  const auto rules = test::own_file("scratch.yaml");
+  base::write_file(
+      rules, "ktx: 1\nrules: [{name: all, match: {name: '.*'}, place: {device: 'cuda:0'}}]\n");
+  for (const char* arch : {"llama", "kimi-k2"}) {
+    INFO(arch);
+    const auto scratch = [&](int sessions) {
+      const auto plan =
+          make_plan({.model = test::data_dir / "arch" / arch,
+                     .rules = rules,
+                     .machine = test::source_dir / "tests/machines/desktop-4090-192g.yaml",
+                     .cache_length = 8192,
+                     .prefill_chunk = 64,
+                     .sessions = sessions});
+      return plan.details().find_device("cuda:0")->scratch;
+    };
+    CHECK(scratch(8) >= scratch(7));
+    CHECK(scratch(9) >= scratch(8));
+  }
+  std::filesystem::remove(rules);
+}
+
 TEST_CASE("a plan takes its defaults from the model and the machine") {
   const auto plan = make_plan(options());
   CHECK(plan.details().cache_length == 4096);

@@ -154,12 +154,12 @@ TEST_CASE("settings out of range") {
   CHECK(error_with("sessions: 1025\n") == "r.yaml:2:11: sessions: expected 1 to 1024, found 1025");
   CHECK(error_with("threads: -1\n") == "r.yaml:2:10: threads: expected 1 to 4096, found -1");
   CHECK(error_with("prefill_chunk: 65537\n") ==
-        "r.yaml:2:16: prefill_chunk: expected 1 to 65536, found 65537");
+        "r.yaml:2:16: prefill_chunk: expected 1 to 65535, found 65537");
   CHECK(error_with("", {.threads = 0}) == "threads: expected 1 to 4096, found 0");
   CHECK(error_with("", {.threads = 4097}) == "threads: expected 1 to 4096, found 4097");
   CHECK(error_with("", {.cache_length = 16777217}) ==
         "context: expected 1 to 16777216, found 16777217");
-  CHECK(error_with("", {.prefill_chunk = 0}) == "prefill_chunk: expected 1 to 65536, found 0");
+  CHECK(error_with("", {.prefill_chunk = 0}) == "prefill_chunk: expected 1 to 65535, found 0");
   CHECK(error_with("", {.sessions = 0}) == "sessions: expected 1 to 1024, found 0");
 }
 

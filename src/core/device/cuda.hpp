@@ -36,6 +36,10 @@ class CurrentGpu {
 /// The stream of a GPU's queue.
 cudaStream_t stream_of(const Queue& queue) noexcept;
 
+/// Ends what a GPU's queue can do, for a refusal that is not the runtime's: the queue has failed
+/// until synchronize() has told the reason, which must live for ever.
+void refuse(const Queue& queue, const char* reason) noexcept;
+
 /// What kernels are shaped by.
 struct GpuLimits {
   int multiprocessors = 0;

@@ -1,4 +1,7 @@
 // A GPU's queue: a stream.
+#include <atomic>
+
+#include "core/base/error.hpp"
 #include "core/device/cuda.hpp"
 #include "core/device/kinds.hpp"
 
@@ -38,6 +41,7 @@ class CudaQueue : public Queue {
 
   Place place() const noexcept override { return place_; }
   cudaStream_t stream() const noexcept { return stream_; }
+  void refuse(const char* reason) const noexcept { refusal_ = reason; }
 
   std::unique_ptr<Event> make_event() const override {
     return std::make_unique<CudaEvent>(place_.index);
@@ -60,6 +64,7 @@ class CudaQueue : public Queue {
                       rows.rows, cudaMemcpyDefault, stream_);
   }
   bool failed() const noexcept override {
+    if (refusal_ != nullptr) return true;
     const CurrentGpu current(place_.index);
     if (cudaPeekAtLastError() != cudaSuccess) return true;  // left for synchronize() to tell
     const cudaError_t done = cudaStreamQuery(stream_);
@@ -70,7 +75,9 @@ class CudaQueue : public Queue {
     const CurrentGpu current(place_.index);
     const cudaError_t launched = cudaGetLastError();  // what a launch refused
     const cudaError_t done = cudaStreamSynchronize(stream_);
+    const char* refusal = refusal_.exchange(nullptr);
     check(done != cudaSuccess ? done : launched, to_string(place_) + " failed");
+    if (refusal != nullptr) throw_environment(to_string(place_) + " failed: " + refusal);
   }
 
  private:
@@ -88,6 +95,7 @@ class CudaQueue : public Queue {
 
   Place place_;
   cudaStream_t stream_ = nullptr;
+  mutable std::atomic<const char*> refusal_ = nullptr;
 };
 
 }  // namespace
@@ -99,6 +107,10 @@ std::unique_ptr<Queue> make_cuda_queue(Place place) {
 
 cudaStream_t stream_of(const Queue& queue) noexcept {
   return static_cast<const CudaQueue&>(queue).stream();
+}
+
+void refuse(const Queue& queue, const char* reason) noexcept {
+  static_cast<const CudaQueue&>(queue).refuse(reason);
 }
 
 }  // namespace ktx::device

@@ -25,7 +25,7 @@ struct CommandContext {
   const ExpertSlots* slots = nullptr;
   std::vector<ValueRef> values;  // one a value of the graph
   RopeTables* ropes = nullptr;
-  int64_t max_rows = 0, max_sequences = 1;
+  int64_t max_rows = 0, max_sequence_rows = 0, max_sequences = 1;
   int workers = 1;
 
   const device::Place& place(int index) const { return places[static_cast<size_t>(index)]; }

@@ -44,12 +44,11 @@ ops::cuda::Rope rope_on(const PlacedRope& rope, int gpu) {
           .interleaved = rope.rope.interleaved};
 }
 
-// Where all rows may be of decoding sequences there are no prompts.
 ops::cuda::StepShape step_shape(const CommandContext& c) {
-  const int64_t few = ops::decode_tokens * c.max_sequences;
+  const bool prompts = c.max_sequence_rows > ops::decode_tokens;  // as rows_of_step() says
   return {.rows = c.max_rows,
-          .decode_rows = std::min(c.max_rows, few),
-          .tokens = c.max_rows > few ? c.plan->cache_length : 0};
+          .decode_rows = std::min(c.max_rows, ops::decode_tokens * c.max_sequences),
+          .tokens = prompts ? c.plan->cache_length : 0};
 }
 
 class CudaMla final : public CudaCommand {

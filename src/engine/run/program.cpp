@@ -178,11 +178,12 @@ int CommandContext::multiprocessors(int place) const {
 }
 
 ProgramMemory program_memory(const placement::Plan& plan, const Weights& weights,
-                             const ModulePlaces& places, int64_t max_rows) {
+                             const ModulePlaces& places, const MostRows& most) {
   const auto graph = lower(plan.model.graph, places);
-  const auto layout = layout_of(graph, places, max_rows);
+  const auto layout = layout_of(graph, places, most.of_step);
   auto context = command_context(plan, weights, graph, layout, places);
-  context.max_rows = max_rows;
+  context.max_rows = most.of_step;
+  context.max_sequence_rows = most.of_sequence;
   return {layout.arena, most_scratch(context)};
 }
 
@@ -216,10 +217,10 @@ ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
 }
 
 Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places,
-                 int64_t max_rows, const Devices* devices, RopeTables* ropes)
+                 MostRows most, const Devices* devices, RopeTables* ropes)
     : places_(std::move(places)),
       devices_(devices),
-      max_rows_(max_rows > 0 ? max_rows : plan.step_rows()),
+      most_(most.of_step > 0 ? most : MostRows{plan.step_rows(), plan.prefill_chunk}),
       max_sequences_(plan.sessions),
       max_pages_(graph::pages_of(plan.cache_length)),
       own_ropes_(plan.cache_length, devices) {
@@ -230,7 +231,7 @@ Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPla
     if (const auto* moe = std::get_if<graph::MoeParams>(&node.params))
       max_experts_ = std::max(max_experts_, moe->experts);
   graph_ = lower(plan.model.graph, places_.modules);
-  layout_ = layout_of(graph_, places_.modules, max_rows_);
+  layout_ = layout_of(graph_, places_.modules, most_.of_step);
   compile(plan, weights, ropes);
 }
 
@@ -240,7 +241,8 @@ void Program::compile(const placement::Plan& plan, const Weights& weights, RopeT
   auto context = command_context(plan, weights, graph_, layout_, places_.modules);
   context.devices = devices_;
   context.slots = &places_.slots;
-  context.max_rows = max_rows_;
+  context.max_rows = most_.of_step;
+  context.max_sequence_rows = most_.of_sequence;
   context.ropes = ropes != nullptr ? ropes : &own_ropes_;
   scratch_bytes_ = most_scratch(context);
 

@@ -98,17 +98,23 @@ struct ProgramMemory {
   std::vector<int64_t> values;  // [places] those between the ops
   std::vector<size_t> scratch;  // [places] of the kernels
 };
+/// Rows of a program's steps at most.
+struct MostRows {
+  int64_t of_step = 0;      // of all sequences together
+  int64_t of_sequence = 0;  // of one
+};
+
 /// weights: shapes are enough.
 ProgramMemory program_memory(const placement::Plan& plan, const Weights& weights,
-                             const ModulePlaces& places, int64_t max_rows);
+                             const ModulePlaces& places, const MostRows& most);
 
 /// Immutable and shared by all steps.
 class Program {
  public:
-  /// A program for batches of up to so many rows, 0: of any step of the plan. devices: of the
-  /// places; null: the CPU alone. ropes: shared with other programs; null: its own.
+  /// most: for any step of the plan unless given. devices: of the places; null: the CPU alone.
+  /// ropes: shared with other programs; null: its own.
   Program(const placement::Plan& plan, const Weights& weights, ProgramPlaces places = {},
-          int64_t max_rows = 0, const Devices* devices = nullptr, RopeTables* ropes = nullptr);
+          MostRows most = {}, const Devices* devices = nullptr, RopeTables* ropes = nullptr);
   ~Program();
 
   using Commands = std::span<const std::unique_ptr<Command>>;
@@ -125,7 +131,7 @@ class Program {
   std::span<const int64_t> value_bytes() const noexcept { return layout_.arena; }    // a place
   std::span<const size_t> scratch_bytes() const noexcept { return scratch_bytes_; }  // a place
   const ValueRef& logits() const noexcept { return logits_; }
-  int64_t max_rows() const noexcept { return max_rows_; }
+  int64_t max_rows() const noexcept { return most_.of_step; }
   int64_t max_sequences() const noexcept { return max_sequences_; }
   int64_t max_pages() const noexcept { return max_pages_; }  // of a sequence
   int max_experts() const noexcept { return max_experts_; }  // of a layer
@@ -139,7 +145,8 @@ class Program {
   const Devices* devices_;
   graph::Graph graph_;
   graph::ValueLayout layout_;
-  int64_t max_rows_, max_sequences_, max_pages_;
+  MostRows most_;
+  int64_t max_sequences_, max_pages_;
   int max_experts_ = 0;
   std::vector<int> default_experts_;
   std::vector<size_t> scratch_bytes_;

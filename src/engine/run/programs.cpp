@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "ops/linear/linear.hpp"
+
 namespace ktx::engine {
 
 Programs::Slots::Slots(const placement::Plan& plan, const Weights& weights, size_t places)
@@ -29,8 +31,9 @@ Programs::Programs(const placement::Plan& plan, const Weights& weights, const De
       decode_(plan, weights, {module_places(plan, Phase::decode), slots_.slots},
               most_rows(plan, Phase::decode), &devices, &ropes_) {}
 
-int64_t most_rows(const placement::Plan& plan, Phase phase) noexcept {
-  return phase == Phase::prefill ? plan.prefill_chunk : placement::max_decode_rows * plan.sessions;
+MostRows most_rows(const placement::Plan& plan, Phase phase) noexcept {
+  if (phase == Phase::prefill) return {plan.prefill_chunk, plan.prefill_chunk};
+  return {ops::decode_tokens * plan.sessions, ops::decode_tokens};
 }
 
 std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devices& devices) {

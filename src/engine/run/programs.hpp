@@ -40,7 +40,7 @@ class Programs {
 };
 
 /// The rows of a phase's steps at most.
-int64_t most_rows(const placement::Plan& plan, Phase phase) noexcept;
+MostRows most_rows(const placement::Plan& plan, Phase phase) noexcept;
 
 /// The queue of the GPU of each of the model's caches, null where it is the CPU's; empty where all
 /// are.

@@ -117,10 +117,11 @@ struct HeadProducts::Library {
   cublasLtHandle_t handle = nullptr;
   device::Block workspace;
 
-  void run(const HeadsArgs& args, cudaStream_t stream) const noexcept;
+  cublasStatus_t run(const HeadsArgs& args, cudaStream_t stream) const noexcept;
 };
 
-void HeadProducts::Library::run(const HeadsArgs& args, cudaStream_t stream) const noexcept {
+cublasStatus_t HeadProducts::Library::run(const HeadsArgs& args,
+                                          cudaStream_t stream) const noexcept {
   // In columns: y [outputs, rows] = op(W) x [inputs, rows].
   cublasLtMatmulDesc_t product = nullptr;
   cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -128,6 +129,7 @@ void HeadProducts::Library::run(const HeadsArgs& args, cudaStream_t stream) cons
   cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &op, sizeof op);
   const int64_t rows = args.transposed ? args.outputs : args.inputs;
   const int64_t cols = args.transposed ? args.inputs : args.outputs;
+  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
   {
     const MatrixLayout w(rows, cols, rows, args.heads, args.inputs * args.outputs);
     const MatrixLayout x(args.inputs, args.rows, args.x_row, args.heads, args.x_head);
@@ -138,15 +140,17 @@ void HeadProducts::Library::run(const HeadsArgs& args, cudaStream_t stream) cons
                                          &workspace_bytes, sizeof workspace_bytes);
     cublasLtMatmulHeuristicResult_t choice{};
     int found = 0;
-    cublasLtMatmulAlgoGetHeuristic(handle, product, w.get(), x.get(), y.get(), y.get(), preference,
-                                   1, &choice, &found);
+    status = cublasLtMatmulAlgoGetHeuristic(handle, product, w.get(), x.get(), y.get(), y.get(),
+                                            preference, 1, &choice, &found);
     const float one = 1, zero = 0;
-    cublasLtMatmul(handle, product, &one, args.weights, w.get(), args.x, x.get(), &zero, args.y,
-                   y.get(), args.y, y.get(), &choice.algo, workspace.data(), workspace_bytes,
-                   stream);
+    if (status == CUBLAS_STATUS_SUCCESS)
+      status = cublasLtMatmul(handle, product, &one, args.weights, w.get(), args.x, x.get(), &zero,
+                              args.y, y.get(), args.y, y.get(), &choice.algo, workspace.data(),
+                              workspace_bytes, stream);
     cublasLtMatmulPreferenceDestroy(preference);
   }
   cublasLtMatmulDescDestroy(product);
+  return status;
 }
 
 void heads_as_bf16(const HeadsAsBf16Args& args, const device::Queue& queue) noexcept {
@@ -176,8 +180,8 @@ void HeadProducts::run(const HeadsArgs& args) const noexcept {
   const cudaStream_t stream = device::stream_of(queue_);
   if (args.rows <= most_few_rows && !args.transposed) {
     run_few(args, stream);
-  } else {
-    library_->run(args, stream);
+  } else if (const auto status = library_->run(args, stream); status != CUBLAS_STATUS_SUCCESS) {
+    device::refuse(queue_, cublasLtGetStatusString(status));
   }
 }
 

@@ -68,7 +68,8 @@ struct DenseArgs {
 
 // cuBLASLt's matrices lie column by column: its y [rows, tokens] = (w [cols, rows])^T x [cols,
 // tokens].
-void multiply(cublasLtHandle_t handle, const DenseArgs& args, cudaStream_t stream) noexcept {
+cublasStatus_t multiply(cublasLtHandle_t handle, const DenseArgs& args,
+                        cudaStream_t stream) noexcept {
   const MatmulArgs& of = *args.product;
   const bool bf16 = of.y_bf16 != nullptr;
   Description d;
@@ -87,13 +88,14 @@ void multiply(cublasLtHandle_t handle, const DenseArgs& args, cudaStream_t strea
                                        &bytes, sizeof bytes);
   cublasLtMatmulHeuristicResult_t best{};
   int found = 0;
-  cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.w, d.x, d.y, d.y, d.preference, 1, &best,
-                                 &found);
+  const cublasStatus_t chosen = cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.w, d.x, d.y,
+                                                               d.y, d.preference, 1, &best, &found);
+  if (chosen != CUBLAS_STATUS_SUCCESS) return chosen;
   const float one = 1, beta = of.add != nullptr ? 1 : 0;
   void* y = bf16 ? static_cast<void*>(of.y_bf16 + args.first_row) : of.y + args.first_row;
   const void* add = of.add != nullptr ? of.add + args.first_row : y;
-  cublasLtMatmul(handle, d.product, &one, args.w, d.w, of.x, d.x, &beta, add, d.y, y, d.y,
-                 found > 0 ? &best.algo : nullptr, args.workspace, workspace_bytes, stream);
+  return cublasLtMatmul(handle, d.product, &one, args.w, d.w, of.x, d.x, &beta, add, d.y, y, d.y,
+                        &best.algo, args.workspace, workspace_bytes, stream);
 }
 
 }  // namespace
@@ -209,14 +211,16 @@ void matmul_by_decoded_rows(const MatmulArgs& args, MatmulSpace& space) noexcept
                  .cols = args.w.cols,
                  .out = space.slab_.as<uint16_t>()},
                 space.queue_);
-    multiply(static_cast<cublasLtHandle_t>(space.handle_),
-             {.w = space.slab_.as<uint16_t>(),
-              .rows = rows,
-              .cols = args.w.cols,
-              .product = &args,
-              .first_row = row,
-              .workspace = space.workspace_.data()},
-             device::stream_of(space.queue_));
+    const auto status = multiply(static_cast<cublasLtHandle_t>(space.handle_),
+                                 {.w = space.slab_.as<uint16_t>(),
+                                  .rows = rows,
+                                  .cols = args.w.cols,
+                                  .product = &args,
+                                  .first_row = row,
+                                  .workspace = space.workspace_.data()},
+                                 device::stream_of(space.queue_));
+    if (status != CUBLAS_STATUS_SUCCESS)
+      return device::refuse(space.queue_, cublasLtGetStatusString(status));
   }
 }
 

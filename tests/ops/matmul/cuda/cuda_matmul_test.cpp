@@ -327,3 +327,20 @@ TEST_CASE("cuda: decoded rows give the same products, in slabs too") {
     check(in, gpu.download<float>(y), 3, rows, weight_error(Format::q4_k, true), false);
   }
 }
+
+TEST_CASE("cuda: a product that cuBLASLt refuses is a failure of its queue, told once") {
+  if (!ktx::test::have_gpu()) SKIP(ktx::test::no_gpu);
+  ktx::test::Gpu gpu;
+  cuda::MatmulSpace space(gpu.queue());
+  Random random(14);
+  const Inputs in(gpu, Format::q4_k, 256, 256, 3, random);
+  const auto y = gpu.poisoned(size_t{3} * 256 * 4);
+  cuda::MatmulArgs args = in.args(3);
+  args.y = y.as<float>();
+  args.y_stride = 128;  // less than the rows: columns of y would overlap
+  cuda::matmul_by_decoded_rows(args, space);
+  CHECK(gpu.queue().failed());
+  CHECK_THROWS_WITH(gpu.queue().synchronize(), Catch::Matchers::StartsWith("cuda:0 failed: "));
+  CHECK_FALSE(gpu.queue().failed());
+  gpu.queue().synchronize();
+}
