@@ -50,6 +50,12 @@ constexpr std::array<Row, 31> rows{{
     {"mlp.gate.e_score_correction", "exp_probs_b"},
 }};
 
+constexpr size_t outside_layers = 3;  // of the first rows
+
+/// Tensors of a module that has another name.
+constexpr std::array<std::string_view, 3> parts{"self_attn.k_b_proj", "self_attn.v_b_proj",
+                                                "mlp.gate.e_score_correction"};
+
 std::string with_part(std::string name, std::string_view part) {
   name += '.';
   name += part;
@@ -64,6 +70,20 @@ std::string layer_path(int layer, std::string_view module) {
 
 std::string layer_prefix(Naming naming, int layer) {
   return (naming == Naming::gguf ? "blk." : "model.layers.") + std::to_string(layer) + ".";
+}
+
+std::vector<std::string> module_paths(int layer) {
+  std::vector<std::string> paths;
+  if (layer < 0) {
+    for (size_t i = 0; i < outside_layers; ++i) paths.emplace_back(rows[i].module);
+    return paths;
+  }
+  for (size_t i = outside_layers; i < rows.size(); ++i)
+    if (std::find(parts.begin(), parts.end(), rows[i].module) == parts.end())
+      paths.push_back(layer_path(layer, rows[i].module));
+  for (const char* module : {"self_attn", "mlp.experts"})
+    paths.push_back(layer_path(layer, module));
+  return paths;
 }
 
 std::vector<std::string> tensor_names(Naming naming, int layer, std::string_view module,

@@ -16,6 +16,10 @@ std::string layer_path(int layer, std::string_view module);
 /// The prefix that all tensors of a layer share: `model.layers.3.` or `blk.3.`.
 std::string layer_prefix(Naming naming, int layer);
 
+/// Paths of the modules that a layer of some architecture has, always in one order; layer -1: those
+/// outside the layers.
+std::vector<std::string> module_paths(int layer);
+
 /// Names that the tensor `part` ("weight", "bias") of a module may have, the usual one first. layer
 /// -1: the module is outside the layers (`model.norm`). module: its path below the layer
 /// (`self_attn.q_proj`). Naming a module that no table row knows is a bug.

@@ -7,6 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "model/names.hpp"
 #include "placement/keywords.hpp"
 
 namespace ktx::placement {
@@ -63,6 +64,24 @@ std::string used_classes(const graph::Model& model) {
   return base::join(names);
 }
 
+// Whether a pattern that matches nothing names modules that other models have and this one lacks.
+bool names_lacking(const NamePattern& pattern, const graph::Model& model) {
+  constexpr int layers = 128;  // more than published models have: a pattern may be for late ones
+  std::set<std::string_view> here;
+  for (const auto& module : model.modules) here.insert(module.path);
+  std::set<size_t> named, had;  // kinds of modules, by their index
+  for (int layer = -1; layer < layers; ++layer) {
+    const auto paths = model::module_paths(layer);
+    const size_t first = layer < 0 ? 0 : model::module_paths(-1).size();
+    for (size_t i = 0; i < paths.size(); ++i) {
+      if (pattern.regex->search(paths[i])) named.insert(first + i);
+      if (here.contains(paths[i])) had.insert(first + i);
+    }
+  }
+  return !named.empty() &&
+         std::ranges::none_of(named, [&](size_t kind) { return had.contains(kind); });
+}
+
 // Why nothing matches, key by key.
 std::vector<std::string> no_match_notes(const Match& match, const graph::Model& model) {
   std::vector<std::string> notes;
@@ -106,6 +125,7 @@ void check_shadowed(const Rules& rules, size_t index, const graph::Model& model,
     ++total;
   }
   const Rule& rule = rules.rules[index];
+  if (total == 0 && !not_in_model(rule.match, model).empty()) return;
   if (total == 0) throw_matches_nothing(rule, model);
   std::vector<std::string> notes;
   for (size_t i = 0; i < takes.size(); ++i)
@@ -138,6 +158,16 @@ std::vector<std::string> mismatch(const Match& match, const graph::Module& modul
                                         : "layer " + std::to_string(module.layer) + " is not in ") +
                       base::shortened(to_string(match.layers->value), 80));
   return reasons;
+}
+
+std::string not_in_model(const Match& match, const graph::Model& model) {
+  const auto any = [&](auto holds) {  // of those that are not run too
+    return std::ranges::any_of(model.modules, [&](const auto& m) { return holds(match, m); });
+  };
+  const bool has_class = any(matches_class), has_name = any(matches_name);
+  if (!has_name && !names_lacking(match.name->value, model)) return {};
+  if (!has_class) return "no module of this model has class " + match.class_name->value;
+  return has_name ? "" : "no module of this model is named '" + match.name->value.text + "'";
 }
 
 std::vector<int> assign_rules(const Rules& rules, const graph::Model& model) {

@@ -40,6 +40,20 @@ TEST_CASE("names of routed experts") {
   CHECK(mixtral("up") == "model.layers.0.block_sparse_moe.experts.1.w3.weight");
 }
 
+TEST_CASE("paths of modules, of a layer and outside the layers") {
+  CHECK(module_paths(-1) ==
+        std::vector<std::string>{"model.embed_tokens", "model.norm", "lm_head"});
+  const auto layer = module_paths(7);
+  const auto count = [&](const std::string& path) {
+    return std::count(layer.begin(), layer.end(), path);
+  };
+  CHECK(count("model.layers.7.self_attn.kv_b_proj") == 1);
+  CHECK(count("model.layers.7.self_attn") == 1);  // grouped queries, which have no weights
+  CHECK(count("model.layers.7.mlp.experts") == 1);
+  CHECK(count("model.layers.7.self_attn.k_b_proj") == 0);  // a tensor of kv_b_proj
+  CHECK(module_paths(8).size() == layer.size());
+}
+
 TEST_CASE("a module without a name is a bug") {
   CHECK(test::error_of([] { tensor_names(Naming::gguf, 0, "mlp.gates", "weight"); }) ==
         "no tensor name for module 'mlp.gates'");

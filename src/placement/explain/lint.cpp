@@ -10,6 +10,8 @@ namespace ktx::placement {
 namespace {
 
 constexpr LintCheck checks[] = {
+    {"not-in-model", "a rule for modules that models of other kinds have, and this one has not",
+     find_rules_for_other_models},
     {"no-effect", "a rule without which every module would be placed the same",
      find_rules_without_effect},
     {"repeated", "a key of decode or prefill that says what holds anyway", find_repeated_settings},

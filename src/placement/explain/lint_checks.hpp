@@ -9,6 +9,7 @@
 namespace ktx::placement {
 
 // lint_rules.cpp: a rules file against the model.
+void find_rules_for_other_models(const Linted& linted, std::vector<Finding>& findings);
 void find_rules_without_effect(const Linted& linted, std::vector<Finding>& findings);
 void find_repeated_settings(const Linted& linted, std::vector<Finding>& findings);
 void find_layers_beyond_model(const Linted& linted, std::vector<Finding>& findings);

@@ -107,9 +107,18 @@ void for_each_asked(const Linted& linted, const PlannedModule& planned, Report r
 
 }  // namespace
 
+void find_rules_for_other_models(const Linted& linted, std::vector<Finding>& findings) {
+  for (const auto& rule : linted.rules.rules)
+    if (const auto why = not_in_model(rule.match, linted.plan.model); !why.empty())
+      findings.push_back({.where = file_and_line(rule.match.where),
+                          .message = "rule '" + rule.name + "' is for other models: " + why});
+}
+
 void find_rules_without_effect(const Linted& linted, std::vector<Finding>& findings) {
   for (size_t r = 0; r < linted.rules.rules.size(); ++r) {
     const auto& rule = linted.rules.rules[r];
+    const auto count = count_modules(linted, rule, [](const auto&) { return true; });
+    if (count == 0) continue;
     const Rule* other = nullptr;
     const bool needed = std::ranges::any_of(linted.plan.modules, [&](const auto& planned) {
       if (planned.rule_name != rule.name) return false;
@@ -117,7 +126,6 @@ void find_rules_without_effect(const Linted& linted, std::vector<Finding>& findi
       return other == nullptr;
     });
     if (needed) continue;
-    const auto count = count_modules(linted, rule, [](const auto&) { return true; });
     findings.push_back({.where = file_and_line(rule.where),
                         .message = "rule '" + rule.name + "' changes nothing: without it '" +
                                    other->name + "' would place its " + plural(count, "module") +

@@ -77,8 +77,9 @@ std::string settings_section(const Plan& plan) {
 std::string rules_section(const Plan& plan) {
   std::vector<Row> rows;
   for (const auto& rule : plan.rules)
-    rows.push_back({file_name(rule.where), rule.name, plural(rule.modules, "module"),
-                    base::format_bytes(rule.bytes), rule.text});
+    rows.push_back({file_name(rule.where), rule.name,
+                    rule.modules == 0 ? "none in this model" : plural(rule.modules, "module"),
+                    rule.modules == 0 ? "-" : base::format_bytes(rule.bytes), rule.text});
   return "\nrules\n" + table(rows);
 }
 
@@ -208,7 +209,7 @@ std::string streamed_text(const Plan& plan) {
     }
   const auto percent = [](double share) { return base::format_number(100 * share); };
   return percent(least) + (percent(least) == percent(most) ? "" : " to " + percent(most)) +
-         " % of a layer's experts pass through a GPU in slices of " +
+         " % of a layer's experts on the cpu pass through a GPU in slices of " +
          std::to_string(plan.prefill_chunk);
 }
 

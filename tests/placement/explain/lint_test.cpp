@@ -51,10 +51,11 @@ std::vector<std::pair<std::string, Box>> boxes() {
   const auto add = [&](const char* check, Box box) -> Box& {
     return all.emplace_back(check, std::move(box)).second;
   };
+  add("not-in-model", with("  - {name: heads, match: {class: attention.gqa}, place: {}}\n"));
   add("no-effect", with("  - {name: experts, match: {class: moe.experts}, place: {}}\n"));
   add("repeated", on_two_gpus("  - name: head\n    match: {class: head}\n"
-                              "    place: {device: 'cuda:1'}\n"
-                              "    prefill: {device: 'cuda:1', stream: no}\n"));
+                              "    place: {device: 'cuda:0'}\n"
+                              "    prefill: {device: 'cuda:0', stream: no}\n"));
   add("layers-beyond-model",
       with("  - {name: late, match: {class: moe.experts, layers: 2-9}, place: {format: int8}}\n"));
   add("slower-kernel",
