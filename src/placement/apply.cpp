@@ -39,7 +39,8 @@ void check_gpu(const std::string& device, const hw::Machine& machine, const std:
                     where, {list_devices(machine)});
 }
 
-// The rule's layers are cut into ranges of equal length, one a device.
+// The rule's layers are cut into ranges of equal length, one a device. What stands before them is
+// on the first device, what comes behind them on the last: no token goes back for the final norm.
 const std::string& device_of_layer(const std::vector<std::string>& devices,
                                    const Decision& decision, const std::string& where) {
   const auto& layers = decision.layers;
@@ -48,7 +49,8 @@ const std::string& device_of_layer(const std::vector<std::string>& devices,
                     std::to_string(devices.size()) + " devices",
                 where);
   const auto found = std::ranges::find(layers, decision.module->layer);
-  if (found == layers.end()) return devices.front();
+  if (found == layers.end())
+    return decision.module->has_class("embedding") ? devices.front() : devices.back();
   return devices[static_cast<size_t>(found - layers.begin()) * devices.size() / layers.size()];
 }
 
@@ -155,11 +157,14 @@ void apply_experts(const Place& place, Decision& decision) {
     throw_input("experts: " + decision.module->path + " has no routed experts, its op is " +
                     std::string(graph::info(decision.op).name),
                 where, {"let the rule match only class moe.experts"});
-  if (!experts.device.empty() && !is_gpu(experts.device))
-    throw_input("experts: on: expected a GPU, found " + experts.device, where,
-                {list_devices(*decision.machine)});
-  check_gpu(experts.device, *decision.machine, where);
+  for (const auto& device : experts.on) {
+    if (!is_gpu(device))
+      throw_input("experts: on: expected a GPU, found " + device, where,
+                  {list_devices(*decision.machine)});
+    check_gpu(device, *decision.machine, where);
+  }
   decision.experts = place.experts;
+  if (!experts.on.empty()) decision.experts_on = device_of_layer(experts.on, decision, where);
 }
 
 void check_ram(const MachineNeeds& needs, const hw::Machine& machine) {

@@ -25,6 +25,7 @@ struct Decision {
   std::optional<Given<NumaPolicy>> numa;  // nothing: the op's default (numa.hpp)
   bool stream = false;
   std::optional<Given<ResidentExperts>> experts;
+  std::string experts_on;  // of its `on`, the GPU of this layer; empty: none is given
 };
 
 // match: whether the module fulfils the key; true when it was not given.

@@ -62,7 +62,7 @@ constexpr std::array place_table{
         "weights there (see stream); attention has one device, where its KV cache lies.",
         devices_schema,
         [](const Yaml& v, Place& p) {
-          p.devices = {parse_devices(v), v.where};
+          p.devices = {parse_devices(v, "device"), v.where};
         },
         apply_device},
     PlaceKeyword{"op", "OP.KERNEL | OP.auto | auto",
@@ -94,8 +94,8 @@ constexpr std::array place_table{
     PlaceKeyword{
         "spread", "layers",
         "With a list of devices: splits the layers that match: {layers: ...} gives, or all of the "
-        "model's, into ranges of equal length, one a device in turn. Modules outside the layers "
-        "go to the first device.",
+        "model's, into ranges of equal length, one a device in turn. The embedding goes to the "
+        "first device, the final norm and the head to the last.",
         spread_schema,
         [](const Yaml& v, Place& p) {
           p.spread = {parse_spread(v), v.where};
@@ -113,13 +113,14 @@ constexpr std::array place_table{
         apply_stream},
     PlaceKeyword{
         "experts",
-        "{resident: N | vram: SIZE, on: cuda:N, by: FILE | random, list: [..], keep_ram: no}",
+        "{resident: N | vram: SIZE, on: GPUs, by: FILE | random, list: [..], keep_ram: no}",
         "Keeps N routed experts of each layer on a GPU, where they run while the others run on the "
         "cpu; or as many as fit when the plan may use SIZE of that GPU's memory for all it has "
-        "there. on: default where prompts run (see stream). Which: those that FILE, relative to "
-        "this one, gives as layers: {3: [5, 17], 4: [8]}, most used first; or those of the list, "
-        "in every layer; or random ones of each layer, the same in every run; or the first by "
-        "number. keep_ram: yes leaves a copy of them on the cpu.",
+        "there. on: cuda:N, or a list, each with a range of layers; default where prompts run (see "
+        "stream). Which: those that FILE, relative to this one, gives as layers: {3: [5, 17], 4: "
+        "[8]}, most used first; or those of the list, in every layer; or random ones of each "
+        "layer, the same in every run; or the first by number. keep_ram: yes leaves a copy of them "
+        "on the cpu.",
         experts_schema,
         [](const Yaml& v, Place& p) {
           p.experts = {parse_experts(v), v.where};

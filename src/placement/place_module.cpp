@@ -170,7 +170,7 @@ PlannedModule place_module(const Rule& rule, const graph::Module& module, const 
   }
   if (planned.stream)
     check_experts_on_gpu(planned, module, "stream", prefill.device, rule.prefill->stream->where);
-  if (both.experts) start_residents(*both.experts, module, planned);
+  if (both.experts) start_residents(*both.experts, both.experts_on, module, planned);
   return planned;
 }
 

@@ -110,8 +110,7 @@ void fill(const Filling& filling, uint64_t room, const Plan& plan) {
   }
   if (std::ranges::find(counts, size_t{0}) != counts.end())
     throw_environment("experts: vram: " + base::format_bytes(*filling.asked->value.vram) + " on " +
-                          filling.asked->value.device +
-                          " does not hold one expert of each layer besides " +
+                          filling.device + " does not hold one expert of each layer besides " +
                           "what else the plan has there",
                       filling.asked->where,
                       {"a larger size, a shorter context or a smaller prefill_chunk would help"});
@@ -150,15 +149,15 @@ void check_experts_on_gpu(const PlannedModule& planned, const graph::Module& mod
                 {"formats that it runs: " + gpu_formats(graph::Op::moe, module)});
 }
 
-void start_residents(const Given<ResidentExperts>& asked, const graph::Module& module,
-                     PlannedModule& planned) {
+void start_residents(const Given<ResidentExperts>& asked, const std::string& on,
+                     const graph::Module& module, PlannedModule& planned) {
   const auto& [experts, where] = asked;
   if (planned.device != "cpu" || !planned.prefill_weights.empty())
     throw_input("experts: they stay on a GPU beside a CPU that runs the others; " + module.path +
                     (planned.device != "cpu" ? " is on " + planned.device
                                              : " has a copy on " + planned.prefill_device),
                 where, {"place: {device: cpu}, with prefill: {stream: yes} at most"});
-  const auto& device = experts.device.empty() ? planned.prefill_device : experts.device;
+  const auto& device = on.empty() ? planned.prefill_device : on;
   if (device == "cpu")
     throw_input("experts: 'on:' is missing, the GPU that holds them", where,
                 {"without it they stay where prompts run: prefill: {device: cuda:0, stream: yes}"});

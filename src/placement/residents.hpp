@@ -17,8 +17,9 @@ void check_experts_on_gpu(const PlannedModule& planned, const graph::Module& mod
                           const std::string& where);
 
 /// The residents of a module that is placed otherwise; of those that a size decides, one so far.
-void start_residents(const Given<ResidentExperts>& asked, const graph::Module& module,
-                     PlannedModule& planned);
+/// on: their GPU; empty: the one that prompts run on.
+void start_residents(const Given<ResidentExperts>& asked, const std::string& on,
+                     const graph::Module& module, PlannedModule& planned);
 
 /// More residents, by the rules that give a size, equally many in each layer, as long as all that
 /// the plan has on that GPU fits. The plan's memory is summed up; its weights are afterwards to be

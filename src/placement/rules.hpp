@@ -65,7 +65,7 @@ struct OpChoice {
 struct ResidentExperts {
   std::optional<int64_t> count;
   std::optional<uint64_t> vram;
-  std::string device;              // empty: the one that prompts run on
+  std::vector<std::string> on;     // several: a range of layers each; none: where prompts run
   Maybe<std::string> profile;      // a path, as written
   bool random = false;             // other ones in each layer, the same in every run
   ExpertOrder order;               // what it says

@@ -124,7 +124,7 @@ Json experts_schema() {
   auto& keys = out["properties"];
   keys["resident"] = count_schema();
   keys["vram"] = size_schema();
-  keys["on"] = gpu_schema();
+  keys["on"] = any_of({gpu_schema(), list_of(gpu_schema())});
   keys["by"] = pattern_schema();
   keys["list"] = list_of({{"type", "integer"}, {"minimum", 0}});
   keys["keep_ram"] = flag_schema();

@@ -135,21 +135,22 @@ std::vector<LayerRange> parse_layers(const Yaml& value, std::string_view what) {
   return united(std::move(ranges));
 }
 
-std::vector<std::string> parse_devices(const Yaml& value) {
+std::vector<std::string> parse_devices(const Yaml& value, std::string_view what) {
   std::vector<std::string> devices;
   if (value.kind != base::YamlKind::sequence) {
-    devices.push_back(value.as_string("device"));
+    devices.push_back(value.as_string(what));
     check_device(devices.front(), value.where);
     return devices;
   }
   for (const auto& item : value.items) {
-    const auto& device = item.as_string("device");
+    const auto& device = item.as_string(what);
     check_device(device, item.where);
     if (std::find(devices.begin(), devices.end(), device) != devices.end())
       throw_input("device '" + device + "' is listed twice", item.where);
     devices.push_back(device);
   }
-  if (devices.empty()) throw_input("device: expected at least one device", value.where);
+  if (devices.empty())
+    throw_input(std::string(what) + ": expected at least one device", value.where);
   return devices;
 }
 
@@ -280,8 +281,7 @@ ResidentExperts parse_experts(const Yaml& value) {
     } else if (key.scalar == "vram") {
       experts.vram = parse_size(item, "vram");
     } else if (key.scalar == "on") {
-      experts.device = item.as_string("on");
-      check_device(experts.device, item.where);
+      experts.on = parse_devices(item, "on");
     } else if (key.scalar == "by") {
       experts.random = item.scalar == "random";
       if (!experts.random) experts.profile = {parse_path(item, "by"), item.where};

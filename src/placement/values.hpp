@@ -16,7 +16,7 @@ namespace ktx::placement {
 std::vector<LayerRange> parse_layers(const base::Yaml& value, std::string_view what);
 
 /// "cpu", "cuda:0", or a list of different ones.
-std::vector<std::string> parse_devices(const base::Yaml& value);
+std::vector<std::string> parse_devices(const base::Yaml& value, std::string_view what);
 
 /// "moe.avx2", "moe.auto" or "auto"; the kernel must be in the op's table.
 OpChoice parse_op(const base::Yaml& value);

@@ -86,14 +86,15 @@ TEST_CASE("a format in which no GPU kernel reads experts") {
                     0) == 0);
 }
 
-TEST_CASE("layers are spread over devices, what is in none goes to the first") {
+TEST_CASE("layers are spread over devices, what is in none stands before or behind them") {
   const auto plan = plan_of(
       "  - {name: attention, match: {class: attention, layers: 1-3}, "
       "place: {device: ['cuda:0', cpu], spread: layers}}\n"
       "  - {name: rest, match: {name: '.*'}, "
       "place: {device: ['cuda:1', 'cuda:0'], spread: layers}}\n");
   CHECK(at(plan, "model.embed_tokens").device == "cuda:1");
-  CHECK(at(plan, "lm_head").device == "cuda:1");
+  CHECK(at(plan, "model.norm").device == "cuda:0");
+  CHECK(at(plan, "lm_head").device == "cuda:0");
   CHECK(at(plan, "model.layers.1.mlp.gate").device == "cuda:1");
   CHECK(at(plan, "model.layers.2.mlp.gate").device == "cuda:0");
   CHECK(at(plan, "model.layers.0.self_attn.o_proj").device == "cuda:1");

@@ -140,6 +140,12 @@ TEST_CASE("without a device residents stay where prompts run, each GPU filled by
   CHECK(experts_of(plan, 1).residents.experts == first(15));
   CHECK(experts_of(plan, 2).residents.experts == first(8));
   CHECK(experts_of(plan, 3).residents.experts == first(7));
+  // A list gives each a range of layers too.
+  const auto listed = plan_of("{vram: 606MiB, on: ['cuda:0', 'cuda:1']}");
+  for (const int layer : {1, 2, 3})
+    CHECK(experts_of(listed, layer).residents.device == experts_of(plan, layer).residents.device);
+  CHECK(error_with("{vram: 600MiB, on: ['cuda:0', 'cuda:1']}").find("600 MiB on cuda:0 does not") !=
+        std::string::npos);
   CHECK(error_with("{resident: 1}") ==
         "r.yaml:3:67: experts: 'on:' is missing, the GPU that holds them\n"
         "  note: without it they stay where prompts run: prefill: {device: cuda:0, stream: yes}");

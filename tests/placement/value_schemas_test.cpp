@@ -42,7 +42,7 @@ void same_as_parser(const Json& schema, Parse parse, std::initializer_list<const
 TEST_CASE("schemas take what parsers take") {
   same_as_parser(layers_schema(), [](const auto& v) { parse_layers(v, "layers"); },
                  {"3-60", "3-20,30", " 3 - 4 , 7 ", "3-", "a", "3..4", "1:3", "", "3,,4", "-1"});
-  same_as_parser(devices_schema(), parse_devices,
+  same_as_parser(devices_schema(), [](const auto& v) { parse_devices(v, "device"); },
                  {"cpu", "cuda:0", "cuda:17", "cuda", "gpu", "cuda:", "cpu:0", "cuda:x"});
   same_as_parser(numa_schema(), parse_numa,
                  {"replicate", "shard", "interleave", "node:0", "node:12", "node:", "node", "all"});

@@ -47,24 +47,24 @@ TEST_CASE("bad layers") {
 }
 
 TEST_CASE("values: devices") {
-  CHECK(parse_devices(value("cpu")) == std::vector<std::string>{"cpu"});
-  CHECK(parse_devices(value("['cuda:0', 'cuda:1']")) ==
+  CHECK(parse_devices(value("cpu"), "device") == std::vector<std::string>{"cpu"});
+  CHECK(parse_devices(value("['cuda:0', 'cuda:1']"), "device") ==
         std::vector<std::string>{"cuda:0", "cuda:1"});
   CHECK(device_kind("cuda:1") == "cuda");
   CHECK(device_number("cuda:1") == 1);
-  CHECK(parse_devices(value("'cuda:9999'")).size() == 1);
+  CHECK(parse_devices(value("'cuda:9999'"), "device").size() == 1);
   CHECK(device_number("cuda:9999") == 9999);
   CHECK(error_of([] {
-          parse_devices(value("'cuda:10000'"));
+          parse_devices(value("'cuda:10000'"), "device");
         }).find("unknown device 'cuda:10000'") != std::string::npos);
   CHECK(device_kind("cpu") == "cpu");
   CHECK(device_number("cpu") == 0);
-  CHECK(error_of([] { parse_devices(value("cuda0")); }) ==
+  CHECK(error_of([] { parse_devices(value("cuda0"), "device"); }) ==
         "r.yaml:1:6: unknown device 'cuda0'\n  note: did you mean 'cuda:0'?\n"
         "  note: valid devices: cpu, cuda:0, cuda:1");
-  CHECK(error_of([] { parse_devices(value("[cpu, cpu]")); }) ==
+  CHECK(error_of([] { parse_devices(value("[cpu, cpu]"), "device"); }) ==
         "r.yaml:1:12: device 'cpu' is listed twice");
-  CHECK(error_of([] { parse_devices(value("[]")); }) ==
+  CHECK(error_of([] { parse_devices(value("[]"), "device"); }) ==
         "r.yaml:1:6: device: expected at least one device");
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("experts that stay: how many, which, where") {
   const auto experts = parse_experts(value("{resident: 16, on: 'cuda:1', by: p.yaml}"));
   CHECK(experts.count == 16);
   CHECK_FALSE(experts.vram);
-  CHECK(experts.device == "cuda:1");
+  CHECK(experts.on == std::vector<std::string>{"cuda:1"});
   CHECK(experts.profile->value == "p.yaml");
   CHECK_FALSE(experts.keep_ram);
   const auto sized = parse_experts(value("{vram: 20GiB, on: 'cuda:0', keep_ram: yes}"));

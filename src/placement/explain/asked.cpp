@@ -15,9 +15,12 @@ std::string where_of(const Place& place) {
   return place.*Member ? (place.*Member)->where : "";
 }
 
-std::string devices_text(const Place& place) {
-  const auto& devices = place.devices->value;
+std::string list_text(const std::vector<std::string>& devices) {
   return devices.size() == 1 ? devices.front() : "[" + base::join(devices) + "]";
+}
+
+std::string devices_text(const Place& place) {
+  return list_text(place.devices->value);
 }
 
 std::string op_text(const Place& place) {
@@ -35,7 +38,7 @@ std::string experts_text(const Place& place) {
   std::string text = experts.count  ? std::to_string(*experts.count) + " resident"
                      : experts.vram ? "up to " + base::format_bytes(*experts.vram) + " of the GPU"
                                     : "a list of them";
-  if (!experts.device.empty()) text += " on " + experts.device;
+  if (!experts.on.empty()) text += " on " + list_text(experts.on);
   if (experts.random) text += ", by random";
   if (experts.profile) text += ", by " + experts.profile->value;
   return text + (experts.keep_ram ? ", kept in memory too" : "");

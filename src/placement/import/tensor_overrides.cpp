@@ -184,9 +184,10 @@ class Importer {
         "; to fill a GPU with whole experts: place: {device: cpu, experts: {vram: SIZE}}");
   }
 
+  // The last ones, should there be less than a module for each: that is most often the head.
   WrittenPlace gpus(size_t most) const {
     WrittenPlace place;
-    for (int gpu = 0; gpu <= last_gpu_ && place.devices.size() < most; ++gpu)
+    for (int gpu = std::max(0, last_gpu_ + 1 - static_cast<int>(most)); gpu <= last_gpu_; ++gpu)
       place.devices.push_back(device_name(gpu));
     return place;
   }
@@ -224,13 +225,11 @@ class Importer {
     text_.section("What no override takes: the token embedding on the CPU, all else on GPUs.");
     tell_split(-1);
     write_class("embedding", -1);
-    if (last_gpu_ > 0) {
+    if (is_empty(open_)) return;
+    if (last_gpu_ > 0)
       text_.comment(
           "Layers in equal ranges; llama.cpp cuts them by the GPUs' free memory, or as "
           "--tensor-split says.");
-      write_class("head", last_gpu_);
-    }
-    if (is_empty(open_)) return;
     text_.rule("rest", select(target_.model, open_, open_).front(), gpus(open_.size()));
   }
 

@@ -79,6 +79,14 @@ TEST_CASE("the first override that matches a tensor's name decides, layer by lay
         std::string::npos);
 }
 
+TEST_CASE("the head is on the last GPU, alone too") {
+  const auto text = imported("blk=CUDA0,output_norm=CUDA1");
+  INFO(text);
+  const auto plan = plan_of(text);
+  CHECK(device_of(plan, "model.layers.3.self_attn.o_proj") == "cuda:0");
+  CHECK(device_of(plan, "lm_head") == "cuda:1");
+}
+
 TEST_CASE("a module's weights are not parted: the CPU has the room") {
   for (const char* overrides : {"ffn_(up|gate)_exps=CUDA0,ffn_down_exps=CPU", "ffn_down_exps=CPU",
                                 "_(up|gate)_exps.=CPU"}) {
