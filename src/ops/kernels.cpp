@@ -9,6 +9,7 @@
 #include "ops/cuda/refusals.hpp"
 #include "ops/f32/f32.hpp"
 #include "ops/matmul/matmul.hpp"
+#include "ops/matmul/tiles/tiles.hpp"
 
 namespace ktx::ops {
 namespace {
@@ -141,7 +142,7 @@ constexpr double half_rows_of_int8_tiles = 55;
 Efficiency efficiency_of(const MatmulKernel& kernel) {
   if (kernel.name == "ref") return of_ref;
   if (kernel.name == "amx")
-    return {.half_rows = half_rows_of_int8_tiles, .decoding = by_permutation};
+    return {.half_rows = half_rows_of_int8_tiles, .tile = tile_tokens, .decoding = by_permutation};
   if (kernel.isa >= hw::Isa::avx512_vbmi) return {.decoding = by_permutation};
   return {.decoding = by_gather};
 }

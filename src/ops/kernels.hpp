@@ -37,6 +37,7 @@ struct Efficiency {
   // kernels that decode as fast as they read.
   double half_rows = 25;
   double call = 4e-6;  // seconds: launches, or joins of the workers
+  int64_t tile = 1;    // experts' rows, if more than 8, are multiplied by so many at a time
   // Formats for which few rows may wait longer than for reading. All others are decoded as fast as
   // any memory is read.
   std::span<const DecodingRate> decoding = {};

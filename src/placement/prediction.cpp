@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
-#include "ops/kernels.hpp"
+#include "placement/expert_load.hpp"
+#include "placement/speed.hpp"
 #include "placement/values.hpp"
 #include "placement/weights.hpp"
 
@@ -19,119 +22,9 @@ constexpr double handshake_seconds = 9.6e-6;
 /// its copies and products as these take to arrive.
 constexpr double experts_on_their_way = 16;
 
-/// Up to so many, kernels of few rows multiply by weights as they read them.
-constexpr double few_rows = 8;
-
-/// Of the bandwidth of several nodes together: where each reads its own memory, from KTransformers'
-/// published 8.73 tokens/s on one socket and 12.2 on two; where half of it is on another one, as
-/// links between sockets have it.
-constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
-
 /// Where a module runs in a phase, but for experts that only pass through a GPU.
 const std::string& device_of(const PlannedModule& planned, bool prefill) {
   return prefill && !planned.stream ? planned.prefill_device : planned.device;
-}
-
-/// What a device does a second; 0: not known.
-struct Speed {
-  double read = 0;     // bytes
-  double flops = 0;    // with a matrix's weights, many rows
-  double threads = 0;  // of a CPU, that decode weights; 0: as many as it takes
-};
-
-struct Work {
-  double bytes = 0, flops = 0;
-  double rows = 1;   // that share a matrix
-  double waits = 0;  // seconds that decoding takes longer than reading, for few rows
-};
-
-/// How fast an ISA multiplies, in multiples of AVX2, about.
-double isa_speed(hw::Isa isa) {
-  switch (isa) {
-    case hw::Isa::scalar:
-      return 0.1;
-    case hw::Isa::avx2:
-      return 1;
-    case hw::Isa::avx512:
-      return 2;
-    case hw::Isa::avx512_vnni:
-    case hw::Isa::avx512_vbmi:
-    case hw::Isa::avx512_bf16:
-      return 4;
-    case hw::Isa::amx_bf16:
-      return 15;
-    case hw::Isa::amx_int8:
-      return 25;
-  }
-  return 1;
-}
-
-/// Of the machine's CPUs. A module whose weights all lie on one node is read at that node's
-/// bandwidth alone; tensor_flops is what the machine's best instructions do.
-Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::KernelRow* kernel,
-                bool copying = false) {
-  const auto& machine = plan.machine;
-  const double nodes =
-      machine.nodes.size() > 1 && planned.numa.kind != NumaKind::node
-          ? (planned.numa.kind == NumaKind::interleave ? interleaved_share : own_nodes_share)
-          : 1;
-  const double parts = planned.numa.kind == NumaKind::node ? double(machine.nodes.size()) : 1;
-  const double read = copying && machine.read_while_copying > 0 ? machine.read_while_copying
-                                                                : machine.read_bandwidth;
-  const double isa =
-      kernel == nullptr ? 1 : std::min(1.0, isa_speed(kernel->isa) / isa_speed(machine.isa));
-  return {nodes * read / parts, machine.tensor_flops * isa / parts,
-          static_cast<double>(plan.threads) / parts};
-}
-
-Speed gpu_speed(const Plan& plan, const std::string& device) {
-  const auto& gpu = plan.gpu(device);
-  return {gpu.read_bandwidth, gpu.tensor_flops};
-}
-
-ops::Efficiency efficiency_of(const ops::KernelRow* kernel) {
-  return kernel == nullptr ? ops::Efficiency{} : kernel->efficiency;
-}
-
-double seconds(const ops::Efficiency& kernel, const Speed& speed, const Work& work) {
-  const bool few = work.rows <= few_rows;
-  const double reading =
-      (speed.read > 0 ? work.bytes / (kernel.read * speed.read) : 0) + (few ? work.waits : 0);
-  const double decoding = few ? 0 : kernel.half_rows / work.rows;
-  const double computing =
-      speed.flops > 0 ? work.flops * (1 + decoding) / (kernel.compute * speed.flops) : 0;
-  return kernel.call + std::max(reading, computing);
-}
-
-double bytes_of(const graph::Module& module, const std::vector<PlannedWeight>& weights) {
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < weights.size(); ++i)
-    bytes += packed_bytes(module.weights[i], weights[i].format, weights[i].layout);
-  return static_cast<double>(bytes);
-}
-
-/// Of a module's weights, each read once: see Work::waits.
-double waits_of(const graph::Module& module, const std::vector<PlannedWeight>& weights,
-                const ops::Efficiency& kernel, const Speed& speed) {
-  if (speed.threads <= 0 || speed.read <= 0) return 0;
-  double seconds = 0;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const auto rate =
-        std::ranges::find(kernel.decoding, weights[i].format, &ops::DecodingRate::format);
-    if (rate == kernel.decoding.end()) continue;
-    const auto& weight = module.weights[i];
-    const double decoding = static_cast<double>(weight.weights()) / (rate->weights * speed.threads);
-    const auto bytes =
-        static_cast<double>(packed_bytes(weight, weights[i].format, weights[i].layout));
-    seconds += std::max(0.0, decoding - bytes / (kernel.read * speed.read));
-  }
-  return seconds;
-}
-
-double numbers_of(const graph::Module& module) {
-  double numbers = 0;
-  for (const auto& weight : module.weights) numbers += static_cast<double>(weight.weights());
-  return numbers;
 }
 
 /// One step of one plan.
@@ -183,7 +76,7 @@ class Predictor {
         on_gpu ? gpu_speed(plan_, device_of(planned)) : cpu_speed(plan_, planned, kernel);
     need(speed);
     Work work = work_of(planned, module);
-    if (module.op == "linear")
+    if (module.op == "linear" && work.decoded == 0)
       work.waits = waits_of(module, weights_of(planned), efficiency_of(kernel), speed);
     ModuleTime time;
     (on_gpu ? time.gpu : time.cpu) = time.seconds = seconds(efficiency_of(kernel), speed, work);
@@ -201,17 +94,15 @@ class Predictor {
   }
 
   Work work_of(const PlannedModule& planned, const graph::Module& module) const {
-    const auto rows = static_cast<double>(shape_.rows);
+    const int64_t rows = module.has_class("head") ? 1 : shape_.rows;  // the last row alone
+    const double of_one = 2 * numbers_of(module);
     Work work{.bytes = bytes_of(module, weights_of(planned)),
-              .flops = 2 * numbers_of(module) * rows,
-              .rows = rows};
+              .flops = of_one * static_cast<double>(rows),
+              .decoded = rows > few_rows ? of_one : 0};
     const auto* node = node_of_[static_cast<size_t>(planned.module)];
     if (module.op == "embedding") {
-      work.bytes *= rows / static_cast<double>(module.weights.front().rows);
-      work.flops = 0;
-    } else if (module.has_class("head")) {
-      work.flops /= rows;  // the last row alone
-      work.rows = 1;
+      work.bytes *= static_cast<double>(rows) / static_cast<double>(module.weights.front().rows);
+      work.flops = work.decoded = 0;
     } else if (node != nullptr) {
       if (const auto* mla = std::get_if<graph::MlaParams>(&node->params)) add_mla(*mla, work);
       if (const auto* gqa = std::get_if<graph::GqaParams>(&node->params)) add_gqa(*gqa, work);
@@ -256,88 +147,120 @@ class Predictor {
     double streamed = 0;  // the part of those not resident that passes through a GPU
   };
 
-  double used_part(const graph::Module& module) const {  // by one row
-    return plan_.experts_per_token[static_cast<size_t>(module.layer)] /
-           static_cast<double>(module.weights.front().count);
-  }
-  /// The part of the experts that all rows together read.
-  double read_part(const graph::Module& module) const {
-    return 1 - std::pow(1 - used_part(module), static_cast<double>(shape_.rows));
+  int used_experts(const graph::Module& module) const {  // by one row
+    return plan_.experts_per_token[static_cast<size_t>(module.layer)];
   }
 
-  /// Of all experts; a part of them takes that part of it.
-  Work work_of_experts(const PlannedModule& planned, const graph::Module& module) const {
-    const auto rows = static_cast<double>(shape_.rows);
-    const double used = used_part(module), read = read_part(module);
-    return {.bytes = bytes_of(module, weights_of(planned)) * read,
-            .flops = 2 * numbers_of(module) * used * rows,
-            .rows = rows * used / read};
+  const ExpertLoad& load_of(const graph::Module& module, int64_t tile) {
+    const int used = used_experts(module);
+    auto found = loads_.find({used, tile});
+    if (found == loads_.end()) {
+      const double chance = used / static_cast<double>(module.weights.front().count);
+      const ExpertLoad load({shape_.rows, chance, few_rows, tile});
+      found = loads_.emplace(std::pair(used, tile), load).first;
+    }
+    return found->second;
+  }
+
+  /// A layer's experts on the CPU.
+  struct CpuExperts {
+    const ops::Efficiency& kernel;
+    const ExpertLoad& load;
+    Speed speed;
+    double bytes, numbers, waits;  // of all experts
+
+    /// Of a part of them; of these again the part that has the fewest tokens.
+    double seconds(double part, double fewest = 1) const {
+      const auto sums = load.fewest(fewest);
+      const Work work{.bytes = sums.used * bytes,
+                      .flops = sums.rows * 2 * numbers,
+                      .decoded = (sums.used - sums.few) * 2 * numbers,
+                      .waits = sums.few * waits};
+      return sums.used > 0 ? part * placement::seconds(kernel, speed, work) : 0;
+    }
+  };
+
+  CpuExperts on_cpu(const PlannedModule& planned, const graph::Module& module, bool copying) {
+    const auto* kernel = kernel_of(planned);
+    const auto& efficiency = efficiency_of(kernel);
+    const auto& weights = weights_of(planned);
+    const Speed speed = cpu_speed(plan_, planned, kernel, copying);
+    need(speed);
+    if (speed.read <= 0) known_ = false;
+    return {efficiency,
+            load_of(module, efficiency.tile),
+            speed,
+            bytes_of(module, weights),
+            numbers_of(module),
+            waits_of(module, weights, efficiency, speed)};
+  }
+
+  /// All of a layer's experts on a GPU.
+  double on_gpu(const std::string& device, const PlannedModule& planned,
+                const graph::Module& module) {
+    if (device.empty()) return 0;
+    const Speed speed = gpu_speed(plan_, device);
+    need(speed);
+    const auto sums = load_of(module, 1).all();
+    return seconds(gpu_kernel(graph::Op::moe)->efficiency, speed,
+                   {.bytes = sums.used * bytes_of(module, weights_of(planned)),
+                    .flops = sums.rows * 2 * numbers_of(module),
+                    .decoded = (sums.used - sums.few) * 2 * numbers_of(module)});
   }
 
   Routed routed(const PlannedModule& planned, const graph::Module& module) {
-    Work work = work_of_experts(planned, module);
-    const double resident =
-        planned.residents.experts.empty()
-            ? 0
-            : double(planned.residents.experts.size()) / double(module.weights.front().count);
-    const bool streams = shape_.prefill && planned.stream;
     const auto gpu = gpu_of(planned, shape_.prefill);
-    const auto* kernel = kernel_of(planned);
-    const auto part = [](double share, double time) { return share > 0 ? share * time : 0; };
+    const double by_gpu = on_gpu(gpu, planned, module);
     Routed out;
-    double on_gpu = 0;
-    if (!gpu.empty()) {
-      const Speed speed = gpu_speed(plan_, gpu);
-      need(speed);
-      on_gpu = seconds(gpu_kernel(graph::Op::moe)->efficiency, speed, work);
-    }
     if (is_gpu(device_of(planned))) {
-      out.time.gpu = out.time.seconds = on_gpu;
+      out.time.gpu = out.time.seconds = by_gpu;
       return out;
     }
-    const Speed speed = cpu_speed(plan_, planned, kernel, streams);
-    need(speed);
-    if (speed.read <= 0) known_ = false;
-    work.waits =
-        waits_of(module, weights_of(planned), efficiency_of(kernel), speed) * read_part(module);
-    const double on_cpu = seconds(efficiency_of(kernel), speed, work);
-    double arrival = 0;
-    if (streams) {
-      const double reads = std::min(1.0, work.bytes / speed.read / on_cpu);
-      const double copied = copy_seconds(gpu, work.bytes, reads);
-      out.streamed = copied > 0 ? share_to_stream(on_cpu, on_gpu, copied, resident) : 0;
-      out.time.copied = (1 - resident) * out.streamed * copied;
-      const double used = read_part(module) * static_cast<double>(module.weights.front().count);
-      arrival = out.streamed > 0 ? copied * std::min(1.0, experts_on_their_way / used) : 0;
-    }
-    const double through_gpu = resident + (1 - resident) * out.streamed;
-    out.time.cpu = part(1 - through_gpu, on_cpu);
-    out.time.gpu = part(through_gpu, on_gpu);
-    out.time.seconds = shape_.rows == 1 && resident > 0
-                           ? slower_of_one_row(planned, module, on_cpu, on_gpu)
-                           : std::max({out.time.cpu, out.time.gpu, out.time.copied}) + arrival;
+    const auto experts = static_cast<double>(module.weights.front().count);
+    const auto residents = static_cast<int>(planned.residents.experts.size());
+    const double resident = residents / experts;
+    const auto cpu = on_cpu(planned, module, false);
+    if (shape_.rows == 1 && residents > 0)
+      out.time.seconds = slower_of_one_token(static_cast<int>(experts), used_experts(module),
+                                             residents, cpu.seconds(1), by_gpu);
+    out.time.cpu = cpu.seconds(1 - resident);
+    out.time.gpu = resident * by_gpu;
+    out.time.seconds = std::max({out.time.seconds, out.time.cpu, out.time.gpu});
+    if (shape_.prefill && planned.stream) stream(planned, module, {gpu, by_gpu, resident}, out);
     if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
     return out;
   }
 
-  /// Of one row's experts now more, now fewer are residents: the mean of what the slower device
-  /// takes, if any are chosen equally often.
-  double slower_of_one_row(const PlannedModule& planned, const graph::Module& module, double on_cpu,
-                           double on_gpu) const {
-    const auto all = static_cast<int>(module.weights.front().count);
-    const int used = plan_.experts_per_token[static_cast<size_t>(module.layer)];
-    const auto residents = static_cast<int>(planned.residents.experts.size());
-    const auto log_choices = [](int n, int k) {
-      return std::lgamma(n + 1.0) - std::lgamma(k + 1.0) - std::lgamma(n - k + 1.0);
+  struct Streaming {
+    const std::string& gpu;
+    double by_gpu, resident;  // seconds of all experts there; the part that lies there
+  };
+
+  /// Experts with the most tokens pass through the GPU, as many as let both sides finish together;
+  /// none where that is no faster. The GPU computes while it copies.
+  void stream(const PlannedModule& planned, const graph::Module& module, const Streaming& with,
+              Routed& out) {
+    const auto cpu = on_cpu(planned, module, true);
+    const double used = cpu.load.all().used, bytes = used * cpu.bytes, rest = 1 - with.resident;
+    const double reads = std::min(1.0, bytes / cpu.speed.read / cpu.seconds(1));
+    const double copied = copy_seconds(with.gpu, bytes, reads);
+    const double arriving =
+        experts_on_their_way / (used * static_cast<double>(module.weights.front().count));
+    const auto time_of = [&](double share) {
+      ModuleTime time{.cpu = cpu.seconds(rest, 1 - share),
+                      .gpu = (with.resident + rest * share) * with.by_gpu,
+                      .copied = rest * share * copied};
+      time.seconds = std::max(time.gpu, time.copied) + copied * std::min(rest * share, arriving);
+      return time;  // seconds: of the GPU's side
     };
-    double mean = 0;
-    for (int k = std::max(0, used - (all - residents)); k <= std::min(used, residents); ++k) {
-      const double chance =
-          std::exp(log_choices(residents, k) + log_choices(all - residents, used - k) -
-                   log_choices(all, used));
-      mean += chance * std::max(on_cpu * (used - k) / used, on_gpu * k / used);
-    }
-    return mean;
+    double share = 0;  // by bisection: more for the GPU takes it longer, and the CPU less
+    for (double step = 0.5; step > 1e-9; step /= 2)
+      if (const auto time = time_of(share + step); time.seconds < time.cpu) share += step;
+    auto time = time_of(share);
+    time.seconds = std::max(time.seconds, time.cpu);
+    if (copied <= 0 || time.seconds >= out.time.seconds) return;
+    out.time = time;
+    out.streamed = share;
   }
 
   // reads: the part of the time in which the CPU reads at its full rate meanwhile.
@@ -347,16 +270,6 @@ class Predictor {
     const double rate = reads * slow + (1 - reads) * gpu.copy_bandwidth;
     if (rate <= 0) known_ = false;
     return rate > 0 ? bytes / rate : 0;
-  }
-
-  // The part of the experts that are not resident with which both devices finish together. The GPU
-  // computes while it copies.
-  static double share_to_stream(double on_cpu, double on_gpu, double copied, double resident) {
-    const double by_copying = on_cpu / (on_cpu + copied);
-    const double rest = 1 - resident;
-    const double by_computing =
-        on_gpu > 0 ? (rest * on_cpu - resident * on_gpu) / (rest * (on_cpu + on_gpu)) : 1;
-    return std::clamp(std::min(by_copying, by_computing), 0.0, 1.0);
   }
 
   bool router_on_gpu(int layer) const {
@@ -407,8 +320,9 @@ class Predictor {
 
   const Plan& plan_;
   StepShape shape_;
-  std::vector<const graph::Node*> node_of_;        // by module
-  std::vector<const std::string*> router_device_;  // by layer; null: it has no router
+  std::vector<const graph::Node*> node_of_;              // by module
+  std::vector<const std::string*> router_device_;        // by layer; null: it has no router
+  std::map<std::pair<int, int64_t>, ExpertLoad> loads_;  // by experts of a token, and tile
   bool known_ = true;
 };
 

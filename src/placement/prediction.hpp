@@ -9,6 +9,10 @@
 
 namespace ktx::placement {
 
+/// Of a layer's experts that may pass through a GPU: fewer are not worth the memory that they take
+/// on their way.
+constexpr double least_stream = 0.005;
+
 /// A step of one sequence.
 struct StepShape {
   int64_t rows = 1;      // tokens computed

@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "ops/kernels.hpp"
+#include "placement/expert_load.hpp"
 #include "placement/planner.hpp"
 #include "sample.hpp"
 
@@ -132,13 +133,8 @@ TEST_CASE("of a token's experts now more, now fewer are residents") {
         machine);
     return find(plan, step_time(plan, {}), experts_of_2).time;
   };
-  // Of 8 experts k are residents, with the chance C(16, k) C(16, 8 - k) / C(32, 8).
   const auto same = time_with(20e9);
-  const double chances[] = {12870,   183040, 960960, 2446080, 3312400,
-                            2446080, 960960, 183040, 12870};
-  double mean = 0;
-  for (int k = 0; k <= 8; ++k)
-    mean += chances[k] / 10518300 * std::max(2 * same.gpu * k / 8, 2 * same.cpu * (8 - k) / 8);
+  const double mean = slower_of_one_token(32, 8, 16, 2 * same.cpu, 2 * same.gpu);
   CHECK(same.seconds == Approx(mean + crossing_of(1)));
   CHECK(mean > 1.1 * std::max(same.cpu, same.gpu));
   const auto fast = time_with(1e15);
@@ -194,9 +190,10 @@ TEST_CASE("prompts: CPU and GPU share the experts so that both finish together")
     const auto plan = plan_of(streamed + rest, machine, tokens);
     const auto step = step_time(plan, {.rows = tokens, .prefill = true});
     const auto [planned, time] = find(plan, step, experts_of_2);
-    CHECK(time.cpu == Approx(copying ? time.copied : time.gpu));
-    const double arrival = bytes / 10e9 * 16 / 32;  // of 16 of the 32 experts
-    CHECK(time.seconds == Approx(time.cpu + arrival + crossing_of(static_cast<double>(tokens))));
+    CHECK(time.seconds == Approx(time.cpu + crossing_of(static_cast<double>(tokens))));
+    // Of 16 of the 32 experts, or of all that are on their way.
+    const double arrival = bytes / 10e9 * std::min(16.0 / 32, planned.stream_share);
+    CHECK(time.cpu == Approx((copying ? time.copied : time.gpu) + arrival));
     CHECK(planned.stream_share > 0);
     CHECK(planned.stream_share < 1);
     if (copying) CHECK(time.copied == Approx(planned.stream_share * bytes / 10e9));
@@ -217,6 +214,45 @@ TEST_CASE("prompts: copying and reading slow each other down, where that is know
   CHECK(decode_rate(slower, 0) == decode_rate(alone, 0));
 }
 
+TEST_CASE("prompts: no expert is streamed where that is no faster") {
+  auto machine = known_machine();
+  machine.gpus[0].copy_bandwidth = 1e9;
+  machine.read_while_copying = machine.read_bandwidth / 2;
+  machine.tensor_flops = 1e15;
+  const auto time = [&](const std::string& rules) {
+    const auto plan = plan_of(rules + rest, machine);
+    const auto step = step_time(plan, {.rows = 512, .prefill = true});
+    const auto [planned, found] = find(plan, step, experts_of_2);
+    CHECK(planned.stream_share == 0);
+    return found.seconds;
+  };
+  CHECK(time(streamed) == time("  - {name: experts, match: {class: moe.experts}, place: {}}\n"));
+}
+
+TEST_CASE("prompts: experts on the CPU are multiplied in whole tiles, each decoded once") {
+  const auto time_of = [](hw::Isa isa, int64_t rows) {
+    auto machine = known_machine();
+    machine.isa = isa;
+    sample::DeepSeek shape;
+    shape.matrices = shape.down = quant::Format::q4_k;
+    shape.q_lora = 256;
+    const auto plan =
+        make_plan(sample::rule_list("  - {name: all, match: {name: '.*'}, place: {}}\n"),
+                  sample::deepseek(shape), machine, {.prefill_chunk = 512});
+    const auto [planned, time] =
+        find(plan, step_time(plan, {.rows = rows, .prefill = true}), experts_of_2);
+    const auto& kernel = efficiency(graph::Op::moe, planned.prefill.name);
+    return std::pair(time.cpu - kernel.call, kernel);
+  };
+  const auto [tiles, amx] = time_of(hw::Isa::amx_int8, 512);
+  CHECK(amx.tile == 16);
+  // 128 of 512 tokens an expert: 7.5 more to the next whole tile.
+  CHECK(tiles == Approx(2 * layer_weights * (128 + 7.5 + amx.half_rows) / 1e12).epsilon(0.001));
+  const auto [rows, vnni] = time_of(hw::Isa::avx512_vnni, 512);
+  CHECK(vnni.tile == 1);
+  CHECK(rows == Approx(2 * layer_weights * (128 + vnni.half_rows) / 1e12).epsilon(0.001));
+}
+
 TEST_CASE("prompts: residents are the GPU's work besides") {
   auto machine = known_machine();
   machine.gpus[0].tensor_flops = 30e12;
@@ -229,7 +265,8 @@ TEST_CASE("prompts: residents are the GPU's work besides") {
     return find(plan, step_time(plan, {.rows = 8192, .prefill = true}), experts_of_2).time;
   };
   const auto streaming = time(with(16, ", prefill: {device: 'cuda:0', stream: yes}"));
-  CHECK(streaming.cpu == Approx(streaming.gpu));
+  CHECK(streaming.seconds == Approx(streaming.cpu + crossing_of(8192)));
+  CHECK(streaming.gpu > 0.9 * streaming.cpu);  // and the last experts arrive meanwhile
   const auto resident = time(with(16, ""));
   CHECK(resident.copied == 0);
   CHECK(resident.cpu > streaming.cpu);

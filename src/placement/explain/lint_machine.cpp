@@ -7,6 +7,7 @@
 #include "placement/explain/folded.hpp"
 #include "placement/explain/lint_checks.hpp"
 #include "placement/explain/table.hpp"
+#include "placement/prediction.hpp"
 #include "placement/totals.hpp"
 #include "placement/values.hpp"
 
@@ -16,9 +17,6 @@ namespace {
 
 /// Of a device's memory that should stay free: for a screen and other programs, or the system.
 constexpr uint64_t free_on_gpu = uint64_t{512} << 20, free_on_cpu = uint64_t{2} << 30;
-
-/// Of the experts: less is not worth the memory that they take on their way.
-constexpr double least_stream = 0.005;
 
 // The modules of attention that keep a cache, by layer.
 std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
@@ -90,10 +88,10 @@ void find_idle_streams(const Linted& linted, std::vector<Finding>& findings) {
   if (plan.predicted_prefill.empty()) return;
   for (const auto& rule : linted.rules.rules) {
     if (!rule.prefill || !rule.prefill->stream || !rule.prefill->stream->value) continue;
-    const bool some = std::ranges::any_of(plan.modules, [&](const auto& planned) {
-      return planned.rule_name == rule.name && planned.stream_share >= least_stream;
-    });
-    if (!some)
+    double most = -1;  // of its modules
+    for (const auto& planned : plan.modules)
+      if (planned.rule_name == rule.name) most = std::max(most, planned.stream_share);
+    if (most >= 0 && most < least_stream)
       findings.push_back({.where = file_and_line(rule.prefill->stream->where),
                           .message = "stream of rule '" + rule.name +
                                      "': hardly an expert is predicted to pass through the GPU in "

@@ -1,0 +1,47 @@
+// What the devices of a plan's machine do a second, and how long a kernel's work takes of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ops/kernels.hpp"
+#include "placement/plan.hpp"
+
+namespace ktx::placement {
+
+/// Up to so many, kernels of few rows multiply by weights as they read them.
+constexpr int64_t few_rows = 8;
+
+/// What a device does a second; 0: not known.
+struct Speed {
+  double read = 0;     // bytes
+  double flops = 0;    // with a matrix's weights, many rows
+  double threads = 0;  // of a CPU, that decode weights; 0: as many as it takes
+};
+
+struct Work {
+  double bytes = 0, flops = 0;
+  double decoded = 0;  // of many rows: operations of one row with the weights decoded for all
+  double waits = 0;    // of few: seconds that decoding takes longer than reading
+};
+
+/// Of the machine's CPUs. A module whose weights all lie on one node is read at that node's
+/// bandwidth alone; tensor_flops is what the machine's best instructions do. copying: to a GPU.
+Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::KernelRow* kernel,
+                bool copying = false);
+Speed gpu_speed(const Plan& plan, const std::string& device);
+
+/// Of a kernel of no table: what most reach.
+const ops::Efficiency& efficiency_of(const ops::KernelRow* kernel);
+
+double seconds(const ops::Efficiency& kernel, const Speed& speed, const Work& work);
+
+/// Of a module's weights as they are stored.
+double bytes_of(const graph::Module& module, const std::vector<PlannedWeight>& weights);
+double numbers_of(const graph::Module& module);
+/// Of a module's weights, each read once: see Work::waits.
+double waits_of(const graph::Module& module, const std::vector<PlannedWeight>& weights,
+                const ops::Efficiency& kernel, const Speed& speed);
+
+}  // namespace ktx::placement
