@@ -25,12 +25,16 @@ uint64_t room_on_gpu(const hw::Machine& machine) {
   return memory - std::min(gib, memory / 8);
 }
 
-std::string all_gpus(const hw::Machine& machine) {
-  if (machine.gpus.size() == 1) return "device: 'cuda:0'";
+std::string list_of_gpus(const hw::Machine& machine) {
+  if (machine.gpus.size() == 1) return "'cuda:0'";
   std::vector<std::string> names;
   for (size_t i = 0; i < machine.gpus.size(); ++i)
     names.push_back("'cuda:" + std::to_string(i) + "'");
-  return "device: [" + base::join(names) + "], spread: layers";
+  return "[" + base::join(names) + "]";
+}
+
+std::string all_gpus(const hw::Machine& machine) {
+  return "device: " + list_of_gpus(machine) + (machine.gpus.size() > 1 ? ", spread: layers" : "");
 }
 
 /// ", KEY: VALUE" of a flow mapping; empty where nothing is to be said.
@@ -73,24 +77,19 @@ class Writer {
     text_ += "  - name: routed experts\n    match: " + match + "\n    place:\n      device: cpu\n";
     if (c_.format != "keep") text_ += "      format: " + c_.format + "\n";
     if (!c_.numa.empty()) text_ += "      numa: " + c_.numa + "\n";
-    if (c_.experts == Experts::resident)
+    if (keeps_residents(c_.experts))
       text_ += "      experts: {vram: " + size_text(room_on_gpu(machine_)) +
-               "}         # what the GPU has left holds some, which run there\n";
-    if (c_.experts != Experts::hybrid)
+               (streams(c_.experts) ? "" : ", on: " + list_of_gpus(machine_)) +
+               "}   # what is left there holds some, which run there\n";
+    if (streams(c_.experts))
       text_ += "    prefill: {" + all_gpus(machine_) +
-               ", stream: yes}   # prompts share them with the GPU\n";
+               ", stream: yes}   # prompts share them with the " + gpus_of(machine_) + "\n";
   }
 
   void add_head() {
-    const bool on_last = c_.experts != Experts::cpu && machine_.gpus.size() > 1;
-    const bool differs = c_.dense.starts_with("int4");
-    const std::string device =
-        on_last ? "device: 'cuda:" + std::to_string(machine_.gpus.size() - 1) + "'" : rest_;
-    const std::string format = differs ? "int8" : c_.dense;
-    if (on_last || differs)
-      add(differs ? "head                          # it alone turns states into tokens"
-                  : "head                          # behind the last layer",
-          "{class: head}", device + entry("format", format));
+    if (c_.dense.starts_with("int4"))
+      add("head                          # it alone turns states into tokens", "{class: head}",
+          rest_ + entry("format", "int8"));
   }
 
   const Candidate& c_;
@@ -100,6 +99,18 @@ class Writer {
 };
 
 }  // namespace
+
+std::string gpus_of(const hw::Machine& machine) {
+  return machine.gpus.size() > 1 ? "GPUs" : "GPU";
+}
+
+bool keeps_residents(Experts experts) noexcept {
+  return experts == Experts::resident || experts == Experts::resident_streamed;
+}
+
+bool streams(Experts experts) noexcept {
+  return experts == Experts::streamed || experts == Experts::resident_streamed;
+}
 
 std::string rules_text(const Candidate& candidate, const hw::Machine& machine,
                        const SuggestOptions& options, bool has_experts) {

@@ -11,12 +11,19 @@ namespace ktx::placement {
 
 /// Where the routed experts are.
 enum class Experts : uint8_t {
-  cpu,       // and everything else too
-  hybrid,    // on the CPU, the rest on the GPUs
-  streamed,  // so, but prompts share them with the GPUs
-  resident,  // streamed, and some stay on the GPUs
-  gpu        // all on the GPUs
+  cpu,                // and everything else too
+  hybrid,             // on the CPU, the rest on the GPUs
+  streamed,           // so, but prompts share them with the GPUs
+  resident,           // some stay on the GPUs
+  resident_streamed,  // and prompts share the others with the GPUs
+  gpu                 // all on the GPUs
 };
+
+/// "GPU" or "GPUs", as the machine has one or several.
+std::string gpus_of(const hw::Machine& machine);
+
+bool keeps_residents(Experts experts) noexcept;
+bool streams(Experts experts) noexcept;
 
 struct Candidate {
   Experts experts = Experts::cpu;

@@ -49,6 +49,8 @@ class Search {
  public:
   Search(const graph::Model& model, const hw::Machine& machine, const SuggestOptions& options)
       : model_(model), machine_(machine), options_(options), goal_(info(options.goal)) {
+    const int64_t trained = model_.info.context;
+    if (trained > 0) options_.context = std::min(options_.context, trained);
     if (options_.vram)
       for (auto& gpu : machine_.gpus) gpu.memory_bytes = std::min(gpu.memory_bytes, *options_.vram);
     for (const auto& module : model_.modules)
@@ -73,7 +75,8 @@ class Search {
   std::vector<Experts> placements() const {
     if (machine_.gpus.empty()) return {Experts::cpu};
     if (experts_ == nullptr) return {Experts::gpu, Experts::cpu};
-    return {Experts::gpu, Experts::resident, Experts::streamed, Experts::hybrid, Experts::cpu};
+    return {Experts::gpu,    Experts::resident, Experts::resident_streamed,
+            Experts::hybrid, Experts::streamed, Experts::cpu};
   }
 
   bool is_quantized() const {
@@ -124,7 +127,9 @@ class Search {
           if (fewer && best.plan && candidate.experts == Experts::cpu) continue;
           Trial trial = attempt(candidate, machine);
           on_gpu |= trial.plan && candidate.experts != Experts::cpu;
-          keep_better(best, std::move(trial), worth_leaving);
+          const bool adds_stream =
+              streams(candidate.experts) && candidate.experts != best.candidate.experts;
+          keep_better(best, std::move(trial), adds_stream ? ties : worth_leaving);
         }
       }
       if (best.plan) break;
@@ -134,15 +139,16 @@ class Search {
       if (chunk > options_.context) break;
       Candidate other = best.candidate;
       other.chunk = chunk;
-      keep_better(best, attempt(other, machine), chunk > best.candidate.chunk ? ties : no_ties);
+      keep_better(best, attempt(other, machine),
+                  chunk > best.candidate.chunk ? ties : worth_leaving);
     }
     return best;
   }
 
   // What a later trial may take of the best one's time to replace it. Simpler placements come
-  // first: predictions are too rough to leave them for a few percent. Larger slices win ties, for
-  // they serve longer prompts too.
-  static constexpr double worth_leaving = 0.97, no_ties = 0.999, ties = 1.001;
+  // first: predictions are too rough to leave them for a few percent. Streams and larger slices win
+  // ties, for they serve longer prompts too.
+  static constexpr double worth_leaving = 0.97, ties = 1.001;
 
   static void keep_better(Trial& best, Trial&& trial, double most) {
     const bool better = trial.plan && (!best.plan || trial.seconds < most * best.seconds);
@@ -160,14 +166,25 @@ class Search {
       trial.refusal = error.what();
     }
     if (trial.plan && !std::isfinite(trial.seconds)) trial.plan.reset();
+    if (trial.plan && streams(candidate.experts) && stream_share(*trial.plan) < least_stream) {
+      trial.plan.reset();
+      trial.refusal = "hardly an expert would pass through a GPU";
+    }
     return trial;
   }
 
+  // Of what is compared: as the goal has it, in a shorter context in the same proportion.
+  int64_t prompt() const {
+    const int64_t both = goal_.prompt + goal_.answer;
+    return both <= options_.context ? goal_.prompt
+                                    : (options_.context * goal_.prompt + both - 1) / both;
+  }
+  int64_t answer() const { return std::min(goal_.answer, options_.context - prompt()); }
+
   /// Of a prompt and its answer; infinite: not known.
   double seconds(const Plan& plan) const {
-    const int64_t prompt = std::min(goal_.prompt, plan.cache_length / 2);
-    return static_cast<double>(prompt) / prefill_rate(plan, prompt) +
-           static_cast<double>(goal_.answer) / decode_rate(plan, prompt);
+    return static_cast<double>(prompt()) / prefill_rate(plan, prompt()) +
+           static_cast<double>(answer()) / decode_rate(plan, prompt());
   }
 
   // ---- what is said of it ----
@@ -230,15 +247,18 @@ class Search {
     const auto& plan = *best.plan;
     std::vector<std::string> lines = {model_name() + " on " + machine_.name + ", for " +
                                           std::string(goal_.name) + " use: prompts of " +
-                                          std::to_string(goal_.prompt) + " tokens, answers of " +
-                                          std::to_string(goal_.answer) + ".",
+                                          std::to_string(prompt()) + " tokens, answers of " +
+                                          std::to_string(answer()) + ".",
                                       "", where_it_is(best.candidate), memory_text(plan), ""};
     lines.push_back("Predicted: decoding " + base::format_number(plan.predicted_decode) +
                     " tokens/s behind " + std::to_string(plan.predicted_depth) + " tokens" +
                     prompts_text(plan) + ".");
-    if (const double share = stream_share(plan); share >= 0.001)
-      lines.push_back("Of a layer's experts " + base::format_number(100 * share) +
-                      " % pass through the GPU in slices of " + std::to_string(plan.prefill_chunk) +
+    if (options_.context == model_.info.context)
+      lines.push_back("Context: " + std::to_string(options_.context) +
+                      " tokens, the model was trained for no more.");
+    if (const double share = stream_share(plan); share > 0)
+      lines.push_back("Of a layer's experts on the CPU " + base::format_number(100 * share) +
+                      " % pass through a GPU in slices of " + std::to_string(plan.prefill_chunk) +
                       ".");
     const auto faster = what_is_faster(best);
     if (!faster.empty()) {
@@ -249,7 +269,7 @@ class Search {
   }
 
   std::string where_it_is(const Candidate& c) const {
-    const std::string gpus = machine_.gpus.size() > 1 ? "GPUs" : "GPU";
+    const auto gpus = gpus_of(machine_);
     const std::string rest = "; attention and everything else dense on the " + gpus + ".";
     switch (c.experts) {
       case Experts::cpu:
@@ -261,6 +281,7 @@ class Search {
       case Experts::streamed:
         return "Routed experts on the CPU, in prompts with the help of the " + gpus + rest;
       case Experts::resident:
+      case Experts::resident_streamed:
         return "Routed experts on the CPU, as many as fit on the " + gpus + rest;
     }
     return {};
@@ -308,7 +329,7 @@ class Search {
                       base::format_number(100 * (1 - seconds(*plan) / best.seconds)) +
                       " % less time for a prompt and its answer");
     };
-    say("6 experts a token (-k 6)", with_experts(best, 6));
+    say("6 experts a token (-k 6), at some loss", with_experts(best, 6));
     if (best.candidate.format != "keep" || !is_quantized()) {
       Candidate smaller = best.candidate;
       smaller.format = "int4/64";
@@ -345,7 +366,7 @@ class Search {
 
   const graph::Model& model_;
   hw::Machine machine_;
-  const SuggestOptions& options_;
+  SuggestOptions options_;
   const GoalInfo& goal_;
   const graph::Module* experts_ = nullptr;  // the last layer's
 };

@@ -2,8 +2,11 @@
 // covers: candidate
 #include "placement/suggest.hpp"
 
+#include <set>
+
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "placement/candidate.hpp"
 #include "placement/rules.hpp"
 #include "sample.hpp"
 
@@ -85,6 +88,48 @@ TEST_CASE("a GPU too small for the experts gets everything else, and prompts sha
               planned.device == "cpu";
   CHECK(on_cpu);
   CHECK(plan.find_device("cuda:0")->most() <= all - 2 * mib);
+}
+
+TEST_CASE("experts pass through a GPU only where that is worth it") {
+  auto machine = known_machine(2);
+  const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
+  machine.tensor_flops = 1e10;  // much is left to the GPUs
+  CHECK(has(suggest(machine, {.vram = all - mib}), "stream: yes"));
+  machine.tensor_flops = 1e15;
+  machine.read_while_copying = machine.read_bandwidth / 2;
+  for (auto& gpu : machine.gpus) gpu.copy_bandwidth = 1e9;
+  const auto text = suggest(machine, {.vram = all - mib});
+  INFO(text);
+  CHECK(has(text, "# Routed experts on the CPU; attention"));
+  CHECK_FALSE(has(text, "stream"));
+  CHECK_FALSE(has(text, "pass through"));
+}
+
+TEST_CASE("experts that stay on GPUs need no stream") {
+  const auto machine = known_machine(2);
+  const auto text =
+      rules_text({.experts = Experts::resident}, machine, {.model = "model.gguf"}, true);
+  INFO(text);
+  CHECK_FALSE(has(text, "stream"));
+  std::set<std::string> devices;
+  for (const auto& planned : plan_of(text, machine).modules)
+    if (!planned.residents.experts.empty()) devices.insert(planned.residents.device);
+  CHECK(devices == std::set<std::string>{"cuda:0", "cuda:1"});
+}
+
+TEST_CASE("the context is no longer than the model was trained for, and what is compared fits it") {
+  auto model = sample::deepseek();
+  const auto with = [&](int64_t trained, Goal goal) {
+    model.info.context = trained;
+    return suggest_rules(model, known_machine(0), {.model = "m.gguf", .goal = goal});
+  };
+  CHECK(has(with(4096, Goal::balanced), "\ncontext: 4096\n"));
+  CHECK(has(with(4096, Goal::balanced),
+            "# Context: 4096 tokens, the model was trained for no more."));
+  CHECK(has(with(4096, Goal::balanced), "prompts of 2048 tokens, answers of 512."));
+  CHECK(has(with(1290, Goal::prefill), "prompts of 1280 tokens, answers of 10."));
+  CHECK(has(with(1 << 20, Goal::balanced), "\ncontext: 8192\n"));
+  CHECK_FALSE(has(with(1 << 20, Goal::balanced), "# Context"));
 }
 
 TEST_CASE("nodes get copies where memory suffices, else parts") {
