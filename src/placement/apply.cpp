@@ -167,12 +167,19 @@ void apply_experts(const Place& place, Decision& decision) {
   if (!experts.on.empty()) decision.experts_on = device_of_layer(experts.on, decision, where);
 }
 
+namespace {
+
+constexpr const char* of_another_model =
+    "for a model that needs less than the one that they were written for, lower it or leave it out";
+
+}  // namespace
+
 void check_ram(const MachineNeeds& needs, const hw::Machine& machine) {
   if (!needs.ram || machine.memory_bytes() >= needs.ram->value) return;
   throw_environment("these rules need " + base::format_bytes(needs.ram->value) +
                         " of memory, this machine has " +
                         base::format_bytes(machine.memory_bytes()),
-                    needs.ram->where);
+                    needs.ram->where, {of_another_model});
 }
 
 void check_vram(const MachineNeeds& needs, const hw::Machine& machine) {
@@ -183,7 +190,7 @@ void check_vram(const MachineNeeds& needs, const hw::Machine& machine) {
   throw_environment("these rules need " + base::format_bytes(needs.vram->value) +
                         " of GPU memory, this machine " +
                         (machine.gpus.empty() ? "has no GPU" : "has " + base::format_bytes(bytes)),
-                    needs.vram->where);
+                    needs.vram->where, {of_another_model});
 }
 
 void check_isa(const MachineNeeds& needs, const hw::Machine& machine) {

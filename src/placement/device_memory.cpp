@@ -73,6 +73,17 @@ std::string cache_text(const Plan& plan) {
          std::to_string(plan.cache_length) + " tokens ";
 }
 
+// Whether routed experts, or in a model without them any matrices, have 8 bits or more.
+bool has_wide_weights(const Plan& plan) {
+  constexpr double wide_bits = 8;
+  return std::ranges::any_of(plan.modules, [&](const auto& planned) {
+    const bool counts = plan.model.info.experts == 0 || plan.module_of(planned).op == "moe";
+    return counts && std::ranges::any_of(planned.weights, [](const auto& weight) {
+             return quant::bits_per_weight(weight.format) >= wide_bits;
+           });
+  });
+}
+
 // What would help most on a device.
 std::string advice(const Plan& plan, const DeviceMemory& memory) {
   const uint64_t step = memory.activations + memory.scratch + memory.streaming;
@@ -80,8 +91,10 @@ std::string advice(const Plan& plan, const DeviceMemory& memory) {
     return "a shorter context (--context) or fewer sessions would help most";
   if (step > memory.weights) return "a smaller prefill_chunk (--prefill-chunk) would help most";
   if (!is_gpu(memory.device))
-    return "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
-           "experts";
+    return has_wide_weights(plan)
+               ? "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
+                 "experts"
+               : "a checkpoint of fewer bits a weight would help";
   for (const auto& planned : plan.modules)
     if (planned.residents.device == memory.device)
       return "fewer resident experts would help, or experts: {vram: SIZE} to fill what is left";
@@ -93,9 +106,9 @@ void check_device(const Plan& plan, const DeviceMemory& memory, uint64_t has,
   const uint64_t needed = memory.most();
   if (has == 0 || needed <= has) return;
   const auto text = [](uint64_t bytes) { return base::format_bytes(bytes); };
-  std::string parts = "weights " + text(memory.weights) + ", " + cache_text(plan) +
-                      text(memory.cache) + ", activations " +
-                      text(memory.activations + memory.scratch + memory.rope_tables);
+  std::string parts = "weights " + text(memory.weights);
+  if (memory.cache > 0) parts += ", " + cache_text(plan) + text(memory.cache);
+  parts += ", activations " + text(memory.activations + memory.scratch + memory.rope_tables);
   if (memory.streaming > 0) parts += ", streamed experts " + text(memory.streaming);
   if (memory.driver > 0) parts += ", the driver " + text(memory.driver);
   throw_environment("the plan needs " + text(needed) + " of " + whose + " has " + text(has),

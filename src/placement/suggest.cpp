@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -41,7 +42,8 @@ struct Trial {
   std::string text;  // the rules
   std::optional<Plan> plan;
   double seconds = 0;
-  std::string refusal;  // why there is no plan
+  std::string refusal;      // why there is no plan
+  std::string unsupported;  // what a kernel says that can't run a module
 };
 
 /// All that a search is about.
@@ -164,6 +166,8 @@ class Search {
       trial.seconds = seconds(*trial.plan);
     } catch (const Error& error) {
       trial.refusal = error.what();
+      if (error.category() == ErrorCategory::input && !error.notes().empty())
+        trial.unsupported = error.notes().front();
     }
     if (trial.plan && !std::isfinite(trial.seconds)) trial.plan.reset();
     if (trial.plan && streams(candidate.experts) && stream_share(*trial.plan) < least_stream) {
@@ -213,7 +217,9 @@ class Search {
         least = std::move(trial);
     }
     if (!least.plan) return refused.refusal;
-    return where_it_is(least.candidate) + " " + memory_text(*least.plan);
+    const auto formats = formats_text(least.candidate);
+    return where_it_is(least.candidate) + " " + (formats.empty() ? "" : formats + " ") +
+           memory_text(*least.plan);
   }
 
   static uint64_t memory(const Plan& plan) { return plan.find_device("cpu")->most(); }
@@ -249,7 +255,11 @@ class Search {
                                           std::string(goal_.name) + " use: prompts of " +
                                           std::to_string(prompt()) + " tokens, answers of " +
                                           std::to_string(answer()) + ".",
-                                      "", where_it_is(best.candidate), memory_text(plan), ""};
+                                      "", where_it_is(best.candidate)};
+    if (const auto text = formats_text(best.candidate); !text.empty()) lines.push_back(text);
+    if (const auto why = why_not_on_gpu(best); !why.empty())
+      lines.push_back("A GPU can't run all of it: " + why + ".");
+    lines.insert(lines.end(), {memory_text(plan), ""});
     lines.push_back("Predicted: decoding " + base::format_number(plan.predicted_decode) +
                     " tokens/s behind " + std::to_string(plan.predicted_depth) + " tokens" +
                     prompts_text(plan) + ".");
@@ -287,12 +297,35 @@ class Search {
     return {};
   }
 
+  static std::string formats_text(const Candidate& c) {
+    const auto part = [](const char* what, const std::string& format) {
+      return format == "keep" ? "" : std::string(what) + " to " + format;
+    };
+    std::vector<std::string> parts{part("routed experts", c.format),
+                                   part("other linear layers", c.dense)};
+    std::erase(parts, "");
+    return parts.empty() ? "" : "Quantized while loading: " + base::join(parts) + ".";
+  }
+
+  /// Other than for want of memory; empty: it could.
+  std::string why_not_on_gpu(const Trial& best) const {
+    if (machine_.gpus.empty() || best.candidate.experts == Experts::gpu) return {};
+    Candidate all = best.candidate;
+    all.experts = Experts::gpu;
+    return attempt(all, machine_).unsupported;
+  }
+
   static std::string memory_text(const Plan& plan) {
-    std::vector<std::string> parts;
-    for (const auto& memory : plan.devices)
-      parts.push_back(base::format_bytes(memory.most()) +
-                      (memory.device == "cpu" ? " of memory" : " of " + memory.device));
-    std::string text = "Needs " + base::join(parts);
+    std::string text =
+        "Needs " + base::format_bytes(plan.find_device("cpu")->most()) + " of memory";
+    const auto gpus = std::span(plan.devices).subspan(1);
+    if (gpus.size() > 2)
+      text += ", at most " +
+              base::format_bytes(std::ranges::max(gpus, {}, &DeviceMemory::most).most()) +
+              " of each GPU";
+    else
+      for (const auto& memory : gpus)
+        text += ", " + base::format_bytes(memory.most()) + " of " + memory.device;
     size_t residents = 0, layers = 0;
     for (const auto& planned : plan.modules)
       if (const size_t count = planned.residents.experts.size(); count > 0)

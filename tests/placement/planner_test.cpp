@@ -227,6 +227,11 @@ TEST_CASE("too little memory") {
                     0) == 0);
   CHECK(error.find("a smaller format for the largest modules would help, e.g. int4/64 for the "
                    "routed experts") != std::string::npos);
+  auto small = sample::full_size();
+  small.matrices = small.down = quant::Format::q4_k;
+  CHECK(error_of([&] {
+          make_plan(rules, sample::deepseek(small), sample::machine(), {});
+        }).find("a checkpoint of fewer bits a weight would help") != std::string::npos);
   const auto long_cache = error_of(
       [&] { make_plan(rules, sample::deepseek(), sample::machine(), {.cache_length = 16000000}); });
   CHECK(long_cache.find("a shorter context (--context) or fewer sessions would help most") !=

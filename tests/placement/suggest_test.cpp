@@ -132,6 +132,16 @@ TEST_CASE("the context is no longer than the model was trained for, and what is 
   CHECK_FALSE(has(with(1 << 20, Goal::balanced), "# Context"));
 }
 
+TEST_CASE("comments say what is quantized, and why a GPU that has room does not run all") {
+  CHECK(has(suggest(known_machine(1), {}, quant::Format::bf16),
+            "# Quantized while loading: routed experts to int8, other linear layers to int8.\n"));
+  CHECK_FALSE(has(suggest(known_machine(1)), "# Quantized"));
+  CHECK_FALSE(has(suggest(known_machine(1)), "A GPU can't run"));
+  const auto text = suggest(known_machine(1), {}, quant::Format::iq2_s);
+  INFO(text);
+  CHECK(has(text, "# A GPU can't run all of it: embedding.cuda reads no rows of iq2_s.\n"));
+}
+
 TEST_CASE("nodes get copies where memory suffices, else parts") {
   CHECK(has(suggest(known_machine(0, 2)), "numa: replicate"));
   auto machine = known_machine(0, 2);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 
 #include "core/base/text.hpp"
 #include "placement/explain/folded.hpp"
@@ -184,10 +185,17 @@ std::string decode_text(const Plan& plan) {
   std::string text = base::format_number(plan.predicted_decode) + " tokens/s behind " +
                      std::to_string(plan.predicted_depth) + ", reading at " +
                      rate_text(plan.machine.read_bandwidth);
-  for (const auto& memory : plan.devices)
-    if (is_gpu(memory.device))
-      text += ", " + memory.device + " at " + rate_text(plan.gpu(memory.device).read_bandwidth);
-  return text;
+  std::set<std::string> rates;
+  std::string of_each;
+  size_t gpus = 0;
+  for (const auto& memory : plan.devices) {
+    if (!is_gpu(memory.device)) continue;
+    const auto rate = rate_text(plan.gpu(memory.device).read_bandwidth);
+    rates.insert(rate);
+    of_each += ", " + memory.device + " at " + rate;
+    ++gpus;
+  }
+  return text + (gpus > 1 && rates.size() == 1 ? ", each GPU at " + *rates.begin() : of_each);
 }
 
 std::string prefill_text(const Plan& plan) {
