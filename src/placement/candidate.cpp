@@ -19,22 +19,15 @@ std::string size_text(uint64_t bytes) {
                           : std::to_string(bytes / mib) + "MiB";
 }
 
-/// Of the smallest GPU's memory, but for what other programs may take.
-uint64_t room_on_gpu(const hw::Machine& machine) {
-  const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
-  return memory - std::min(gib, memory / 8);
-}
-
-std::string list_of_gpus(const hw::Machine& machine) {
-  if (machine.gpus.size() == 1) return "'cuda:0'";
+std::string list_of_gpus(size_t count) {
+  if (count == 1) return "'cuda:0'";
   std::vector<std::string> names;
-  for (size_t i = 0; i < machine.gpus.size(); ++i)
-    names.push_back("'cuda:" + std::to_string(i) + "'");
+  for (size_t i = 0; i < count; ++i) names.push_back("'cuda:" + std::to_string(i) + "'");
   return "[" + base::join(names) + "]";
 }
 
-std::string all_gpus(const hw::Machine& machine) {
-  return "device: " + list_of_gpus(machine) + (machine.gpus.size() > 1 ? ", spread: layers" : "");
+std::string on_gpus(size_t count) {
+  return "device: " + list_of_gpus(count) + (count > 1 ? ", spread: layers" : "");
 }
 
 /// ", KEY: VALUE" of a flow mapping; empty where nothing is to be said.
@@ -47,7 +40,7 @@ class Writer {
  public:
   Writer(const Candidate& candidate, const hw::Machine& machine)
       : c_(candidate), machine_(machine) {
-    rest_ = c_.experts == Experts::cpu ? "device: cpu" + entry("numa", c_.numa) : all_gpus(machine);
+    rest_ = c_.experts == Experts::cpu ? "device: cpu" + entry("numa", c_.numa) : on_gpus(c_.gpus);
   }
 
   std::string rules(bool has_experts) {
@@ -79,11 +72,12 @@ class Writer {
     if (!c_.numa.empty()) text_ += "      numa: " + c_.numa + "\n";
     if (keeps_residents(c_.experts))
       text_ += "      experts: {vram: " + size_text(room_on_gpu(machine_)) +
-               (streams(c_.experts) ? "" : ", on: " + list_of_gpus(machine_)) +
+               (streams(c_.experts) ? "" : ", on: " + list_of_gpus(c_.gpus)) +
                "}   # what is left there holds some, which run there\n";
     if (streams(c_.experts))
-      text_ += "    prefill: {" + all_gpus(machine_) +
-               ", stream: yes}   # prompts share them with the " + gpus_of(machine_) + "\n";
+      text_ += "    prefill: {" + on_gpus(c_.gpus) +
+               ", stream: yes}   # prompts share them with the " + (c_.gpus > 1 ? "GPUs" : "GPU") +
+               "\n";
   }
 
   void add_head() {
@@ -100,8 +94,9 @@ class Writer {
 
 }  // namespace
 
-std::string gpus_of(const hw::Machine& machine) {
-  return machine.gpus.size() > 1 ? "GPUs" : "GPU";
+uint64_t room_on_gpu(const hw::Machine& machine) {
+  const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
+  return memory - std::min(gib, memory / 8);
 }
 
 bool keeps_residents(Experts experts) noexcept {

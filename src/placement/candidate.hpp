@@ -19,8 +19,8 @@ enum class Experts : uint8_t {
   gpu                 // all on the GPUs
 };
 
-/// "GPU" or "GPUs", as the machine has one or several.
-std::string gpus_of(const hw::Machine& machine);
+/// Of the smallest GPU's memory, but for what other programs may take.
+uint64_t room_on_gpu(const hw::Machine& machine);
 
 bool keeps_residents(Experts experts) noexcept;
 bool streams(Experts experts) noexcept;
@@ -30,6 +30,7 @@ struct Candidate {
   std::string format = "keep";  // of the experts
   std::string dense = "keep";   // of all other linear layers
   std::string numa;             // policy of what is on the CPU; empty: one node
+  size_t gpus = 0;              // that it uses, the first ones
   int64_t chunk = 2048;         // tokens of a slice of a prompt
 };
 

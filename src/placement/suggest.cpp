@@ -105,14 +105,20 @@ class Search {
   }
 
   /// The placements with experts in `format` and other linear layers in `dense`, with each policy
-  /// for those that have anything to read on the CPU.
+  /// for those that have anything to read on the CPU. Where GPUs run all, some may do: a token
+  /// passes through them one after another, so that more are no faster.
   std::vector<Candidate> candidates(const std::string& format, const std::string& dense,
                                     const std::vector<std::string>& policies) const {
     std::vector<Candidate> out;
-    for (const Experts experts : placements())
+    const size_t gpus = machine_.gpus.size();
+    for (const Experts experts : placements()) {
+      if (experts == Experts::gpu)
+        for (size_t some = 1; some < gpus; ++some)
+          out.push_back({experts, format, dense, policies.front(), some});
       for (const auto& numa : policies)
         if (experts != Experts::gpu || numa == policies.front())
-          out.push_back({experts, format, dense, numa});
+          out.push_back({experts, format, dense, numa, experts == Experts::cpu ? 0 : gpus});
+    }
     return out;
   }
 
@@ -127,6 +133,9 @@ class Search {
           // Fewer bits are for GPUs that are too small, or where nothing fits.
           const bool fewer = dense != formats().front();
           if (fewer && best.plan && candidate.experts == Experts::cpu) continue;
+          if (best.plan && best.candidate.experts == Experts::gpu &&
+              candidate.experts == Experts::gpu)
+            continue;
           Trial trial = attempt(candidate, machine);
           on_gpu |= trial.plan && candidate.experts != Experts::cpu;
           const bool adds_stream =
@@ -170,11 +179,21 @@ class Search {
         trial.unsupported = error.notes().front();
     }
     if (trial.plan && !std::isfinite(trial.seconds)) trial.plan.reset();
-    if (trial.plan && streams(candidate.experts) && stream_share(*trial.plan) < least_stream) {
-      trial.plan.reset();
-      trial.refusal = "hardly an expert would pass through a GPU";
-    }
+    if (trial.plan) trial.refusal = why_not_worth_it(candidate, *trial.plan, machine);
+    if (!trial.refusal.empty()) trial.plan.reset();
     return trial;
+  }
+
+  /// Of a plan that could be carried out; empty: it is.
+  static std::string why_not_worth_it(const Candidate& candidate, const Plan& plan,
+                                      const hw::Machine& machine) {
+    if (streams(candidate.experts) && stream_share(plan) < least_stream)
+      return "hardly an expert would pass through a GPU";
+    const bool fills = std::ranges::any_of(plan.devices, [&](const auto& memory) {
+      return memory.device != "cpu" && memory.most() > room_on_gpu(machine);
+    });
+    const bool some = 0 < candidate.gpus && candidate.gpus < machine.gpus.size();
+    return some && fills ? "there is more room on more GPUs" : "";
   }
 
   // Of what is compared: as the goal has it, in a shorter context in the same proportion.
@@ -225,17 +244,23 @@ class Search {
   static uint64_t memory(const Plan& plan) { return plan.find_device("cpu")->most(); }
 
   /// The rules with what their plan needs of a machine, which is checked first.
-  static std::string with_needs(const Trial& best) {
-    uint64_t ram = 0, vram = 0;
+  std::string with_needs(const Trial& best) const {
+    uint64_t ram = 0, vram = 0, all_vram = 0;
     for (const auto& memory : best.plan->devices)
       (memory.device == "cpu" ? ram : vram) += memory.most();
-    const auto rounded = [](uint64_t bytes) {
-      return std::to_string((bytes + gib - 1) / gib) + "GiB";
-    };
+    for (const auto& gpu : machine_.gpus) all_vram += gpu.memory_bytes;
+    std::string needs = "machine: {ram: " + rounded(ram, machine_.memory_bytes());
+    if (vram > 0) needs += ", vram: " + rounded(vram, all_vram);
     std::string text = best.text;
-    text.insert(text.find("model:"), "machine: {ram: " + rounded(ram) +
-                                         (vram > 0 ? ", vram: " + rounded(vram) : "") + "}\n");
-    return text;
+    return text.insert(text.find("model:"), needs + "}\n");
+  }
+
+  /// Up, but to no more than there is.
+  static std::string rounded(uint64_t bytes, uint64_t has) {
+    constexpr uint64_t mib = uint64_t{1} << 20;
+    const uint64_t whole = std::max<uint64_t>(1, (bytes + gib - 1) / gib);
+    return whole * gib <= has ? std::to_string(whole) + "GiB"
+                              : std::to_string((bytes + mib - 1) / mib) + "MiB";
   }
 
   static std::string comment(const std::vector<std::string>& lines) {
@@ -279,13 +304,16 @@ class Search {
   }
 
   std::string where_it_is(const Candidate& c) const {
-    const auto gpus = gpus_of(machine_);
+    const std::string gpus = machine_.gpus.size() > 1 ? "GPUs" : "GPU";
     const std::string rest = "; attention and everything else dense on the " + gpus + ".";
     switch (c.experts) {
       case Experts::cpu:
         return "Everything on the CPU.";
       case Experts::gpu:
-        return "Everything on the " + gpus + ".";
+        return "Everything on " +
+               (c.gpus == machine_.gpus.size() ? "the " + gpus
+                                               : std::to_string(c.gpus) + " of the GPUs") +
+               ".";
       case Experts::hybrid:
         return "Routed experts on the CPU" + rest;
       case Experts::streamed:
@@ -312,6 +340,7 @@ class Search {
     if (machine_.gpus.empty() || best.candidate.experts == Experts::gpu) return {};
     Candidate all = best.candidate;
     all.experts = Experts::gpu;
+    all.gpus = machine_.gpus.size();
     return attempt(all, machine_).unsupported;
   }
 

@@ -65,12 +65,18 @@ TEST_CASE("a box without a GPU runs everything on its CPU") {
   CHECK(plan_of(text, known_machine(0)).devices.size() == 1);
 }
 
-TEST_CASE("a model that fits its GPUs runs there") {
-  const auto text = suggest(known_machine(2));
+TEST_CASE("a model that fits its GPUs runs there, on as few as hold it") {
+  auto machine = known_machine(2);
+  const auto one = suggest(machine);
+  CHECK(has(one, "# Everything on 1 of the GPUs."));
+  CHECK(has(one, "place: {device: 'cuda:0'}"));
+  const auto most = plan_of(one, machine).find_device("cuda:0")->most();
+  for (auto& gpu : machine.gpus) gpu.memory_bytes = most - mib;
+  const auto text = suggest(machine);
   INFO(text);
   CHECK(has(text, "# Everything on the GPUs."));
   CHECK(has(text, "device: ['cuda:0', 'cuda:1'], spread: layers"));
-  const auto plan = plan_of(text, known_machine(2));
+  const auto plan = plan_of(text, machine);
   for (const auto& planned : plan.modules) CHECK(planned.device != "cpu");
 }
 
@@ -91,7 +97,7 @@ TEST_CASE("a GPU too small for the experts gets everything else, and prompts sha
 }
 
 TEST_CASE("experts pass through a GPU only where that is worth it") {
-  auto machine = known_machine(2);
+  auto machine = known_machine(1);
   const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
   machine.tensor_flops = 1e10;  // much is left to the GPUs
   CHECK(has(suggest(machine, {.vram = all - mib}), "stream: yes"));
@@ -108,7 +114,7 @@ TEST_CASE("experts pass through a GPU only where that is worth it") {
 TEST_CASE("experts that stay on GPUs need no stream") {
   const auto machine = known_machine(2);
   const auto text =
-      rules_text({.experts = Experts::resident}, machine, {.model = "model.gguf"}, true);
+      rules_text({.experts = Experts::resident, .gpus = 2}, machine, {.model = "model.gguf"}, true);
   INFO(text);
   CHECK_FALSE(has(text, "stream"));
   std::set<std::string> devices;

@@ -27,6 +27,14 @@ std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
   return caches;
 }
 
+// Whether a CPU multiplies by any matrix: else there is nothing to move to a GPU.
+bool computes_on_cpu(const Plan& plan) {
+  return std::ranges::any_of(plan.modules, [&](const auto& planned) {
+    const auto& op = plan.module_of(planned).op;
+    return !is_gpu(planned.device) && (op == "linear" || op == "moe");
+  });
+}
+
 }  // namespace
 
 void find_numa_of_one_node(const Linted& linted, std::vector<Finding>& findings) {
@@ -56,7 +64,7 @@ void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings) {
   for (size_t i = 0; i < plan.machine.gpus.size(); ++i)
     if (const auto device = "cuda:" + std::to_string(i); plan.find_device(device) == nullptr)
       unused.push_back(device + " (" + plan.machine.gpus[i].name + ")");
-  if (unused.empty()) return;
+  if (unused.empty() || !computes_on_cpu(plan)) return;
   findings.push_back({.where = plan.rules_file,
                       .message = "nothing runs on " + base::join(unused) +
                                  "; `ktx-plan suggest` writes rules that use it"});

@@ -106,7 +106,10 @@ TEST_CASE("what is meant is no finding") {
        {Box{},
         with("  - {name: experts, match: {class: moe.experts, layers: 1-3}, place: "
              "{format: int8}}\n"),
-        with("  - {name: head, match: {class: head}, place: {format: int8}}\n"), on_two_gpus("")})
+        with("  - {name: head, match: {class: head}, place: {format: int8}}\n"), on_two_gpus(""),
+        Box{.rules = "  - {name: all, match: {name: '.*'}, place: {device: 'cuda:1'}}\n",
+        .shape = sample::gpu_shape(),
+        .machine = sample::gpu_machine()}})
     for (const auto& finding : lint_of(box)) FAIL_CHECK(to_string(finding));
 }
 
