@@ -131,6 +131,11 @@ void check_memory_of_nodes(const Plan& plan) {
 
 }  // namespace
 
+uint64_t kept_free(const std::string& device, uint64_t memory) {
+  constexpr uint64_t on_gpu = uint64_t{512} << 20, on_cpu = uint64_t{2} << 30;
+  return std::min(is_gpu(device) ? on_gpu : on_cpu, memory / 16);
+}
+
 void sum_up_memory(Plan& plan) {
   plan.devices.clear();
   memory_of(plan, "cpu");

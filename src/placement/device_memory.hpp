@@ -15,6 +15,9 @@ constexpr uint64_t driver_bytes = uint64_t{600} << 20;
 /// their pages of 4 KiB, as measured with 370 GiB of them on an H200.
 constexpr uint64_t mapped_bytes_per_byte = 512;
 
+/// Of a device's memory that should stay free: for a screen and other programs, or the system.
+uint64_t kept_free(const std::string& device, uint64_t memory);
+
 /// The devices that the plan uses, with their weights and KV cache.
 void sum_up_memory(Plan& plan);
 

@@ -12,8 +12,10 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "placement/candidate.hpp"
+#include "placement/device_memory.hpp"
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
+#include "placement/totals.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
@@ -62,12 +64,13 @@ class Search {
   std::string run() {
     check_figures();
     Trial best = search(machine_, numa_policies());
+    const uint64_t has = machine_.memory_bytes();
     if (!best.plan)
-      throw_environment(
-          "no placement of this model fits the machine", machine_.name,
-          {what_it_needs(best),
-           "the machine has " + base::format_bytes(machine_.memory_bytes()) + " of memory",
-           "a checkpoint of fewer bits a weight needs less"});
+      throw_environment("no placement of this model fits the machine", machine_.name,
+                        {what_it_needs(best),
+                         "the machine has " + base::format_bytes(has) + " of memory, of which " +
+                             base::format_bytes(kept_free("cpu", has)) + " should stay free",
+                         "a checkpoint of fewer bits a weight needs less"});
     return header(best) + with_needs(best);
   }
 
@@ -185,15 +188,21 @@ class Search {
   }
 
   /// Of a plan that could be carried out; empty: it is.
-  static std::string why_not_worth_it(const Candidate& candidate, const Plan& plan,
-                                      const hw::Machine& machine) {
+  std::string why_not_worth_it(const Candidate& candidate, const Plan& plan,
+                               const hw::Machine& machine) const {
     if (streams(candidate.experts) && stream_share(plan) < least_stream)
       return "hardly an expert would pass through a GPU";
-    const bool fills = std::ranges::any_of(plan.devices, [&](const auto& memory) {
-      return memory.device != "cpu" && memory.most() > room_on_gpu(machine);
-    });
-    const bool some = 0 < candidate.gpus && candidate.gpus < machine.gpus.size();
-    return some && fills ? "there is more room on more GPUs" : "";
+    const bool more_gpus = 0 < candidate.gpus && candidate.gpus < machine.gpus.size();
+    for (const auto& memory : plan.devices) {
+      const bool on_cpu = memory.device == "cpu";
+      if (!on_cpu && more_gpus && memory.most() > room_on_gpu(machine))
+        return "there is more room on more GPUs";
+      const auto has = memory_of(plan, memory.device);
+      if (has > 0 && (on_cpu || !options_.vram) &&
+          memory.most() + kept_free(memory.device, has) > has)
+        return memory.device + " would be full";
+    }
+    return {};
   }
 
   // Of what is compared: as the goal has it, in a shorter context in the same proportion.

@@ -66,13 +66,12 @@ TEST_CASE("a box without a GPU runs everything on its CPU") {
 }
 
 TEST_CASE("a model that fits its GPUs runs there, on as few as hold it") {
-  auto machine = known_machine(2);
+  const auto machine = known_machine(2);
   const auto one = suggest(machine);
   CHECK(has(one, "# Everything on 1 of the GPUs."));
   CHECK(has(one, "place: {device: 'cuda:0'}"));
   const auto most = plan_of(one, machine).find_device("cuda:0")->most();
-  for (auto& gpu : machine.gpus) gpu.memory_bytes = most - mib;
-  const auto text = suggest(machine);
+  const auto text = suggest(machine, {.vram = most - mib});
   INFO(text);
   CHECK(has(text, "# Everything on the GPUs."));
   CHECK(has(text, "device: ['cuda:0', 'cuda:1'], spread: layers"));
@@ -138,6 +137,15 @@ TEST_CASE("the context is no longer than the model was trained for, and what is 
   CHECK_FALSE(has(with(1 << 20, Goal::balanced), "# Context"));
 }
 
+TEST_CASE("some memory stays free") {
+  auto machine = known_machine(0);
+  const auto needed = plan_of(suggest(machine), machine).find_device("cpu")->most();
+  machine.nodes[0].memory_bytes = needed + mib;
+  const auto text = suggest(machine, {.context = 4096});
+  CHECK(has(text, "prefill_chunk"));
+  CHECK(plan_of(text, machine).find_device("cpu")->most() * 16 <= 15 * (needed + mib));
+}
+
 TEST_CASE("comments say what is quantized, and why a GPU that has room does not run all") {
   CHECK(has(suggest(known_machine(1), {}, quant::Format::bf16),
             "# Quantized while loading: routed experts to int8, other linear layers to int8.\n"));
@@ -199,8 +207,8 @@ TEST_CASE("what does not fit is compared with the placement that takes least mem
   auto machine = known_machine(1);
   machine.nodes[0].memory_bytes = 4 * mib;
   const auto all = plan_of(suggest(known_machine(1)), known_machine(1));
-  machine.gpus[0].memory_bytes = all.find_device("cuda:0")->most() - 2 * mib;
-  const auto error = test::failure([&] { suggest(machine); });
+  const uint64_t vram = all.find_device("cuda:0")->most() - 2 * mib;
+  const auto error = test::failure([&] { suggest(machine, {.vram = vram}); });
   INFO(error);
   CHECK(has(error, "Routed experts on the CPU"));
   CHECK(has(error, " of cuda:0.\n"));

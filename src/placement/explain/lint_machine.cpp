@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/text.hpp"
+#include "placement/device_memory.hpp"
 #include "placement/explain/folded.hpp"
 #include "placement/explain/lint_checks.hpp"
 #include "placement/explain/table.hpp"
@@ -14,9 +15,6 @@
 namespace ktx::placement {
 
 namespace {
-
-/// Of a device's memory that should stay free: for a screen and other programs, or the system.
-constexpr uint64_t free_on_gpu = uint64_t{512} << 20, free_on_cpu = uint64_t{2} << 30;
 
 // The modules of attention that keep a cache, by layer.
 std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
@@ -74,8 +72,7 @@ void find_full_devices(const Linted& linted, std::vector<Finding>& findings) {
   const auto& plan = linted.plan;
   for (const auto& memory : plan.devices) {
     const auto has = memory_of(plan, memory.device);
-    const auto least = is_gpu(memory.device) ? free_on_gpu : free_on_cpu;
-    if (has == 0 || memory.most() + least <= has) continue;
+    if (has == 0 || memory.most() + kept_free(memory.device, has) <= has) continue;
     const auto resident = std::ranges::find_if(plan.modules, [&](const auto& planned) {
       return !planned.residents.experts.empty() && planned.residents.device == memory.device;
     });

@@ -181,7 +181,9 @@ std::string rate_text(double bandwidth) {
 }
 
 std::string decode_text(const Plan& plan) {
-  if (plan.predicted_decode <= 0) return "not predicted: the machine's read bandwidth is not known";
+  if (plan.predicted_decode <= 0)
+    return "not predicted: the machine's read bandwidth is not known; ktx-plan --detect measures "
+           "it";
   std::string text = base::format_number(plan.predicted_decode) + " tokens/s behind " +
                      std::to_string(plan.predicted_depth) + ", reading at " +
                      rate_text(plan.machine.read_bandwidth);
@@ -200,8 +202,9 @@ std::string decode_text(const Plan& plan) {
 
 std::string prefill_text(const Plan& plan) {
   if (plan.predicted_prefill.empty())
-    return "not predicted: needs read_bandwidth and tensor_flops of the machine, and "
-           "copy_bandwidth and tensor_flops of its GPUs";
+    return std::string("not predicted: needs read_bandwidth and tensor_flops of the machine") +
+           (plan.machine.gpus.empty() ? "" : ", and copy_bandwidth and tensor_flops of its GPUs") +
+           "; ktx-plan --detect measures them";
   std::vector<std::string> rates;
   for (const auto& [tokens, rate] : plan.predicted_prefill)
     rates.push_back(base::format_number(rate) + " for " + std::to_string(tokens));
