@@ -52,7 +52,8 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
       ->required();
   sub->add_option("--machine", options.machine, "the box as this YAML file says; default: this one")
       ->type_name("FILE");
-  sub->add_option("-c,--context", options.context, "tokens a session can hold")
+  sub->add_option("-c,--context", options.context,
+                  "tokens a session can hold; no more than the model was trained for")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();

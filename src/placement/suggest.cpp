@@ -136,9 +136,8 @@ class Search {
           // Fewer bits are for GPUs that are too small, or where nothing fits.
           const bool fewer = dense != formats().front();
           if (fewer && best.plan && candidate.experts == Experts::cpu) continue;
-          if (best.plan && best.candidate.experts == Experts::gpu &&
-              candidate.experts == Experts::gpu)
-            continue;
+          const auto on_gpus = [](const Candidate& c) { return c.experts == Experts::gpu; };
+          if (best.plan && on_gpus(best.candidate) && on_gpus(candidate)) continue;  // on fewer
           Trial trial = attempt(candidate, machine);
           on_gpu |= trial.plan && candidate.experts != Experts::cpu;
           const bool adds_stream =

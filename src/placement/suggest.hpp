@@ -25,7 +25,7 @@ std::optional<Goal> find_goal(std::string_view name);
 
 struct SuggestOptions {
   std::string model;       // as the file is to name it
-  int64_t context = 8192;  // tokens a session can hold
+  int64_t context = 8192;  // tokens a session can hold; no more than the model was trained for
   int64_t sessions = 1;    // at once
   Goal goal = Goal::balanced;
   std::optional<uint64_t> vram;  // bytes of each GPU to use at most
