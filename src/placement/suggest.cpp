@@ -57,8 +57,11 @@ class Search {
     if (trained > 0) options_.context = std::min(options_.context, trained);
     if (options_.vram)
       for (auto& gpu : machine_.gpus) gpu.memory_bytes = std::min(gpu.memory_bytes, *options_.vram);
-    for (const auto& module : model_.modules)
-      if (module.op == "moe" && module.unused.empty()) experts_ = &module;
+    for (const auto& module : model_.modules) {
+      if (!module.unused.empty()) continue;
+      if (module.op == "moe") experts_ = &module;
+      if (module.op == "linear" && linear_ == nullptr) linear_ = &module;
+    }
   }
 
   std::string run() {
@@ -84,15 +87,14 @@ class Search {
             Experts::hybrid, Experts::streamed, Experts::cpu};
   }
 
-  bool is_quantized() const {
-    if (experts_ == nullptr) return true;
-    const auto format = experts_->weights.front().source;
-    return format != quant::Format::f32 && format != quant::Format::f16 &&
-           format != quant::Format::bf16 && format != quant::Format::fp8;
+  /// Of the experts, in a model without them of its linear layers.
+  quant::Format source() const {
+    return (experts_ != nullptr ? experts_ : linear_)->weights.front().source;
   }
-
-  bool is_fp8() const {
-    return !is_quantized() && experts_->weights.front().source == quant::Format::fp8;
+  bool is_fp8() const { return source() == quant::Format::fp8; }
+  bool is_quantized() const {
+    return !is_fp8() && source() != quant::Format::f32 && source() != quant::Format::f16 &&
+           source() != quant::Format::bf16;
   }
 
   /// Of the experts, and of all other linear layers: those of most bits first, for speed is not
@@ -333,12 +335,13 @@ class Search {
     return {};
   }
 
-  static std::string formats_text(const Candidate& c) {
+  std::string formats_text(const Candidate& c) const {
     const auto part = [](const char* what, const std::string& format) {
       return format == "keep" ? "" : std::string(what) + " to " + format;
     };
-    std::vector<std::string> parts{part("routed experts", c.format),
-                                   part("other linear layers", c.dense)};
+    std::vector<std::string> parts{part("linear layers", c.dense)};
+    if (experts_ != nullptr)
+      parts = {part("routed experts", c.format), part("other linear layers", c.dense)};
     std::erase(parts, "");
     return parts.empty() ? "" : "Quantized while loading: " + base::join(parts) + ".";
   }
@@ -402,9 +405,11 @@ class Search {
     say("6 experts a token (-k 6), at some loss", with_experts(best, 6));
     if (best.candidate.format != "keep" || !is_quantized()) {
       Candidate smaller = best.candidate;
-      smaller.format = "int4/64";
-      if (best.candidate.format != smaller.format)
-        say("experts in int4/64, at some loss", attempt(smaller, machine_).plan);
+      (experts_ != nullptr ? smaller.format : smaller.dense) = "int4/64";
+      if (best.candidate.format != smaller.format || best.candidate.dense != smaller.dense)
+        say(std::string(experts_ != nullptr ? "experts" : "linear layers") +
+                " in int4/64, at some loss",
+            attempt(smaller, machine_).plan);
     }
     auto other = machine_;
     other.read_bandwidth *= 1.5;
@@ -429,7 +434,7 @@ class Search {
   }
 
   std::optional<Plan> with_experts(const Trial& best, int experts) const {
-    if (model_.info.experts_per_token <= experts) return std::nullopt;
+    if (experts_ == nullptr || model_.info.experts_per_token <= experts) return std::nullopt;
     return make_plan(parse_rules(base::parse_yaml(best.text, "suggested"), "suggested"), model_,
                      machine_, {.experts_per_token = experts, .run_memory = options_.run_memory});
   }
@@ -438,7 +443,8 @@ class Search {
   hw::Machine machine_;
   SuggestOptions options_;
   const GoalInfo& goal_;
-  const graph::Module* experts_ = nullptr;  // the last layer's
+  const graph::Module* experts_ = nullptr;  // the last layer's; null: it has none
+  const graph::Module* linear_ = nullptr;   // the first one
 };
 
 }  // namespace

@@ -137,6 +137,19 @@ TEST_CASE("the context is no longer than the model was trained for, and what is 
   CHECK_FALSE(has(with(1 << 20, Goal::balanced), "# Context"));
 }
 
+TEST_CASE("linear layers of a model without experts get as many bits as fit") {
+  sample::DeepSeek shape;
+  shape.dense = shape.layers;
+  shape.experts = 0;
+  const auto model = sample::deepseek(shape);  // of floats
+  const auto text = suggest_rules(model, known_machine(0), {.model = "m", .context = 512});
+  INFO(text);
+  CHECK(has(text, "# Quantized while loading: linear layers to int8.\n"));
+  CHECK(has(text, "linear layers in int4/64, at some loss: "));
+  CHECK(has(text, "match: {class: linear}\n    place: {device: cpu, format: int8}"));
+  CHECK_FALSE(has(text, "experts"));
+}
+
 TEST_CASE("some memory stays free") {
   auto machine = known_machine(0);
   const auto needed = plan_of(suggest(machine), machine).find_device("cpu")->most();
