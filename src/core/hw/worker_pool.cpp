@@ -157,9 +157,10 @@ struct WorkerPool::State {
   void use(int count) noexcept {
     count = std::clamp(count, 1, threads());
     if (count == size()) return;
-    const bool fewer = count < size();
     number(count);
-    if (fewer) {
+    // Some of a node may be used no more though all are more than before: shares are rounded.
+    const auto parks = [](const Worker& worker) { return worker.used && worker.index < 0; };
+    if (std::ranges::any_of(workers, parks)) {
       publish([](void*, int) noexcept {}, nullptr);
       wait_for_workers();
     }

@@ -52,8 +52,8 @@ class WorkerPool {
 
   /// From the next run on so many workers take part, at most threads(), of each node its share;
   /// they are numbered anew. The others sleep until they are used again: what is bound by memory
-  /// is done sooner by as many as can feed it. Costs a run when it is fewer than before, nothing
-  /// when it is as many.
+  /// is done sooner by as many as can feed it. Costs a run where some go to sleep, nothing when it
+  /// is as many as before.
   void use(int threads) noexcept;
 
   /// Pins the calling thread, which from now on serves this pool alone, to worker 0's CPU: beside

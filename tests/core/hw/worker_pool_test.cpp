@@ -122,6 +122,30 @@ TEST_CASE("workers that are not in use sleep, the others are numbered node by no
   }
 }
 
+TEST_CASE("of nodes of one worker some lose it where more are used, and all that are used run") {
+  for (const int nodes : {4, 8}) {
+    std::vector<std::atomic<int>> calls(static_cast<size_t>(nodes));
+    std::atomic<int> unnumbered{0};
+    // As old as the pool: a worker that repeats a run is seen too.
+    const auto body = [&](int worker) noexcept {
+      ++(worker < 0 ? unnumbered : calls[static_cast<size_t>(worker)]);
+    };
+    WorkerPool pool(std::vector(static_cast<size_t>(nodes), PoolNode{1, {}}));
+    for (int from = 1; from <= nodes; ++from)
+      for (int to = 1; to <= nodes; ++to)
+        for (const int count : {from, to}) {
+          INFO(nodes << " nodes, from " << from << " to " << to << ", now " << count);
+          for (auto& called : calls) called = 0;
+          pool.use(count);
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));  // for who runs unasked
+          for (int round = 0; round < 2; ++round) pool.run(body);
+          REQUIRE(unnumbered == 0);
+          for (int worker = 0; worker < nodes; ++worker)
+            REQUIRE(calls[static_cast<size_t>(worker)] == (worker < count ? 2 : 0));
+        }
+  }
+}
+
 TEST_CASE("a pool changes hands often, with and without runs between") {
   for (const int size : {2, 5}) {
     WorkerPool pool(size);
