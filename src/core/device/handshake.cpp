@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "core/device/kinds.hpp"
+#include "core/hw/pause.hpp"
 
 namespace ktx::device {
 
@@ -24,14 +25,6 @@ constexpr std::chrono::milliseconds between_queries{1};
 
 std::atomic_ref<uint64_t> atomic(uint64_t* flag) noexcept {
   return std::atomic_ref<uint64_t>(*flag);
-}
-
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
 }
 
 }  // namespace
@@ -67,7 +60,7 @@ bool Handshake::wait_posted() noexcept {
         ++epoch_;
         return true;
       }
-      pause();
+      hw::pause();
     }
     // A GPU that has failed never raises its flag.
     const Clock::time_point now = Clock::now();

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/base/error.hpp"
+#include "core/hw/pause.hpp"
 #include "core/hw/sleeper.hpp"
 #include "core/hw/thread_stack.hpp"
 
@@ -21,14 +22,6 @@ namespace ktx::hw {
 namespace {
 
 constexpr int pauses_per_clock_read = 32;
-
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 // Spins until done() or until the time is up; says which. The awaited thread was last seen on CPU
 // `other`: spinning there would only keep it from running.

@@ -1,0 +1,15 @@
+// What a thread that spins does between two looks.
+#pragma once
+
+namespace ktx::hw {
+
+/// Leaves the core to its other hyper-thread for a moment.
+inline void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace ktx::hw
