@@ -263,8 +263,9 @@ void down_in_rows(const MoeArgs& args, const MoeWork& work, hw::WorkerPool& pool
         const RowRange rows = rows_of_node(args.down, pool, node);
         const int64_t last = std::min(rows.begin + end * row_group, rows.end);
         const int near = pool.node_of(worker);
-        for (int64_t row = rows.begin + begin * row_group; row < last; row += down_rows) {
-          const int64_t after = std::min(row + down_rows, last);
+        // Steps end at multiples of down_rows: no shard of any expert ends within one.
+        for (int64_t row = rows.begin + begin * row_group, after; row < last; row = after) {
+          after = std::min((row / down_rows + 1) * down_rows, last);
           const auto* next =
               after < rows.end ? down_weights(args, work.active[0], after, near) : nullptr;
           down_and_sum(args, work, {row, after, near}, next);

@@ -398,9 +398,9 @@ TEST_CASE("moe on several NUMA nodes: the numbers are those of one, whatever eac
   for (const auto& [gate, down] :
        {std::pair{Format::q4_k, Format::q6_k}, std::pair{Format::iq3_s, Format::bf16}}) {
     const auto& kernel = ops::best_matmul_kernel(isa, gate, 512, 256);
-    const Experts experts({5, 2, 256, 512}, gate, down, kernel, random);
+    const Experts experts({5, 2, 1024, 512}, gate, down, kernel, random);
     for (const int64_t tokens : {1, 3, 40}) {
-      const auto x = random.normals(tokens * 256);
+      const auto x = random.normals(tokens * 1024);
       const auto ids = skewed_ids(experts.shape, tokens, random);
       const auto weights = router_weights(ids.size(), random);
       const auto args = experts.args(x, ids, weights);
@@ -413,6 +413,34 @@ TEST_CASE("moe on several NUMA nodes: the numbers are those of one, whatever eac
           REQUIRE(run(experts, args, threads, spread) == y);
         }
     }
+  }
+}
+
+TEST_CASE("routed experts and the shared one may lie on NUMA nodes in different ways") {
+  Random random(4);
+  const auto& kernel = ops::best_matmul_kernel(ktx::hw::usable_isa(), Format::q4_k, 512, 256);
+  const Experts experts({5, 3, 2048, 256}, Format::q4_k, Format::q4_k, kernel, random);
+  const Shared shared(experts.shape, Format::q4_k, Format::q8_0, kernel, random);
+  for (const int64_t tokens : {1, 2, 8}) {  // of 2, a worker takes 3 groups of rows at a time
+    const auto x = random.normals(tokens * 2048), add = random.normals(tokens * 2048);
+    const auto ids = skewed_ids(experts.shape, tokens, random);
+    const auto weights = router_weights(ids.size(), random);
+    auto args = experts.args(x, ids, weights);
+    args.add = add.data();
+    const auto y = run_apart(experts, shared, args);
+    for (const std::vector<int>& threads :
+         {std::vector<int>{1, 1}, {5, 3}, {3, 0, 3}, {3, 3, 3}, {1, 2, 1, 1}})
+      for (const auto spread : {Spread::replicate, Spread::shard, Spread::one_node})
+        for (const auto other : {Spread::replicate, Spread::shard, Spread::one_node}) {
+          INFO(tokens << " tokens, " << threads.size() << " nodes, " << static_cast<int>(spread)
+                      << " and " << static_cast<int>(other));
+          const NodeMatrices gate(shared.gate.fast, 1, other, threads);
+          const NodeMatrices up(shared.up.fast, 1, other, threads);
+          const NodeMatrices down(shared.down.fast, 1, other, threads);
+          const ops::SharedExpert on_nodes{gate.matrix, up.matrix, down.matrix};
+          args.shared = &on_nodes;
+          CHECK(run(experts, args, threads, spread) == y);
+        }
   }
 }
 
