@@ -87,6 +87,7 @@ class Moe : public BenchSubject {
              .gate = gate_.experts(),
              .up = up_.experts(),
              .down = down_.experts(),
+             .silu = &ops::f32::best_kernel(setup_.down->isa),
              .y = y_.data(),
              .y_stride = setup_.hidden};
     scratch_ = base::Buffer(static_cast<size_t>(ops::moe_scratch_bytes({.gate = args_.gate,

@@ -117,7 +117,8 @@ class MoeCommand : public Command {
              .intermediate = params.intermediate,
              .gate = expert_matrix(c, node, "gate"),
              .up = expert_matrix(c, node, "up"),
-             .down = expert_matrix(c, node, "down")};
+             .down = expert_matrix(c, node, "down"),
+             .silu = &ops::f32::best_kernel(c.plan->machine.isa)};
     expert_bytes_ = bytes_of({args_.gate, args_.up, args_.down});
     if (c.slots != nullptr && !c.slots->empty())
       args_.slots = (*c.slots)[static_cast<size_t>(node.place)][static_cast<size_t>(node.module)];

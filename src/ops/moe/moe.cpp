@@ -7,7 +7,6 @@
 #include <cstring>
 #include <span>
 
-#include "ops/f32/f32.hpp"
 #include "ops/matmul/activation.hpp"
 #include "ops/matmul/tiles/token_blocks.hpp"
 #include "ops/moe/moe_work.hpp"
@@ -91,10 +90,9 @@ void gate_and_up(const MoeArgs& args, const MoeWork& work, const Pairs& pairs,
   const PackedMatrix& down = e.down;
   const MatmulKernel& kernel = kernel_for(down, pairs.of_expert);
   const bool q8 = kernel.activation(down.format) == ActivationFormat::q8;
-  const auto* f32 = f32::best_kernel(kernel.isa).functions;
   for (int64_t i = 0; i < pairs.count; ++i) {
     float* h = gate + i * gate_rows;
-    f32->silu_mul(h, up + i * gate_rows, h, end - row);
+    args.silu->functions->silu_mul(h, up + i * gate_rows, h, end - row);
     std::byte* out = work.h + (pairs.begin + i) * work.h_bytes;
     if (q8)
       kernel.quantize(q8_quantize_args(h, down.cols, row / q8_block, row / q8_block + 1, out));

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/hw/worker_pool.hpp"
+#include "ops/f32/f32.hpp"
 #include "ops/matmul/matmul.hpp"
 
 namespace ktx::ops {
@@ -34,6 +35,7 @@ struct MoeArgs {
   bool decode_kernels = false;
   PackedMatrix gate, up;  // of every expert: rows intermediate, cols hidden; both on the same nodes
   PackedMatrix down;      // of every expert: rows hidden, cols intermediate
+  const f32::Kernel* silu = nullptr;     // of silu(gate) * up, of the shared expert's too
   const SharedExpert* shared = nullptr;  // null: none
   const float* add = nullptr;            // [tokens, hidden], strides as y; may be y; null: nothing
   float* y = nullptr;                    // [tokens, hidden], overwritten

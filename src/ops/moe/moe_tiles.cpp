@@ -1,7 +1,6 @@
 // Experts of many tokens, on tiles: a part of an expert's pairs and rows at a time.
 #include <array>
 
-#include "ops/f32/f32.hpp"
 #include "ops/moe/moe_work.hpp"
 #include "ops/parallel.hpp"
 
@@ -93,7 +92,6 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
   alignas(64) float gate[product_size];
   alignas(64) float up[product_size];
   const int64_t stride = ExpertTiles::rows;
-  const auto* f32 = f32::best_kernel(args.gate.prefill->isa).functions;
   for_parts(work, expert, [&](const PairRange& part) noexcept {
     const Activations x = activations(work.x_tiles, work.x_block_bytes, work.tiles.x, part);
     const std::array products{expert_args(args.gate, expert, x, rows, gate, stride),
@@ -105,7 +103,8 @@ void gate_and_up_tiles(const MoeArgs& args, const MoeWork& work, int expert,
       args.up.prefill->run(products[1]);
     }
     for (int64_t i = 0; i < part.count; ++i)
-      f32->silu_mul(gate + i * stride, up + i * stride, gate + i * stride, rows.end - rows.begin);
+      args.silu->functions->silu_mul(gate + i * stride, up + i * stride, gate + i * stride,
+                                     rows.end - rows.begin);
     for (int64_t b = 0; b < part.blocks; ++b)
       pack_h(args, work, part, b, rows, gate + b * tile_tokens * stride, stride);
   });

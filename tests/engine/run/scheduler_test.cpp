@@ -9,18 +9,24 @@
 #include <thread>
 
 #include "catch.hpp"
+#include "core/base/file.hpp"
 #include "engine/state.hpp"
 #include "ktx/error.hpp"
 #include "ktx/session.hpp"
+#include "ops/linear/linear.hpp"
+#include "support/own_file.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
 
 namespace {
 
-Engine engine_for(int sessions, bool deterministic = false, int64_t prefill_chunk = 64) {
+const auto usual_rules = test::source_dir / "optimize_rules/cpu.yaml";
+
+Engine engine_for(int sessions, bool deterministic = false, int64_t prefill_chunk = 64,
+                  const std::filesystem::path& rules = usual_rules) {
   return Engine(make_plan({.model = test::shipped_model,
-                           .rules = test::source_dir / "optimize_rules/cpu.yaml",
+                           .rules = rules,
                            .threads = 2,
                            .cache_length = 512,
                            .prefill_chunk = prefill_chunk,
@@ -44,6 +50,20 @@ template <class Body>
 void in_parallel(int count, const Body& body) {
   std::vector<std::thread> threads;
   for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+  for (auto& thread : threads) thread.join();
+}
+
+/// The same; none of their requests is served before all have come.
+template <class Body>
+void in_parallel_at_once(Engine& engine, int count, const Body& body) {
+  Session first(engine);
+  std::vector<std::thread> threads;
+  first.evaluate(prompt_of(20), [&](int64_t, int64_t, const float*) {  // the scheduler waits
+    if (!threads.empty()) return;
+    const int64_t before = counts(engine).requests;
+    for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+    while (counts(engine).requests < before + count) std::this_thread::yield();
+  });
   for (auto& thread : threads) thread.join();
 }
 
@@ -111,38 +131,47 @@ TEST_CASE("a caller's own steps run between those of others, never within a slic
 TEST_CASE("several prompts share a slice, but not when the plan is deterministic") {
   for (const bool deterministic : {false, true}) {
     Engine engine = engine_for(4, deterministic, 512);
-    // While the scheduler waits for the function of the first, the others come.
-    Session first(engine);
-    std::vector<std::thread> others;
-    first.evaluate(prompt_of(20), [&](int64_t, int64_t, const float*) {
-      if (!others.empty()) return;
-      for (int i = 0; i < 3; ++i)
-        others.emplace_back([&engine, i] {
-          Session session(engine);
-          session.generate(prompt_of(40, 100 * i), {.max_new_tokens = 1});
-        });
-      while (counts(engine).requests < 4) std::this_thread::yield();
+    in_parallel_at_once(engine, 3, [&](int i) {
+      Session session(engine);
+      session.generate(prompt_of(40, 100 * i), {.max_new_tokens = 1});
     });
-    for (auto& other : others) other.join();
     const auto slices = counts(engine).slices;
     CHECK(slices == (deterministic ? 4 : 2));
   }
 }
 
 TEST_CASE("a deterministic plan gives every text as alone, whatever runs beside it") {
-  Engine engine = engine_for(6, true);
-  const auto generate = [&](int i) {
-    Session session(engine);
-    return session
-        .generate(prompt_of(3 + 23 * i, 11 * i),
-                  {.max_new_tokens = 40,
-                   .sampling = {.temperature = 0.8f, .seed = static_cast<uint64_t>(i)}})
-        .ids;
-  };
-  std::vector<std::vector<int32_t>> alone(12), together(12);
-  for (int i = 0; i < 12; ++i) alone[static_cast<size_t>(i)] = generate(i);
-  in_parallel(12, [&](int i) { together[static_cast<size_t>(i)] = generate(i); });
-  CHECK(together == alone);
+  // The shared expert's down on the reference's loops, all else on this CPU's best.
+  const auto mixed_rules = test::own_file("scheduler_test.yaml");
+  base::write_file(mixed_rules,
+                   "ktx: 1\nrules:\n"
+                   "  - {name: one, match: {name: shared_experts.down}, place: {op: linear.ref}}\n"
+                   "  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n");
+  for (const auto& rules : {usual_rules, mixed_rules}) {
+    INFO(rules);
+    constexpr int sessions = 24;
+    Engine engine = engine_for(sessions, true, 64, rules);
+    const auto generate = [&](int i) {
+      Session session(engine);
+      return session
+          .generate(prompt_of(3 + 2 * i, 11 * i),
+                    {.max_new_tokens = 60,
+                     .sampling = {.temperature = 0.8f, .seed = static_cast<uint64_t>(i)}})
+          .ids;
+    };
+    std::vector<std::vector<int32_t>> alone(sessions), together(sessions);
+    for (int i = 0; i < sessions; ++i) alone[static_cast<size_t>(i)] = generate(i);
+    const auto before = counts(engine);
+    in_parallel_at_once(engine, sessions,
+                        [&](int i) { together[static_cast<size_t>(i)] = generate(i); });
+    int others = 0;
+    for (size_t i = 0; i < alone.size(); ++i) others += together[i] != alone[i];
+    CHECK(others == 0);
+    // Steps of more rows than decode kernels are usually given.
+    const auto after = counts(engine);
+    CHECK(after.decode_rows - before.decode_rows >
+          ops::decode_tokens * (after.decode_steps - before.decode_steps));
+  }
 }
 
 TEST_CASE("sessions beyond the seats wait their turn") {

@@ -68,7 +68,8 @@ struct Experts {
             .top_k = shape.top_k,
             .experts = shape.experts,
             .hidden = shape.hidden,
-            .intermediate = shape.intermediate};
+            .intermediate = shape.intermediate,
+            .silu = &ops::f32::best_kernel(ktx::hw::usable_isa())};
   }
   Shape shape;
   Stack gate, up, down;
@@ -286,8 +287,7 @@ std::vector<float> run_apart(const Experts& experts, const Shared& shared, ops::
   };
   auto h = times(shared.gate, args.x);
   const auto up = times(shared.up, args.x);
-  const auto* f32 = ops::f32::best_kernel(shared.gate.fast.decode->isa).functions;
-  f32->silu_mul(h.data(), up.data(), h.data(), static_cast<int64_t>(h.size()));
+  args.silu->functions->silu_mul(h.data(), up.data(), h.data(), static_cast<int64_t>(h.size()));
   const auto out = times(shared.down, h.data());
   for (size_t i = 0; i < y.size(); ++i) y[i] = added[i] + (y[i] + out[i]);
   return y;
