@@ -22,6 +22,15 @@ std::string time_text(const timespec& time) {
   return std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec);
 }
 
+// Files of equal size and times are told apart by their paths. Device and inode numbers would not
+// do: those of network and FUSE mounts change with every mount, those of disks with the order in
+// which they are found.
+std::filesystem::path real_path(const std::filesystem::path& file) {
+  std::error_code ec;
+  auto real = std::filesystem::canonical(file, ec);
+  return ec ? file : real;
+}
+
 // The kernel tells which pages of a file are cached only to its owner and to those who may write
 // it; to others it says that all are.
 bool may_see_cached_pages(int fd, const struct stat& status) {
@@ -35,8 +44,8 @@ FileReader::FileReader(const std::filesystem::path& file) : path_(file) {
   struct stat status {};
   fd_ = open_regular_file(file, status);
   size_ = static_cast<uint64_t>(status.st_size);
-  stamp_ =
-      std::to_string(size_) + " " + time_text(status.st_mtim) + " " + time_text(status.st_ctim);
+  stamp_ = real_path(file).string() + " " + std::to_string(size_) + " " +
+           time_text(status.st_mtim) + " " + time_text(status.st_ctim);
   direct_fd_ =
       ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
   if (size_ == 0 || !may_see_cached_pages(fd_, status)) return;

@@ -26,7 +26,8 @@ class FileReader final : public ByteSource {
   size_t scratch_bytes(uint64_t, size_t size) const noexcept override { return size + 3 * page; }
   /// They start at an address that is offset modulo 4096.
   const std::byte* read(uint64_t offset, size_t size, std::span<std::byte> scratch) const override;
-  /// Size and times of the last change (mtime, ctime) in nanoseconds, as it was opened.
+  /// Where it lies, its size, and the times of the last change (mtime, ctime) in nanoseconds, as it
+  /// was opened.
   std::string stamp() const override { return stamp_; }
 
   /// The bytes from offset on, through the page cache: for headers, which the next start reads

@@ -105,3 +105,18 @@ TEST_CASE("the stamp changes with the file") {
   fs::last_write_time(file.path, time);
   CHECK(before != stamp());
 }
+
+TEST_CASE("the stamp is that of one file, by whichever way it is reached") {
+  const File file;
+  const auto link = fs::path(file.path).concat(".link"),
+             other = fs::path(file.path).concat(".twin");
+  for (const auto& left : {link, other}) fs::remove(left);
+  const std::string stamp = FileReader(file.path).stamp();
+  fs::create_symlink(file.path, link);
+  CHECK(FileReader(link).stamp() == stamp);
+  CHECK(FileReader(file.path.parent_path() / "." / file.path.filename()).stamp() == stamp);
+  fs::remove(link);
+  fs::create_hard_link(file.path, other);  // of equal size and times, as shards may be
+  CHECK(FileReader(other).stamp() != FileReader(file.path).stamp());
+  fs::remove(other);
+}

@@ -1,16 +1,24 @@
 // Loading: what is in memory is what the checkpoint holds, quantized and turned as the plan says.
 #include "engine/load/weights.hpp"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <cstring>
+#include <deque>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "catch.hpp"
+#include "core/base/file.hpp"
+#include "core/base/json.hpp"
 #include "engine/load/weight_blocks.hpp"
 #include "engine/load/weight_reader.hpp"
 #include "engine/source.hpp"
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
+#include "loader/safetensors_writer.hpp"
 #include "support/ktx_isa.hpp"
 #include "support/own_file.hpp"
 #include "support/reference.hpp"
@@ -249,4 +257,72 @@ TEST_CASE("a cut off entry is made anew") {
   CHECK(second.packed == first.packed);
   CHECK(cache.entries() == entries);
   CHECK(start(cache.path, model, keep).read == 0);
+}
+
+namespace {
+
+// A copy of the llama with a file of F32 tensors for each layer; in all of them tensors of one
+// shape lie at the same place.
+void write_layers_apart(const std::filesystem::path& folder) {
+  const auto model = test::data_dir / "arch/llama";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy(model / "config.json", folder / "config.json");
+  const auto source = loader::open_checkpoint(model);
+  std::map<std::string, std::vector<loader::NamedArray>> files;
+  std::deque<std::vector<float>> numbers;
+  Json index;
+  for (const auto& meta : source->tensors()) {
+    const auto layer = meta.name.find("layers.");
+    const std::string file = layer == std::string::npos ? "rest" : meta.name.substr(layer + 7, 1);
+    const int64_t rows = loader::matrix_rows(meta), cols = loader::matrix_cols(meta);
+    auto& values = numbers.emplace_back(static_cast<size_t>(rows * cols));
+    std::vector<std::byte> scratch(source->scratch_bytes(meta, 0, rows));
+    quant::info(meta.format)
+        .decode(source->rows(meta, 0, rows, scratch), values.data(), rows * cols);
+    files[file].push_back({meta.name, meta.shape, std::span<const float>(values)});
+    index["weight_map"][meta.name] = file + ".safetensors";
+  }
+  base::write_file(folder / "model.safetensors.index.json", base::dump_json(index));
+  for (auto& [file, arrays] : files) {
+    std::ranges::sort(arrays, {}, &loader::NamedArray::name);
+    loader::write_safetensors(folder / (file + ".safetensors"), arrays);
+  }
+}
+
+bool have_equal_times(const std::filesystem::path& a, const std::filesystem::path& b) {
+  struct stat x {
+  }, y{};
+  REQUIRE((::stat(a.c_str(), &x) == 0 && ::stat(b.c_str(), &y) == 0));
+  const auto same = [](const timespec& s, const timespec& t) {
+    return s.tv_sec == t.tv_sec && s.tv_nsec == t.tv_nsec;
+  };
+  return x.st_size == y.st_size && same(x.st_mtim, y.st_mtim) && same(x.st_ctim, y.st_ctim);
+}
+
+// Writes the two anew until both were within one tick of the kernel's clock.
+void give_equal_times(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const std::string bytes[] = {base::read_text(a), base::read_text(b)};
+  const auto now = std::filesystem::last_write_time(a);
+  int tries = 0;
+  do {
+    REQUIRE(++tries < 1000);
+    for (const auto& file : {a, b}) {
+      std::filesystem::remove(file);
+      std::ofstream(file, std::ios::binary) << bytes[file == b];
+    }
+    for (const auto& file : {a, b}) std::filesystem::last_write_time(file, now);
+  } while (!have_equal_times(a, b));
+}
+
+}  // namespace
+
+TEST_CASE("files of equal size and times are not taken for each other") {
+  const CacheFolder cache, model("weights_test_shards");
+  write_layers_apart(model.path);
+  give_equal_times(model.path / "0.safetensors", model.path / "1.safetensors");
+  const auto none = start({}, model.path, keep);
+  start(cache.path, model.path, keep);
+  const auto second = start(cache.path, model.path, keep);
+  CHECK(second.read == 0);
+  CHECK((second.packed == none.packed));
 }
