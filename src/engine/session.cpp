@@ -2,6 +2,7 @@
 #include "ktx/session.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -21,11 +22,33 @@ struct Session::State {
 
   std::shared_ptr<engine::EngineState> engine;  // first: it owns the pages
   engine::Conversation conversation;
+  // The conversation's tokens as its owner sees them: while a request runs, the scheduler is ahead
+  // of what on_token was given.
+  std::span<const int32_t> tokens;
+  std::atomic_flag in_use = ATOMIC_FLAG_INIT;
 
+  int64_t position() const noexcept { return std::ssize(tokens); }
   void check(std::span<const int32_t> ids) const;
   void check_experts(int experts_per_token) const;
-  void check_position(int64_t position, const char* action) const;
+  void check_position(int64_t to, const char* action) const;
+  void rewind(int64_t to);
   void run(engine::Request& request, const std::function<bool(int32_t)>& on_token);
+};
+
+// One at a time works on a session: the callbacks of what runs, and other threads, are refused.
+class Session::Use {
+ public:
+  Use(State& state, const char* action) : in_use_(state.in_use) {
+    if (in_use_.test_and_set())
+      throw_input(std::string("can't ") + action + ": the session is running a prompt", {},
+                  {"its callbacks may call position(), tokens() and cancel()"});
+  }
+  ~Use() { in_use_.clear(); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  std::atomic_flag& in_use_;
 };
 
 void Session::State::check(std::span<const int32_t> ids) const {
@@ -36,7 +59,7 @@ void Session::State::check(std::span<const int32_t> ids) const {
       throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
                   std::to_string(vocab - 1));
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t length = engine->plan.details().cache_length, taken = conversation.position();
+  const int64_t length = engine->plan.details().cache_length, taken = position();
   if (count <= length - taken) return;
   std::string message = "the prompt has " + std::to_string(count) +
                         " tokens, but the cache holds " + std::to_string(length);
@@ -55,10 +78,16 @@ void Session::State::check_experts(int experts_per_token) const {
               {}, {"a plan made with --max-experts has room for more"});
 }
 
-void Session::State::check_position(int64_t position, const char* action) const {
-  if (position < 0 || position > conversation.position())
-    throw_input(std::string("can't ") + action + " to token " + std::to_string(position) +
-                ": the session holds " + std::to_string(conversation.position()));
+void Session::State::check_position(int64_t to, const char* action) const {
+  if (to < 0 || to > position())
+    throw_input(std::string("can't ") + action + " to token " + std::to_string(to) +
+                ": the session holds " + std::to_string(position()));
+}
+
+void Session::State::rewind(int64_t to) {
+  conversation.cache.rewind(to);
+  conversation.tokens.resize(static_cast<size_t>(to));
+  tokens = conversation.tokens;
 }
 
 // Hands the request over and waits for its end; meanwhile on_token, if any, gets the tokens. Those
@@ -68,6 +97,11 @@ void Session::State::run(engine::Request& request, const std::function<bool(int3
   auto& cancelled = conversation.cancelled;
   request.conversation = &conversation;
   request.streams = static_cast<bool>(on_token);
+  // With room for all, tokens stay where they are while the scheduler adds others.
+  conversation.tokens.reserve(static_cast<size_t>(engine->plan.details().cache_length));
+  const int32_t* const first = conversation.tokens.data();
+  const size_t prompt_end = conversation.tokens.size() + request.prompt.size();
+  tokens = conversation.tokens;
   engine->scheduler->submit(request);
 
   std::exception_ptr thrown;
@@ -80,6 +114,7 @@ void Session::State::run(engine::Request& request, const std::function<bool(int3
     });
     while (on_token && !ended && given < request.ids.size() && !cancelled) {
       const int32_t id = request.ids[given++];
+      tokens = {first, prompt_end + given - 1};
       lock.unlock();
       try {
         ended = !on_token(id);
@@ -93,15 +128,14 @@ void Session::State::run(engine::Request& request, const std::function<bool(int3
     ended = ended || (on_token && cancelled && given < request.ids.size());
     if (request.finished) break;
   }
+  tokens = conversation.tokens;
   if (ended) {
     request.reason = StopReason::cancelled;
     request.ids.resize(given);
     // As if nothing had been computed since: the last token of an answer is not in the cache.
     const auto kept =
         std::min(request.decode_tokens, static_cast<int64_t>(std::max<size_t>(given, 1)) - 1);
-    const int64_t position = conversation.position() - (request.decode_tokens - kept);
-    conversation.cache.rewind(position);
-    conversation.tokens.resize(static_cast<size_t>(position));
+    rewind(position() - (request.decode_tokens - kept));
     request.decode_tokens = kept;
   }
   cancelled = false;
@@ -116,6 +150,7 @@ Session::Session(Session&&) noexcept = default;
 
 Generation Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                              const std::function<bool(int32_t)>& on_token) {
+  const Use use(*state_, "generate");
   state_->check(prompt);
   state_->check_experts(options.experts_per_token);
   engine::Sampler sampler(options.sampling);
@@ -138,6 +173,7 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
 }
 
 bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
+  const Use use(*state_, "evaluate");
   state_->check(tokens);
   engine::Request request;
   request.prompt = tokens;
@@ -151,24 +187,25 @@ void Session::cancel() noexcept {
 }
 
 int64_t Session::position() const noexcept {
-  return state_->conversation.position();
+  return state_->position();
 }
 
 std::span<const int32_t> Session::tokens() const noexcept {
-  return state_->conversation.tokens;
+  return state_->tokens;
 }
 
 void Session::rewind(int64_t position) {
+  const Use use(*state_, "rewind");
   state_->check_position(position, "rewind");
-  state_->conversation.cache.rewind(position);
-  state_->conversation.tokens.resize(static_cast<size_t>(position));
+  state_->rewind(position);
 }
 
 Session Session::fork(int64_t position) const {
+  const Use use(*state_, "fork");
   state_->check_position(position, "fork");
   auto state = std::make_unique<State>(state_->engine, state_->conversation.cache.fork(position));
-  const auto& tokens = state_->conversation.tokens;
-  state->conversation.tokens.assign(tokens.begin(), tokens.begin() + position);
+  state->conversation.tokens.assign(tokens().begin(), tokens().begin() + position);
+  state->tokens = state->conversation.tokens;
   return Session(std::move(state));
 }
 

@@ -1,9 +1,11 @@
 // Sessions of the shipped model: what they refuse, how they stop, and that a seed fixes the text.
 #include "ktx/session.hpp"
 
+#include <algorithm>
 #include <thread>
 
 #include "catch.hpp"
+#include "engine/state.hpp"
 #include "ktx/error.hpp"
 #include "support/reference.hpp"
 
@@ -11,11 +13,16 @@ using namespace ktx;
 
 namespace {
 
+Plan plan_for(int sessions) {
+  return make_plan({.model = test::shipped_model,
+                    .rules = test::source_dir / "optimize_rules/cpu.yaml",
+                    .threads = 2,
+                    .cache_length = 64,
+                    .sessions = sessions});
+}
+
 Engine& shipped() {
-  static Engine instance(make_plan({.model = test::shipped_model,
-                                    .rules = test::source_dir / "optimize_rules/cpu.yaml",
-                                    .threads = 2,
-                                    .cache_length = 64}));
+  static Engine instance(plan_for(1));
   return instance;
 }
 
@@ -104,6 +111,73 @@ TEST_CASE("generation stops for each of its reasons") {
   }
 }
 
+TEST_CASE("a callback may ask its session where it is, and cancel it") {
+  Session session(shipped());
+  const auto& scheduler = *shipped().share_state()->scheduler;
+  auto seen = prompt();  // what is in the cache when the next token is given out
+  const auto start = std::ssize(seen);
+  const auto result = session.generate(prompt(), {.max_new_tokens = 20}, [&](int32_t id) {
+    if (std::ssize(seen) == start)  // the computation is ahead
+      for (const auto steps = scheduler.counts().decode_steps;
+           scheduler.counts().decode_steps < steps + 3;)
+        std::this_thread::yield();
+    CHECK(session.position() == std::ssize(seen));
+    CHECK(std::ranges::equal(session.tokens(), seen));
+    if (std::ssize(seen) == start + 4) session.cancel();
+    seen.push_back(id);
+    return true;
+  });
+  CHECK(result.reason == StopReason::cancelled);
+  CHECK(std::ranges::equal(result.ids, std::span(seen).subspan(static_cast<size_t>(start))));
+  seen.pop_back();
+  CHECK(std::ranges::equal(session.tokens(), seen));
+  CHECK(session.position() == start + 4);
+}
+
+TEST_CASE("what a callback must not do is an error, neither a race nor a wait without end") {
+  Engine engine(plan_for(2));
+  Session session(engine), other(engine);
+  const std::vector<int32_t> one{5};
+  std::vector<std::string> refused;
+  const auto attempt = [&](const auto& action) {
+    try {
+      action();
+    } catch (const Error& e) {
+      CHECK(e.category() == ErrorCategory::input);
+      refused.push_back(e.message());
+    }
+  };
+  SECTION("from on_token: what changes the running session") {
+    session.generate(prompt(), {.max_new_tokens = 4}, [&](int32_t) {
+      attempt([&] { session.rewind(0); });
+      attempt([&] { session.fork(1); });
+      attempt([&] { session.generate(one, {}); });
+      attempt([&] { session.evaluate(one, [](int64_t, int64_t, const float*) {}); });
+      other.rewind(0);
+      other.generate(one, {.max_new_tokens = 2});
+      return false;
+    });
+    const std::string why = ": the session is running a prompt";
+    CHECK(refused == std::vector<std::string>{"can't rewind" + why, "can't fork" + why,
+                                              "can't generate" + why, "can't evaluate" + why});
+    CHECK(other.position() == 2);
+  }
+  SECTION("from on_rows: what waits for the engine") {
+    int64_t position = -1;
+    session.evaluate(prompt(), [&](int64_t, int64_t, const float*) {
+      position = session.position();
+      attempt([&] { engine.decoded_experts(); });
+      attempt([&] { other.generate(one, {}); });
+    });
+    CHECK(position == 0);
+    REQUIRE(refused.size() == 2);
+    for (const auto& message : refused)
+      CHECK(message == "on_rows can't wait for its own engine, on whose thread it is called");
+  }
+  session.rewind(0);
+  CHECK(session.generate(prompt(), {.max_new_tokens = 5}).ids.size() == 5);
+}
+
 TEST_CASE("rewinding and going on gives the text of one run") {
   Session session(shipped());
   const auto whole = session.generate(prompt(), {.max_new_tokens = 12}).ids;
@@ -116,11 +190,7 @@ TEST_CASE("rewinding and going on gives the text of one run") {
 }
 
 TEST_CASE("a fork goes on where its origin was, and neither changes the other") {
-  Engine engine(make_plan({.model = test::shipped_model,
-                           .rules = test::source_dir / "optimize_rules/cpu.yaml",
-                           .threads = 2,
-                           .cache_length = 64,
-                           .sessions = 2}));
+  Engine engine(plan_for(2));
   Session session(engine);
   const auto start = prompt();
   const auto whole = session.generate(start, {.max_new_tokens = 12}).ids;

@@ -29,7 +29,8 @@ struct Conversation {
 };
 
 /// A prompt to run, then perhaps tokens to generate. The caller owns it and waits until it is
-/// finished; until then the scheduler alone touches the conversation's cache and tokens.
+/// finished; until then the scheduler alone touches the conversation's cache and adds to its
+/// tokens.
 struct Request {
   using Clock = std::chrono::steady_clock;
 

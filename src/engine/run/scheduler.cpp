@@ -80,7 +80,14 @@ Scheduler::~Scheduler() {
   }
 }
 
+// Requests and calls are waited for. On the scheduler's thread the caller's functions run.
+void Scheduler::check_caller() const {
+  if (std::this_thread::get_id() == thread_.get_id())
+    throw_input("on_rows can't wait for its own engine, on whose thread it is called");
+}
+
 void Scheduler::submit(Request& request) {
+  check_caller();
   const std::lock_guard lock(mutex_);
   arrivals_.push_back(&request);
   ++counts_.requests;
@@ -88,6 +95,7 @@ void Scheduler::submit(Request& request) {
 }
 
 void Scheduler::call(const std::function<void(const Means&)>& f) {
+  check_caller();
   std::packaged_task<void(const Means&)> call(f);
   auto done = call.get_future();
   {

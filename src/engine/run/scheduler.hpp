@@ -46,7 +46,8 @@ class Scheduler {
   /// No request may be under way.
   ~Scheduler();
 
-  /// Hands a request over; its owner waits until it is finished.
+  /// Hands a request over; its owner waits until it is finished. Throws input error on the thread
+  /// of all steps, which would wait for itself.
   void submit(Request& request);
 
   /// What steps run with.
@@ -55,7 +56,7 @@ class Scheduler {
     const Recording* recording;  // of decode steps; null where they meet GPUs by events
   };
   /// Runs steps of the caller's own: f is called on the thread of all steps, between two of them
-  /// and when no slice is under way. Returns when f has; throws what f throws.
+  /// and when no slice is under way. Returns when f has; throws what f throws, and as submit().
   void call(const std::function<void(const Means&)>& f);
 
   /// The CPU workers of decode steps of few rows, where the plan does not say. Only f of call()
@@ -103,6 +104,7 @@ class Scheduler {
     void clear() noexcept;
   };
 
+  void check_caller() const;
   void loop();
   bool wait_for_work();
   void make_calls();

@@ -44,6 +44,10 @@ struct Generation {
 /// plan has (PlanOptions::sessions) run at once and share every pass over the weights; those beyond
 /// wait their turn. A session keeps the cache's pages that its tokens take until it is rewound or
 /// destroyed; a request that would have to wait for pages that no running one holds is refused.
+///
+/// A callback may call position(), tokens() and cancel() of the session that runs it; what else it
+/// asks of that session throws input error, and so does what would wait for the engine (any
+/// session's generate and evaluate, Engine::decoded_experts) in on_rows.
 class Session {
  public:
   explicit Session(Engine& engine);
@@ -70,7 +74,9 @@ class Session {
   void cancel() noexcept;
 
   /// Tokens in the cache, and their ids: a caller that continues a conversation rewinds to where
-  /// the new one differs. The last sampled token is not among them until it is given back.
+  /// the new one differs. The last sampled token is not among them until it is given back. In
+  /// on_token they are as if the answer ended with its token; in on_rows, as before evaluate. The
+  /// span is valid until the session runs again or is rewound.
   int64_t position() const noexcept;
   std::span<const int32_t> tokens() const noexcept;
   /// Forgets all tokens from `position` on. Throws input error when there are not so many.
@@ -81,6 +87,7 @@ class Session {
 
  private:
   struct State;
+  class Use;
   explicit Session(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
