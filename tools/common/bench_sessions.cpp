@@ -1,10 +1,9 @@
 #include "tools/common/bench_sessions.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
+#include <future>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,17 +18,15 @@ Together bench_together(Engine& engine, int64_t tokens, int repeat) {
   const auto before = engine.decoded_experts();
   std::vector<double> rates;
   for (int i = 0; i <= repeat; ++i) {
-    std::vector<Generation> results(static_cast<size_t>(sessions));
-    std::vector<std::thread> threads;
-    for (size_t s = 0; s < results.size(); ++s)
-      threads.emplace_back([&engine, &firsts, &results, s, tokens] {
-        Session session(engine);
-        results[s] = session.generate(std::span(&firsts[s], 1), {.max_new_tokens = tokens + 1});
-      });
-    for (auto& thread : threads) thread.join();
+    std::vector<std::future<Generation>> running;
+    for (const int32_t& first : firsts)
+      running.push_back(std::async(std::launch::async, [&engine, &first, tokens] {
+        return Session(engine).generate({&first, 1}, {.max_new_tokens = tokens + 1});
+      }));
     int64_t decoded = 0;
     double seconds = 0;
-    for (const auto& result : results) {
+    for (auto& one : running) {
+      const auto result = one.get();
       decoded += result.decode_tokens;
       seconds = std::max(seconds, result.decode_seconds);
     }
@@ -67,12 +64,7 @@ Gap bench_gap(Engine& engine, int64_t prompt) {
       static_cast<double>((prompt + plan.prefill_chunk() - 1) / plan.prefill_chunk());
   gap.layer = alone.prefill_seconds / slices / plan.layers();
 
-  std::atomic<bool> started{false}, read{false};
-  std::thread reader([&] {
-    while (!started) std::this_thread::yield();
-    reading.generate(ids, {.max_new_tokens = 0});
-    read = true;
-  });
+  std::future<Generation> reader;
   Session decoding(engine);
   Clock::time_point before;
   int64_t count = 0;
@@ -83,16 +75,16 @@ Gap bench_gap(Engine& engine, int64_t prompt) {
     if (count == 0) first = now;
     if (count == undisturbed) {
       gap.decode = std::chrono::duration<double>(now - first).count() / undisturbed;
-      started = true;
+      reader = std::async(std::launch::async,
+                          [&] { return reading.generate(ids, {.max_new_tokens = 0}); });
     }
     if (count > undisturbed)
       gap.longest = std::max(gap.longest, std::chrono::duration<double>(now - before).count());
     before = now;
     ++count;
-    return !read;
+    return !reader.valid() || reader.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
   });
-  started = true;
-  reader.join();
+  if (reader.valid()) reader.get();
   return gap;
 }
 
