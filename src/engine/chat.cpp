@@ -85,9 +85,13 @@ std::string Chat::render(const Json& messages, const ChatOptions& options) const
 
 std::vector<int32_t> Chat::encode(const text::Tokenizer& tokenizer, const Json& messages,
                                   const ChatOptions& options) const {
-  if (const auto found = find(options))
-    return text::encode_rendered(
-        tokenizer, found->render(request_of(messages, files_.special_tokens, options)));
+  if (const auto found = find(options)) {
+    const auto text = found->render(request_of(messages, files_.special_tokens, options));
+    auto ids = text::encode_rendered(tokenizer, text);
+    if (text.bytes().empty() || ids.empty())
+      throw_input("the chat template makes no text of this conversation", found->where());
+    return ids;
+  }
   return text::encode_chat(tokenizer, built_in(options), to_messages(messages),
                            options.generation_prompt);
 }

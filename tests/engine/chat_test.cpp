@@ -63,6 +63,16 @@ TEST_CASE("a template from a file stands above the model's own, and needs no mod
   CHECK(render_chat(hi, {.chat_template = file}) == "<user->");
 }
 
+TEST_CASE("a template that makes no text of a conversation is refused with its name") {
+  const auto file = test::own_file("chat_empty.jinja");
+  base::write_file(file, "{% if false %}never{% endif %}");
+  const auto tokenizer = Tokenizer::open(test::shipped_model);
+  CHECK(tokenizer.render_chat(hi, {.chat_template = file}).empty());
+  CHECK(failure([&] {
+          tokenizer.encode_chat({{ChatMessage::Role::user, "Hi"}}, {.chat_template = file});
+        }) == "input " + file.string() + ": the chat template makes no text of this conversation");
+}
+
 TEST_CASE("a built-in format stands in, and says so") {
   const auto without = Tokenizer::open(model_with(Json::object(), "without"));
   CHECK(without.chat_format() == "deepseek-v3");

@@ -59,8 +59,8 @@ class Tokenizer {
   /// the template's line and column, when the template refuses them.
   std::string render_chat(std::string_view messages, const ChatOptions& options = {}) const;
   /// The whole conversation as ids, with one BOS if the model wants any, ready for the assistant to
-  /// answer. Special tokens inside contents stay text. Throws as render_chat, and when the model
-  /// has neither a chat template nor a built-in format.
+  /// answer. Special tokens inside contents stay text. Throws as render_chat, when the template
+  /// makes no text, and when the model has neither a chat template nor a built-in format.
   std::vector<int32_t> encode_chat(const std::vector<ChatMessage>& messages,
                                    const ChatOptions& options = {}) const;
 
