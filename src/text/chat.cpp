@@ -322,18 +322,4 @@ std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatFormat& f
   return encode_parts(tokenizer, written(format, messages, opening));
 }
 
-std::vector<int32_t> encode_next_turn(const Tokenizer& tokenizer, const ChatFormat& format,
-                                      std::span<const ChatMessage> messages, bool ended) {
-  const auto by_system = [](const ChatMessage& m) { return m.role == ChatMessage::Role::system; };
-  if (format.system != SystemPlace::in_order &&
-      std::any_of(messages.begin(), messages.end(), by_system))
-    throw_input("a system message must come first in chat format " + format.name, "chat");
-  Writer writer(format);
-  if (!ended) writer.marker(format.end);
-  writer.marker(format.after_end);
-  writer.turns(messages);
-  writer.marker(format.opening);
-  return encode_parts(tokenizer, writer);
-}
-
 }  // namespace ktx::text

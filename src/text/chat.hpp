@@ -63,10 +63,4 @@ std::string render(const ChatFormat& format, std::span<const ChatMessage> messag
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatFormat& format,
                                  std::span<const ChatMessage> messages, bool opening = true);
 
-/// The ids that follow a reply in a running conversation: the end of the reply, unless it `ended`
-/// with that token itself; then the new messages and the opening. Throws input error for a system
-/// message where the format wants it first.
-std::vector<int32_t> encode_next_turn(const Tokenizer& tokenizer, const ChatFormat& format,
-                                      std::span<const ChatMessage> messages, bool ended);
-
 }  // namespace ktx::text

@@ -205,28 +205,10 @@ TEST_CASE("what a message spells stays text") {
   CHECK(std::count(joined.begin(), joined.end(), 257) == 1);
 }
 
-TEST_CASE("encoding turn by turn gives the ids of the whole") {
-  const Tokenizer t = with_tokens({"<|im_start|>", "<|im_end|>"});
-  const auto format = detect_chat_format(t).value();
-  Ids ids = encode_chat(t, format, std::span(talk).first(2));
-  for (const int32_t id : t.encode("Hello.")) ids.push_back(id);
-  Ids cut_short = ids;
-  ids.push_back(257);  // the model ended its reply
-  for (const int32_t id : encode_next_turn(t, format, std::span(talk).last(1), true))
-    ids.push_back(id);
-  CHECK(ids == encode_chat(t, format, talk));
-  for (const int32_t id : encode_next_turn(t, format, std::span(talk).last(1), false))
-    cut_short.push_back(id);
-  CHECK(cut_short == ids);
-}
-
 TEST_CASE("the system where the format wants it") {
   const auto v3 = detected(deepseek_v3);
   const Messages late{{Role::system, "One."}, {Role::user, "Hi"}, {Role::system, "Two."}};
   CHECK(render(v3, late, false) == "<｜begin▁of▁sentence｜>One.\n\nTwo.<｜User｜>Hi");
-  const Tokenizer t = with_tokens({"<｜User｜>"});
-  REQUIRE(failure([&] { encode_next_turn(t, v3, std::span(late).last(1), true); }) ==
-          "input chat: a system message must come first in chat format deepseek-v3");
   REQUIRE(failure([&] { render(detected(mixtral), std::span(late).first(1), true); }) ==
           "input chat: chat format mixtral puts the system's words in the first user message, and "
           "there is none");

@@ -93,8 +93,7 @@ class CudaStreamedMoe final : public CudaCommand {
                                       .prefetched = shared.stream.prefetched(layer_),
                                       .expert_bytes = expert_bytes_,
                                       .token_flops = 6.0 * static_cast<double>(args_.hidden) *
-                                                     static_cast<double>(args_.intermediate),
-                                      .granularity = 1},
+                                                     static_cast<double>(args_.intermediate)},
                                      shared.rates.rates(), order_);
     shared.predicted.gpu += split.predicted.gpu;
     shared.predicted.cpu += split.predicted.cpu;

@@ -55,8 +55,7 @@ ExpertSplit split_experts(const ExpertWork& work, const SplitRates& rates,
     const size_t copies = n - std::min(n, prefetched);
     now.gpu = std::max(static_cast<double>(copies) * work.expert_bytes / rates.copy_bytes,
                        work.token_flops * static_cast<double>(gpu_tokens) / rates.gpu_flops);
-    const bool whole = n == count || copies % static_cast<size_t>(work.granularity) == 0;
-    if (n == count || (whole && now.both() <= least.both())) {
+    if (n == count || now.both() <= least.both()) {
       best = n;
       least = now;
     }

@@ -21,7 +21,6 @@ struct ExpertWork {
   std::span<const int32_t> prefetched;  // experts that have been copied there for this step
   double expert_bytes = 0;
   double token_flops = 0;  // of one token in one expert
-  int granularity = 1;     // experts are copied in multiples of it, or all of them
 };
 
 struct StreamedExpert {

@@ -90,7 +90,7 @@ TEST_CASE("expert split: one side may get all") {
             .streamed.empty());
 }
 
-TEST_CASE("expert split: whole groups, no better one among all sets of experts") {
+TEST_CASE("expert split: no better one among all sets of experts") {
   std::mt19937 random(3);
   const auto below = [&](int n) { return std::uniform_int_distribution<int>(0, n - 1)(random); };
   for (int round = 0; round < 200; ++round) {
@@ -105,8 +105,7 @@ TEST_CASE("expert split: whole groups, no better one among all sets of experts")
                           .residents = residents,
                           .prefetched = prefetched,
                           .expert_bytes = 1,
-                          .token_flops = 1,
-                          .granularity = 1 + round % 3};
+                          .token_flops = 1};
     const SplitRates rates{.copy_bytes = 0.2 + below(10),
                            .read_bytes = 1.0 + below(4),
                            .cpu_flops = 10.0 + below(50),
@@ -114,30 +113,19 @@ TEST_CASE("expert split: whole groups, no better one among all sets of experts")
     std::vector<StreamedExpert> order(experts);
     const ExpertSplit split = split_experts(work, rates, order);
     std::vector<bool> streamed(experts);
-    int copies = 0;
-    for (const auto& e : split.streamed) {
-      streamed[static_cast<size_t>(e.expert)] = true;
-      copies += !has(prefetched, e.expert);
-    }
-    CHECK((copies % work.granularity == 0 || split.rest.empty()));
+    for (const auto& e : split.streamed) streamed[static_cast<size_t>(e.expert)] = true;
     const SplitSeconds by_formula = seconds(work, rates, streamed);
     CHECK(split.predicted.gpu == Approx(by_formula.gpu));
     CHECK(split.predicted.cpu == Approx(by_formula.cpu));
 
-    const size_t all = split.streamed.size() + split.rest.size();
     for (unsigned set = 0; set < 1u << experts; ++set) {
-      size_t size = 0;
-      copies = 0;
       bool possible = true;
       for (size_t i = 0; i < experts; ++i) {
         const auto e = static_cast<int32_t>(i);
         streamed[i] = (set >> i & 1) != 0;
-        if (!streamed[i]) continue;
-        ++size;
-        copies += !has(prefetched, e);
-        possible = possible && tokens[i] > 0 && !has(residents, e);
+        if (streamed[i]) possible = possible && tokens[i] > 0 && !has(residents, e);
       }
-      if (!possible || (copies % work.granularity != 0 && size != all)) continue;
+      if (!possible) continue;
       CHECK(split.predicted.both() <= seconds(work, rates, streamed).both() * (1 + 1e-9));
     }
   }
