@@ -59,8 +59,8 @@ class Scheduler {
   /// and when no slice is under way. Returns when f has; throws what f throws, and as submit().
   void call(const std::function<void(const Means&)>& f);
 
-  /// The CPU workers of decode steps of few rows, where the plan does not say. Only f of call()
-  /// sets it.
+  /// The CPU workers of decode steps of few rows, where the plan does not say. Set by f of call(),
+  /// or before the first request.
   void set_decode_threads(int threads) noexcept { decode_threads_ = threads; }
   int decode_threads() const noexcept { return decode_threads_; }
 

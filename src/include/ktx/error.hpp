@@ -1,5 +1,5 @@
-// The one exception type that ktx throws. Errors are thrown while loading and planning, never by
-// kernels.
+// The one exception type that ktx throws: while planning and loading, and for what is asked of a
+// session, never from kernels.
 #pragma once
 
 #include <exception>
