@@ -272,7 +272,7 @@ constexpr std::array file_table{
                 apply_decode_threads},
     FileKeyword{"prefill_chunk", "tokens",
                 "Tokens of a prompt that run at once. With more, each expert gets more tokens for "
-                "the work of reading it, and activations take more memory. Default: 512. "
+                "the work of reading it, and activations take more memory. Default: 2048. "
                 "--prefill-chunk stands above it.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {

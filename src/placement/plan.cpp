@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ops/linear/linear.hpp"
 #include "placement/values.hpp"
 
 namespace ktx::placement {
@@ -26,8 +27,8 @@ uint64_t DeviceMemory::most() const noexcept {
   return driver + weights + std::max(running, loading);
 }
 
-int64_t Plan::step_rows() const noexcept {
-  return std::max(prefill_chunk, max_decode_rows * sessions);
+int64_t Plan::decode_rows() const noexcept {
+  return ops::decode_tokens * sessions;
 }
 
 const PlannedModule* Plan::find(int module) const noexcept {

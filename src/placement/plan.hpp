@@ -126,9 +126,6 @@ struct PredictedPrefill {
   double rate = 0;
 };
 
-/// Rows of one decoding sequence in a step at most: its token and those guessed to follow it.
-constexpr int64_t max_decode_rows = 8;
-
 struct Plan {
   std::string rules_file;
   hw::Machine machine;
@@ -155,10 +152,8 @@ struct Plan {
   int64_t predicted_depth = 0;
   std::vector<PredictedPrefill> predicted_prefill;  // empty: not known
 
-  /// Rows of a step at most: a slice of a prompt, or the decoding sequences'.
-  int64_t step_rows() const noexcept;
-  /// Steps in flight at once: decode steps run between the layers of another session's prompt.
-  int workspaces() const noexcept { return sessions > 1 ? 2 : 1; }
+  /// Rows of a decode step at most: of each session a token, or the last few of its prompt.
+  int64_t decode_rows() const noexcept;
   /// The planned module of model.modules[module], or nullptr when it is unused.
   const PlannedModule* find(int module) const noexcept;
   /// The module that `planned` is the plan of.

@@ -1,5 +1,6 @@
 // Predictions.
 #include "placement/prediction.hpp"
+#include "ops/linear/linear.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -98,7 +99,7 @@ class Predictor {
     const double of_one = 2 * numbers_of(module);
     Work work{.bytes = bytes_of(module, weights_of(planned)),
               .flops = of_one * static_cast<double>(rows),
-              .decoded = rows > few_rows ? of_one : 0};
+              .decoded = rows > ops::decode_tokens ? of_one : 0};
     const auto* node = node_of_[static_cast<size_t>(planned.module)];
     if (module.op == "embedding") {
       work.bytes *= static_cast<double>(rows) / static_cast<double>(module.weights.front().rows);
@@ -156,7 +157,7 @@ class Predictor {
     auto found = loads_.find({used, tile});
     if (found == loads_.end()) {
       const double chance = used / static_cast<double>(module.weights.front().count);
-      const ExpertLoad load({shape_.rows, chance, few_rows, tile});
+      const ExpertLoad load({shape_.rows, chance, ops::decode_tokens, tile});
       found = loads_.emplace(std::pair(used, tile), load).first;
     }
     return found->second;

@@ -20,7 +20,7 @@ constexpr int64_t most_prefill_chunk = 65535;  // a GPU's grid has no more block
 // Where neither user nor model ask for less: at this length the bf16 cache of a 671 B model takes
 // 0.3 GiB.
 constexpr int64_t default_context = 4096;
-constexpr int64_t default_prefill_chunk = 512;
+constexpr int64_t default_prefill_chunk = 2048;
 
 /// Those who may decide, the first of them first.
 template <class T>
@@ -145,12 +145,14 @@ void apply_decode_threads(const Setup& setup) {
 }
 
 void apply_prefill_chunk(const Setup& setup) {
-  setup.plan.prefill_chunk = decide_count(setup.plan, most_prefill_chunk,
-                                          {.name = "prefill_chunk",
-                                           .flag = "--prefill-chunk",
-                                           .option = setup.options.prefill_chunk,
-                                           .rule = setup.rules.run.prefill_chunk,
-                                           .otherwise = default_prefill_chunk});
+  const int64_t given = decide_count(setup.plan, most_prefill_chunk,
+                                     {.name = "prefill_chunk",
+                                      .flag = "--prefill-chunk",
+                                      .option = setup.options.prefill_chunk,
+                                      .rule = setup.rules.run.prefill_chunk,
+                                      .otherwise = default_prefill_chunk});
+  // No slice has more tokens than all sessions can hold.
+  setup.plan.prefill_chunk = std::min(given, setup.plan.cache_length * setup.plan.sessions);
 }
 
 void apply_cache_format(const Setup& setup) {

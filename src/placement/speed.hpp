@@ -10,9 +10,6 @@
 
 namespace ktx::placement {
 
-/// Up to so many, kernels of few rows multiply by weights as they read them.
-constexpr int64_t few_rows = 8;
-
 /// What a device does a second; 0: not known.
 struct Speed {
   double read = 0;     // bytes

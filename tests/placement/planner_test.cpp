@@ -91,21 +91,25 @@ TEST_CASE("cache and prediction") {
   CHECK(fewer.predicted_decode > known.predicted_decode);
 }
 
-TEST_CASE("memory for many sessions: their caches, and two steps in flight") {
+TEST_CASE("memory for many sessions: their caches, and the rows that decode") {
   const PlanOptions options{.cache_length = 100, .prefill_chunk = 64};
   const auto one = plan_of(rest, options);
   CHECK(one.cache_pages == 2);
-  CHECK(one.step_rows() == 64);
-  CHECK(one.workspaces() == 1);
+  CHECK(one.prefill_chunk == 64);
+  CHECK(one.decode_rows() == 8);
   auto of_many = options;
   of_many.sessions = 8;
   const auto eight = plan_of(rest, of_many);
   CHECK(eight.cache_pages == 16);
   CHECK(eight.cache_bytes() == 8 * one.cache_bytes());
-  CHECK(eight.step_rows() == 64);
-  CHECK(eight.workspaces() == 2);
-  of_many.sessions = 9;
-  CHECK(plan_of(rest, of_many).step_rows() == 72);  // all of them may decode 8 rows at once
+  CHECK(eight.decode_rows() == 64);  // all of them may decode 8 rows at once
+}
+
+TEST_CASE("no slice of prompts is longer than what all sessions can hold") {
+  PlanOptions options{.cache_length = 100, .prefill_chunk = 4096, .sessions = 3};
+  CHECK(plan_of(rest, options).prefill_chunk == 300);
+  options.prefill_chunk = 64;
+  CHECK(plan_of(rest, options).prefill_chunk == 64);
 }
 
 TEST_CASE("the formats of the KV cache differ in bytes") {

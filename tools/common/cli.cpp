@@ -45,9 +45,9 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
       ->type_name("f32|bf16|fp8")
       ->check(not_empty);
   app.add_option("--prefill-chunk", options.prefill_chunk,
-                 "tokens of a prompt that run at once; default: 512")
+                 "tokens of a prompt that run at once; default: 2048")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
+      ->check(CLI::Range(1, 65535));
   app.add_flag_callback(
       "--deterministic", [&options] { options.deterministic = true; },
       "the same request gives the same text, whatever runs beside it");

@@ -11,8 +11,7 @@ namespace ktx::engine {
 enum class Phase : uint8_t { prefill, decode };
 
 /// What a batch holds of a sequence: rows [first_row, first_row + rows) are its tokens at positions
-/// [past, past + rows). Decode has 1 row, or up to placement::max_decode_rows where tokens are
-/// guessed ahead.
+/// [past, past + rows). Decode has 1 row, or the last of a prompt: up to ops::decode_tokens.
 struct Sequence {
   int64_t id = 0;  // of the request
   Phase phase = Phase::prefill;

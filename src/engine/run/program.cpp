@@ -220,7 +220,9 @@ Program::Program(const placement::Plan& plan, const Weights& weights, ProgramPla
                  MostRows most, const Devices* devices, RopeTables* ropes)
     : places_(std::move(places)),
       devices_(devices),
-      most_(most.of_step > 0 ? most : MostRows{plan.step_rows(), plan.prefill_chunk}),
+      most_(most.of_step > 0
+                ? most
+                : MostRows{std::max(plan.prefill_chunk, plan.decode_rows()), plan.prefill_chunk}),
       max_sequences_(plan.sessions),
       max_pages_(graph::pages_of(plan.cache_length)),
       own_ropes_(plan.cache_length, devices) {

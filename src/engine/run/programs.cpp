@@ -33,7 +33,7 @@ Programs::Programs(const placement::Plan& plan, const Weights& weights, const De
 
 MostRows most_rows(const placement::Plan& plan, Phase phase) noexcept {
   if (phase == Phase::prefill) return {plan.prefill_chunk, plan.prefill_chunk};
-  return {ops::decode_tokens * plan.sessions, ops::decode_tokens};
+  return {plan.decode_rows(), ops::decode_tokens};
 }
 
 std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devices& devices) {

@@ -18,9 +18,6 @@ namespace ktx::engine {
 
 using Clock = Request::Clock;
 
-static_assert(ops::decode_tokens <= placement::max_decode_rows,
-              "a step has room for prompts that join the decoding sequences");
-
 namespace {
 
 // Whether the request has tokens to sample.

@@ -146,8 +146,8 @@ std::string note_of(const Plan& plan, uint64_t DeviceMemory::*part) {
            (sessions > 1 ? plural(sessions, "session") + " of " : "") +
            plural(static_cast<size_t>(plan.cache_length), "token");
   if (part == &DeviceMemory::activations)
-    return std::string("for ") + (plan.workspaces() > 1 ? "two " : "") + "steps of " +
-           plural(static_cast<size_t>(plan.step_rows()), "token");
+    return "for a slice of " + plural(static_cast<size_t>(plan.prefill_chunk), "token") +
+           " and a decode step of " + std::to_string(plan.decode_rows());
   if (part == &DeviceMemory::driver && plan.streams())
     return "with page tables of the CPU's weights";
   return part == &DeviceMemory::loading ? "before there is a KV cache" : "";
