@@ -20,7 +20,8 @@ namespace {
 // hardware thread of each core first (NumaNode::cpus is ordered so). A plan for another box runs
 // here when this one has the instructions it uses; its CPU numbers mean nothing here.
 std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
-  const auto& machine = plan.details().machine;
+  const auto& details = engine::Access::details(plan);
+  const auto& machine = details.machine;
   const auto here = hw::usable_isa();
   if (!machine.is_this_box && machine.isa > here)
     throw_environment("the plan is for a machine with " + std::string(hw::name(machine.isa)) +
@@ -28,7 +29,7 @@ std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
                       plan.options().machine.string());
   std::vector<hw::PoolNode> nodes;
   for (size_t n = 0; n < machine.nodes.size(); ++n)
-    nodes.push_back({plan.details().node_threads[n],
+    nodes.push_back({details.node_threads[n],
                      machine.is_this_box ? machine.nodes[n].cpus : std::vector<int>{}});
   return nodes;
 }
@@ -36,14 +37,15 @@ std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
 // The checkpoint as planning opened it; a header alone can't be loaded, so then the whole is
 // opened.
 std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
-  if (plan.source() && !plan.options().header_only) return plan.source();
+  const auto& source = engine::Access::source(plan);
+  if (source && !plan.options().header_only) return source;
   return engine::open_source(plan.options().model, {.overrides = plan.options().overrides});
 }
 
 }  // namespace
 
 engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
-    : plan(p), source(whole_source(p)), pool(pool_nodes(p)), devices(places_of(p.details()), pool) {
+    : plan(p), source(whole_source(p)), pool(pool_nodes(p)), devices(places_of(details), pool) {
   const auto start = std::chrono::steady_clock::now();
   WeightOptions loading{.cache = p.weights_cache(), .progress = {}, .gpus = {}};
   for (size_t place = 1; place < devices.places().size(); ++place)
@@ -52,8 +54,7 @@ engine::EngineState::EngineState(const Plan& p, const LoadOptions& options)
     loading.progress = [&](const std::string& module, uint64_t done, uint64_t total) {
       options.progress({module, done, total});
     };
-  weights = std::make_unique<Weights>(p.details(), *source, pool, loading);
-  const auto& details = p.details();
+  weights = std::make_unique<Weights>(details, *source, pool, loading);
   // While the GPU is busy with attention nobody goes to sleep.
   if (devices.has_gpus()) pool.spin_for(std::chrono::milliseconds(2));
   programs = std::make_unique<Programs>(details, *weights, devices);
@@ -80,7 +81,7 @@ void engine::EngineState::choose_decode_threads() {
   // took 4 ms of a step of 64 cores.
   constexpr int sampling_threads = 8;
   const auto on_cpu = [](const auto& planned) { return planned.device == "cpu"; };
-  if (std::ranges::none_of(plan.details().modules, on_cpu))
+  if (std::ranges::none_of(details.modules, on_cpu))
     return scheduler->set_decode_threads(std::min(pool.threads(), sampling_threads));
   scheduler->call([this](const Scheduler::Means& means) {
     report.decode_trials =
@@ -114,10 +115,10 @@ int Engine::vocab_size() const noexcept {
   return static_cast<int>(state_->programs->of(engine::Phase::decode).logits().width);
 }
 int64_t Engine::cache_length() const noexcept {
-  return state_->plan.details().cache_length;
+  return state_->details.cache_length;
 }
 int Engine::max_experts_per_token() const noexcept {
-  return state_->plan.details().max_experts_per_token;
+  return state_->details.max_experts_per_token;
 }
 ExpertUse Engine::decoded_experts() const {
   ExpertUse use;

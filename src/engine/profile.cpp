@@ -50,7 +50,7 @@ class Profiler {
 
   ProfileReport run() {
     ProfileReport report;
-    const int64_t chunk = state_.plan.details().prefill_chunk;
+    const int64_t chunk = state_.details.prefill_chunk;
     report.prefill = profile(Phase::prefill, 0, std::min(chunk, options_.prompt), nullptr);
     for (int64_t past = 0, rows = 0; past < options_.depth; past += rows) {
       rows = std::min(chunk, options_.depth - past);
@@ -81,7 +81,7 @@ class Profiler {
                                              .past = one.past,
                                              .pages = sequence_.pages()}},
                               .logit_rows = {static_cast<int32_t>(one.rows - 1)},
-                              .decode_kernels = decodes && state_.plan.details().deterministic,
+                              .decode_kernels = decodes && state_.details.deterministic,
                               .workers = decodes ? decode_threads_ : 0};
     state_.devices.synchronize();
     if (one.profile != nullptr) one.profile->begin();
@@ -134,7 +134,7 @@ class Profiler {
     median.clock_error = marks.clock_error();
     median.lanes = marks.lanes();
     drop_unused(median);
-    const auto& info = state_.plan.details().model.info;
+    const auto& info = state_.details.model.info;
     for (int layer = 0; layer < info.layers; ++layer)
       median.layers.emplace_back(
           std::ranges::find(info.moe_layers, layer) != info.moe_layers.end() ? "moe" : "dense");
@@ -152,7 +152,7 @@ class Profiler {
 }  // namespace
 
 ProfileReport profile_steps(Engine& engine, const ProfileOptions& options) {
-  const auto state = engine.share_state();
+  const auto state = engine::Access::state(engine);
   const int64_t most = engine.cache_length();
   if (options.prompt < 1 || options.prompt > most || options.depth < 0 || options.depth >= most ||
       options.repeat < 1)

@@ -59,7 +59,7 @@ void Session::State::check(std::span<const int32_t> ids) const {
       throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
                   std::to_string(vocab - 1));
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t length = engine->plan.details().cache_length, taken = position();
+  const int64_t length = engine->details.cache_length, taken = position();
   if (count <= length - taken) return;
   std::string message = "the prompt has " + std::to_string(count) +
                         " tokens, but the cache holds " + std::to_string(length);
@@ -68,7 +68,7 @@ void Session::State::check(std::span<const int32_t> ids) const {
 }
 
 void Session::State::check_experts(int experts_per_token) const {
-  const int most = engine->plan.details().max_experts_per_token;
+  const int most = engine->details.max_experts_per_token;
   if (experts_per_token == 0 || (experts_per_token > 0 && experts_per_token <= most)) return;
   if (most == 0)
     throw_input("experts a token: expected none, found " + std::to_string(experts_per_token) +
@@ -98,7 +98,7 @@ void Session::State::run(engine::Request& request, const std::function<bool(int3
   request.conversation = &conversation;
   request.streams = static_cast<bool>(on_token);
   // With room for all, tokens stay where they are while the scheduler adds others.
-  conversation.tokens.reserve(static_cast<size_t>(engine->plan.details().cache_length));
+  conversation.tokens.reserve(static_cast<size_t>(engine->details.cache_length));
   const int32_t* const first = conversation.tokens.data();
   const size_t prompt_end = conversation.tokens.size() + request.prompt.size();
   tokens = conversation.tokens;
@@ -143,7 +143,7 @@ void Session::State::run(engine::Request& request, const std::function<bool(int3
   if (request.error) std::rethrow_exception(request.error);
 }
 
-Session::Session(Engine& engine) : state_(std::make_unique<State>(engine.share_state())) {}
+Session::Session(Engine& engine) : state_(std::make_unique<State>(engine::Access::state(engine))) {}
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;

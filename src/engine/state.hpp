@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/hw/worker_pool.hpp"
+#include "engine/access.hpp"
 #include "engine/load/weights.hpp"
 #include "engine/run/devices.hpp"
 #include "engine/run/kv_store.hpp"
@@ -21,6 +22,7 @@ struct EngineState {
   EngineState(const Plan& p, const LoadOptions& options);
 
   Plan plan;
+  const placement::Plan& details = Access::details(plan);
   std::shared_ptr<const loader::TensorSource> source;
   std::once_flag tokenizer_opened;
   std::optional<Tokenizer> tokenizer;

@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/log.hpp"
+#include "engine/access.hpp"
 #include "engine/chat.hpp"
 #include "engine/generation_defaults.hpp"
 #include "engine/source.hpp"
@@ -39,7 +40,7 @@ Tokenizer make_tokenizer(text::Tokenizer tokenizer, const Json& generation_confi
   if (const auto end = chat.turn_end(tokenizer))
     if (std::find(stop_ids.begin(), stop_ids.end(), *end) == stop_ids.end())
       stop_ids.push_back(*end);
-  return Tokenizer(std::make_shared<const Tokenizer::State>(
+  return engine::Access::tokenizer(std::make_shared<const Tokenizer::State>(
       Tokenizer::State{std::move(tokenizer), std::move(chat), std::move(stop_ids)}));
 }
 
@@ -151,8 +152,8 @@ std::string render_chat(std::string_view messages, const ChatOptions& options) {
 
 TextStream::TextStream(const Tokenizer& tokenizer, TextStreamOptions options)
     : state_(std::make_unique<State>(State{
-          tokenizer.share_state(),
-          text::Detokenizer(tokenizer.state().tokenizer,
+          tokenizer.state_,
+          text::Detokenizer(tokenizer.state_->tokenizer,
                             {.print_special = options.with_special, .begins = options.begins})})) {}
 TextStream::~TextStream() = default;
 TextStream::TextStream(TextStream&&) noexcept = default;

@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "core/base/file.hpp"
 #include "core/hw/isa.hpp"
+#include "engine/access.hpp"
 #include "ktx/session.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "placement/plan.hpp"
@@ -117,9 +118,9 @@ TEST_CASE("published quantizations give the logits of their exact weights") {
 
 TEST_CASE("Kimi-K2's experts keep their bits") {
   const auto plan = make_plan(options(test::data_dir / "quantized/kimi-int4"));
-  const auto& model = plan.details().model;
+  const auto& model = engine::Access::details(plan).model;
   size_t count = 0;
-  for (const auto& planned : plan.details().modules) {
+  for (const auto& planned : engine::Access::details(plan).modules) {
     if (model.modules[static_cast<size_t>(planned.module)].op != "moe") continue;
     for (const auto& weight : planned.weights) CHECK(weight.format == quant::Format::int4_32);
     ++count;
@@ -179,7 +180,7 @@ TEST_CASE("forcing an ISA level runs that level") {
     return make_plan(options(test::shipped_model));
   };
   const auto scalar = plan("scalar");
-  for (const auto& module : scalar.details().modules) {
+  for (const auto& module : engine::Access::details(scalar).modules) {
     CHECK(module.decode.name == "ref");
     CHECK(module.prefill.name == "ref");
   }
@@ -228,7 +229,8 @@ TEST_CASE("on machines of several NUMA nodes the logits are those of one, under 
                    << of_shared_experts << "'");
         Engine engine(plan(policy, of_shared_experts, nodes, threads));
         CHECK(logits_of_steps(engine) == expected);
-        CHECK(engine.load_report().weight_bytes == engine.plan().details().weight_bytes());
+        CHECK(engine.load_report().weight_bytes ==
+              engine::Access::details(engine.plan()).weight_bytes());
       }
 }
 
@@ -284,7 +286,8 @@ TEST_CASE("prompts through oneDNN give the logits of our own kernels") {
     Engine fast(by_onednn), own(plan("avx512_vnni", format));
     CHECK(test::relative_error(logits(fast, ids), logits(own, ids)) < allowed);
     size_t count = 0;
-    for (const auto& module : by_onednn.details().modules) count += module.prefill.name == "onednn";
+    for (const auto& module : engine::Access::details(by_onednn).modules)
+      count += module.prefill.name == "onednn";
     CHECK(count > 10);
   }
 }

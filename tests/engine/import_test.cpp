@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "core/base/file.hpp"
+#include "engine/access.hpp"
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
 #include "placement/plan.hpp"
@@ -46,7 +47,7 @@ Plan check_golden(std::filesystem::path input, const std::string& text) {
 }
 
 std::string device_of(const Plan& plan, const std::string& path) {
-  const auto& details = plan.details();
+  const auto& details = engine::Access::details(plan);
   for (const auto& planned : details.modules)
     if (details.model.modules[static_cast<size_t>(planned.module)].path == path)
       return planned.device + (planned.stream ? " streamed to " + planned.prefill_device : "");

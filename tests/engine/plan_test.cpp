@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "core/base/file.hpp"
+#include "engine/access.hpp"
 #include "ktx/error.hpp"
 #include "ktx/synth.hpp"
 #include "ktx/tokenizer.hpp"
@@ -22,7 +23,7 @@ PlanOptions options() {
 }
 
 int top_k(const Plan& plan) {
-  for (const auto& node : plan.details().model.graph.nodes)
+  for (const auto& node : engine::Access::details(plan).model.graph.nodes)
     if (node.op == graph::Op::router) return std::get<graph::RouterParams>(node.params).top_k;
   return 0;
 }
@@ -65,7 +66,7 @@ TEST_CASE("kernels' scratch does not shrink as sessions are added") {
                      .cache_length = 8192,
                      .prefill_chunk = 64,
                      .sessions = sessions});
-      return plan.details().find_device("cuda:0")->scratch;
+      return engine::Access::details(plan).find_device("cuda:0")->scratch;
     };
     CHECK(scratch(8) >= scratch(7));
     CHECK(scratch(9) >= scratch(8));
@@ -75,11 +76,12 @@ TEST_CASE("kernels' scratch does not shrink as sessions are added") {
 
 TEST_CASE("a plan takes its defaults from the model and the machine") {
   const auto plan = make_plan(options());
-  CHECK(plan.details().cache_length == 4096);
-  CHECK(plan.details().threads == plan.details().machine.core_count());
+  CHECK(engine::Access::details(plan).cache_length == 4096);
+  CHECK(engine::Access::details(plan).threads ==
+        engine::Access::details(plan).machine.core_count());
   CHECK(top_k(plan) == 8);
-  CHECK(plan.details().predicted_decode == 0);  // nothing was measured
-  const auto& besides = plan.details().devices.front();
+  CHECK(engine::Access::details(plan).predicted_decode == 0);  // nothing was measured
+  const auto& besides = engine::Access::details(plan).devices.front();
   CHECK(besides.rope_tables == 4096 * 64 * sizeof(float));  // 32 pairs, one table for all layers
   CHECK(besides.scratch > 512 * 256 * sizeof(float));       // at least a step's copy of its inputs
   CHECK(besides.activations > 512 * 256 * sizeof(float));
@@ -93,10 +95,10 @@ TEST_CASE("options override the defaults") {
   o.threads = 3;
   o.cache_length = 100;
   const auto plan = make_plan(o);
-  CHECK(plan.details().experts_per_token.back() == 6);
+  CHECK(engine::Access::details(plan).experts_per_token.back() == 6);
   CHECK(top_k(plan) == 8);  // a request may ask for the checkpoint's number
-  CHECK(plan.details().threads == 3);
-  CHECK(plan.details().cache_length == 100);
+  CHECK(engine::Access::details(plan).threads == 3);
+  CHECK(engine::Access::details(plan).cache_length == 100);
   o.experts_per_token = 33;
   CHECK_THROWS_AS(make_plan(o), Error);
 }
@@ -137,16 +139,16 @@ TEST_CASE("options for many sessions") {
   o.cache_length = 65;
   const auto plan = make_plan(o);
   const auto one = make_plan(options());
-  CHECK(plan.details().sessions == 4);
-  CHECK(plan.details().cache_pages == 8);
-  CHECK(plan.details().cache_format == graph::KvFormat::fp8);
-  CHECK(plan.details().deterministic);
-  CHECK(plan.details().max_experts_per_token == 12);
-  const auto& memory = plan.details().devices.front();
+  CHECK(engine::Access::details(plan).sessions == 4);
+  CHECK(engine::Access::details(plan).cache_pages == 8);
+  CHECK(engine::Access::details(plan).cache_format == graph::KvFormat::fp8);
+  CHECK(engine::Access::details(plan).deterministic);
+  CHECK(engine::Access::details(plan).max_experts_per_token == 12);
+  const auto& memory = engine::Access::details(plan).devices.front();
   // Decode steps of four sessions have 32 rows, those of one have 8; slices of prompts are the
   // same.
-  CHECK(memory.scratch > one.details().devices.front().scratch);
-  CHECK(memory.activations > one.details().devices.front().activations);
+  CHECK(memory.scratch > engine::Access::details(one).devices.front().scratch);
+  CHECK(memory.activations > engine::Access::details(one).devices.front().activations);
   o.cache_format = "int8";
   CHECK_THROWS_AS(make_plan(o), Error);
 }
@@ -164,10 +166,11 @@ TEST_CASE("a plan for another box needs neither its hardware nor the weights") {
   CHECK_THROWS_AS(make_plan(o), Error);  // without header_only the weights must be there
   o.header_only = true;
   const auto plan = make_plan(o);
-  CHECK(plan.details().threads == 32);
+  CHECK(engine::Access::details(plan).threads == 32);
   CHECK(plan.text().find("two sockets") != std::string::npos);
-  for (const auto& module : plan.details().modules) CHECK(module.decode.name != "avx512_vnni");
-  CHECK(plan.details().predicted_decode > 0);
+  for (const auto& module : engine::Access::details(plan).modules)
+    CHECK(module.decode.name != "avx512_vnni");
+  CHECK(engine::Access::details(plan).predicted_decode > 0);
 }
 
 TEST_CASE("a plan from headers says when no tokenizer works") {
@@ -219,7 +222,7 @@ TEST_CASE("the rules files for GPUs plan DeepSeek-V3 on the boxes that they are 
         Box{"hybrid-2gpu.yaml", q4_k_m, 2, 23, 360}, Box{"hybrid-4gpu.yaml", q4_k_m, 4, 23, 330}}) {
     INFO(box.rules);
     const auto made = plan_of(box);
-    const auto& plan = made.details();
+    const auto& plan = engine::Access::details(made);
     CHECK(plan.devices.size() == 1 + static_cast<size_t>(box.gpus));
     for (const auto& planned : plan.modules) {
       const auto& module = plan.model.modules[static_cast<size_t>(planned.module)];
@@ -234,7 +237,7 @@ TEST_CASE("the rules files for GPUs plan DeepSeek-V3 on the boxes that they are 
 
 TEST_CASE("resident experts fill what a GPU has left") {
   const auto residents = [](const Plan& plan, size_t least) {
-    for (const auto& planned : plan.details().modules)
+    for (const auto& planned : engine::Access::details(plan).modules)
       if (planned.stream) {
         CHECK(planned.residents.experts.size() >= least);
         CHECK(planned.residents.device == planned.prefill_device);
@@ -333,7 +336,7 @@ std::string fault_of_suggestion(const std::string& model, const std::filesystem:
   try {
     base::write_file(rules, suggest_rules({.model = model, .machine = machine}));
     const auto plan = make_plan({.rules = rules, .machine = machine});
-    const auto& details = plan.details();
+    const auto& details = engine::Access::details(plan);
     for (const auto& memory : details.devices)
       if (memory.most() > (memory.device == "cpu" ? details.machine.memory_bytes()
                                                   : details.gpu(memory.device).memory_bytes))

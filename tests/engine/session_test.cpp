@@ -113,7 +113,7 @@ TEST_CASE("generation stops for each of its reasons") {
 
 TEST_CASE("a callback may ask its session where it is, and cancel it") {
   Session session(shipped());
-  const auto& scheduler = *shipped().share_state()->scheduler;
+  const auto& scheduler = *engine::Access::state(shipped())->scheduler;
   auto seen = prompt();  // what is in the cache when the next token is given out
   const auto start = std::ssize(seen);
   const auto result = session.generate(prompt(), {.max_new_tokens = 20}, [&](int32_t id) {

@@ -13,8 +13,9 @@
 namespace ktx {
 
 namespace engine {
+struct Access;
 struct EngineState;
-}
+}  // namespace engine
 
 /// Where loading is: bytes of the checkpoint consumed, of those that have to be read. Of
 /// Engine::finish_cache: bytes written.
@@ -82,9 +83,8 @@ class Engine {
   /// Of all decode steps so far. Waits for a step that is under way.
   ExpertUse decoded_experts() const;
 
-  std::shared_ptr<engine::EngineState> share_state() const noexcept { return state_; }
-
  private:
+  friend engine::Access;
   std::shared_ptr<engine::EngineState> state_;
 };
 

@@ -10,6 +10,9 @@
 
 namespace ktx {
 
+namespace engine {
+struct Access;
+}
 namespace placement {
 struct Plan;
 struct Rules;
@@ -76,9 +79,6 @@ struct SamplingDefaults {
 /// An immutable plan. Cheap to copy.
 class Plan {
  public:
-  Plan(std::shared_ptr<const placement::Plan> plan, std::shared_ptr<const placement::Rules> rules,
-       std::shared_ptr<const loader::TensorSource> source, PlanOptions options);
-
   /// The plan as a table for people, lines ended by '\n'.
   std::string text() const;
   /// The same as one JSON object.
@@ -125,11 +125,13 @@ class Plan {
 
   /// As given, but with the model that was opened.
   const PlanOptions& options() const noexcept { return options_; }
-  const placement::Plan& details() const noexcept { return *plan_; }
-  /// The opened checkpoint: loading goes on where planning stopped.
-  const std::shared_ptr<const loader::TensorSource>& source() const noexcept { return source_; }
 
  private:
+  friend engine::Access;
+  friend Plan make_plan(const PlanOptions& options);
+  Plan(std::shared_ptr<const placement::Plan> plan, std::shared_ptr<const placement::Rules> rules,
+       std::shared_ptr<const loader::TensorSource> source, PlanOptions options);
+
   std::shared_ptr<const placement::Plan> plan_;
   std::shared_ptr<const placement::Rules> rules_;
   std::shared_ptr<const loader::TensorSource> source_;

@@ -13,6 +13,10 @@
 
 namespace ktx {
 
+namespace engine {
+struct Access;
+}
+
 struct ChatMessage {
   enum class Role { system, user, assistant } role = Role::user;
   std::string content;
@@ -65,11 +69,12 @@ class Tokenizer {
                                    const ChatOptions& options = {}) const;
 
   struct State;
-  explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
-  const State& state() const noexcept { return *state_; }
-  std::shared_ptr<const State> share_state() const noexcept { return state_; }
 
  private:
+  friend engine::Access;
+  friend class TextStream;
+  explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+
   std::shared_ptr<const State> state_;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "engine/access.hpp"
 #include "ktx/error.hpp"
 #include "ktx/plan.hpp"
 #include "loader/checkpoint.hpp"
@@ -78,7 +79,8 @@ TEST_CASE("cuda: weights on a GPU have the CPU's bytes, packed anew and from the
                            "  - {name: experts, match: {class: moe.experts}, place: "
                         << place
                         << "}\n  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n";
-    return make_plan({.model = test::shipped_model, .rules = file, .threads = 2}).details();
+    return engine::Access::details(
+        make_plan({.model = test::shipped_model, .rules = file, .threads = 2}));
   };
   const auto source = loader::open_checkpoint(test::shipped_model);
   const auto cache = test::own_file("gpu_loader_test_cache");

@@ -13,6 +13,7 @@
 #include "catch.hpp"
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
+#include "engine/access.hpp"
 #include "engine/load/weight_blocks.hpp"
 #include "engine/load/weight_reader.hpp"
 #include "engine/source.hpp"
@@ -32,7 +33,7 @@ placement::Plan plan_for(const std::filesystem::path& model, const std::string& 
   const auto file = test::own_file("weights_test.yaml");
   std::ofstream(file) << rules;
   const test::KtxIsa isa("scalar");  // reference kernels keep rows as they are: easy to compare
-  return make_plan({.model = model, .rules = file, .threads = 2}).details();
+  return engine::Access::details(make_plan({.model = model, .rules = file, .threads = 2}));
 }
 
 std::vector<float> decoded(const engine::LoadedWeight& weight, int64_t matrix) {

@@ -62,7 +62,7 @@ TEST_CASE("decode steps use the workers that they were given, slices use all, te
     auto engine = shipped(3, decode_threads);
     CHECK(engine.load_report().decode_threads == decode_threads);
     CHECK(engine.load_report().decode_trials.empty());
-    const auto& pool = engine.share_state()->pool;
+    const auto& pool = engine::Access::state(engine)->pool;
     Session session(engine);
     session.generate(prompt, {.max_new_tokens = 0});
     CHECK(pool.size() == 3);
@@ -77,7 +77,7 @@ TEST_CASE("decode steps use the workers that they were given, slices use all, te
 TEST_CASE("where nobody gives threads loading measures, and says what it saw") {
   const auto engine = shipped(0, 0);
   const auto& report = engine.load_report();
-  const int all = engine.share_state()->pool.threads();
+  const int all = engine::Access::state(engine)->pool.threads();
   CHECK(report.decode_threads >= 1);
   CHECK(report.decode_threads <= all);
   REQUIRE(report.decode_trials.size() == (all == 1 ? 0 : thread_counts(all).size()));

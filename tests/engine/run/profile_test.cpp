@@ -23,7 +23,7 @@ Engine small_engine() {
 
 TEST_CASE("every command of a program has a name and the layer it belongs to") {
   Engine engine = small_engine();
-  const auto& program = engine.share_state()->programs->of(Phase::decode);
+  const auto& program = engine::Access::state(engine)->programs->of(Phase::decode);
   const int layers = static_cast<int>(program.layers().size());
   for (int layer = 0; layer < layers; ++layer)
     for (const auto& command : program.layers()[static_cast<size_t>(layer)]) {
@@ -38,7 +38,7 @@ TEST_CASE("every command of a program has a name and the layer it belongs to") {
 
 TEST_CASE("spans lie between the beginning and the end of their step, and are forgotten then") {
   Engine engine = small_engine();
-  engine::Profile profile(engine.share_state()->programs->of(Phase::decode));
+  engine::Profile profile(engine::Access::state(engine)->programs->of(Phase::decode));
   const auto sleep = [] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
   for (int step = 0; step < 2; ++step) {
     profile.begin();

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "catch.hpp"
+#include "engine/access.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/run/workspace.hpp"
 #include "engine/source.hpp"
@@ -25,9 +26,9 @@ struct Loaded {
                         .cache_length = 256,
                         .sessions = 3})),
         pool(2),
-        weights(plan.details(), *plan.source(), pool, {}) {}
+        weights(engine::Access::details(plan), *engine::Access::source(plan), pool, {}) {}
 
-  const placement::Plan& details() const { return plan.details(); }
+  const placement::Plan& details() const { return engine::Access::details(plan); }
   Plan plan;
   hw::WorkerPool pool;
   Weights weights;
@@ -229,7 +230,7 @@ TEST_CASE("experts a token are data of the batch") {
   const Program eight(loaded().details(), loaded().weights);
   for (const int experts : {6, 2}) {
     const auto plan = plan_of(experts);
-    const Program planned(plan.details(), loaded().weights);
+    const Program planned(engine::Access::details(plan), loaded().weights);
     CHECK(logits(eight, prompts, experts) == logits(planned, prompts));
   }
   CHECK(logits(eight, prompts, 6) != logits(eight, prompts));

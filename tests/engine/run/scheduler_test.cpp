@@ -42,7 +42,7 @@ std::vector<int32_t> prompt_of(int64_t length, int32_t first = 5) {
 }
 
 engine::Scheduler::Counts counts(Engine& engine) {
-  return engine.share_state()->scheduler->counts();
+  return engine::Access::state(engine)->scheduler->counts();
 }
 
 /// Runs body(i) on a thread for each i.
@@ -106,7 +106,7 @@ TEST_CASE("between the layers of a long prompt the others decode") {
 
 TEST_CASE("a caller's own steps run between those of others, never within a slice") {
   Engine engine = engine_for(2);
-  auto& scheduler = *engine.share_state()->scheduler;
+  auto& scheduler = *engine::Access::state(engine)->scheduler;
   std::atomic<bool> done{false};
   std::thread other([&] {
     Session session(engine);
