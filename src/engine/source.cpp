@@ -7,7 +7,7 @@ namespace ktx::engine {
 
 std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& model,
                                                   const loader::OpenOptions& options) {
-  if (is_synthetic(model)) return open_synthetic(model.string());
+  if (is_synthetic(model)) return open_synthetic(model.string(), options.overrides);
   return loader::open_checkpoint(model, options);
 }
 

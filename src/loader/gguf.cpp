@@ -122,7 +122,7 @@ CheckpointContents open_gguf(const fs::path& file, const OpenOptions& options) {
   contents.path = file;
   contents.header_only = options.header_only;
   GgufHeader header = open_file(contents, file);
-  apply_overrides(header.metadata, options.overrides, false);
+  apply_overrides(header.metadata, options.overrides, CheckpointKind::gguf);
   const uint64_t parts = count_of(header.metadata, "split.count", 1, file);
   const uint64_t number = count_of(header.metadata, "split.no", 0, file);
   const uint64_t all_tensors =

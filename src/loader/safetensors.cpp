@@ -142,7 +142,7 @@ void DirectoryReader::read_configs() {
   const fs::path config = contents_.path / "config.json";
   contents_.config = base::read_json(config);
   if (!contents_.config.is_object()) throw_input("expected a JSON object", config.string());
-  apply_overrides(contents_.config, options_.overrides, true);
+  apply_overrides(contents_.config, options_.overrides, CheckpointKind::safetensors);
   contents_.generation_config = read_optional_json(contents_.path / "generation_config.json");
   contents_.tokenizer = read_optional_json(contents_.path / "tokenizer.json");
   contents_.tokenizer_config = read_optional_json(contents_.path / "tokenizer_config.json");

@@ -83,8 +83,8 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
       ->check(not_empty);
   app.add_option(
          "--override", options.overrides,
-         "a key of config.json (rope_scaling.factor=40) or of the GGUF metadata, instead of "
-         "the model's; may be given several times")
+         "a key of config.json (rope_scaling.factor=40) or of the GGUF metadata "
+         "(deepseek2.rope.scaling.factor=40), instead of the model's; may be given several times")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--ignore-unused", options.ignore_unused,

@@ -13,6 +13,7 @@
 #include "engine/synth/tensor_bytes.hpp"
 #include "engine/synth/vocabulary.hpp"
 #include "loader/file_source.hpp"
+#include "loader/overrides.hpp"
 
 namespace ktx::engine {
 namespace {
@@ -124,7 +125,7 @@ SynthOptions read_spec(const std::string& spec) {
   return options;
 }
 
-std::unique_ptr<loader::TensorSource> source_of(const std::string& spec) {
+loader::CheckpointContents contents_of(const std::string& spec) {
   const SynthOptions options = read_spec(spec);
   const bool gguf = find_mix(options.mix).gguf;
   const auto recipe = recipe_of(options, gguf ? model::Naming::gguf : model::Naming::hugging_face);
@@ -137,7 +138,7 @@ std::unique_ptr<loader::TensorSource> source_of(const std::string& spec) {
     out.tokenizer_config = tokenizer_config(*recipe.model);
   }
   add_tensors(out, contents(recipe), options.seed);
-  return std::make_unique<loader::FileSource>(std::move(out));
+  return out;
 }
 
 /// Errors of what a spec asks for name the spec.
@@ -160,8 +161,11 @@ SynthOptions parse_spec(const std::string& spec) {
   return at_spec(spec, [&] { return read_spec(spec); });
 }
 
-std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec) {
-  return at_spec(spec, [&] { return source_of(spec); });
+std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec,
+                                                     std::span<const std::string> overrides) {
+  auto made = at_spec(spec, [&] { return contents_of(spec); });
+  loader::apply_overrides(made.config, overrides, made.kind);
+  return std::make_unique<loader::FileSource>(std::move(made));
 }
 
 }  // namespace ktx::engine

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "ktx/synth.hpp"
@@ -20,6 +21,7 @@ SynthOptions parse_spec(const std::string& spec);
 /// Has the tensors, bytes and configuration of the checkpoint that ktx-synth writes for the same
 /// options: a GGUF file where there are such of the mix, else a Hugging Face directory. Throws
 /// input error for a wrong spec.
-std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec);
+std::unique_ptr<loader::TensorSource> open_synthetic(const std::string& spec,
+                                                     std::span<const std::string> overrides);
 
 }  // namespace ktx::engine
