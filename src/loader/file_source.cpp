@@ -8,6 +8,7 @@
 #include "core/base/error.hpp"
 #include "core/base/limits.hpp"
 #include "core/base/log.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 
 namespace ktx::loader {
@@ -30,6 +31,7 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
     metas_.push_back(std::move(tensor.meta));
     places_.push_back({tensor.data, std::move(tensor.assembly)});
   }
+  check_names();
   check_sums();
   c_.tensors.clear();
   c_.tensors.shrink_to_fit();
@@ -39,6 +41,16 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
                                      ": what is in these files is not known, for they "
                                      "are missing: " +
                                      missing_files());
+}
+
+// Tools print names, a line for each.
+void FileSource::check_names() const {
+  const auto check = [&](const std::string& name) {
+    if (base::printable(name) != name)
+      throw_input("tensor '" + name + "': its name has control characters", c_.path.string());
+  };
+  for (const auto& meta : metas_) check(meta.name);
+  for (const auto& [name, why] : c_.unlisted) check(name);
 }
 
 // What is below these bounds may be added up by whoever plans, in any format, without overflow.

@@ -67,6 +67,7 @@ class FileSource final : public TensorSource {
   FileRange part(const graph::TensorMeta& meta, int64_t first_row, int64_t rows) const;
   bool is_there(const FileRange& range) const noexcept;
   std::string missing_files() const;
+  void check_names() const;
   void check_sums() const;
 
   CheckpointContents c_;  // its tensors are moved into the two vectors below

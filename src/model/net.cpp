@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/base/printable.hpp"
+
 namespace ktx::model {
 namespace {
 
@@ -35,7 +37,7 @@ Net::Net(const Source& source, const Config& config, std::string architecture)
   info.architecture = std::move(architecture);
   const auto name = source.config->find("general.name");
   if (config.gguf() && name != source.config->end() && name->is_string()) {
-    info.name = name->get<std::string>();
+    info.name = base::printable(name->get<std::string>());
   }
   info.layers = config.count({"num_hidden_layers", "block_count"}, {.most = limits::layers});
   info.hidden = config.count({"hidden_size", "embedding_length"});

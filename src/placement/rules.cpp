@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/limits.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "placement/keywords.hpp"
 #include "placement/values.hpp"
@@ -47,7 +48,8 @@ Rule parse_rule(const base::Yaml& yaml, size_t number) {
   if (!rule.has_place)
     throw_input("rule '" + rule.name + "' has no place", yaml.where,
                 {"place: {device: cpu, format: keep} runs modules on the CPU as they are stored"});
-  rule.text = rule_text(yaml);
+  rule.name = base::printable(rule.name);
+  rule.text = base::printable(rule_text(yaml));
   return rule;
 }
 

@@ -40,6 +40,14 @@ bool are(const std::vector<std::byte>& rows, const std::string& bytes, size_t of
   return rows.size() == size && std::memcmp(rows.data(), bytes.data() + offset, size) == 0;
 }
 
+TEST_CASE("tensor names without a line of their own are refused") {
+  const TempDir dir;
+  for (const char* name : {"a\nb", "\x1b[31m"})
+    CHECK(message_of([&] {
+            source_over(dir, "", {tensor(name, quant::Format::f32, {}, {})}, true);
+          }).ends_with("': its name has control characters"));
+}
+
 TEST_CASE("more tensors or weights than any checkpoint has are refused") {
   const TempDir dir;
   const auto error = [&](std::vector<FileTensor> tensors) {

@@ -125,6 +125,13 @@ TEST_CASE("mistakes in a rule") {
             .rfind("r.yaml:3:29: regular expression '*' does not compile: ", 0) == 0);
 }
 
+TEST_CASE("a rule's name is one line without control characters") {
+  const auto rules = sample::rules(
+      "ktx: 1\nrules: [{name: \"a\\nb\\e[1m\", match: {name: \"\\e\"}, place: {}}]\n");
+  CHECK(rules.rules.front().name == "a\\nb\\x1b[1m");
+  CHECK(rules.rules.front().text.find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("more rules than a model has modules") {
   std::string lines;
   for (int i = 0; i < 70'000; ++i) lines += "  - {name: r, match: {name: a}, place: {}}\n";

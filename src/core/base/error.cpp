@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/base/printable.hpp"
+
 namespace ktx {
 
 std::string_view to_string(ErrorCategory category) noexcept {
@@ -23,8 +25,8 @@ Error::Error(ErrorCategory category, std::string message, std::string where,
       message_(std::move(message)),
       where_(std::move(where)),
       notes_(std::move(notes)) {
-  what_ = where_.empty() ? message_ : where_ + ": " + message_;
-  for (const auto& note : notes_) what_ += "\n  note: " + note;
+  what_ = base::printable(where_.empty() ? message_ : where_ + ": " + message_);
+  for (const auto& note : notes_) what_ += "\n  note: " + base::printable(note);
 }
 
 void throw_input(std::string message, std::string where, std::vector<std::string> notes) {

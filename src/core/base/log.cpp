@@ -8,6 +8,8 @@
 #include <mutex>
 #include <utility>
 
+#include "core/base/printable.hpp"
+
 namespace ktx {
 
 namespace {
@@ -69,7 +71,7 @@ void set_log_sink(LogSink sink, LogLevel least) {
 }
 
 void base::log(LogLevel level, const std::string& message) {
-  logger().logger.log(to_spdlog(level), message);
+  logger().logger.log(to_spdlog(level), base::printable(message));
 }
 
 }  // namespace ktx

@@ -17,6 +17,8 @@ TEST_CASE("an error's text is where, message, notes") {
   REQUIRE(error.where() == "rules.yaml:3:5");
   REQUIRE(error.notes().size() == 2);
   REQUIRE(std::string(Error(ErrorCategory::bug, "alone").what()) == "alone");
+  const Error names(ErrorCategory::input, "tensor 'a\n'", "\x1b", {"\t"});  // of a file
+  REQUIRE(std::string(names.what()) == "\\x1b: tensor 'a\\n'\n  note: \\t");
 }
 
 TEST_CASE("the category's names") {
