@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 #include <set>
 #include <vector>
@@ -27,13 +28,12 @@ struct Override {
 };
 
 struct BufferKind {
-  std::string_view begin;  // of its name; of a GPU's the number follows
+  std::string_view begin;  // of its name; after a GPU's comes the number, after '_' a word
   bool gpu;
   std::string_view remark;
 };
 constexpr std::string_view other_gpu =
     "ktx runs on CPUs and NVIDIA's GPUs; a GPU of the same number stands for it";
-// The first that fits counts.
 constexpr std::array buffers{
     BufferKind{"CUDA_Host", false, "ktx pins by itself what a GPU reads from RAM"},
     BufferKind{"CPU_", false, "ktx packs weights for the CPU's kernels by itself"},
@@ -53,9 +53,17 @@ std::string place(size_t column) {
               base::suggestions(buffer, {"CPU", "CUDA0", "CUDA1"}, "buffers"));
 }
 
+bool is_word(std::string_view text) {
+  const auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+  return !text.empty() && std::ranges::all_of(text, fits);
+}
+
 void set_device(Override& out, size_t column) {
-  const auto kind = std::ranges::find_if(
-      buffers, [&](const BufferKind& row) { return out.buffer.starts_with(row.begin); });
+  const auto kind = std::ranges::find_if(buffers, [&](const BufferKind& row) {
+    if (!out.buffer.starts_with(row.begin)) return false;
+    const auto rest = std::string_view(out.buffer).substr(row.begin.size());
+    return row.gpu || (row.begin.ends_with('_') ? is_word(rest) : rest.empty());
+  });
   if (kind == buffers.end()) throw_unknown(out.buffer, column);
   out.remark = kind->remark;
   if (!kind->gpu) return;
@@ -153,7 +161,7 @@ class Importer {
     decided_[number] = decides->first;
     const bool split = std::ranges::any_of(
         shares, [&](const auto& share) { return !same_device(share.first, decides->first); });
-    if (split) split_[decides->first].push_back(module.path);
+    if (split) split_[decides->first].push_back(&module);
   }
 
   void write_override(size_t number) {
@@ -175,13 +183,16 @@ class Importer {
   void tell_split(int by) {
     const auto found = split_.find(by);
     if (found == split_.end()) return;
-    const auto& paths = found->second;
-    const auto more = paths.size() - 1;
+    const auto& modules = found->second;
+    const auto more = modules.size() - 1;
+    const bool experts = std::ranges::any_of(
+        modules, [](const auto* module) { return module->classes.front() == "moe.experts"; });
     text_.comment(
         "no equal: a module's weights lie on one device in ktx, and overrides part those "
         "of " +
-        paths.front() + (more > 0 ? " and " + std::to_string(more) + " more" : "") +
-        "; to fill a GPU with whole experts: place: {device: cpu, experts: {vram: SIZE}}");
+        modules.front()->path + (more > 0 ? " and " + std::to_string(more) + " more" : "") +
+        (experts ? "; to fill a GPU with whole experts: place: {device: cpu, experts: {vram: SIZE}}"
+                 : ""));
   }
 
   // The last ones, should there be less than a module for each: that is most often the head.
@@ -238,7 +249,7 @@ class Importer {
   ModuleSet open_;            // that no rule has taken yet
   std::vector<int> decided_;  // override of each module
   std::set<int> matched_;     // overrides that take a tensor
-  std::map<int, std::vector<std::string>>
+  std::map<int, std::vector<const graph::Module*>>
       split_;         // modules, by override, whose weights are not all its own
   int last_gpu_ = 0;  // that an override names
   RulesText text_;

@@ -94,7 +94,12 @@ TEST_CASE("a module's weights are not parted: the CPU has the room") {
     INFO(text);
     CHECK(device_of(plan_of(text), "model.layers.1.mlp.experts") == "cpu");
     CHECK(text.find("no equal: a module's weights lie on one device in ktx") != std::string::npos);
+    CHECK(text.find("experts: {vram: SIZE}") != std::string::npos);
   }
+  const auto attention = imported("attn_k_b=CPU");  // no VRAM for experts would help
+  CHECK(attention.find("no equal: a module's weights lie on one device in ktx") !=
+        std::string::npos);
+  CHECK(attention.find("vram") == std::string::npos);
   // A bias has no say.
   CHECK(imported("ffn_gate_inp=CUDA1").find("# no equal") == std::string::npos);
 }
@@ -105,6 +110,8 @@ TEST_CASE("other buffers") {
   const auto text = imported("exps=Vulkan1");
   CHECK(text.find("no equal: Vulkan1: ktx runs on CPUs and NVIDIA's GPUs") != std::string::npos);
   CHECK(device_of(plan_of(text), "model.layers.1.mlp.experts") == "cuda:1");
+  CHECK(imported("exps=CPU_REPACK").find("no equal: CPU_REPACK: ktx packs weights") !=
+        std::string::npos);
 }
 
 TEST_CASE("where all is named there is no rest") {
@@ -117,6 +124,9 @@ TEST_CASE("what is no override") {
   CHECK(error_in("exps=CUDA") ==
         "--ot, column 6: unknown buffer 'CUDA'\n  note: did you mean 'CUDA0' or 'CUDA1'?\n"
         "  note: valid buffers: CPU, CUDA0, CUDA1");
+  for (const std::string buffer : {"CPUfoo", "CPU;attn=CUDA0", "CPU_", "CUDA_Hosts", "CUDA0;a"})
+    CHECK(
+        error_in("exps=" + buffer).starts_with("--ot, column 6: unknown buffer '" + buffer + "'"));
   const std::string example =
       "\n  note: an example: --ot 'exps=CPU'; overrides are parted by commas, so that a regex "
       "can't have one";
