@@ -209,8 +209,10 @@ double Yaml::as_double(std::string_view what) const {
 }
 
 bool Yaml::as_bool(std::string_view what) const {
-  if (kind == YamlKind::scalar && (scalar == "true" || scalar == "yes")) return true;
-  if (kind == YamlKind::scalar && (scalar == "false" || scalar == "no")) return false;
+  constexpr std::string_view yes[] = {"true", "True", "TRUE", "yes"};
+  constexpr std::string_view no[] = {"false", "False", "FALSE", "no"};
+  if (kind == YamlKind::scalar && std::ranges::count(yes, scalar) > 0) return true;
+  if (kind == YamlKind::scalar && std::ranges::count(no, scalar) > 0) return false;
   wrong(*this, what, "true or false");
 }
 

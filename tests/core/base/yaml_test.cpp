@@ -78,6 +78,9 @@ TEST_CASE("typed access") {
   REQUIRE_FALSE(yaml.find("no")->as_bool("t"));
   REQUIRE(parse_yaml("a: yes", "f").find("a")->as_bool("t"));
   REQUIRE_FALSE(parse_yaml("a: no", "f").find("a")->as_bool("t"));
+  for (const auto& [text, value] : {std::pair("True", true), std::pair("TRUE", true),
+                                    std::pair("False", false), std::pair("FALSE", false)})
+    REQUIRE(parse_yaml(std::string("a: ") + text, "f").find("a")->as_bool("t") == value);
   REQUIRE(yaml.find("list")->as_sequence("t").size() == 1);
   REQUIRE(yaml.find("map")->as_map("t").size() == 1);
 
