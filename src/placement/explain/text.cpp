@@ -257,6 +257,10 @@ std::vector<std::string> warnings(const Plan& plan) {
   for (const auto& row : folded)
     lines.push_back("SLOW: " + row.cells[0] + " (" + plural(row.count, "module") + row.cells[1] +
                     "): " + row.cells[2]);
+  const int64_t trained = plan.model.info.context;
+  if (trained > 0 && plan.cache_length > trained)
+    lines.push_back("a context of " + std::to_string(plan.cache_length) +
+                    " tokens, but the model was trained for " + std::to_string(trained));
   return lines;
 }
 

@@ -67,7 +67,12 @@ TEST_CASE("a slow path is a warning in capitals, once for all modules alike") {
   CHECK(to_json(plan)["warnings"][0] == line);
   plan.modules.front().prefill.slow_path = "why";  // in one phase only
   CHECK(warnings(plan).front() == "SLOW: embedding.ref (1 module, prefill): why");
-  const auto quick = sample::plain_plan();
+  auto quick = sample::plain_plan();
   CHECK(warnings(quick).empty());
   CHECK(explain(quick).find("WARNINGS") == std::string::npos);
+  quick.model.info.context = quick.cache_length - 1;
+  CHECK(warnings(quick).size() == 1);
+  CHECK(warnings(quick).front() == "a context of " + std::to_string(quick.cache_length) +
+                                       " tokens, but the model was trained for " +
+                                       std::to_string(quick.cache_length - 1));
 }
