@@ -66,7 +66,7 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
       ->capture_default_str();
   sub->add_option("--vram", options.vram, "memory of each GPU to use at most; default: all")
       ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(true));
+      ->check(ktx::tools::not_empty);
 }
 
 void add_import(CLI::App& app, ktx::ImportOptions& options) {

@@ -9,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/text.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
 #include "engine/build_model.hpp"
@@ -250,14 +251,18 @@ std::string lasting_name(const std::filesystem::path& model) {
 std::string suggest_rules(const SuggestOptions& options) {
   const auto goal = placement::find_goal(options.goal);
   if (!goal)
-    throw_input("no such goal: '" + options.goal + "'", "", {"goals: decode, prefill, balanced"});
+    throw_input("no such goal: '" + options.goal + "'", "--goal",
+                {"goals: decode, prefill, balanced"});
+  const auto vram = base::parse_bytes(options.vram);
+  if (!options.vram.empty() && vram.value_or(0) == 0)
+    throw_input("expected a size such as 14GiB, found '" + options.vram + "'", "--vram");
   const auto source = engine::open_source(options.model, {.header_only = true});
   RunMemory run_memory(*source);
   placement::SuggestOptions asked{.model = lasting_name(options.model),
                                   .context = options.context,
                                   .sessions = options.sessions,
                                   .goal = *goal,
-                                  .vram = given(options.vram),
+                                  .vram = vram,
                                   .run_memory = std::ref(run_memory)};
   return placement::suggest_rules(engine::build_model(*source),
                                   machine_for({.machine = options.machine, .measure = true}),

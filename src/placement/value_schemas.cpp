@@ -72,8 +72,7 @@ Json flag_schema() {
 }
 
 Json size_schema() {
-  return any_of({{{"type", "integer"}, {"minimum", 0}},
-                 matching(R"([0-9]+(\.[0-9]+)? *([KMGT]i?B|TiB|B)?)")});
+  return matching(R"((0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([KMGT]i?B|B))");
 }
 
 Json pattern_schema() {

@@ -208,7 +208,7 @@ NumaPolicy parse_numa(const Yaml& value) {
 
 uint64_t parse_size(const Yaml& value, std::string_view what) {
   if (value.kind == base::YamlKind::scalar)
-    if (const auto bytes = base::parse_bytes(value.scalar)) return *bytes;
+    if (const auto bytes = base::parse_bytes(value.scalar); bytes.value_or(0) > 0) return *bytes;
   throw_input(std::string(what) + ": expected a size such as 382GiB, found " + value.describe(),
               value.where);
 }

@@ -47,8 +47,8 @@ TEST_CASE("schemas take what parsers take") {
   same_as_parser(numa_schema(), parse_numa,
                  {"replicate", "shard", "interleave", "node:0", "node:12", "node:", "node", "all"});
   same_as_parser(size_schema(), [](const auto& v) { parse_size(v, "ram"); },
-                 {"382GiB", "14 GiB", "1.5TiB", "2TB", "512MB", "3KB", "4KiB", "12B", "12", "x",
-                  "3 gigs", "GiB", "-3GiB"});
+                 {"382GiB", "14 GiB", "1.5TiB", "2TB", "512MB", "3KB", "4KiB", "12B", "0.5GiB",
+                  "10GiB", "12", "0GiB", "0.0GiB", "x", "3 gigs", "GiB", "-3GiB"});
   same_as_parser(op_schema(), parse_op,
                  {"auto", "moe.auto", "moe.amx", "linear.onednn", "mla.cuda", "moe", "moe.x", "x"});
   same_as_parser(format_schema(), parse_format,

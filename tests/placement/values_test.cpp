@@ -111,6 +111,9 @@ TEST_CASE("sizes, levels, classes, patterns") {
   CHECK(parse_size(value("2GiB"), "ram") == uint64_t{2} << 30);
   CHECK(error_of([] { parse_size(value("lots"), "ram"); }) ==
         "r.yaml:1:6: ram: expected a size such as 382GiB, found 'lots'");
+  for (const char* bad : {"14", "0GiB"})
+    CHECK(error_of([&] { parse_size(value(bad), "vram"); }) ==
+          "r.yaml:1:6: vram: expected a size such as 382GiB, found '" + std::string(bad) + "'");
   CHECK(parse_isa(value("amx_int8")) == hw::Isa::amx_int8);
   CHECK(error_of([] {
           parse_isa(value("amx_int"));

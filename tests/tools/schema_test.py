@@ -92,6 +92,7 @@ rules:
                      "place-op-of-ktransformers", "place-kernel-unknown", "place-format-of-a-file",
                      "place-format-without-group", "place-numa-misspelled", "place-stream-maybe",
                      "experts-without-a-number", "experts-on-the-cpu", "machine-size-without-unit",
+                     "machine-size-a-number",
                      "machine-isa-part", "model-experts-none", "context-with-unit", "sessions-none",
                      "cache-format-of-weights", "deterministic-maybe"):
             self.assertIn(name, told)

@@ -55,16 +55,15 @@ struct Unit {
   std::string_view name;
   double bytes;
 };
-constexpr std::array<Unit, 10> units{{{"", 1},
-                                      {"B", 1},
-                                      {"KiB", 1024.},
-                                      {"MiB", 1048576.},
-                                      {"GiB", 1073741824.},
-                                      {"TiB", 1099511627776.},
-                                      {"KB", 1e3},
-                                      {"MB", 1e6},
-                                      {"GB", 1e9},
-                                      {"TB", 1e12}}};
+constexpr std::array<Unit, 9> units{{{"B", 1},
+                                     {"KiB", 1024.},
+                                     {"MiB", 1048576.},
+                                     {"GiB", 1073741824.},
+                                     {"TiB", 1099511627776.},
+                                     {"KB", 1e3},
+                                     {"MB", 1e6},
+                                     {"GB", 1e9},
+                                     {"TB", 1e12}}};
 
 }  // namespace
 

@@ -35,7 +35,7 @@ std::string shortened(std::string_view text, size_t bytes);
 /// 1536 -> "1.50 KiB"; three significant digits.
 std::string format_bytes(uint64_t bytes);
 
-/// "382GiB", "14 GiB", "512MiB", "2TB", "123" -> bytes; nothing when it is not a size.
+/// "382GiB", "14 GiB", "512MiB", "2TB", "123B" -> bytes; nothing when it has no unit or is no size.
 std::optional<uint64_t> parse_bytes(std::string_view text);
 
 }  // namespace ktx::base

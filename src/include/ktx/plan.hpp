@@ -152,7 +152,7 @@ struct SuggestOptions {
   int64_t context = 8192;         // tokens a session can hold
   int sessions = 1;               // at once
   std::string goal = "balanced";  // "decode", "prefill" or "balanced"
-  uint64_t vram = 0;              // bytes of each GPU to use at most; 0: all
+  std::string vram;               // of each GPU to use at most, "14GiB"; empty: all
 };
 
 /// The text of a commented rules file for the model on the machine. Throws ktx::Error: input for
