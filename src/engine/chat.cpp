@@ -20,7 +20,7 @@ text::ChatRequest request_of(const Json& messages, const Json& special_tokens,
                             .variables = Json::object(),
                             .special_tokens = special_tokens,
                             .generation_prompt = options.generation_prompt};
-  if (!options.tools.empty()) request.tools = base::parse_json(options.tools, "tools");
+  if (!options.tools.empty()) request.tools = base::parse_json(options.tools, options.tools_where);
   for (const auto& [name, value] : options.variables)
     request.variables[name] = base::parse_json(value, "variable " + name);
   return request;

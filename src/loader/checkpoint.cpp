@@ -109,6 +109,10 @@ fs::path vocabulary_file(const fs::path& directory) {
 }  // namespace
 
 TokenizerFiles read_tokenizer_files(const fs::path& path) {
+  if (!is_there(path))
+    throw_input("no tokenizer: no such file or directory", path.string(),
+                {"a tokenizer is a .gguf, tokenizer.json or tiktoken.model, or a directory with "
+                 "one of them"});
   TokenizerFiles files;
   files.file = names_directory(path) ? vocabulary_file(path) : path;
   if (files.file.extension() == ".json") {

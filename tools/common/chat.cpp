@@ -123,7 +123,11 @@ void add_chat_options(CLI::App& app, ChatOptions& options) {
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
   app.add_option_function<std::string>(
-         "--tools", [&options](const std::string& file) { options.tools = read_file(file); },
+         "--tools",
+         [&options](const std::string& file) {
+           options.tools = read_file(file);
+           options.tools_where = file;
+         },
          "what the model may call, for its template: a JSON array")
       ->type_name("FILE");
   app.add_option_function<std::vector<std::string>>(
@@ -146,7 +150,7 @@ std::string require_chat_format(const Tokenizer& tokenizer, const ChatOptions& o
   const auto format = tokenizer.chat_format();
   if (!format)
     throw Error(ErrorCategory::input,
-                "the model has no chat template, and no format that ktx knows", "ktx-run",
+                "the model has no chat template, and no format that ktx knows", {},
                 {"give a template: --chat-template FILE",
                  "give --prompt without --chat to complete a text"});
   if (!tokenizer.chat_warning().empty()) warn(tokenizer.chat_warning());

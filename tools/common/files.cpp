@@ -15,10 +15,15 @@ namespace ktx::tools {
 namespace fs = std::filesystem;
 
 std::string read_file(const fs::path& file) {
+  errno = 0;
   std::ifstream in(file, std::ios::binary);
+  const int code = errno;
   std::error_code none;
-  if (!in || fs::is_directory(file, none))
-    throw Error(ErrorCategory::input, "can't be read", file.string());
+  const bool directory = fs::is_directory(file, none);
+  if (!in || directory)
+    throw Error(ErrorCategory::input,
+                std::string("can't be read: ") + std::strerror(directory ? EISDIR : code),
+                file.string());
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
@@ -37,10 +42,13 @@ void check_writable(const fs::path& file) {
 }
 
 void write_file(const fs::path& file, const std::string& bytes) {
+  errno = 0;
   std::ofstream out(file, std::ios::binary);
   out << bytes;
   out.close();
-  if (!out) throw Error(ErrorCategory::environment, "can't be written", file.string());
+  if (!out)
+    throw Error(ErrorCategory::environment,
+                std::string("can't be written: ") + std::strerror(errno), file.string());
 }
 
 }  // namespace ktx::tools

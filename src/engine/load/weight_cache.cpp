@@ -63,8 +63,8 @@ std::string defect(const base::MappedFile& entry, uint64_t data_size, const std:
 WeightCache::WeightCache(fs::path directory) : directory_(std::move(directory)) {
   std::error_code ec;
   fs::create_directories(directory_, ec);
-  if (!fs::is_directory(directory_, ec))
-    throw_environment("can't be made: expected a directory for packed weights",
+  if (std::error_code none; !fs::is_directory(directory_, none))
+    throw_environment("no directory for packed weights can be made: " + ec.message(),
                       directory_.string());
   base::remove_partial_files(directory_);
 }

@@ -26,7 +26,8 @@ struct ChatMessage {
 struct ChatOptions {
   /// A Jinja template's file, instead of the model's own template.
   std::filesystem::path chat_template;
-  std::string tools;  // what the model may call: a JSON array; empty: nothing
+  std::string tools;                  // what the model may call: a JSON array; empty: nothing
+  std::string tools_where = "tools";  // what errors call it, e.g. its file
   /// Further names that the template knows, their values in JSON: {"enable_thinking", "false"}.
   std::vector<std::pair<std::string, std::string>> variables;
   bool generation_prompt = true;  // ends with what begins the assistant's reply

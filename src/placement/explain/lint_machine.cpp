@@ -65,7 +65,8 @@ void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings) {
   if (unused.empty() || !computes_on_cpu(plan)) return;
   findings.push_back({.where = plan.rules_file,
                       .message = "nothing runs on " + base::join(unused) +
-                                 "; `ktx-plan suggest` writes rules that use it"});
+                                 "; `ktx-plan suggest` writes rules that use " +
+                                 (unused.size() > 1 ? "them" : "it")});
 }
 
 void find_full_devices(const Linted& linted, std::vector<Finding>& findings) {
