@@ -372,22 +372,22 @@ void add_model_options(CLI::App& app, Arguments& a) {
   app.add_option("-p,--prefill", a.prompts, "prompt lengths in tokens")
       ->delimiter(',')
       ->type_name("N,...")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->check(tools::whole_number(1, 1 << 20))
       ->capture_default_str();
   app.add_option("-d,--depth", a.depth, "tokens in the cache before decoding begins; default: 0")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
+      ->check(tools::whole_number(0, 1 << 20));
   app.add_option("-n,--decode", a.decode, "tokens to decode after a prompt of one; 0: none")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->check(tools::whole_number(0, 1 << 20))
       ->capture_default_str();
   app.add_option("--decode-experts", a.decode_experts,
                  "experts a token while decoding, a row for each number; default: as planned")
       ->type_name("K,...")
       ->delimiter(',')
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(tools::whole_number(1, 1 << 20));
   app.add_option("-r,--repeat", a.repeat, "repetitions of each row")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000))
+      ->check(tools::whole_number(1, 1000))
       ->capture_default_str();
   add_output_options(app, a.json);
   app.add_option("--profile", a.trace, "where the time of a slice and of a decode step goes")
@@ -402,6 +402,7 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   auto& o = a.bench;
   sub->add_option("--op", o.op, "routed experts (moe), one matrix (linear) or attention (mla)")
       ->type_name("moe|linear|mla")
+      ->check(CLI::IsMember({"moe", "linear", "mla"}))
       ->capture_default_str();
   sub->add_option("--formats", o.formats, "formats, as in rules; default: those of large models")
       ->delimiter(',')
@@ -412,6 +413,7 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   auto* of_expert = sub->add_option("--tokens-per-expert", o.tokens, "tokens of each active expert")
                         ->delimiter(',')
                         ->type_name("N,...")
+                        ->check(tools::whole_number(1))
                         ->capture_default_str();
   auto* all = sub->add_flag("--all-experts", o.all_experts, "all routed experts of a layer at once")
                   ->excludes(of_expert);
@@ -419,25 +421,30 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->delimiter(',')
       ->type_name("N,...")
       ->needs(all)
+      ->check(tools::whole_number(1))
       ->capture_default_str();
   sub->add_option("--experts", o.experts,
                   "experts in memory; default: more than caches hold, a layer: 256")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(tools::whole_number(1));
   sub->add_option("--hidden", o.hidden, "width of the model")
       ->type_name("N")
+      ->check(tools::whole_number(1))
       ->capture_default_str();
   sub->add_option("--intermediate", o.intermediate,
                   "width of an expert; linear: rows of the matrix")
       ->type_name("N")
+      ->check(tools::whole_number(1))
       ->capture_default_str();
   sub->add_option("--context", a.attention.contexts, "op mla: tokens of each sequence")
       ->delimiter(',')
       ->type_name("N,...")
+      ->check(tools::whole_number(1))
       ->capture_default_str();
   sub->add_option("--batch", a.attention.batches, "op mla: sequences that decode together")
       ->delimiter(',')
       ->type_name("N,...")
+      ->check(tools::whole_number(1))
       ->capture_default_str();
   sub->add_option("--cache", a.attention.cache, "op mla: format of the cache, as in rules")
       ->type_name("NAME")
@@ -445,15 +452,15 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   sub->add_option("--layers", a.attention.layers,
                   "op mla: layers in memory; default: more than caches hold")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->check(tools::whole_number(1, 1024));
   sub->add_option("-t,--threads", o.threads,
                   "CPU workers, each number in turn; default: one a physical core")
       ->delimiter(',')
       ->type_name("N,...")
-      ->check(CLI::Range(1, 4096));
+      ->check(tools::whole_number(1, 4096));
   sub->add_option("-r,--repeat", o.repeat, "repetitions of each row")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000))
+      ->check(tools::whole_number(1, 1000))
       ->capture_default_str();
   sub->add_option("--compare", a.compare, "an earlier output of --json, to print ratios to")
       ->type_name("FILE");

@@ -158,11 +158,11 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
   tools::add_plan_options(*sub, o.plan);
   sub->add_option("--text", o.text, "the text to score")->required()->type_name("FILE");
   sub->add_option("--window", o.window, "tokens a window")
-      ->check(CLI::Range(2, 1 << 20))
+      ->check(tools::whole_number(2, 1 << 20))
       ->capture_default_str();
   sub->add_option("--windows", o.windows, "score the first N windows only")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(tools::whole_number(1));
   sub->add_flag("--json", o.json, R"(print {"nll", "ppl", "tokens"})");
 }
 
@@ -173,7 +173,7 @@ void add_logits(CLI::App& app, LogitsOptions& o) {
       ->required()
       ->delimiter(',')
       ->type_name("ID,...")
-      ->check(tools::number_that_is(">= 0", [](double id) { return id >= 0; }));
+      ->check(tools::whole_number(0));
   sub->add_option("--out", o.out, "safetensors file: logits f32 [tokens, vocab]")
       ->required()
       ->type_name("FILE");

@@ -55,11 +55,11 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
   sub->add_option("-c,--context", options.context,
                   "tokens a session can hold; no more than the model was trained for")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->check(ktx::tools::whole_number(1, 1 << 24))
       ->capture_default_str();
   sub->add_option("--sessions", options.sessions, "sessions that can run at once")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024))
+      ->check(ktx::tools::whole_number(1, 1024))
       ->capture_default_str();
   sub->add_option("--goal", options.goal, "what is to be fast")
       ->type_name("decode|prefill|balanced")

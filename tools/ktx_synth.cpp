@@ -102,20 +102,24 @@ int main(int argc, char** argv) {
       ->type_name("PATH");
   app.add_option("--dense-layers", options.dense_layers,
                  "layers without experts; default: the model's")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(tools::whole_number(0));
   app.add_option("--moe-layers", options.moe_layers, "layers with experts; default: the model's")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(tools::whole_number(0));
   app.add_option("--experts", options.experts, "routed experts a layer; default: the model's")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(tools::whole_number(1));
   app.add_option("--set", sizes, "another size of the model, by its name in config.json")
       ->type_name("NAME=N");
   app.add_option("--seed", options.seed, "of the random numbers")
       ->type_name("N")
+      ->check(tools::whole_number(0, std::numeric_limits<uint64_t>::max()))
       ->capture_default_str();
   app.add_option("--threads,-t", options.threads,
                  "threads that write; default: one a CPU, at most 8")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+      ->check(tools::whole_number(1, 4096));
   app.add_flag("--dry-run", dry_run, "only say how large it would be");
   return tools::run_tool(app, argc, argv, [&] {
     for (const auto& size : sizes) options.sizes.insert(parse_size(size));

@@ -184,7 +184,7 @@ placement::PlanOptions placement_options(const PlanOptions& options) {
   out.max_experts = options.max_experts;
   out.sessions = given<int64_t>(options.sessions);
   if (!options.cache_format.empty())
-    out.cache_format = placement::find_cache_format(options.cache_format);
+    out.cache_format = placement::find_cache_format(options.cache_format, "--cache-format");
   out.deterministic = options.deterministic;
   out.model = given(options.model.string());
   out.tokenizer = given(options.tokenizer.string());

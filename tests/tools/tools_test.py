@@ -6,6 +6,7 @@ Usage: tools_test.py BUILD_DIR [unittest arguments]
 
 import json
 import math
+import re
 import signal
 import struct
 import subprocess
@@ -76,6 +77,34 @@ class Eval(Case):
         self.fails("ktx-eval", "perplexity", *PLACE, "--text", text,
                    message="ktx-eval: FOLDER/text: the text has 3 tokens: expected at least one window "
                            "of 512\n")
+
+
+class Numbers(Case):
+    """Options that take numbers take those only, in decimal digits."""
+
+    def refuses(self, tool, *args):
+        done = run(tool, *args)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, rf"expected a (whole )?number .*, found '?{re.escape(args[-1])}'?\n")
+
+    def test_whole_numbers(self):
+        for value in ("010", "0x10", "1.5", "+1", " 1", "1k", "", "-2", "9223372036854775808"):
+            self.refuses("ktx-run", *PLACE, "-p", "x", "-n", value)
+        for value in ("-1", "18446744073709551616"):
+            self.refuses("ktx-run", *PLACE, "-p", "x", "-s", value)
+            self.refuses("ktx-synth", "--out", "x.gguf", "--dry-run", "--seed", value)
+        self.good("ktx-synth", "--out", "x.gguf", "--dry-run", "--seed", "18446744073709551615")
+        for option in ("-t", "-k", "-c"):
+            self.refuses("ktx-plan", *PLACE[:4], option, "0")
+        self.refuses("ktx-plan", *PLACE[:4], "-k", "")
+        self.refuses("ktx-bench", *PLACE, "-p", "a")
+        self.refuses("ktx-bench", "kernels", "--experts", "0")
+        self.refuses("ktx-eval", "perplexity", *PLACE, "--text", "x", "--windows", "0")
+
+    def test_numbers_beyond_float32(self):
+        self.refuses("ktx-run", *PLACE, "-p", "x", "--temperature", "1e300")
+        self.refuses("ktx-run", *PLACE, "-p", "x", "--repetition-penalty", "1e300")
+        self.refuses("ktx-run", *PLACE, "-p", "x", "--temperature", "nan")
 
 
 class Inspect(Case):

@@ -2,11 +2,13 @@
 #include "tools/common/cli.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <sstream>
 
 #include "ktx/error.hpp"
@@ -24,22 +26,24 @@ void add_expert_options(CLI::App& app, PlanOptions& options) {
          "--experts-per-token,-k",
          [&options](const int& count) { options.experts_per_token = count; },
          "routed experts a token runs through, instead of the rules file's and the model's")
-      ->type_name("K");
+      ->type_name("K")
+      ->check(whole_number(1));
   app.add_option_function<int>(
          "--max-experts", [&options](const int& count) { options.max_experts = count; },
          "most experts a token that a request may ask for; default: the model's and the rules' "
          "most")
-      ->type_name("K");
+      ->type_name("K")
+      ->check(whole_number(1));
 }
 
 void add_session_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--context,--cache-length,-c", options.cache_length,
                  "tokens a session can hold; default: the model's context, at most 4096")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(whole_number(1, 1 << 24));
   app.add_option("--sessions", options.sessions, "sessions that can run at once; default: 1")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
   app.add_option("--cache-format", options.cache_format,
                  "how the KV cache stores its numbers; default: bf16")
       ->type_name("f32|bf16|fp8")
@@ -47,7 +51,7 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--prefill-chunk", options.prefill_chunk,
                  "tokens of a prompt that run at once; default: 2048")
       ->type_name("N")
-      ->check(CLI::Range(1, 65535));
+      ->check(whole_number(1, 65535));
   app.add_flag_callback(
       "--deterministic", [&options] { options.deterministic = true; },
       "the same request gives the same text, whatever runs beside it");
@@ -92,11 +96,11 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                "its answers");
   app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+      ->check(whole_number(1, 4096));
   app.add_option("--decode-threads", options.decode_threads,
                  "CPU workers of decode steps; default: --threads if given, else measured")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+      ->check(whole_number(1, 4096));
   add_expert_options(app, options);
   add_session_options(app, options);
   app.add_option("--cache", options.weights_cache,
@@ -118,13 +122,46 @@ void print(const std::string& text) {
                 std::string("can't be written: ") + std::strerror(errno), "standard output");
 }
 
+namespace {
+
+// The whole text as a number in decimal.
+template <class T>
+std::optional<T> parsed(std::string_view text) {
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool is_whole(std::string_view text, int64_t least, uint64_t most) {
+  const bool negative = text.starts_with('-');
+  const auto digits = text.substr(negative ? 1 : 0);
+  const bool octal = digits.size() > 1 && digits.front() == '0';
+  if (negative) return !octal && parsed<int64_t>(text).value_or(least - 1) >= least;
+  const auto value = parsed<uint64_t>(text);
+  return !octal && value && *value <= most &&
+         (least <= 0 || *value >= static_cast<uint64_t>(least));
+}
+
+}  // namespace
+
+CLI::Validator whole_number(int64_t least, uint64_t most) {
+  const auto range = "from " + std::to_string(least) + " to " + std::to_string(most);
+  return CLI::Validator(
+      [=](const std::string& text) -> std::string {
+        if (is_whole(text, least, most)) return {};
+        return "expected a whole number " + range + ", found '" + text + "'";
+      },
+      "");
+}
+
 CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds) {
   return CLI::Validator(
       [what, holds](const std::string& text) -> std::string {
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        const bool number = end != text.c_str() && *end == '\0' && std::isfinite(value);
-        if (number && holds(value)) return {};
+        const auto value = parsed<double>(text);
+        // A NaN is not at most anything.
+        if (value && std::abs(*value) <= std::numeric_limits<float>::max() && holds(*value))
+          return {};
         return "expected a number " + what + ", found " + text;
       },
       what);
@@ -158,6 +195,7 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<void()>& 
     std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
     if (e.category() == ErrorCategory::bug)
       std::fprintf(stderr, "  note: this is a mistake in ktx itself; please report it\n");
+    if (e.where().starts_with("--")) return exit_usage;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
   }

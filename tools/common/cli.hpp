@@ -3,7 +3,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -11,7 +13,8 @@
 
 namespace ktx::tools {
 
-/// 0: done; 1: it failed, the reason is on stderr; 2: the command line is wrong.
+/// 0: done; 1: it failed, the reason is on stderr; 2: the command line is wrong, as is an error
+/// whose place is an option ("--goal").
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2 };
 
 /// A check for options that take a name: an empty text, of a shell variable that is not set, is no
@@ -26,8 +29,12 @@ void add_plan_options(CLI::App& app, PlanOptions& options);
 /// fewer.
 Plan make_plan_for(PlanOptions options, int64_t tokens);
 
-/// A check for options: a finite number for which `holds` is true; `what`, e.g. "above 0",
-/// completes "expected a number".
+/// A check for options: a whole number in decimal digits, for CLI11 takes 010 for 8 and wraps what
+/// is out of range.
+CLI::Validator whole_number(int64_t least, uint64_t most = std::numeric_limits<int>::max());
+
+/// A check for options: a finite number, of float32's range, for which `holds` is true; `what`,
+/// e.g. "above 0", completes "expected a number".
 CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds);
 
 /// Adds --version, parses argv, then runs body and turns ktx::Error and every other exception into

@@ -14,7 +14,7 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
   app.add_option("--max-new-tokens,-n", o.max_new_tokens,
                  "stop after this many tokens; -1: only when the model ends or the cache is full")
       ->type_name("N")
-      ->check(number_that_is(">= -1", [](double x) { return x >= -1; }))
+      ->check(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
   app.add_option("--temperature", o.sampling.temperature, "0: the most probable token each time")
       ->type_name("T")
@@ -22,7 +22,7 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->capture_default_str();
   app.add_option("--top-k", o.sampling.top_k, "sample among the K most probable; 0: all")
       ->type_name("K")
-      ->check(not_negative)
+      ->check(whole_number(0))
       ->capture_default_str();
   app.add_option("--top-p", o.sampling.top_p, "sample among the fewest that have probability P")
       ->type_name("P")
@@ -41,6 +41,7 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->type_name("S")
       ->capture_default_str();
 }
+      ->check(whole_number(0, std::numeric_limits<uint64_t>::max()))
 
 void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampling& sampling) {
   std::string taken;
