@@ -93,6 +93,18 @@ what has no equal in ktx.
       ->type_name("PATH");
 }
 
+// Options of other modes would be ignored.
+void refuse_others(const CLI::App& app, const std::string& mode, const std::string& but = {}) {
+  const auto refuse = [&](const CLI::App& options) {
+    for (const auto* option : options.get_options())
+      if (option->count() > 0 && option->get_name() != mode && option->get_name() != but)
+        throw CLI::ExcludesError(mode, option->get_name());
+  };
+  refuse(app);
+  for (const auto* group : app.get_subcommands({}))
+    if (group->get_name().empty()) refuse(*group);  // an option group
+}
+
 // What to print of a plan; the plan as text when nothing is given.
 struct Printout {
   bool json = false, lint = false;
@@ -175,6 +187,11 @@ int main(int argc, char** argv) {
   add_import(app, for_import);
   add_subcommand(app, "schema", "print the JSON Schema of a rules file, for editors");
   return ktx::tools::run_tool(app, argc, argv, [&] {
+    for (const auto* sub : app.get_subcommands()) refuse_others(app, sub->get_name());
+    if (detect) refuse_others(app, "--detect", "--model");
+    if (keywords) refuse_others(app, "--keywords");
+    if (!printout.diff.empty() && app.count("--rules") > 0)
+      throw CLI::ExcludesError("--diff", "--rules");
     if (app.got_subcommand("suggest")) {
       ktx::tools::print(ktx::suggest_rules(for_suggest));
       return;

@@ -85,7 +85,7 @@ std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
 
 // What the session would say too, but only after the model has been loaded.
 void check_length(const std::vector<int32_t>& prompt, const Plan& plan) {
-  if (prompt.empty()) throw Error(ErrorCategory::input, "the prompt is empty", "ktx-run");
+  if (prompt.empty()) throw Error(ErrorCategory::input, "the prompt is empty");
   const int64_t room = plan.cache_length();
   if (static_cast<int64_t>(prompt.size()) > room)
     throw Error(ErrorCategory::input,
@@ -131,11 +131,13 @@ void run_once(const Arguments& a, Engine& engine, const std::vector<int32_t>& pr
 
 // Everything that can be refused is refused before the model is loaded, which may take minutes.
 void run(Arguments a, const CLI::App& app, bool interactive) {
-  if (!a.system.empty() && !a.chat && !interactive) throw CLI::RequiresError("--system", "--chat");
+  if (!a.chat && !interactive)
+    for (const char* option : {"--system", "--set", "--tools", "--chat-template"})
+      if (app.count(option) > 0) throw CLI::RequiresError(option, "--chat");
   if (interactive && isatty(STDIN_FILENO) == 0)
-    throw Error(ErrorCategory::input, "no prompt", "ktx-run",
+    throw Error(ErrorCategory::input, "no prompt", {},
                 {"give --prompt or --prompt-file, or run on a terminal to chat"});
-  if (interactive && a.json) throw Error(ErrorCategory::input, "--json needs a prompt", "ktx-run");
+  if (interactive && a.json) throw Error(ErrorCategory::input, "--json needs a prompt");
   const std::string text = interactive ? std::string() : read_prompt(a);
   const auto plan = make_plan(a.plan);
   const auto tokenizer = plan.tokenizer();
@@ -143,6 +145,7 @@ void run(Arguments a, const CLI::App& app, bool interactive) {
     tools::require_chat_format(tokenizer, a.chat_options);
     tools::take_defaults(plan.sampling_defaults(), app, a.generation.sampling);
   }
+  tools::warn_of_unused(app, a.generation.sampling);
   std::vector<int32_t> prompt;
   if (!interactive) {
     prompt = encode_prompt(a, text, tokenizer);

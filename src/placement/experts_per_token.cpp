@@ -52,9 +52,15 @@ void check_count(const graph::Node& node, const char* what, int64_t count,
 
 // The option in place of all that the rules say.
 ExpertsPerToken asked_for(const Setup& setup) {
-  if (!setup.options.experts_per_token) return setup.rules.model.experts_per_token;
+  const auto& options = setup.options;
+  if (!options.experts_per_token) return setup.rules.model.experts_per_token;
+  if (options.max_experts && *options.max_experts < *options.experts_per_token)
+    throw_input("expected " + std::to_string(*options.experts_per_token) +
+                    " or more, as --experts-per-token says, found " +
+                    std::to_string(*options.max_experts),
+                "--max-experts");
   ExpertsPerToken experts;
-  experts.everywhere = {*setup.options.experts_per_token, ""};
+  experts.everywhere = {*options.experts_per_token, ""};
   return experts;
 }
 

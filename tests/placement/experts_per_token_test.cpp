@@ -114,6 +114,8 @@ TEST_CASE("options for experts that the model can't give") {
   };
   const std::string why =
       "\n  note: layer 1 has 32 routed experts in 8 groups, of which a token uses 4";
+  CHECK(error({.experts_per_token = 4, .max_experts = 3}) ==
+        "--max-experts: expected 4 or more, as --experts-per-token says, found 3");
   CHECK(error({.experts_per_token = 0}) == "experts_per_token: expected 1 to 16, found 0" + why);
   CHECK(error({.max_experts = 17}) == "max_experts: expected 1 to 16, found 17" + why);
   sample::DeepSeek dense;

@@ -92,7 +92,7 @@ class Printouts(Case):
 
     def test_one_module(self):
         self.assertIn("\nrules, in file order\n", self.plan("--why", "model.layers.1.mlp.experts"))
-        self.fails("ktx-plan", "--model", MODEL, "--rules", CPU, "--why", "lm_haed",
+        self.fails("ktx-plan", "--model", MODEL, "--rules", CPU, "--why", "lm_haed", code=2,
                    message="ktx-plan: --why: the model has no module 'lm_haed'\n"
                            "  note: did you mean 'lm_head'?\n"
                            "  note: a module's full path is needed, as the plan prints it, with its layer for *\n")
@@ -102,6 +102,25 @@ class Printouts(Case):
         text = self.good("ktx-plan", "--model", MODEL, "--diff", CPU, int8)
         self.assertTrue(text.startswith(f"A  {CPU}\nB  {int8}\n"))
         self.assertIn("no difference", self.good("ktx-plan", "--model", MODEL, "--diff", CPU, CPU))
+
+    def test_two_files_with_models_of_their_own(self):
+        one, other = self.folder / "one.yaml", self.folder / "other.yaml"
+        one.write_text("ktx: 1\nmodel: {path: 'synth:mixtral-8x7b,moe=1'}\nrules:\n" + REST)
+        other.write_text("ktx: 1\nmodel: {path: 'synth:qwen3-30b-a3b,moe=1'}\nrules:\n" + REST)
+        done = run("ktx-plan", "--diff", one, other)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("plans of different models can't be compared", done.stderr)
+
+    def test_what_one_printout_would_ignore_is_refused(self):
+        def refuses(first, second, *args):
+            self.fails("ktx-plan", *args, code=2,
+                       message=f"{first} excludes {second}\nRun with --help for more information.\n")
+
+        refuses("--diff", "--rules", "--rules", CPU, "--diff", CPU, CPU)
+        refuses("suggest", "--json", "--json", "suggest", "-m", MODEL)
+        refuses("suggest", "--rules", "--rules", "x", "suggest", "-m", MODEL)
+        refuses("--keywords", "--json", "--keywords", "--json")
+        refuses("--detect", "--machine", "--detect", "--machine", "x.yaml")
 
     def test_warnings_are_no_failure(self):
         machine = ROOT / "tests/machines/laptop.yaml"
@@ -126,6 +145,41 @@ class Printouts(Case):
         self.assertEqual(run("ktx-plan", "--model", MODEL, "--json").returncode, 2)
 
 
+class Suggest(Case):
+    MACHINE = ROOT / "tests/machines/laptop.yaml"
+
+    def test_a_size_has_a_unit(self):
+        for size in ("14", "-1", "0", "0GiB", "lots", "14 gigs"):
+            self.fails("ktx-plan", "suggest", "-m", MODEL, "--machine", self.MACHINE, "--vram", size, code=2,
+                       message=f"ktx-plan: --vram: expected a size such as 14GiB, found '{size}'\n")
+        self.good("ktx-plan", "suggest", "-m", MODEL, "--machine", self.MACHINE, "--vram", "2.5GiB")
+        self.assertEqual(run("ktx-plan", "suggest", "-m", MODEL, "--goal", "foo").returncode, 2)
+
+    def test_a_name_stays_in_its_comment(self):
+        name = b"general.name" + struct.pack("<I", 8)
+        data = MODEL.read_bytes()
+        at = data.index(name) + len(name)
+        size = struct.unpack("<Q", data[at : at + 8])[0]
+        hostile = b"T\nfoo: 1\x1b[31m".ljust(size, b".")[:size]
+        file = self.folder / "model.gguf"
+        file.write_bytes(data[: at + 8] + hostile + data[at + 8 + size :])
+        text = self.good("ktx-plan", "suggest", "-m", file, "--machine", self.MACHINE)
+        self.assertTrue(text.startswith("# T\\nfoo: 1"), text[:100])
+        for out in (text, self.good("ktx-plan", "-m", file, "--rules", CPU), self.good("ktx-inspect", file)):
+            self.assertIn("T\\nfoo: 1", out)
+            self.assertNotIn("\x1b", out)
+
+
+class Overrides(Case):
+    def test_what_nothing_reads_is_refused(self):
+        for model in (MODEL, "synth:deepseek-v3,mix=q4_k_m,dense=1,moe=1"):
+            done = run("ktx-plan", "-m", model, "--rules", CPU, "--override", "num_experts_per_tok=2")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("the GGUF metadata has no key 'num_experts_per_tok'\n", done.stderr)
+            out = self.good("ktx-plan", "-m", model, "--rules", CPU, "--json", "--override", "deepseek2.expert_used_count=2")
+            self.assertEqual(json.loads(out)["totals"]["max_experts_per_token"], 2)
+
+
 class Import(Case):
     """Rules of other programs; what becomes of them is tested in tests/engine/import_test.cpp."""
 
@@ -141,7 +195,7 @@ class Import(Case):
         self.assertIn("{class: moe.experts}", rules.read_text())
 
     def test_what_can_not_be_read(self):
-        self.fails("ktx-plan", "import", "--ot", "exps=GPU0",
+        self.fails("ktx-plan", "import", "--ot", "exps=GPU0", code=2,
                    message="ktx-plan: --ot, column 6: unknown buffer 'GPU0'\n"
                            "  note: valid buffers: CPU, CUDA0, CUDA1\n")
         self.fails("ktx-plan", "import", self.rules("ktx: 1\n"),
@@ -203,8 +257,8 @@ class OneFile(Case):
                                "  note: name it in the rules file, model: {path: model.gguf}, or with --model\n")
 
     def test_an_unknown_cache_format(self):
-        self.fails("ktx-plan", "--rules", self.rules(self.HEAD + REST), "--cache-format", "int8",
-                   message="ktx-plan: unknown cache format 'int8'\n  note: valid formats: f32, bf16, fp8\n")
+        self.fails("ktx-plan", "--rules", self.rules(self.HEAD + REST), "--cache-format", "int8", code=2,
+                   message="ktx-plan: --cache-format: unknown cache format 'int8'\n  note: valid formats: f32, bf16, fp8\n")
 
     def test_more_experts_than_the_option_asks_room_for(self):
         settings = {row["name"]: (row["value"], row["from"]) for row in self.plan("--max-experts", "4")["settings"]}

@@ -41,9 +41,9 @@ class Run(Case):
         other = self.good("ktx-run", "--rules", rules, "--tokenizer", MODEL, "-p", "The history of", "-n", "8")
         self.assertEqual(other, text)
         self.fails("ktx-run", "--rules", rules, "--tokenizer", self.folder / "none", "-p", "x",
-                   message="ktx-run: FOLDER/none: no such file or directory\n"
-                           "  note: a model is a .gguf file, the first file of a split one, or a Hugging Face "
-                           "directory with config.json and safetensors files\n")
+                   message="ktx-run: FOLDER/none: no tokenizer: no such file or directory\n"
+                           "  note: a tokenizer is a .gguf, tokenizer.json or tiktoken.model, or a directory "
+                           "with one of them\n")
 
     def test_slow_kernels_are_warned_of_at_the_start(self):
         done = run("ktx-run", *PLACE, "-p", "The", "-n", "1", env={**os.environ, "KTX_ISA": "scalar"})
@@ -166,13 +166,43 @@ class Run(Case):
         file = self.folder / "header.gguf"
         file.write_bytes(MODEL.read_bytes()[:200_000])
         self.fails("ktx-run", *PLACE, "--prompt-file", self.folder / "none",
-                   message="ktx-run: FOLDER/none: can't be read\n")
+                   message="ktx-run: FOLDER/none: can't be read: No such file or directory\n")
         self.fails("ktx-run", "--model", file, "--rules", CPU, "--prompt-file", self.folder / "none",
-                   message="ktx-run: FOLDER/none: can't be read\n")
+                   message="ktx-run: FOLDER/none: can't be read: No such file or directory\n")
+
+    def test_options_of_chats_need_one(self):
+        for option in (["--system", "x"], ["--set", "a=1"], ["--tools", MODEL], ["--chat-template", MODEL]):
+            self.fails("ktx-run", *PLACE, "-p", "x", *option, code=2,
+                       message=f"{option[0]} requires --chat\nRun with --help for more information.\n")
+
+    def test_sampling_at_temperature_0_is_warned_of(self):
+        done = run("ktx-run", *PLACE, "-p", "The", "-n", "1", "--top-p", "0.5", "-s", "3")
+        self.assertRegex(done.stderr, r"^ktx-run: warning: no effect at temperature 0: --top-p, --seed\n")
+        done = run("ktx-run", *PLACE, "-p", "The", "-n", "1", "--top-p", "0.5", "-s", "3", "--temperature", "1")
+        self.assertNotIn("warning", done.stderr)
+
+    def test_a_longer_context_than_trained_is_warned_of(self):
+        done = run("ktx-run", *PLACE, "-p", "The", "-n", "1", "-c", "5000")
+        self.assertRegex(done.stderr, r"^ktx-run: warning: a context of 5000 tokens, but the model was trained "
+                                      r"for 4096\n")
+
+    def test_the_end_of_a_text_can_be_ignored(self):
+        # Every token ends the text: the first one that is probable.
+        args = [*PLACE, "--override", "tokenizer.ggml.eos_token_id=ID", "-p", "The history of", "-n", "4", "--json"]
+        first = json.loads(self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "4", "--json"))["ids"]
+        args = [str(arg).replace("=ID", f"={first[1]}") for arg in args]
+        self.assertEqual(json.loads(self.good("ktx-run", *args))["ids"], first[:1])
+        self.assertEqual(json.loads(self.good("ktx-run", *args, "--ignore-eos"))["ids"], first)
+
+    def test_tools_that_are_no_json(self):
+        file = self.folder / "tools.json"
+        file.write_text("{")
+        done = run("ktx-run", *PLACE, "-p", "x", "--chat", "--tools", file)
+        self.assertTrue(done.stderr.startswith(f"ktx-run: {file}:1:2: "), done.stderr)
 
     def test_no_prompt_and_no_terminal(self):
         self.fails("ktx-run", *PLACE,
-                   message="ktx-run: ktx-run: no prompt\n"
+                   message="ktx-run: no prompt\n"
                            "  note: give --prompt or --prompt-file, or run on a terminal to chat\n")
 
     def test_full_disk(self):
@@ -184,8 +214,7 @@ class Run(Case):
             "ktx-run: standard output: can't be written: No space left on device\n"), done.stderr)
 
     def test_ctrl_c_keeps_what_was_generated(self):
-        command = [str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-p", "The history of", "-n", "100000",
-                   "--cache-length", "100000"]
+        command = [str(BUILD / "tools/ktx-run"), *map(str, PLACE), "-p", "The history of", "-n", "-1"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         first = process.stdout.read(8)

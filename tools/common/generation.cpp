@@ -16,6 +16,8 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->type_name("N")
       ->check(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
+  app.add_flag("--ignore-eos", o.ignore_eos,
+               "go on where the model would end its text: for measurements");
   app.add_option("--temperature", o.sampling.temperature, "0: the most probable token each time")
       ->type_name("T")
       ->check(not_negative)
@@ -39,9 +41,9 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->capture_default_str();
   app.add_option("--seed,-s", o.sampling.seed, "the same seed gives the same text")
       ->type_name("S")
+      ->check(whole_number(0, std::numeric_limits<uint64_t>::max()))
       ->capture_default_str();
 }
-      ->check(whole_number(0, std::numeric_limits<uint64_t>::max()))
 
 void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampling& sampling) {
   std::string taken;
@@ -60,10 +62,18 @@ void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampli
     std::fprintf(stderr, "sampling as the model's files say: %s\n", taken.c_str());
 }
 
+void warn_of_unused(const CLI::App& app, const Sampling& sampling) {
+  if (sampling.temperature > 0) return;
+  std::vector<std::string> unused;
+  for (const char* option : {"--top-k", "--top-p", "--min-p", "--seed"})
+    if (app.count(option) > 0) unused.emplace_back(option);
+  if (!unused.empty()) warn("no effect at temperature 0: " + join(unused));
+}
+
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer) {
   return {.max_new_tokens = options.max_new_tokens,
           .sampling = options.sampling,
-          .stop_ids = tokenizer.stop_ids(),
+          .stop_ids = options.ignore_eos ? std::vector<int32_t>() : tokenizer.stop_ids(),
           .experts_per_token = options.experts_per_token};
 }
 

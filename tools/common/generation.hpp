@@ -14,12 +14,16 @@ struct GenerationOptions {
   int64_t max_new_tokens = 256;  // -1: no limit
   Sampling sampling;
   int experts_per_token = 0;  // 0: as the plan says
+  bool ignore_eos = false;
 };
 
 void add_generation_options(CLI::App& app, GenerationOptions& options);
 
 /// What the checkpoint says of sampling, where no option of `app` does.
 void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampling& sampling);
+
+/// Warns of options of `app` that do nothing at temperature 0.
+void warn_of_unused(const CLI::App& app, const Sampling& sampling);
 
 GenerateOptions generate_options(const GenerationOptions& options, const Tokenizer& tokenizer);
 
