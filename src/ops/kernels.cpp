@@ -39,8 +39,11 @@ std::string refuse_matmul(const KernelRow& row, const KernelQuery& query) {
   return std::ranges::any_of(query.formats, kernel->is_for) ? "" : "is for formats with codebooks";
 }
 
-// Attention leaves its products with matrices to a matmul kernel that can (mla_matmul_kernel).
-std::string refuse_attention(const KernelRow&, const KernelQuery& query) {
+// Attention leaves its products with matrices to a matmul kernel that can (mla_matmul_kernel). On
+// tiles it rounds what it reads of the cache to bf16.
+std::string refuse_attention(const KernelRow& row, const KernelQuery& query) {
+  if (query.cache == graph::KvFormat::f32 && find_attention_kernel(row.name)->tiles != nullptr)
+    return "attends in bf16, the cache is to be exact (f32)";
   return matrix_refusal(query, nullptr);
 }
 
@@ -175,6 +178,14 @@ Efficiency attention_efficiency(std::string_view kernel) {
   return kernel == "ref" ? of_ref : Efficiency{.compute = 0.4, .half_rows = 0, .call = 20e-6};
 }
 
+std::vector<KernelRow> gqa_rows() {
+  std::vector<KernelRow> rows;
+  for (const AttentionKernel& kernel : attention_kernels())
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false, nullptr,
+                    attention_efficiency("")});
+  return rows;
+}
+
 std::vector<KernelRow> mla_rows() {
   std::vector<KernelRow> rows;
   for (const AttentionKernel& kernel : attention_kernels())
@@ -183,11 +194,11 @@ std::vector<KernelRow> mla_rows() {
   return rows;
 }
 
-template <class Table>
-std::vector<KernelRow> rows_without_matrices(const Table& table, const Efficiency& efficiency) {
+// Of ops on floats.
+std::vector<KernelRow> float_rows() {
   std::vector<KernelRow> rows;
-  for (const auto& kernel : table)
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_none, false, nullptr, efficiency});
+  for (const auto& kernel : f32::kernels())
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_none});
   return rows;
 }
 
@@ -200,11 +211,9 @@ std::span<const KernelRow> kernels(graph::Op op) {
   static const auto linear = with_gpu_row(linear_rows(), gpu_linear),
                     moe = with_gpu_row(moe_rows(), gpu_moe),
                     mla = with_gpu_row(mla_rows(), gpu_mla),
-                    gqa = with_gpu_row(
-                        rows_without_matrices(attention_kernels(), attention_efficiency("")),
-                        gpu_gqa),
-                    norm = with_gpu_row(rows_without_matrices(f32::kernels(), {}), gpu_norm),
-                    router = with_gpu_row(rows_without_matrices(f32::kernels(), {}), gpu_router);
+                    gqa = with_gpu_row(gqa_rows(), gpu_gqa),
+                    norm = with_gpu_row(float_rows(), gpu_norm),
+                    router = with_gpu_row(float_rows(), gpu_router);
   switch (op) {
     case graph::Op::linear:
       return linear;

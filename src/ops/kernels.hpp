@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/graph/kv_row.hpp"
 #include "core/graph/module.hpp"
 #include "core/graph/op.hpp"
 #include "core/hw/isa.hpp"
@@ -16,7 +17,8 @@ namespace ktx::ops {
 /// What a kernel is asked to run: a module whose weights have been given their formats.
 struct KernelQuery {
   const graph::Module* module = nullptr;
-  std::span<const quant::Format> formats;  // one a weight of the module, in order
+  std::span<const quant::Format> formats;         // one a weight of the module, in order
+  graph::KvFormat cache = graph::KvFormat::bf16;  // of the KV cache
 };
 
 /// How fast a CPU's thread gets the weights out of a format.

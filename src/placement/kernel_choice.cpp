@@ -40,11 +40,11 @@ std::string reason_against(const KernelTask& task, const ops::KernelRow& row) {
   if (row.isa > task.isa)
     return "needs " + std::string(hw::name(row.isa)) + ", the machine has " +
            std::string(hw::name(task.isa));
-  return row.refusal(row, {task.module, task.formats});
+  return row.refusal(row, task.query());
 }
 
 std::string slow_path_of(const KernelTask& task, const ops::KernelRow& row) {
-  return ops::slow_path(row, {task.module, task.formats});
+  return ops::slow_path(row, task.query());
 }
 
 std::string layout_reason(const KernelTask& task, const Layouts& own, const Layouts& other,

@@ -23,6 +23,9 @@ struct KernelTask {
   std::span<const quant::Format> formats;  // one a weight of the module
   std::string device_kind;                 // "cpu" or "cuda"
   hw::Isa isa = hw::Isa::scalar;           // the machine's
+  graph::KvFormat cache = graph::KvFormat::bf16;
+
+  ops::KernelQuery query() const noexcept { return {module, formats, cache}; }
 };
 
 struct KernelChoice {

@@ -128,9 +128,9 @@ std::vector<PlannedWeight> store(const Decision& decision, std::span<const quant
 }
 
 KernelChoice choose(const Decision& decode, const Decision& prefill,
-                    std::span<const quant::Format> formats) {
-  const KernelTask task{decode.module, decode.op, formats, device_kind(decode.device),
-                        decode.machine->isa};
+                    std::span<const quant::Format> formats, graph::KvFormat cache) {
+  const KernelTask task{decode.module,       decode.op, formats, device_kind(decode.device),
+                        decode.machine->isa, cache};
   return choose_kernels(task, ops::kernels(decode.op), decode.kernel, prefill.kernel);
 }
 
@@ -157,14 +157,14 @@ PlannedModule place_module(const Rule& rule, const graph::Module& module, const 
                                  planned.numa_note);
   const bool copies = decode.device != prefill.device && !prefill.stream;
   const auto formats = choose_formats(decode);
-  auto kernels = choose(decode, copies ? decode : prefill, formats);
+  auto kernels = choose(decode, copies ? decode : prefill, formats, plan.cache_format);
   planned.decode = std::move(kernels.decode);
   planned.prefill = std::move(kernels.prefill);
   planned.weights = store(decode, formats, kernels.layouts, planned.numa, plan);
   planned.note = unapplied_format(decode, planned.weights);
   if (copies) {
     const auto others = choose_formats(prefill);
-    kernels = choose(prefill, prefill, others);
+    kernels = choose(prefill, prefill, others, plan.cache_format);
     planned.prefill = std::move(kernels.prefill);
     planned.prefill_weights = store(prefill, others, kernels.layouts, planned.numa, plan);
   }

@@ -127,6 +127,22 @@ TEST_CASE("mla's matrices get the machine's best matrix kernel, or ref with ref"
         &ops::best_matmul_kernel(hw::Isa::avx512_vnni, quant::Format::q4_k, 128, 512));
 }
 
+TEST_CASE("attention to an exact cache goes on floats, the tiles' reason is told") {
+  const graph::Module module{.path = "model.layers.0.self_attn", .op = "gqa"};
+  const auto pick = [&](graph::KvFormat cache) {
+    return choose_kernels({&module, graph::Op::gqa, {}, "cpu", hw::Isa::avx512_bf16, cache},
+                          ops::kernels(graph::Op::gqa), {}, {});
+  };
+  CHECK(pick(graph::KvFormat::bf16).decode.name == "avx512_bf16");
+  CHECK(pick(graph::KvFormat::fp8).prefill.name == "avx512_bf16");
+  const auto exact = pick(graph::KvFormat::f32);
+  CHECK(exact.decode.name == "avx512");
+  CHECK(exact.prefill.name == "avx512");
+  CHECK(std::ranges::any_of(exact.decode.skipped, [](const auto& skipped) {
+    return skipped.reason == "attends in bf16, the cache is to be exact (f32)";
+  }));
+}
+
 TEST_CASE("a rule names linear.onednn: prompts run it, decode takes the best") {
   graph::Module module{.path = "lm_head", .op = "linear"};
   module.weights = {{.role = "weight", .count = 1, .rows = 64, .cols = 256}};

@@ -9,7 +9,9 @@ namespace ktx::graph {
 namespace {
 
 constexpr std::array table{
-    KvFormatInfo{KvFormat::f32, "f32", "32-bit floats: exact, twice the memory of bf16."},
+    KvFormatInfo{KvFormat::f32, "f32",
+                 "32-bit floats: exact, twice the memory of bf16; CPUs then attend in floats, not "
+                 "on tiles."},
     KvFormatInfo{KvFormat::bf16, "bf16", "bfloat16, the default."},
     KvFormatInfo{KvFormat::fp8, "fp8",
                  "e4m3 with a scale for every 128 latents of MLA or every head of GQA; rotated "

@@ -1,7 +1,9 @@
 // mla on batches: sequences in both phases at once, pages out of order, every cache format.
+#include <atomic>
 #include <vector>
 
 #include "catch.hpp"
+#include "ops/attention/attention_tiles.hpp"
 #include "ops/attention/mla.hpp"
 #include "ops/attention/mla_fixture.hpp"
 #include "ops/attention/paged_cache.hpp"
@@ -96,6 +98,30 @@ TEST_CASE("mla: sequences that decode together behind contexts of 1 to 1000 toke
         parts.push_back({1, context - 1, kernel});
       check(s, Batch(format, cache_row(s.params), parts));
     }
+}
+
+TEST_CASE("mla: a token of few heads attends in floats where there are tiles, of many on tiles") {
+  static void (*attend)(const ops::LatentAttendArgs&) noexcept;
+  static std::atomic<int> calls;
+  for (const auto* kernel : usable_attention_kernels()) {
+    if (kernel->tiles == nullptr) continue;
+    ops::AttentionTiles tiles = *kernel->tiles;
+    attend = tiles.attend_latents;
+    tiles.attend_latents = [](const ops::LatentAttendArgs& args) noexcept {
+      ++calls;
+      attend(args);
+    };
+    ops::AttentionKernel counting = *kernel;
+    counting.tiles = &tiles;
+    for (const int heads : {5, 32, 40}) {
+      INFO(kernel->name << ", " << heads << " heads");
+      graph::MlaParams params = small_params();
+      params.heads = heads;
+      calls = 0;
+      check(make_rows(1, params), Batch(KvFormat::bf16, cache_row(params), {{1, 300, &counting}}));
+      CHECK((calls > 0) == (heads > 5));
+    }
+  }
 }
 
 TEST_CASE("mla: decode rows and prompts in one batch, in any order") {
