@@ -43,8 +43,8 @@ struct PlanOptions {
   int decode_threads = 0;
   /// Tokens that a session can hold; 0: not given, by default the model's context, at most 4096.
   int64_t cache_length = 0;
-  /// Tokens of a prompt that run at once; 0: not given, by default 2048. With more, each expert gets
-  /// more tokens for the work of reading it, and activations take more memory.
+  /// Tokens of a prompt that run at once; 0: not given, by default 2048. With more, each expert
+  /// gets more tokens for the work of reading it, and activations take more memory.
   int64_t prefill_chunk = 0;
   /// Sessions that can run at once; 0: not given, by default 1.
   int sessions = 0;
