@@ -49,7 +49,8 @@ void check_gguf_key(const Json& metadata, const std::string& key) {
       key.starts_with(prefix))
     return;
   std::vector<std::string> names(std::begin(optional_keys), std::end(optional_keys));
-  for (const auto& item : metadata.items()) names.push_back(item.key());
+  for (const auto& item : metadata.items())
+    if (std::ranges::count(optional_keys, item.key()) == 0) names.push_back(item.key());
   auto near = base::nearest(key, names);
   for (const auto& name : base::nearest(prefix + key, names))  // config.json's have no prefix
     if (std::ranges::count(near, name) == 0) near.push_back(name);
