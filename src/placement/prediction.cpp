@@ -66,6 +66,9 @@ class Predictor {
     return op ? ops::find_kernel(*op, (shape_.prefill ? planned.prefill : planned.decode).name)
               : nullptr;
   }
+  int threads() const {  // measured while loading: as if all were best
+    return shape_.prefill || plan_.decode_threads == 0 ? plan_.threads : plan_.decode_threads;
+  }
   static const ops::KernelRow* gpu_kernel(graph::Op op) { return ops::find_kernel(op, "cuda"); }
 
   ModuleTime time_of(const PlannedModule& planned) {
@@ -73,8 +76,9 @@ class Predictor {
     if (module.op == "moe") return routed(planned, module).time;
     const bool on_gpu = is_gpu(device_of(planned));
     const auto* kernel = kernel_of(planned);
-    const Speed speed =
-        on_gpu ? gpu_speed(plan_, device_of(planned)) : cpu_speed(plan_, planned, kernel);
+    const Speed speed = on_gpu
+                            ? gpu_speed(plan_, device_of(planned))
+                            : cpu_speed(plan_, planned, {.threads = threads(), .kernel = kernel});
     need(speed);
     Work work = work_of(planned, module);
     if (module.op == "linear" && work.decoded == 0)
@@ -185,7 +189,8 @@ class Predictor {
     const auto* kernel = kernel_of(planned);
     const auto& efficiency = efficiency_of(kernel);
     const auto& weights = weights_of(planned);
-    const Speed speed = cpu_speed(plan_, planned, kernel, copying);
+    const Speed speed =
+        cpu_speed(plan_, planned, {.threads = threads(), .kernel = kernel, .copying = copying});
     need(speed);
     if (speed.read <= 0) known_ = false;
     return {efficiency,

@@ -23,10 +23,17 @@ struct Work {
   double waits = 0;    // of few: seconds that decoding takes longer than reading
 };
 
-/// Of the machine's CPUs. A module whose weights all lie on one node is read at that node's
-/// bandwidth alone; tensor_flops is what the machine's best instructions do. copying: to a GPU.
-Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const ops::KernelRow* kernel,
-                bool copying = false);
+/// How a module uses the machine's CPUs.
+struct CpuUse {
+  int threads = 1;
+  const ops::KernelRow* kernel = nullptr;  // null: of no table
+  bool copying = false;                    // meanwhile, to a GPU
+};
+
+/// Of so many threads, one a core as far as there are cores: a few read all that memory gives, but
+/// each multiplies for itself. A module whose weights all lie on one node is read at that node's
+/// bandwidth alone; tensor_flops is what the machine's best instructions do.
+Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const CpuUse& use);
 Speed gpu_speed(const Plan& plan, const std::string& device);
 
 /// Of a kernel of no table: what most reach.

@@ -185,6 +185,21 @@ TEST_CASE("few rows wait for codebooks where threads decode slower than memory i
   CHECK(experts_with(1e12, 512).cpu < 128 * decoding);  // decoded once for many rows
 }
 
+TEST_CASE("fewer threads are slower: of prompts all, of decoding the decode threads") {
+  auto machine = known_machine();
+  machine.nodes[0].cores = 16;
+  machine.read_bandwidth = 200e9;
+  const auto with = [&](const PlanOptions& options) {
+    return make_plan(sample::rule_list("  - {name: all, match: {name: '.*'}, place: {}}\n"),
+                     sample::deepseek(), machine, options);
+  };
+  const auto all = with({}), some = with({.decode_threads = 1}), one = with({.threads = 1});
+  CHECK(decode_rate(some, 0) < decode_rate(all, 0));
+  CHECK(decode_rate(some, 0) == decode_rate(one, 0));
+  CHECK(prefill_rate(some, 512) == prefill_rate(all, 512));
+  CHECK(prefill_rate(one, 512) < prefill_rate(all, 512) / 8);
+}
+
 TEST_CASE("prompts: CPU and GPU share the experts so that both finish together") {
   const auto check = [&](const hw::Machine& machine, int64_t tokens, bool copying) {
     const auto plan = plan_of(streamed + rest, machine, tokens);

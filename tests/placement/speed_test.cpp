@@ -29,7 +29,7 @@ TEST_CASE("a module of one node is read at its bandwidth, others at that of all,
   auto planned = plan.modules.front();
   const auto read = [&](NumaKind kind, bool copying = false) {
     planned.numa = {kind, 0};
-    return cpu_speed(plan, planned, nullptr, copying).read;
+    return cpu_speed(plan, planned, {.threads = 4, .copying = copying}).read;
   };
   CHECK(read(NumaKind::node) == 50);
   CHECK(read(NumaKind::replicate) == read(NumaKind::shard));
@@ -37,6 +37,29 @@ TEST_CASE("a module of one node is read at its bandwidth, others at that of all,
   CHECK(read(NumaKind::shard) < 100);
   CHECK(read(NumaKind::shard, true) == Approx(0.8 * read(NumaKind::shard)));
   const auto* slower = ops::find_kernel(graph::Op::linear, "avx2");
-  CHECK(cpu_speed(plan, planned, nullptr).flops == 1000);
-  CHECK(cpu_speed(plan, planned, slower).flops == 250);
+  CHECK(cpu_speed(plan, planned, {.threads = 4}).flops == 1000);
+  CHECK(cpu_speed(plan, planned, {.threads = 4, .kernel = slower}).flops == 250);
+}
+
+TEST_CASE("few threads multiply in proportion, and read what their cores can") {
+  auto machine = sample::machine(hw::Isa::avx512_vnni, 2);
+  for (auto& node : machine.nodes) node.cores = 16;
+  machine.read_bandwidth = 200e9;
+  machine.tensor_flops = 32e12;
+  const auto plan =
+      make_plan(sample::rule_list("  - {name: all, match: {name: '.*'}, place: {}}\n"),
+                sample::deepseek(), machine, {});
+  auto planned = plan.modules.front();
+  planned.numa = {NumaKind::shard, 0};
+  const auto with = [&](int threads) { return cpu_speed(plan, planned, {.threads = threads}); };
+  CHECK(with(32).flops == 32e12);
+  CHECK(with(64).flops == 32e12);
+  CHECK(with(8).flops == 8e12);
+  CHECK(with(1).flops == 1e12);
+  CHECK(with(16).read == with(32).read);
+  CHECK(with(1).read < 20e9);
+  CHECK(with(2).read == 2 * with(1).read);
+  planned.numa = {NumaKind::node, 1};
+  CHECK(with(8).flops == 4e12);
+  CHECK(with(8).threads == 4);
 }
