@@ -50,7 +50,8 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
                   "enough")
       ->type_name("PATH")
       ->required();
-  sub->add_option("--machine", options.machine, "the box as this YAML file says; default: this one")
+  sub->add_option("--machine", options.machine,
+                  "the box as this YAML file says; default: this one, measured")
       ->type_name("FILE");
   sub->add_option("-c,--context", options.context,
                   "tokens a session can hold; no more than the model was trained for")

@@ -12,6 +12,7 @@
 #include "core/base/text.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
+#include "engine/bench/detect.hpp"
 #include "engine/build_model.hpp"
 #include "engine/generation_defaults.hpp"
 #include "engine/load/weight_loader.hpp"
@@ -264,9 +265,9 @@ std::string suggest_rules(const SuggestOptions& options) {
                                   .goal = *goal,
                                   .vram = vram,
                                   .run_memory = std::ref(run_memory)};
-  return placement::suggest_rules(engine::build_model(*source),
-                                  machine_for({.machine = options.machine, .measure = true}),
-                                  asked);
+  const auto machine =
+      options.machine.empty() ? engine::measure_box() : machine_for({.machine = options.machine});
+  return placement::suggest_rules(engine::build_model(*source), machine, asked);
 }
 
 std::string rules_reference() {

@@ -377,6 +377,12 @@ TEST_CASE("a suggestion names its model so that it can be put anywhere") {
         std::string::npos);
 }
 
+TEST_CASE("a suggestion without a description of a machine is for this box, measured") {
+  const auto text = suggest_rules({.model = test::shipped_model});
+  INFO(text);
+  CHECK(text.find("Predicted: decoding ") != std::string::npos);
+}
+
 TEST_CASE("nothing in the rules files of the library is probably not meant") {
   const auto root = test::source_dir / "optimize_rules";
   size_t files = 0;

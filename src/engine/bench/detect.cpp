@@ -1,4 +1,6 @@
 // describe_box: what this box has and reaches, as the YAML that ktx plans for.
+#include "engine/bench/detect.hpp"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -65,12 +67,17 @@ double measure_disk(const std::filesystem::path& file) {
 
 }  // namespace
 
-std::string describe_box(const std::filesystem::path& model_file) {
+hw::Machine engine::measure_box() {
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
   measure_memory(machine);
   machine.tensor_flops = measure_products(machine.core_count());
   engine::measure_gpus(machine);
+  return machine;
+}
+
+std::string describe_box(const std::filesystem::path& model_file) {
+  auto machine = engine::measure_box();
   if (!model_file.empty()) machine.disk_bandwidth = measure_disk(model_file);
   return hw::machine_text(machine);
 }

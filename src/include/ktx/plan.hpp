@@ -148,7 +148,7 @@ Plan make_plan(const PlanOptions& options);
 /// What ktx-plan suggest is asked for.
 struct SuggestOptions {
   std::filesystem::path model;    // as PlanOptions::model
-  std::filesystem::path machine;  // a machine description in YAML; empty: this box
+  std::filesystem::path machine;  // a machine description in YAML; empty: this box, measured
   int64_t context = 8192;         // tokens a session can hold
   int sessions = 1;               // at once
   std::string goal = "balanced";  // "decode", "prefill" or "balanced"
