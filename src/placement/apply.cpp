@@ -30,13 +30,10 @@ void check_gpu(const std::string& device, const hw::Machine& machine, const std:
             (machine.gpus.empty() ? "no GPU"
                                   : "no such GPU, only " + std::to_string(machine.gpus.size())),
         where, {list_devices(machine)});
-  const int capability = machine.gpus[number].capability;
-  if (capability == 0 || capability >= least_capability) return;
-  const auto text = [](int c) { return std::to_string(c / 10) + "." + std::to_string(c % 10); };
-  throw_environment("device " + device + ": " + machine.gpus[number].name +
-                        " has compute capability " + text(capability) + ", kernels need " +
-                        text(least_capability),
-                    where, {list_devices(machine)});
+  const auto& gpu = machine.gpus[number];
+  if (const auto reason = capability_refusal(gpu); !reason.empty())
+    throw_environment("device " + device + ": " + gpu.name + " " + reason, where,
+                      {list_devices(machine)});
 }
 
 // The rule's layers are cut into ranges of equal length, one a device. What stands before them is
@@ -55,6 +52,13 @@ const std::string& device_of_layer(const std::vector<std::string>& devices,
 }
 
 }  // namespace
+
+std::string capability_refusal(const hw::Gpu& gpu) {
+  if (gpu.capability == 0 || gpu.capability >= least_capability) return {};
+  const auto text = [](int c) { return std::to_string(c / 10) + "." + std::to_string(c % 10); };
+  return "has compute capability " + text(gpu.capability) + ", kernels need " +
+         text(least_capability);
+}
 
 graph::Op op_of(const graph::Module& module) {
   const auto op = graph::find_op(module.op);

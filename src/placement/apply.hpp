@@ -47,6 +47,9 @@ void check_ram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_vram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_isa(const MachineNeeds& needs, const hw::Machine& machine);
 
+/// Why kernels can't run on a GPU, for what it is; empty: they can, as far as is known.
+std::string capability_refusal(const hw::Gpu& gpu);
+
 /// The op that runs a module. Throws a `bug` error when the module names none.
 graph::Op op_of(const graph::Module& module);
 

@@ -2,9 +2,10 @@
 #include "placement/candidate.hpp"
 
 #include <algorithm>
-#include <vector>
+#include <limits>
 
 #include "core/base/text.hpp"
+#include "placement/kernel_choice.hpp"
 
 namespace ktx::placement {
 
@@ -19,15 +20,14 @@ std::string size_text(uint64_t bytes) {
                           : std::to_string(bytes / mib) + "MiB";
 }
 
-std::string list_of_gpus(size_t count) {
-  if (count == 1) return "'cuda:0'";
+std::string list_of(const std::vector<size_t>& gpus) {
   std::vector<std::string> names;
-  for (size_t i = 0; i < count; ++i) names.push_back("'cuda:" + std::to_string(i) + "'");
-  return "[" + base::join(names) + "]";
+  for (const size_t i : gpus) names.push_back("'cuda:" + std::to_string(i) + "'");
+  return names.size() == 1 ? names.front() : "[" + base::join(names) + "]";
 }
 
-std::string on_gpus(size_t count) {
-  return "device: " + list_of_gpus(count) + (count > 1 ? ", spread: layers" : "");
+std::string on_gpus(const std::vector<size_t>& gpus) {
+  return "device: " + list_of(gpus) + (gpus.size() > 1 ? ", spread: layers" : "");
 }
 
 /// ", KEY: VALUE" of a flow mapping; empty where nothing is to be said.
@@ -38,16 +38,14 @@ std::string entry(const std::string& key, const std::string& value) {
 /// Writes the rules of one candidate.
 class Writer {
  public:
-  Writer(const Candidate& candidate, const hw::Machine& machine)
-      : c_(candidate), machine_(machine) {
+  Writer(const Candidate& candidate, const graph::Model& model, const hw::Machine& machine)
+      : c_(candidate), model_(model), machine_(machine) {
     rest_ = c_.experts == Experts::cpu ? "device: cpu" + entry("numa", c_.numa) : on_gpus(c_.gpus);
   }
 
-  std::string rules(bool has_experts) {
-    if (has_experts) add_experts();
-    if (c_.experts != Experts::cpu && c_.experts != Experts::gpu)
-      add("embedding                     # a token reads one row of it", "{class: embedding}",
-          "device: cpu");
+  std::string rules() {
+    if (routed_experts(model_) != nullptr) add_experts();
+    add_embedding();
     add_head();
     if (c_.dense != "keep")
       add("linear layers", "{class: linear}", rest_ + entry("format", c_.dense));
@@ -71,13 +69,20 @@ class Writer {
     if (c_.format != "keep") text_ += "      format: " + c_.format + "\n";
     if (!c_.numa.empty()) text_ += "      numa: " + c_.numa + "\n";
     if (keeps_residents(c_.experts))
-      text_ += "      experts: {vram: " + size_text(room_on_gpu(machine_)) +
-               (streams(c_.experts) ? "" : ", on: " + list_of_gpus(c_.gpus)) +
+      text_ += "      experts: {vram: " + size_text(room_on_gpus(c_.gpus, machine_)) +
+               (streams(c_.experts) ? "" : ", on: " + list_of(c_.gpus)) +
                "}   # what is left there holds some, which run there\n";
     if (streams(c_.experts))
       text_ += "    prefill: {" + on_gpus(c_.gpus) +
-               ", stream: yes}   # prompts share them with the " + (c_.gpus > 1 ? "GPUs" : "GPU") +
-               "\n";
+               ", stream: yes}   # prompts share them with the " +
+               (c_.gpus.size() > 1 ? "GPUs" : "GPU") + "\n";
+  }
+
+  void add_embedding() {
+    if (c_.experts == Experts::cpu) return;
+    if (c_.experts == Experts::gpu && embedding_refusal(model_).empty()) return;
+    add("embedding                     # a token reads one row of it", "{class: embedding}",
+        "device: cpu");
   }
 
   void add_head() {
@@ -87,6 +92,7 @@ class Writer {
   }
 
   const Candidate& c_;
+  const graph::Model& model_;
   const hw::Machine& machine_;
   std::string rest_;  // the place of everything else
   std::string text_;
@@ -94,9 +100,23 @@ class Writer {
 
 }  // namespace
 
-uint64_t room_on_gpu(const hw::Machine& machine) {
-  const uint64_t memory = std::ranges::min(machine.gpus, {}, &hw::Gpu::memory_bytes).memory_bytes;
-  return memory - std::min(gib, memory / 8);
+const graph::Module* routed_experts(const graph::Model& model) {
+  const auto found = std::ranges::find_if(
+      model.modules, [](const auto& m) { return m.unused.empty() && m.op == "moe"; });
+  return found == model.modules.end() ? nullptr : &*found;
+}
+
+std::string embedding_refusal(const graph::Model& model) {
+  const auto found = std::ranges::find(model.modules, "embedding", &graph::Module::op);
+  if (found == model.modules.end()) return {};
+  const quant::Format formats[] = {found->weights.front().source};
+  return gpu_refusal(graph::Op::embedding, *found, formats);
+}
+
+uint64_t room_on_gpus(const std::vector<size_t>& gpus, const hw::Machine& machine) {
+  uint64_t least = std::numeric_limits<uint64_t>::max();
+  for (const size_t i : gpus) least = std::min(least, machine.gpus[i].memory_bytes);
+  return least - std::min(gib, least / 8);
 }
 
 bool keeps_residents(Experts experts) noexcept {
@@ -107,13 +127,13 @@ bool streams(Experts experts) noexcept {
   return experts == Experts::streamed || experts == Experts::resident_streamed;
 }
 
-std::string rules_text(const Candidate& candidate, const hw::Machine& machine,
-                       const SuggestOptions& options, bool has_experts) {
+std::string rules_text(const Candidate& candidate, const graph::Model& model,
+                       const hw::Machine& machine, const SuggestOptions& options) {
   std::string text = "ktx: 1\nmodel: {path: " + base::yaml_quoted(options.model) +
                      "}\ncontext: " + std::to_string(options.context) + "\n";
   if (options.sessions > 1) text += "sessions: " + std::to_string(options.sessions) + "\n";
   text += "prefill_chunk: " + std::to_string(candidate.chunk) + "\nrules:\n";
-  return text + Writer(candidate, machine).rules(has_experts);
+  return text + Writer(candidate, model, machine).rules();
 }
 
 }  // namespace ktx::placement

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "core/graph/graph.hpp"
 #include "core/hw/machine.hpp"
 #include "placement/suggest.hpp"
 
@@ -19,9 +21,6 @@ enum class Experts : uint8_t {
   gpu                 // all on the GPUs
 };
 
-/// Of the smallest GPU's memory, but for what other programs may take.
-uint64_t room_on_gpu(const hw::Machine& machine);
-
 bool keeps_residents(Experts experts) noexcept;
 bool streams(Experts experts) noexcept;
 
@@ -30,12 +29,21 @@ struct Candidate {
   std::string format = "keep";  // of the experts
   std::string dense = "keep";   // of all other linear layers
   std::string numa;             // policy of what is on the CPU; empty: one node
-  size_t gpus = 0;              // that it uses, the first ones
+  std::vector<size_t> gpus;     // numbers of those that it uses, ascending
   int64_t chunk = 2048;         // tokens of a slice of a prompt
 };
 
-/// The rules file. has_experts: the model is no dense one.
-std::string rules_text(const Candidate& candidate, const hw::Machine& machine,
-                       const SuggestOptions& options, bool has_experts);
+/// The routed experts of a layer; null: the model has none.
+const graph::Module* routed_experts(const graph::Model& model);
+
+/// Why the embedding can't be on a GPU; empty: it can.
+std::string embedding_refusal(const graph::Model& model);
+
+/// Of the memory of the smallest of them, but for what other programs may take.
+uint64_t room_on_gpus(const std::vector<size_t>& gpus, const hw::Machine& machine);
+
+/// The rules file.
+std::string rules_text(const Candidate& candidate, const graph::Model& model,
+                       const hw::Machine& machine, const SuggestOptions& options);
 
 }  // namespace ktx::placement

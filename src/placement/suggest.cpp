@@ -1,22 +1,18 @@
-// Suggestions: candidates are written as rules files and planned as any other.
+// Suggestions: the rules file that a search finds, with comments that say why.
 #include "placement/suggest.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "placement/candidate.hpp"
+#include "placement/apply.hpp"
 #include "placement/device_memory.hpp"
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
-#include "placement/totals.hpp"
-#include "placement/values.hpp"
+#include "placement/search.hpp"
 
 namespace ktx::placement {
 
@@ -24,234 +20,38 @@ namespace {
 
 constexpr uint64_t gib = uint64_t{1} << 30;
 
-struct GoalInfo {
-  Goal goal;
-  std::string_view name;
-  int64_t prompt, answer;  // tokens of what is compared
-};
-constexpr GoalInfo goals[] = {
-    {Goal::decode, "decode", 256, 1024},
-    {Goal::prefill, "prefill", 8192, 64},
-    {Goal::balanced, "balanced", 2048, 512},
-};
-
-const GoalInfo& info(Goal goal) {
-  return *std::ranges::find(goals, goal, &GoalInfo::goal);
-}
-
-struct Trial {
-  Candidate candidate;
-  std::string text;  // the rules
-  std::optional<Plan> plan;
-  double seconds = 0;
-  std::string refusal;      // why there is no plan
-  std::string unsupported;  // what a kernel says that can't run a module
-};
-
-/// All that a search is about.
-class Search {
+/// What is said of the best that a search finds.
+class Suggestion {
  public:
-  Search(const graph::Model& model, const hw::Machine& machine, const SuggestOptions& options)
-      : model_(model), machine_(machine), options_(options), goal_(info(options.goal)) {
-    const int64_t trained = model_.info.context;
-    if (trained > 0) options_.context = std::min(options_.context, trained);
-    if (options_.vram)
-      for (auto& gpu : machine_.gpus) gpu.memory_bytes = std::min(gpu.memory_bytes, *options_.vram);
-    for (const auto& module : model_.modules) {
-      if (!module.unused.empty()) continue;
-      if (module.op == "moe") experts_ = &module;
-      if (module.op == "linear" && linear_ == nullptr) linear_ = &module;
-    }
-  }
+  explicit Suggestion(const Search& search)
+      : search_(search),
+        model_(search.model()),
+        machine_(search.machine()),
+        experts_(routed_experts(model_)) {}
 
-  std::string run() {
-    check_figures();
-    Trial best = search(machine_, numa_policies());
-    const uint64_t has = machine_.memory_bytes();
-    if (!best.plan)
-      throw_environment("no placement of this model fits the machine", machine_.name,
-                        {what_it_needs(best),
-                         "the machine has " + base::format_bytes(has) + " of memory, of which " +
-                             base::format_bytes(kept_free("cpu", has)) + " should stay free",
-                         "a checkpoint of fewer bits a weight needs less"});
+  std::string text() const {
+    const Trial best = search_.best();
+    if (!best.plan) refuse(best);
     return header(best) + with_needs(best);
   }
 
  private:
-  // ---- candidates ----
-
-  std::vector<Experts> placements() const {
-    if (machine_.gpus.empty()) return {Experts::cpu};
-    if (experts_ == nullptr) return {Experts::gpu, Experts::cpu};
-    return {Experts::gpu,    Experts::resident, Experts::resident_streamed,
-            Experts::hybrid, Experts::streamed, Experts::cpu};
+  [[noreturn]] void refuse(const Trial& refused) const {
+    const uint64_t has = machine_.memory_bytes();
+    throw_environment("no placement of this model fits the machine", machine_.name,
+                      {what_it_needs(refused),
+                       "the machine has " + base::format_bytes(has) + " of memory, of which " +
+                           base::format_bytes(kept_free("cpu", has)) + " should stay free",
+                       "a checkpoint of fewer bits a weight needs less"});
   }
 
-  /// Of the experts, in a model without them of its linear layers.
-  quant::Format source() const {
-    return (experts_ != nullptr ? experts_ : linear_)->weights.front().source;
-  }
-  bool is_fp8() const { return source() == quant::Format::fp8; }
-  bool is_quantized() const {
-    return !is_fp8() && source() != quant::Format::f32 && source() != quant::Format::f16 &&
-           source() != quant::Format::bf16;
-  }
-
-  /// Of the experts, and of all other linear layers: those of most bits first, for speed is not
-  /// bought with quality where memory suffices.
-  std::vector<std::string> formats() const {
-    if (is_quantized()) return {"keep"};
-    return {is_fp8() ? "keep" : "int8", "int4/64"};
-  }
-
-  std::vector<std::string> numa_policies() const {
-    if (machine_.nodes.size() < 2) return {""};
-    return {"replicate", "shard", "interleave"};
-  }
-
-  /// The placements with experts in `format` and other linear layers in `dense`, with each policy
-  /// for those that have anything to read on the CPU. Where GPUs run all, some may do: a token
-  /// passes through them one after another, so that more are no faster.
-  std::vector<Candidate> candidates(const std::string& format, const std::string& dense,
-                                    const std::vector<std::string>& policies) const {
-    std::vector<Candidate> out;
-    const size_t gpus = machine_.gpus.size();
-    for (const Experts experts : placements()) {
-      if (experts == Experts::gpu)
-        for (size_t some = 1; some < gpus; ++some)
-          out.push_back({experts, format, dense, policies.front(), some});
-      for (const auto& numa : policies)
-        if (experts != Experts::gpu || numa == policies.front())
-          out.push_back({experts, format, dense, numa, experts == Experts::cpu ? 0 : gpus});
-    }
-    return out;
-  }
-
-  /// The best of the placements, with the best of the policies and slices.
-  Trial search(const hw::Machine& machine, const std::vector<std::string>& policies) const {
-    Trial best;
-    for (const auto& format : formats()) {
-      bool on_gpu = false;
-      for (const auto& dense : formats()) {
-        if (on_gpu) break;
-        for (const auto& candidate : candidates(format, dense, policies)) {
-          // Fewer bits are for GPUs that are too small, or where nothing fits.
-          const bool fewer = dense != formats().front();
-          if (fewer && best.plan && candidate.experts == Experts::cpu) continue;
-          const auto on_gpus = [](const Candidate& c) { return c.experts == Experts::gpu; };
-          if (best.plan && on_gpus(best.candidate) && on_gpus(candidate)) continue;  // on fewer
-          Trial trial = attempt(candidate, machine);
-          on_gpu |= trial.plan && candidate.experts != Experts::cpu;
-          const bool adds_stream =
-              streams(candidate.experts) && candidate.experts != best.candidate.experts;
-          keep_better(best, std::move(trial), adds_stream ? ties : worth_leaving);
-        }
-      }
-      if (best.plan) break;
-    }
-    if (!best.plan) return best;
-    for (const int64_t chunk : {512, 4096, 8192}) {
-      if (chunk > options_.context) break;
-      Candidate other = best.candidate;
-      other.chunk = chunk;
-      keep_better(best, attempt(other, machine),
-                  chunk > best.candidate.chunk ? ties : worth_leaving);
-    }
-    return best;
-  }
-
-  // What a later trial may take of the best one's time to replace it. Simpler placements come
-  // first: predictions are too rough to leave them for a few percent. Streams and larger slices win
-  // ties, for they serve longer prompts too.
-  static constexpr double worth_leaving = 0.97, ties = 1.001;
-
-  static void keep_better(Trial& best, Trial&& trial, double most) {
-    const bool better = trial.plan && (!best.plan || trial.seconds < most * best.seconds);
-    if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
-  }
-
-  Trial attempt(const Candidate& candidate, const hw::Machine& machine) const {
-    Trial trial{.candidate = candidate,
-                .text = rules_text(candidate, machine, options_, experts_ != nullptr)};
-    try {
-      trial.plan = make_plan(parse_rules(base::parse_yaml(trial.text, "suggested"), "suggested"),
-                             model_, machine, {.run_memory = options_.run_memory});
-      trial.seconds = seconds(*trial.plan);
-    } catch (const Error& error) {
-      trial.refusal = error.what();
-      if (error.category() == ErrorCategory::input && !error.notes().empty())
-        trial.unsupported = error.notes().front();
-    }
-    if (trial.plan && !std::isfinite(trial.seconds)) trial.plan.reset();
-    if (trial.plan) trial.refusal = why_not_worth_it(candidate, *trial.plan, machine);
-    if (!trial.refusal.empty()) trial.plan.reset();
-    return trial;
-  }
-
-  /// Of a plan that could be carried out; empty: it is.
-  std::string why_not_worth_it(const Candidate& candidate, const Plan& plan,
-                               const hw::Machine& machine) const {
-    if (streams(candidate.experts) && stream_share(plan) < least_stream)
-      return "hardly an expert would pass through a GPU";
-    const bool more_gpus = 0 < candidate.gpus && candidate.gpus < machine.gpus.size();
-    for (const auto& memory : plan.devices) {
-      const bool on_cpu = memory.device == "cpu";
-      if (!on_cpu && more_gpus && memory.most() > room_on_gpu(machine))
-        return "there is more room on more GPUs";
-      const auto has = memory_of(plan, memory.device);
-      if (has > 0 && (on_cpu || !options_.vram) &&
-          memory.most() + kept_free(memory.device, has) > has)
-        return memory.device + " would be full";
-    }
-    return {};
-  }
-
-  // Of what is compared: as the goal has it, in a shorter context in the same proportion.
-  int64_t prompt() const {
-    const int64_t both = goal_.prompt + goal_.answer;
-    return both <= options_.context ? goal_.prompt
-                                    : (options_.context * goal_.prompt + both - 1) / both;
-  }
-  int64_t answer() const { return std::min(goal_.answer, options_.context - prompt()); }
-
-  /// Of a prompt and its answer; infinite: not known.
-  double seconds(const Plan& plan) const {
-    return static_cast<double>(prompt()) / prefill_rate(plan, prompt()) +
-           static_cast<double>(answer()) / decode_rate(plan, prompt());
-  }
-
-  // ---- what is said of it ----
-
-  void check_figures() const {
-    std::vector<std::string> missing;
-    if (machine_.read_bandwidth <= 0) missing.emplace_back("read_bandwidth");
-    if (machine_.tensor_flops <= 0) missing.emplace_back("tensor_flops");
-    for (const auto& gpu : machine_.gpus)
-      if (gpu.read_bandwidth <= 0 || gpu.tensor_flops <= 0 || gpu.copy_bandwidth <= 0)
-        missing.push_back("read_bandwidth, copy_bandwidth and tensor_flops of " + gpu.name);
-    if (!missing.empty())
-      throw_input(
-          "the machine's description lacks what predictions are made from: " + base::join(missing),
-          machine_.name, {"ktx-plan --detect measures it on the machine itself"});
-  }
-
-  /// Where nothing fits: the placement that takes least of the CPU's memory.
   std::string what_it_needs(const Trial& refused) const {
-    auto roomy = machine_;
-    for (auto& node : roomy.nodes) node.memory_bytes *= 1024;
-    Trial least;
-    for (const auto& candidate : candidates(formats().back(), formats().front(), numa_policies())) {
-      Trial trial = attempt(candidate, roomy);
-      if (trial.plan && (!least.plan || memory(*trial.plan) < memory(*least.plan)))
-        least = std::move(trial);
-    }
+    const Trial least = search_.smallest();
     if (!least.plan) return refused.refusal;
     const auto formats = formats_text(least.candidate);
     return where_it_is(least.candidate) + " " + (formats.empty() ? "" : formats + " ") +
            memory_text(*least.plan);
   }
-
-  static uint64_t memory(const Plan& plan) { return plan.find_device("cpu")->most(); }
 
   /// The rules with what their plan needs of a machine, which is checked first.
   std::string with_needs(const Trial& best) const {
@@ -286,20 +86,21 @@ class Search {
 
   std::string header(const Trial& best) const {
     const auto& plan = *best.plan;
-    std::vector<std::string> lines = {model_name() + " on " + machine_.name + ", for " +
-                                          std::string(goal_.name) + " use: prompts of " +
-                                          std::to_string(prompt()) + " tokens, answers of " +
-                                          std::to_string(answer()) + ".",
-                                      "", where_it_is(best.candidate)};
+    std::vector<std::string> lines = {
+        model_name() + " on " + machine_.name + ", for " + std::string(search_.goal().name) +
+            " use: prompts of " + std::to_string(search_.prompt()) + " tokens, answers of " +
+            std::to_string(search_.answer()) + ".",
+        "", where_it_is(best.candidate)};
     if (const auto text = formats_text(best.candidate); !text.empty()) lines.push_back(text);
     if (const auto why = why_not_on_gpu(best); !why.empty())
       lines.push_back("A GPU can't run all of it: " + why + ".");
+    std::ranges::copy(unused_gpus(best.candidate), std::back_inserter(lines));
     lines.insert(lines.end(), {memory_text(plan), ""});
     lines.push_back("Predicted: decoding " + base::format_number(plan.predicted_decode) +
                     " tokens/s behind " + std::to_string(plan.predicted_depth) + " tokens" +
                     prompts_text(plan) + ".");
-    if (options_.context == model_.info.context)
-      lines.push_back("Context: " + std::to_string(options_.context) +
+    if (search_.options().context == model_.info.context)
+      lines.push_back("Context: " + std::to_string(search_.options().context) +
                       " tokens, the model was trained for no more.");
     if (const double share = stream_share(plan); share > 0)
       lines.push_back("Of a layer's experts on the CPU " + base::format_number(100 * share) +
@@ -314,25 +115,49 @@ class Search {
   }
 
   std::string where_it_is(const Candidate& c) const {
-    const std::string gpus = machine_.gpus.size() > 1 ? "GPUs" : "GPU";
-    const std::string rest = "; attention and everything else dense on the " + gpus + ".";
+    const auto gpus = gpus_text(c);
+    const std::string rest = "; attention and everything else dense on " + gpus + ".";
+    const auto refusal = embedding_refusal(model_);
     switch (c.experts) {
       case Experts::cpu:
         return "Everything on the CPU.";
       case Experts::gpu:
-        return "Everything on " +
-               (c.gpus == machine_.gpus.size() ? "the " + gpus
-                                               : std::to_string(c.gpus) + " of the GPUs") +
-               ".";
+        return refusal.empty() ? "Everything on " + gpus + "."
+                               : "Everything but the embedding on " + gpus + ": embedding.cuda " +
+                                     refusal + ".";
       case Experts::hybrid:
         return "Routed experts on the CPU" + rest;
       case Experts::streamed:
-        return "Routed experts on the CPU, in prompts with the help of the " + gpus + rest;
+        return "Routed experts on the CPU, in prompts with the help of " + gpus + rest;
       case Experts::resident:
       case Experts::resident_streamed:
-        return "Routed experts on the CPU, as many as fit on the " + gpus + rest;
+        return "Routed experts on the CPU, as many as fit on " + gpus + rest;
     }
     return {};
+  }
+
+  std::string gpus_text(const Candidate& c) const {
+    const size_t all = machine_.gpus.size();
+    if (c.gpus.size() < all) return std::to_string(c.gpus.size()) + " of the GPUs";
+    return all > 1 ? "the GPUs" : "the GPU";
+  }
+
+  /// The GPUs that are left out, by the reason.
+  std::vector<std::string> unused_gpus(const Candidate& c) const {
+    std::vector<std::string> lines, others;
+    for (size_t i = 0; i < machine_.gpus.size(); ++i) {
+      if (std::ranges::find(c.gpus, i) != c.gpus.end()) continue;
+      const auto& gpu = machine_.gpus[i];
+      const auto device = "cuda:" + std::to_string(i), reason = capability_refusal(gpu);
+      if (reason.empty())
+        others.push_back(device);
+      else
+        lines.push_back("Unused: " + device + ", the " + gpu.name + " " + reason + ".");
+    }
+    if (!others.empty())
+      lines.push_back("Unused: " + base::join(others) + ", nothing that fits is faster with " +
+                      (others.size() > 1 ? "them." : "it."));
+    return lines;
   }
 
   std::string formats_text(const Candidate& c) const {
@@ -348,11 +173,12 @@ class Search {
 
   /// Other than for want of memory; empty: it could.
   std::string why_not_on_gpu(const Trial& best) const {
-    if (machine_.gpus.empty() || best.candidate.experts == Experts::gpu) return {};
+    if (search_.gpus().empty() || best.candidate.experts == Experts::gpu) return {};
     Candidate all = best.candidate;
     all.experts = Experts::gpu;
-    all.gpus = machine_.gpus.size();
-    return attempt(all, machine_).unsupported;
+    all.gpus = search_.gpus();
+    std::ranges::sort(all.gpus);
+    return search_.attempt(all, machine_).unsupported;
   }
 
   static std::string memory_text(const Plan& plan) {
@@ -384,44 +210,36 @@ class Search {
     return text;
   }
 
-  /// Of the experts of a layer that streams them, on average.
-  static double stream_share(const Plan& plan) {
-    double sum = 0, count = 0;
-    for (const auto& planned : plan.modules)
-      if (planned.stream) sum += planned.stream_share, ++count;
-    return count > 0 ? sum / count : 0;
-  }
-
   /// Changes of the machine or of quality that take at least a twentieth off.
   std::vector<std::string> what_is_faster(const Trial& best) const {
     std::vector<std::string> lines;
     const auto say = [&](const std::string& what, const std::optional<Plan>& plan) {
-      if (!plan || seconds(*plan) > 0.95 * best.seconds) return;
+      if (!plan || search_.seconds(*plan) > 0.95 * best.seconds) return;
       lines.push_back("  " + what + ": decoding " + base::format_number(plan->predicted_decode) +
                       " tokens/s, " +
-                      base::format_number(100 * (1 - seconds(*plan) / best.seconds)) +
+                      base::format_number(100 * (1 - search_.seconds(*plan) / best.seconds)) +
                       " % less time for a prompt and its answer");
     };
     say("6 experts a token (-k 6), at some loss", with_experts(best, 6));
-    if (best.candidate.format != "keep" || !is_quantized()) {
+    if (best.candidate.format != "keep" || !search_.is_quantized()) {
       Candidate smaller = best.candidate;
       (experts_ != nullptr ? smaller.format : smaller.dense) = "int4/64";
       if (best.candidate.format != smaller.format || best.candidate.dense != smaller.dense)
         say(std::string(experts_ != nullptr ? "experts" : "linear layers") +
                 " in int4/64, at some loss",
-            attempt(smaller, machine_).plan);
+            search_.attempt(smaller, machine_).plan);
     }
     auto other = machine_;
     other.read_bandwidth *= 1.5;
     other.read_while_copying *= 1.5;
     say("half more memory bandwidth", with_speeds(*best.plan, other));
-    if (machine_.gpus.empty()) return lines;
+    if (search_.gpus().empty()) return lines;
     other = machine_;
     for (auto& gpu : other.gpus) gpu.copy_bandwidth *= 2, gpu.copy_while_reading *= 2;
     say("twice the bandwidth to the GPU", with_speeds(*best.plan, other));
     other = machine_;
     for (auto& gpu : other.gpus) gpu.memory_bytes += 24 * gib;
-    say("24 GiB more on each GPU", search(other, {best.candidate.numa}).plan);
+    say("24 GiB more on each GPU", search_.best(other, {best.candidate.numa}).plan);
     return lines;
   }
 
@@ -436,15 +254,14 @@ class Search {
   std::optional<Plan> with_experts(const Trial& best, int experts) const {
     if (experts_ == nullptr || model_.info.experts_per_token <= experts) return std::nullopt;
     return make_plan(parse_rules(base::parse_yaml(best.text, "suggested"), "suggested"), model_,
-                     machine_, {.experts_per_token = experts, .run_memory = options_.run_memory});
+                     machine_,
+                     {.experts_per_token = experts, .run_memory = search_.options().run_memory});
   }
 
+  const Search& search_;
   const graph::Model& model_;
-  hw::Machine machine_;
-  SuggestOptions options_;
-  const GoalInfo& goal_;
-  const graph::Module* experts_ = nullptr;  // the last layer's; null: it has none
-  const graph::Module* linear_ = nullptr;   // the first one
+  const hw::Machine& machine_;
+  const graph::Module* experts_;  // null: it has none
 };
 
 }  // namespace
@@ -456,7 +273,7 @@ std::optional<Goal> find_goal(std::string_view name) {
 
 std::string suggest_rules(const graph::Model& model, const hw::Machine& machine,
                           const SuggestOptions& options) {
-  return Search(model, machine, options).run();
+  return Suggestion(Search(model, machine, options)).text();
 }
 
 }  // namespace ktx::placement

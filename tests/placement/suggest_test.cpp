@@ -1,7 +1,8 @@
 // Suggested rules: what they place where, and that they hold.
-// covers: candidate
+// covers: candidate, search
 #include "placement/suggest.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "catch.hpp"
@@ -15,7 +16,7 @@ using namespace ktx::placement;
 
 namespace {
 
-constexpr uint64_t mib = uint64_t{1} << 20;
+constexpr uint64_t mib = uint64_t{1} << 20, gib = 1024 * mib;
 
 hw::Machine known_machine(int gpus, int nodes = 1) {
   auto machine = gpus > 0 ? sample::machine_with_gpus(gpus) : sample::machine(hw::Isa::avx2, nodes);
@@ -79,6 +80,64 @@ TEST_CASE("a model that fits its GPUs runs there, on as few as hold it") {
   for (const auto& planned : plan.modules) CHECK(planned.device != "cpu");
 }
 
+TEST_CASE("GPUs that are too weak stay out, whatever their numbers") {
+  auto machine = known_machine(2);
+  const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
+  machine.gpus[0].memory_bytes = 700 * mib;
+  const auto whole = suggest(machine);
+  INFO(whole);
+  CHECK(has(whole, "# Everything on 1 of the GPUs."));
+  CHECK(has(whole, "# Unused: cuda:0, nothing that fits is faster with it."));
+  CHECK(has(whole, "place: {device: 'cuda:1'}"));
+  machine.gpus[0].memory_bytes = 100 * mib;  // not even the driver's
+  const auto shared = suggest(machine, {.vram = all - 2 * mib});
+  INFO(shared);
+  CHECK(has(shared, "# Routed experts on the CPU"));
+  CHECK(has(shared, "place: {device: 'cuda:1'}"));
+  CHECK_FALSE(has(shared, "'cuda:0'"));
+}
+
+TEST_CASE("GPUs that kernels can't run on stay out, and nothing need be known of them") {
+  auto machine = known_machine(2);
+  machine.gpus[0] = {.name = "GTX 1080", .memory_bytes = 8 * gib, .capability = 61};
+  const auto text = suggest(machine);
+  INFO(text);
+  CHECK(has(text, "place: {device: 'cuda:1'}"));
+  CHECK(has(text, "# Unused: cuda:0, the GTX 1080 has compute capability 6.1, kernels need 8.0."));
+  machine.gpus.pop_back();
+  CHECK(has(suggest(machine), "# Everything on the CPU."));
+}
+
+TEST_CASE("an embedding that a GPU can't read is on the CPU, all else on the GPU") {
+  const auto machine = known_machine(1);
+  auto model = sample::deepseek();
+  std::ranges::find(model.modules, "embedding", &graph::Module::op)->weights.front().source =
+      quant::Format::q2_k;
+  const auto text = suggest_rules(model, machine, {.model = "m.gguf"});
+  INFO(text);
+  CHECK(has(text,
+            "# Everything but the embedding on the GPU: embedding.cuda reads no rows of q2_k."));
+  const auto plan = make_plan(sample::rules(text), model, machine, {});
+  for (const auto& planned : plan.modules)
+    CHECK(planned.device == (plan.module_of(planned).op == "embedding" ? "cpu" : "cuda:0"));
+}
+
+TEST_CASE("a GPU that is too small for the usual slices gets smaller ones") {
+  const auto machine = known_machine(1);
+  const auto with = [&](std::optional<uint64_t> vram) {
+    return suggest(machine,
+                   {.vram = vram, .run_memory = [](const Plan& plan) {
+                      const auto rows = static_cast<uint64_t>(plan.prefill_chunk);
+                      return std::vector<DeviceMemory>{
+                          {.device = plan.devices.back().device, .activations = rows * mib / 4}};
+                    }});
+  };
+  const auto text = with(900 * mib);
+  INFO(text);
+  CHECK(has(text, "prefill_chunk: 512\n"));
+  CHECK(has(text, "on the GPU."));
+}
+
 TEST_CASE("a GPU too small for the experts gets everything else, and prompts share them") {
   const auto machine = known_machine(1);
   const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
@@ -112,8 +171,8 @@ TEST_CASE("experts pass through a GPU only where that is worth it") {
 
 TEST_CASE("experts that stay on GPUs need no stream") {
   const auto machine = known_machine(2);
-  const auto text =
-      rules_text({.experts = Experts::resident, .gpus = 2}, machine, {.model = "model.gguf"}, true);
+  const auto text = rules_text({.experts = Experts::resident, .gpus = {0, 1}}, sample::deepseek(),
+                               machine, {.model = "model.gguf"});
   INFO(text);
   CHECK_FALSE(has(text, "stream"));
   std::set<std::string> devices;
@@ -133,6 +192,7 @@ TEST_CASE("the context is no longer than the model was trained for, and what is 
             "# Context: 4096 tokens, the model was trained for no more."));
   CHECK(has(with(4096, Goal::balanced), "prompts of 2048 tokens, answers of 512."));
   CHECK(has(with(1290, Goal::prefill), "prompts of 1280 tokens, answers of 10."));
+  CHECK(has(with(1, Goal::balanced), "prompts of 1 tokens, answers of 0."));
   CHECK(has(with(1 << 20, Goal::balanced), "\ncontext: 8192\n"));
   CHECK_FALSE(has(with(1 << 20, Goal::balanced), "# Context"));
 }
@@ -166,7 +226,7 @@ TEST_CASE("comments say what is quantized, and why a GPU that has room does not 
   CHECK_FALSE(has(suggest(known_machine(1)), "A GPU can't run"));
   const auto text = suggest(known_machine(1), {}, quant::Format::iq2_s);
   INFO(text);
-  CHECK(has(text, "# A GPU can't run all of it: embedding.cuda reads no rows of iq2_s.\n"));
+  CHECK(has(text, "# A GPU can't run all of it: moe.cuda reads no experts in iq2_s.\n"));
 }
 
 TEST_CASE("nodes get copies where memory suffices, else parts") {
@@ -194,7 +254,7 @@ TEST_CASE(
   const auto with = [&](uint64_t vram) {
     return suggest(machine, {.context = 512, .vram = vram}, quant::Format::bf16);
   };
-  const auto text = with(24 * 1024 * mib);
+  const auto text = with(24 * gib);
   INFO(text);
   CHECK(has(text, "match: {class: linear}\n    place: {device: 'cuda:0', format: int8}"));
   CHECK_FALSE(has(text, "class: head"));

@@ -1,0 +1,255 @@
+// Candidates of every kind, planned and compared.
+#include "placement/search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "placement/apply.hpp"
+#include "placement/device_memory.hpp"
+#include "placement/prediction.hpp"
+#include "placement/rules.hpp"
+#include "placement/totals.hpp"
+
+namespace ktx::placement {
+
+namespace {
+
+// What a later trial may take of the best one's time to replace it. Simpler placements come first:
+// predictions are too rough to leave them for a few percent. Streams and larger slices win ties,
+// for they serve longer prompts too.
+constexpr double worth_leaving = 0.97, ties = 1.001;
+
+/// Tokens of a slice: the usual ones first, then those of a GPU that is too small for them.
+constexpr int64_t slices[] = {2048, 512, 4096, 8192};
+
+void keep_better(Trial& best, Trial&& trial, double most) {
+  const bool better = trial.plan && (!best.plan || trial.seconds < most * best.seconds);
+  if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
+}
+
+/// GPUs of equal strength are alike: what fits one fits the other.
+std::pair<uint64_t, double> strength(const hw::Gpu& gpu) {
+  return {gpu.memory_bytes, gpu.read_bandwidth};
+}
+
+const GoalInfo& info(Goal goal) {
+  return *std::ranges::find(goals, goal, &GoalInfo::goal);
+}
+
+}  // namespace
+
+Search::Search(const graph::Model& model, const hw::Machine& machine, const SuggestOptions& options)
+    : model_(model), machine_(machine), options_(options), goal_(info(options.goal)) {
+  const int64_t trained = model_.info.context;
+  if (trained > 0) options_.context = std::min(options_.context, trained);
+  for (size_t i = 0; i < machine_.gpus.size(); ++i) {
+    auto& gpu = machine_.gpus[i];
+    if (options_.vram) gpu.memory_bytes = std::min(gpu.memory_bytes, *options_.vram);
+    if (capability_refusal(gpu).empty()) gpus_.push_back(i);
+  }
+  std::ranges::stable_sort(gpus_, std::greater{},
+                           [&](size_t i) { return strength(machine_.gpus[i]); });
+  check_figures();
+}
+
+void Search::check_figures() const {
+  std::vector<std::string> missing;
+  if (machine_.read_bandwidth <= 0) missing.emplace_back("read_bandwidth");
+  if (machine_.tensor_flops <= 0) missing.emplace_back("tensor_flops");
+  for (const size_t i : gpus_)
+    if (const auto& gpu = machine_.gpus[i];
+        gpu.read_bandwidth <= 0 || gpu.tensor_flops <= 0 || gpu.copy_bandwidth <= 0)
+      missing.push_back("read_bandwidth, copy_bandwidth and tensor_flops of " + gpu.name);
+  if (!missing.empty())
+    throw_input(
+        "the machine's description lacks what predictions are made from: " + base::join(missing),
+        machine_.name, {"ktx-plan --detect measures it on the machine itself"});
+}
+
+// ---- candidates ----
+
+std::vector<Experts> Search::placements() const {
+  if (gpus_.empty()) return {Experts::cpu};
+  if (routed_experts(model_) == nullptr) return {Experts::gpu, Experts::cpu};
+  return {Experts::gpu,    Experts::resident, Experts::resident_streamed,
+          Experts::hybrid, Experts::streamed, Experts::cpu};
+}
+
+quant::Format Search::source() const {
+  const auto* module = routed_experts(model_);
+  if (module == nullptr)
+    module = &*std::ranges::find_if(
+        model_.modules, [](const auto& m) { return m.unused.empty() && m.op == "linear"; });
+  return module->weights.front().source;
+}
+
+bool Search::is_quantized() const {
+  for (const auto format :
+       {quant::Format::f32, quant::Format::f16, quant::Format::bf16, quant::Format::fp8})
+    if (source() == format) return false;
+  return true;
+}
+
+/// Of the experts, and of all other linear layers: those of most bits first, for speed is not
+/// bought with quality where memory suffices.
+std::vector<std::string> Search::formats() const {
+  if (is_quantized()) return {"keep"};
+  return {source() == quant::Format::fp8 ? "keep" : "int8", "int4/64"};
+}
+
+std::vector<std::string> Search::numa_policies() const {
+  if (machine_.nodes.size() < 2) return {""};
+  return {"replicate", "shard", "interleave"};
+}
+
+/// Whether the next GPU is as strong as the last of so many.
+bool Search::has_more_alike(size_t count) const {
+  return 0 < count && count < gpus_.size() &&
+         strength(machine_.gpus[gpus_[count]]) == strength(machine_.gpus[gpus_[count - 1]]);
+}
+
+/// The strongest ones, without weaker ones that would bound what each holds. Of those that are
+/// alike all, but where they run the whole model: a token passes through them one after another, so
+/// that more are no faster.
+std::vector<std::vector<size_t>> Search::gpu_sets(Experts experts) const {
+  if (experts == Experts::cpu) return {{}};
+  std::vector<std::vector<size_t>> sets;
+  for (size_t count = 1; count <= gpus_.size(); ++count) {
+    if (has_more_alike(count) && experts != Experts::gpu) continue;
+    auto& set = sets.emplace_back(gpus_.begin(), gpus_.begin() + static_cast<ptrdiff_t>(count));
+    std::ranges::sort(set);
+  }
+  return sets;
+}
+
+/// With each set of GPUs, and each policy where there is anything to read on the CPU.
+std::vector<Candidate> Search::candidates(const Candidate& like,
+                                          const std::vector<std::string>& policies) const {
+  std::vector<Candidate> out;
+  for (const auto& gpus : gpu_sets(like.experts))
+    for (const auto& numa : policies) {
+      if (like.experts == Experts::gpu && numa != policies.front()) continue;
+      out.push_back(like);
+      out.back().gpus = gpus;
+      out.back().numa = numa;
+    }
+  return out;
+}
+
+// ---- trials ----
+
+Trial Search::best(const hw::Machine& machine, const std::vector<std::string>& policies) const {
+  Trial best;
+  for (const auto& format : formats()) {
+    bool on_gpu = false;
+    for (const auto& dense : formats()) {
+      if (on_gpu) break;
+      for (const Experts experts : placements()) {
+        // Fewer bits are for GPUs that are too small, or where nothing fits.
+        const bool fewer = dense != formats().front();
+        if (fewer && best.plan && experts == Experts::cpu) continue;
+        Trial trial =
+            best_slices({.experts = experts, .format = format, .dense = dense}, policies, machine);
+        on_gpu |= trial.plan && experts != Experts::cpu;
+        const bool adds_stream = streams(experts) && experts != best.candidate.experts;
+        keep_better(best, std::move(trial), adds_stream ? ties : worth_leaving);
+      }
+    }
+    if (best.plan) break;
+  }
+  return best;
+}
+
+/// Of the candidates like one, each of which may fit with smaller slices only, the best one with
+/// the slices that suit it best.
+Trial Search::best_slices(const Candidate& like, const std::vector<std::string>& policies,
+                          const hw::Machine& machine) const {
+  Trial best;
+  for (const int64_t chunk : slices) {
+    if (chunk > like.chunk && (chunk > options_.context || !best.plan)) break;
+    const bool found = best.plan.has_value();
+    for (auto& candidate : found ? std::vector{best.candidate} : candidates(like, policies)) {
+      candidate.chunk = chunk;
+      keep_better(best, attempt(candidate, machine),
+                  found && chunk > best.candidate.chunk ? ties : worth_leaving);
+    }
+  }
+  return best;
+}
+
+Trial Search::smallest() const {
+  auto roomy = machine_;
+  for (auto& node : roomy.nodes) node.memory_bytes *= 1024;
+  const auto memory = [](const Trial& trial) { return trial.plan->find_device("cpu")->most(); };
+  Trial least;
+  for (const Experts experts : placements())
+    for (const auto& candidate :
+         candidates({.experts = experts, .format = formats().back(), .dense = formats().front()},
+                    numa_policies())) {
+      Trial trial = attempt(candidate, roomy);
+      if (trial.plan && (!least.plan || memory(trial) < memory(least))) least = std::move(trial);
+    }
+  return least;
+}
+
+Trial Search::attempt(const Candidate& candidate, const hw::Machine& machine) const {
+  Trial trial{.candidate = candidate, .text = rules_text(candidate, model_, machine, options_)};
+  try {
+    trial.plan = make_plan(parse_rules(base::parse_yaml(trial.text, "suggested"), "suggested"),
+                           model_, machine, {.run_memory = options_.run_memory});
+    trial.seconds = seconds(*trial.plan);
+  } catch (const Error& error) {
+    trial.refusal = error.what();
+    if (error.category() == ErrorCategory::input && !error.notes().empty())
+      trial.unsupported = error.notes().front();
+  }
+  if (trial.plan && !std::isfinite(trial.seconds)) trial.plan.reset();
+  if (trial.plan) trial.refusal = why_not_worth_it(candidate, *trial.plan, machine);
+  if (!trial.refusal.empty()) trial.plan.reset();
+  return trial;
+}
+
+/// Of a plan that could be carried out; empty: it is.
+std::string Search::why_not_worth_it(const Candidate& candidate, const Plan& plan,
+                                     const hw::Machine& machine) const {
+  if (streams(candidate.experts) && stream_share(plan) < least_stream)
+    return "hardly an expert would pass through a GPU";
+  for (const auto& memory : plan.devices) {
+    const bool on_cpu = memory.device == "cpu";
+    if (!on_cpu && has_more_alike(candidate.gpus.size()) &&
+        memory.most() > room_on_gpus(candidate.gpus, machine))
+      return "there is more room on more GPUs";
+    const auto has = memory_of(plan, memory.device);
+    if (has > 0 && (on_cpu || !options_.vram) &&
+        memory.most() + kept_free(memory.device, has) > has)
+      return memory.device + " would be full";
+  }
+  return {};
+}
+
+int64_t Search::prompt() const {
+  const int64_t both = goal_.prompt + goal_.answer;
+  return both <= options_.context ? goal_.prompt
+                                  : (options_.context * goal_.prompt + both - 1) / both;
+}
+
+int64_t Search::answer() const {
+  return std::min(goal_.answer, options_.context - prompt());
+}
+
+double Search::seconds(const Plan& plan) const {
+  return static_cast<double>(prompt()) / prefill_rate(plan, prompt()) +
+         static_cast<double>(answer()) / decode_rate(plan, prompt());
+}
+
+double stream_share(const Plan& plan) {
+  double sum = 0, count = 0;
+  for (const auto& planned : plan.modules)
+    if (planned.stream) sum += planned.stream_share, ++count;
+  return count > 0 ? sum / count : 0;
+}
+
+}  // namespace ktx::placement
