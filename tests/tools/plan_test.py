@@ -194,6 +194,13 @@ class Import(Case):
             "ktx-plan", "import", "--ot", "exps=CPU", "--override-tensor", "output=CPU", "-m", MODEL))
         self.assertIn("{class: moe.experts}", rules.read_text())
 
+    def test_advice_on_experts_is_for_experts(self):
+        advice = "a GPU with whole experts"
+        for override, told in (("ffn_down_exps=CPU", True), ("attn_k_b=CPU", False)):
+            text = " ".join(self.good("ktx-plan", "import", "--ot", override).replace("\n  #  ", "").split())
+            self.assertIn("no equal: a module's weights lie on one device in ktx", text)
+            self.assertEqual(advice in text, told, text)
+
     def test_what_can_not_be_read(self):
         self.fails("ktx-plan", "import", "--ot", "exps=GPU0", code=2,
                    message="ktx-plan: --ot, column 6: unknown buffer 'GPU0'\n"
