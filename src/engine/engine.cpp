@@ -38,8 +38,8 @@ std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
 // opened.
 std::shared_ptr<const loader::TensorSource> whole_source(const Plan& plan) {
   const auto& source = engine::Access::source(plan);
-  if (source && !plan.options().header_only) return source;
-  return engine::open_source(plan.options().model, {.overrides = plan.options().overrides});
+  if (!plan.options().header_only) return source;
+  return engine::open_source(source->path(), {.overrides = plan.options().overrides});
 }
 
 }  // namespace

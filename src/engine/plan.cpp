@@ -220,23 +220,29 @@ placement::Plan place(const placement::Rules& rules, const loader::TensorSource&
                               std::move(machine), settings);
 }
 
+std::shared_ptr<const loader::TensorSource> open_model(const placement::Rules& rules,
+                                                       const PlanOptions& options) {
+  return engine::open_source(placement::model_path(rules, placement_options(options)),
+                             {.header_only = options.header_only, .overrides = options.overrides});
+}
+
 }  // namespace
 
 Plan make_plan(const PlanOptions& options) {
   auto rules = placement::read_rules(options.rules);
-  PlanOptions opened = options;
-  opened.model = placement::model_path(rules, placement_options(options));
-  std::shared_ptr<const loader::TensorSource> source = engine::open_source(
-      opened.model, {.header_only = options.header_only, .overrides = options.overrides});
+  auto source = open_model(rules, options);
   auto plan = place(rules, *source, machine_for(options), options);
   return Plan(std::make_shared<const placement::Plan>(std::move(plan)),
               std::make_shared<const placement::Rules>(std::move(rules)), std::move(source),
-              std::move(opened));
+              options);
 }
 
 std::string Plan::diff(const std::filesystem::path& rules) const {
-  const auto other = place(placement::read_rules(rules), *source_, plan_->machine, options_);
-  return placement::diff(*plan_, other);
+  const auto others = placement::read_rules(rules);
+  // The model that a file names is part of its plan, unless --model stands above both.
+  const bool own_model = options_.model.empty() && others.model.path;
+  const auto source = own_model ? open_model(others, options_) : source_;
+  return placement::diff(*plan_, place(others, *source, plan_->machine, options_));
 }
 
 namespace {

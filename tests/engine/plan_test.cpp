@@ -9,6 +9,7 @@
 #include "ktx/error.hpp"
 #include "ktx/synth.hpp"
 #include "ktx/tokenizer.hpp"
+#include "loader/checkpoint.hpp"
 #include "model/names.hpp"
 #include "placement/plan.hpp"
 #include "support/own_file.hpp"
@@ -109,7 +110,7 @@ TEST_CASE("a rules file that names the model is enough") {
   const std::string all = "rules:\n  - {name: all, match: {name: '.*'}, place: {}}\n";
   std::ofstream(rules) << head << "weights_cache: packed\n" << all;
   const auto plan = make_plan({.rules = rules});
-  CHECK(plan.options().model == test::shipped_model);
+  CHECK(engine::Access::source(plan)->path() == test::shipped_model);
   CHECK(plan.cache_length() == 77);
   CHECK(plan.weights_cache() == rules.parent_path() / "packed");
   CHECK(plan.tokenizer().encode("The history of").size() == 3);  // the model's own
@@ -431,6 +432,27 @@ TEST_CASE("a plan tells one module's story, and what other rules would change") 
   CHECK(plan.diff(test::source_dir / "optimize_rules/cpu-int8.yaml").find("int8 (from q4_k)") !=
         std::string::npos);
   CHECK(plan.html().starts_with("<!DOCTYPE html>"));
+}
+
+TEST_CASE("two rules files that name models are compared with their own models") {
+  const auto a = test::own_file("plan_test_a.yaml"), b = test::own_file("plan_test_b.yaml");
+  const std::string rest = "rules: [{name: all, match: {name: '.*'}, place: {}}]\n";
+  const auto write = [&](const auto& file, const std::string& model) {
+    std::ofstream(file) << "ktx: 1\n" << model << rest;
+  };
+  write(a, "model: {path: 'synth:mixtral-8x7b,mix=q4_k_m,moe=1'}\n");
+  const auto diff = [&](const std::string& model, const std::filesystem::path& option = {}) {
+    write(b, model);
+    return make_plan({.model = option, .rules = a}).diff(b);
+  };
+  CHECK(diff("model: {path: 'synth:mixtral-8x7b,mix=q8_0,moe=1'}\n").find("q8_0") !=
+        std::string::npos);
+  CHECK_THROWS_AS(diff("model: {path: 'synth:qwen3-30b-a3b,moe=1'}\n"), Error);
+  CHECK_THROWS_AS(diff("model: {path: 'synth:nonsense'}\n"), Error);
+  // --model stands above both; a file that names none is placed with A's model.
+  CHECK(diff("model: {path: 'synth:nonsense'}\n", test::shipped_model).find("no difference") !=
+        std::string::npos);
+  CHECK(diff("").find("no module is placed differently") != std::string::npos);
 }
 
 TEST_CASE("every machine that is described can be planned for") {

@@ -88,8 +88,9 @@ class Plan {
   std::string html() const;
   /// How the module of that path came to its place, as text. Throws input error when there is none.
   std::string why(const std::string& module) const;
-  /// What differs if another rules file places the same model on the same machine, as text; this
-  /// plan is A, the other one B. Throws what make_plan() throws.
+  /// What differs if another rules file places the model on the same machine, as text; this plan is
+  /// A, the other one B. Where the options gave no model, a model that the file names is B's: it
+  /// must have the same modules. Throws what make_plan() throws.
   std::string diff(const std::filesystem::path& rules) const;
   /// What runs but is probably not meant, one line each: "file:line: what [check]".
   std::vector<std::string> lint() const;
@@ -123,7 +124,7 @@ class Plan {
   /// Bytes/s of the machine's memory, all CPUs together; 0: not measured, nor in its file.
   double read_bandwidth() const noexcept;
 
-  /// As given, but with the model that was opened.
+  /// As given to make_plan().
   const PlanOptions& options() const noexcept { return options_; }
 
  private:
