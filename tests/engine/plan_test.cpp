@@ -267,7 +267,7 @@ TEST_CASE("every module has a path that rules for other models may name") {
     o.header_only = true;
     o.machine = test::source_dir / "tests/machines/two-xeon-4090d-1t.yaml";
     const auto plan = make_plan(o);
-    for (const auto& module : plan.details().model.modules) {
+    for (const auto& module : engine::Access::details(plan).model.modules) {
       if (!module.unused.empty()) continue;
       INFO(module.path);
       CHECK(std::ranges::count(model::module_paths(module.layer), module.path) == 1);
@@ -283,7 +283,7 @@ TEST_CASE("rules with experts place models without") {
     o.rules = test::source_dir / "optimize_rules" / rules;
     o.machine = test::source_dir / "tests/machines/xeon64-h200-512g.yaml";
     const auto plan = make_plan(o);
-    CHECK(plan.details().rules.front().modules == 0);
+    CHECK(engine::Access::details(plan).rules.front().modules == 0);
     CHECK(plan.text().find("none in this model") != std::string::npos);
     REQUIRE(plan.lint().size() == 1);
     CHECK(
