@@ -18,8 +18,8 @@ namespace ktx::placement {
 namespace {
 
 // What a later trial may take of the best one's time to replace it. Simpler placements come first:
-// predictions are too rough to leave them for a few percent. Streams and larger slices win ties,
-// for they serve longer prompts too.
+// predictions are too rough to leave them for a few percent. A stream besides and larger slices win
+// ties, for they serve longer prompts too.
 constexpr double worth_leaving = 0.97, ties = 1.001;
 
 /// Tokens of a slice: the usual ones first, then those of a GPU that is too small for them.
@@ -28,6 +28,12 @@ constexpr int64_t slices[] = {2048, 512, 4096, 8192};
 void keep_better(Trial& best, Trial&& trial, double most) {
   const bool better = trial.plan && (!best.plan || trial.seconds < most * best.seconds);
   if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
+}
+
+/// Whether all that changes is that prompts share the experts with the GPUs.
+bool adds_stream(Experts from, Experts to) {
+  return (from == Experts::resident && to == Experts::resident_streamed) ||
+         (from == Experts::hybrid && to == Experts::streamed);
 }
 
 /// GPUs of equal strength are alike: what fits one fits the other.
@@ -154,8 +160,8 @@ Trial Search::best(const hw::Machine& machine, const std::vector<std::string>& p
         Trial trial =
             best_slices({.experts = experts, .format = format, .dense = dense}, policies, machine);
         on_gpu |= trial.plan && experts != Experts::cpu;
-        const bool adds_stream = streams(experts) && experts != best.candidate.experts;
-        keep_better(best, std::move(trial), adds_stream ? ties : worth_leaving);
+        const bool alike = adds_stream(best.candidate.experts, experts);
+        keep_better(best, std::move(trial), alike ? ties : worth_leaving);
       }
     }
     if (best.plan) break;
