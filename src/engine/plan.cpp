@@ -9,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
@@ -41,11 +42,19 @@ namespace ktx {
 
 namespace {
 
+/// A file's machine, whose names will be printed.
+hw::Machine described_machine(const std::filesystem::path& file) {
+  auto machine = hw::read_machine(file);
+  machine.name = base::printable(machine.name);
+  for (auto& gpu : machine.gpus) gpu.name = base::printable(gpu.name);
+  return machine;
+}
+
 hw::Machine machine_for(const PlanOptions& options) {
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
   if (!options.machine.empty()) {
-    auto described = hw::read_machine(options.machine);
+    auto described = described_machine(options.machine);
     if (!hw::is_same_box(machine, described)) return described;
     hw::take_speeds(described, machine);
     return machine;

@@ -138,8 +138,11 @@ TEST_CASE("options for many sessions") {
   o.deterministic = true;
   o.max_experts = 12;
   o.cache_length = 65;
+  o.prefill_chunk = 64;
   const auto plan = make_plan(o);
-  const auto one = make_plan(options());
+  auto alone = options();
+  alone.prefill_chunk = 64;
+  const auto one = make_plan(alone);
   CHECK(engine::Access::details(plan).sessions == 4);
   CHECK(engine::Access::details(plan).cache_pages == 8);
   CHECK(engine::Access::details(plan).cache_format == graph::KvFormat::fp8);

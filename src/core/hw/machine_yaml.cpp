@@ -8,7 +8,6 @@
 
 #include "core/base/error.hpp"
 #include "core/base/limits.hpp"
-#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/hw/machine.hpp"
 
@@ -174,7 +173,7 @@ Gpu read_gpu(const Yaml& yaml) {
   check_keys(yaml, "a GPU",
              {"name", "memory", "count", "capability", "multiprocessors", "read_bandwidth",
               "copy_bandwidth", "copy_while_reading", "peer_bandwidth", "tensor_flops"});
-  Gpu gpu{base::printable(need(yaml, "a GPU", "name").as_string("name")),
+  Gpu gpu{need(yaml, "a GPU", "name").as_string("name"),
           read_bytes(need(yaml, "a GPU", "memory"), "memory")};
   if (const auto* value = yaml.find("capability")) gpu.capability = read_capability(*value);
   if (const auto* value = yaml.find("multiprocessors"))
@@ -213,7 +212,7 @@ Machine parse_machine(const Yaml& yaml) {
   Machine machine;
   machine.name = "unnamed machine";
   if (const auto* value = yaml.find("name"))
-    machine.name = base::printable(value->as_string("name"));
+    machine.name = value->as_string("name");
   machine.isa = read_isa(need(yaml, "a machine", "isa"));
   machine.nodes = read_nodes(need(yaml, "a machine", "nodes"));
   if (const auto* value = yaml.find("sockets"))

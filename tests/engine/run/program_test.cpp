@@ -100,7 +100,7 @@ TEST_CASE("a program has a stage for each layer, and a tail") {
   CHECK(program.layers().size() == 4);
   for (const auto& layer : program.layers()) CHECK(layer.size() > 5);
   CHECK(program.tail().size() == 3);  // last_rows, norm, head
-  CHECK(program.max_rows() == 512);
+  CHECK(program.max_rows() == loaded().details().prefill_chunk);
   CHECK(program.places().size() == 1);
 }
 

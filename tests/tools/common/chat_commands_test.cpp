@@ -86,7 +86,8 @@ TEST_CASE("commands: what /save writes /load reads") {
   REQUIRE(other.conversation.size() == 3);
   CHECK(other.conversation[2].role == Role::assistant);
   CHECK(other.conversation[2].content == "Yes?");
-  CHECK_THROWS_WITH(run_command(other, "/load /nowhere/x.json"), "/nowhere/x.json: can't be read");
+  CHECK_THROWS_WITH(run_command(other, "/load /nowhere/x.json"),
+                    "/nowhere/x.json: can't be read: No such file or directory");
   CHECK(other.conversation.size() == 3);
   CHECK_THROWS_WITH(run_command(other, "/save"), "/save: expected /save FILE");
 }
