@@ -31,7 +31,7 @@ hw::Machine known_machine() {
 
 Plan plan_of(const std::string& lines, const hw::Machine& machine, int64_t prefill_chunk = 512) {
   return make_plan(sample::rule_list(lines), sample::deepseek(), machine,
-                   {.prefill_chunk = prefill_chunk});
+                   {.cache_length = 8192, .prefill_chunk = prefill_chunk});
 }
 
 const ops::Efficiency& efficiency(graph::Op op, const std::string& kernel) {

@@ -53,7 +53,7 @@ TEST_CASE("what nobody gives is the checkpoint's or a default") {
   CHECK(plan.cache_format == graph::KvFormat::bf16);
   CHECK(plan.threads == 2);  // the sample machine's cores
   CHECK(plan.node_threads == std::vector<int>{2});
-  CHECK(plan.prefill_chunk == 512);
+  CHECK(plan.prefill_chunk == 2048);
   CHECK(plan.weights_cache.empty());
   CHECK(plan.tokenizer.empty());
   CHECK_FALSE(plan.deterministic);
