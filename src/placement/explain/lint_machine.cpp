@@ -1,9 +1,11 @@
 // Checks of a plan against its machine.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "core/base/text.hpp"
+#include "placement/apply.hpp"
 #include "placement/device_memory.hpp"
 #include "placement/explain/folded.hpp"
 #include "placement/explain/lint_checks.hpp"
@@ -56,12 +58,24 @@ void find_more_threads(const Linted& linted, std::vector<Finding>& findings) {
                                  ": those of one core wait for each other"});
 }
 
+// One that kernels can't run on is of no use, and one that is weaker than all that are used would
+// bound what each of them holds.
 void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings) {
   const auto& plan = linted.plan;
+  std::optional<uint64_t> least;  // memory of those that are used
+  for (const auto& used : plan.devices)
+    if (is_gpu(used.device)) {
+      const uint64_t memory = plan.gpu(used.device).memory_bytes;
+      least = std::min(least.value_or(memory), memory);
+    }
   std::vector<std::string> unused;
-  for (size_t i = 0; i < plan.machine.gpus.size(); ++i)
-    if (const auto device = "cuda:" + std::to_string(i); plan.find_device(device) == nullptr)
-      unused.push_back(device + " (" + plan.machine.gpus[i].name + ")");
+  for (size_t i = 0; i < plan.machine.gpus.size(); ++i) {
+    const auto& gpu = plan.machine.gpus[i];
+    const auto device = "cuda:" + std::to_string(i);
+    if (plan.find_device(device) == nullptr && capability_refusal(gpu).empty() &&
+        gpu.memory_bytes >= least.value_or(0))
+      unused.push_back(device + " (" + gpu.name + ")");
+  }
   if (unused.empty() || !computes_on_cpu(plan)) return;
   findings.push_back({.where = plan.rules_file,
                       .message = "nothing runs on " + base::join(unused) +

@@ -113,6 +113,25 @@ TEST_CASE("what is meant is no finding") {
     for (const auto& finding : lint_of(box)) FAIL_CHECK(to_string(finding));
 }
 
+TEST_CASE("a GPU that would not help is no finding: too old, or weaker than those that are used") {
+  Box box{.rules =
+              "  - {name: experts, match: {class: moe.experts}, place: {device: cpu}}\n"
+              "  - {name: rest, match: {name: '.*'}, place: {device: 'cuda:0'}}\n",
+          .shape = sample::gpu_shape(),
+          .machine = sample::gpu_machine()};
+  const auto found = [&] {
+    const auto findings = lint_of(box);
+    return std::ranges::count(findings, "unused-gpu", &Finding::check);
+  };
+  CHECK(found() == 1);
+  auto& unused = box.machine.gpus[1];
+  unused.memory_bytes /= 2;
+  CHECK(found() == 0);
+  unused.memory_bytes *= 2;
+  unused.capability = 75;
+  CHECK(found() == 0);
+}
+
 TEST_CASE("a rule has an effect when one of its modules would be placed otherwise") {
   const auto found = [](const std::string& rules) {
     const auto findings = lint_of(with(rules));
