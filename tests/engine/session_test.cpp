@@ -116,11 +116,10 @@ TEST_CASE("a callback may ask its session where it is, and cancel it") {
   const auto& scheduler = *engine::Access::state(shipped())->scheduler;
   auto seen = prompt();  // what is in the cache when the next token is given out
   const auto start = std::ssize(seen);
+  const auto steps = scheduler.counts().decode_steps;
   const auto result = session.generate(prompt(), {.max_new_tokens = 20}, [&](int32_t id) {
     if (std::ssize(seen) == start)  // the computation is ahead
-      for (const auto steps = scheduler.counts().decode_steps;
-           scheduler.counts().decode_steps < steps + 3;)
-        std::this_thread::yield();
+      while (scheduler.counts().decode_steps < steps + 3) std::this_thread::yield();
     CHECK(session.position() == std::ssize(seen));
     CHECK(std::ranges::equal(session.tokens(), seen));
     if (std::ssize(seen) == start + 4) session.cancel();

@@ -238,7 +238,7 @@ class OneFile(Case):
         self.assertEqual(settings["model"], (str(self.folder / "models/tiny.gguf"), file + ":2"))
         self.assertEqual(settings["context"], ("100", file + ":3"))
         self.assertEqual(settings["sessions"], ("2", file + ":4"))
-        self.assertEqual(settings["prefill_chunk"], ("512", "default"))
+        self.assertEqual(settings["prefill_chunk"], ("2048", "default"))
         self.assertEqual(settings["experts_per_token"], ("8", "checkpoint"))
 
     def test_options_stand_above_the_file(self):

@@ -211,8 +211,7 @@ Machine parse_machine(const Yaml& yaml) {
               "disk_bandwidth", "tensor_flops", "l2", "l3", "gpus"});
   Machine machine;
   machine.name = "unnamed machine";
-  if (const auto* value = yaml.find("name"))
-    machine.name = value->as_string("name");
+  if (const auto* value = yaml.find("name")) machine.name = value->as_string("name");
   machine.isa = read_isa(need(yaml, "a machine", "isa"));
   machine.nodes = read_nodes(need(yaml, "a machine", "nodes"));
   if (const auto* value = yaml.find("sockets"))
