@@ -37,7 +37,8 @@ __device__ uint32_t chunk_at(int row, int chunk) {
 }
 
 /// Queries of the block's heads; those that there are not repeat the last.
-__device__ void copy_queries(const AbsorbedWork& work, int64_t row, int first_head, uint32_t to) {
+[[maybe_unused]] __device__ void copy_queries(const AbsorbedWork& work, int64_t row, int first_head,
+                                              uint32_t to) {
   const int chunk = threadIdx.x % 8;
   for (int i = threadIdx.x / 8; i < heads; i += threads / 8) {
     const int head = min(first_head + i, work.args.heads - 1);
@@ -72,7 +73,7 @@ __device__ void copy_page(const AbsorbedWork& work, const Piece& piece, int page
 }
 
 /// Rows of codes to a tile of bf16: four threads a row.
-__device__ void decode_page(const uint8_t* codes, uint8_t* tile) {
+[[maybe_unused]] __device__ void decode_page(const uint8_t* codes, uint8_t* tile) {
   const int key = threadIdx.x / 4;
   const uint8_t* row = codes + key * fp8_row_bytes;
 #pragma unroll 6
@@ -94,11 +95,11 @@ struct Softmax {
   float max[2] = {lowest_score, lowest_score}, sum[2] = {};
 };
 
-__device__ float max_of_four(float x) {
+[[maybe_unused]] __device__ float max_of_four(float x) {
   x = fmaxf(x, __shfl_xor_sync(every_lane, x, 1));
   return fmaxf(x, __shfl_xor_sync(every_lane, x, 2));
 }
-__device__ float sum_of_four(float x) {
+[[maybe_unused]] __device__ float sum_of_four(float x) {
   x += __shfl_xor_sync(every_lane, x, 1);
   return x + __shfl_xor_sync(every_lane, x, 2);
 }
@@ -279,6 +280,7 @@ __global__ void absorbed_wgmma_kernel(AbsorbedWork) {}  // is not run there
 #endif
 
 std::string refusal(int capability) {
+  if (!built_for_wgmma()) return "was built without code for compute capability 9.0";
   return capability == 90 ? "" : "needs a GPU of compute capability 9.0";
 }
 

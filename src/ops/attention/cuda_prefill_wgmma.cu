@@ -290,7 +290,7 @@ __global__ void prefill_wgmma_kernel(const __grid_constant__ PrefillArgs,
 #endif
 
 bool fits(int dim, int shared_dim) noexcept {
-  return dim == head_dim && (shared_dim == 0 || shared_dim == 64);
+  return built_for_wgmma() && dim == head_dim && (shared_dim == 0 || shared_dim == 64);
 }
 
 Maps maps_of(const PrefillArgs& args) noexcept {

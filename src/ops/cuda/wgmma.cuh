@@ -9,6 +9,14 @@
 
 namespace ktx::ops::cuda {
 
+/// Whether this build has code for sm_90a. Without, a GPU of capability 9.0 may run what was made
+/// for lesser ones, where kernels of these products are empty.
+constexpr bool built_for_wgmma() {
+  for (const int architecture : {__CUDA_ARCH_LIST__})
+    if (architecture == 900) return true;
+  return false;
+}
+
 /// An operand whose rows run along the sum's dimension: 64 numbers of each row. Sixteen
 /// numbers further along: + 2.
 __device__ __forceinline__ uint64_t matrix_along(uint32_t address) {
