@@ -2,6 +2,8 @@
 // after the other. Strides in numbers; everything in the GPU's memory.
 #pragma once
 
+#include <span>
+
 #include "core/device/queue.hpp"
 
 namespace ktx::ops::cuda {
@@ -26,9 +28,23 @@ struct PrefillArgs {
   int64_t out_row = 0, out_head = 0;
 };
 
-/// Whether there are tiles for such heads.
+/// A way to compute it: "wgmma" on tensor cores of sm_90, "mma" on those from sm_80 on.
+struct PrefillKernel {
+  const char* name;
+  int least_capability, most_capability;
+  /// Whether there are tiles for such heads.
+  bool (*fits)(int head_dim, int shared_dim);
+  void (*run)(const PrefillArgs& args, const device::Queue& queue) noexcept;
+};
+/// Best first.
+std::span<const PrefillKernel* const> prefill_kernels() noexcept;
+bool runs_here(const PrefillKernel& kernel, const PrefillArgs& args,
+               const device::Queue& queue) noexcept;
+
+/// Whether every GPU has a kernel for such heads.
 bool prefill_fits(int head_dim, int shared_dim) noexcept;
 
+/// By the first kernel that the queue's GPU can run.
 void prefill(const PrefillArgs& args, const device::Queue& queue) noexcept;
 
 }  // namespace ktx::ops::cuda

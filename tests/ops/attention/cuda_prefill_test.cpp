@@ -60,14 +60,10 @@ std::vector<float> expected_row(const Case& c, const Rows& q, const Rows& k, con
   return result;
 }
 
-}  // namespace
-
-TEST_CASE("cuda: prompts on tiles, ragged rows, pasts and windows") {
-  if (!test::have_gpu()) SKIP(test::no_gpu);
-  test::Gpu gpu;
+void check(test::Gpu& gpu, const ops::cuda::PrefillKernel& kernel) {
   for (const Case& c : cases) {
-    INFO(c.head_dim << '+' << c.shared_dim << ", " << c.heads << " heads, " << c.rows
-                    << " rows behind " << c.past << ", window " << c.window);
+    INFO(kernel.name << ", " << c.head_dim << '+' << c.shared_dim << ", " << c.heads << " heads, "
+                     << c.rows << " rows behind " << c.past << ", window " << c.window);
     const int64_t keys = c.past + c.rows, kv_heads = c.heads / c.heads_per_kv;
     const Rows q(gpu, c.rows, c.heads, c.head_dim + c.shared_dim, 1, 2);
     const Rows k(gpu, keys, kv_heads, c.head_dim, 2), shared(gpu, keys, 1, 64, 3);
@@ -75,29 +71,30 @@ TEST_CASE("cuda: prompts on tiles, ragged rows, pasts and windows") {
     const float scale = 1 / std::sqrt(float(c.head_dim + c.shared_dim));
     const int64_t out_row = c.heads * c.head_dim + 2;
     const auto out = gpu.poisoned(size_t(c.rows * out_row) * 2);
-    ops::cuda::prefill({.rows = c.rows,
-                        .past = c.past,
-                        .heads = c.heads,
-                        .heads_per_kv = c.heads_per_kv,
-                        .head_dim = c.head_dim,
-                        .shared_dim = c.shared_dim,
-                        .scale = scale,
-                        .window = c.window,
-                        .q = q.block.as<uint16_t>(),
-                        .q_row = q.row,
-                        .q_head = q.head,
-                        .k = k.block.as<uint16_t>(),
-                        .k_row = k.row,
-                        .k_head = k.head,
-                        .shared_k = shared.block.as<uint16_t>(),
-                        .shared_row = shared.row,
-                        .v = v.block.as<uint16_t>(),
-                        .v_row = v.row,
-                        .v_head = v.head,
-                        .out = out.as<uint16_t>(),
-                        .out_row = out_row,
-                        .out_head = c.head_dim},
-                       gpu.queue());
+    const ops::cuda::PrefillArgs args{.rows = c.rows,
+                                      .past = c.past,
+                                      .heads = c.heads,
+                                      .heads_per_kv = c.heads_per_kv,
+                                      .head_dim = c.head_dim,
+                                      .shared_dim = c.shared_dim,
+                                      .scale = scale,
+                                      .window = c.window,
+                                      .q = q.block.as<uint16_t>(),
+                                      .q_row = q.row,
+                                      .q_head = q.head,
+                                      .k = k.block.as<uint16_t>(),
+                                      .k_row = k.row,
+                                      .k_head = k.head,
+                                      .shared_k = shared.block.as<uint16_t>(),
+                                      .shared_row = shared.row,
+                                      .v = v.block.as<uint16_t>(),
+                                      .v_row = v.row,
+                                      .v_head = v.head,
+                                      .out = out.as<uint16_t>(),
+                                      .out_row = out_row,
+                                      .out_head = c.head_dim};
+    if (!ops::cuda::runs_here(kernel, args, gpu.queue())) continue;
+    kernel.run(args, gpu.queue());
     const auto got = test::from_bf16(gpu.download<uint16_t>(out));
     for (int64_t r = 0; r < c.rows; ++r) {
       for (int h = 0; h < c.heads; ++h) {
@@ -111,6 +108,14 @@ TEST_CASE("cuda: prompts on tiles, ragged rows, pasts and windows") {
       REQUIRE(std::isnan(got[size_t((r + 1) * out_row - 1)]));
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("cuda: prompts on tiles, every kernel, ragged rows, pasts and windows") {
+  if (!test::have_gpu()) SKIP(test::no_gpu);
+  test::Gpu gpu;
+  for (const ops::cuda::PrefillKernel* kernel : ops::cuda::prefill_kernels()) check(gpu, *kernel);
 }
 
 TEST_CASE("cuda: speed of prompts on tiles", "[.bench]") {
@@ -130,35 +135,37 @@ TEST_CASE("cuda: speed of prompts on tiles", "[.bench]") {
     const auto v = test::random_numbers(gpu, size_t(keys * kv * s.head_dim) * 2);
     const auto shared = test::random_numbers(gpu, size_t(keys) * 128);
     const auto out = gpu.poisoned(size_t(s.rows * s.heads * s.head_dim) * 2);
-    const double time = test::microseconds(gpu, 5, [&](int) {
-      ops::cuda::prefill({.rows = s.rows,
-                          .past = s.past,
-                          .heads = s.heads,
-                          .heads_per_kv = s.heads_per_kv,
-                          .head_dim = s.head_dim,
-                          .shared_dim = s.shared_dim,
-                          .scale = 0.1f,
-                          .q = q.as<uint16_t>(),
-                          .q_row = s.heads * width,
-                          .q_head = width,
-                          .k = k.as<uint16_t>(),
-                          .k_row = kv * s.head_dim,
-                          .k_head = s.head_dim,
-                          .shared_k = shared.as<uint16_t>(),
-                          .shared_row = 64,
-                          .v = v.as<uint16_t>(),
-                          .v_row = kv * s.head_dim,
-                          .v_head = s.head_dim,
-                          .out = out.as<uint16_t>(),
-                          .out_row = s.heads * s.head_dim,
-                          .out_head = s.head_dim},
-                         gpu.queue());
-    });
-    const double pairs = double(s.rows) * double(s.past) + double(s.rows * (s.rows + 1)) / 2;
-    const double rate = 2 * s.heads * pairs * double(width + s.head_dim) / time / 1e6;
-    std::printf(
-        "prompt of %d rows, %5d keys, %3d heads of %d+%d: %8.0f us %6.1f TFLOP/s (%4.1f %%)\n",
-        int(s.rows), int(keys), s.heads, s.head_dim, s.shared_dim, time, rate,
-        100 * rate / products);
+    const ops::cuda::PrefillArgs args{.rows = s.rows,
+                                      .past = s.past,
+                                      .heads = s.heads,
+                                      .heads_per_kv = s.heads_per_kv,
+                                      .head_dim = s.head_dim,
+                                      .shared_dim = s.shared_dim,
+                                      .scale = 0.1f,
+                                      .q = q.as<uint16_t>(),
+                                      .q_row = s.heads * width,
+                                      .q_head = width,
+                                      .k = k.as<uint16_t>(),
+                                      .k_row = kv * s.head_dim,
+                                      .k_head = s.head_dim,
+                                      .shared_k = shared.as<uint16_t>(),
+                                      .shared_row = 64,
+                                      .v = v.as<uint16_t>(),
+                                      .v_row = kv * s.head_dim,
+                                      .v_head = s.head_dim,
+                                      .out = out.as<uint16_t>(),
+                                      .out_row = s.heads * s.head_dim,
+                                      .out_head = s.head_dim};
+    for (const ops::cuda::PrefillKernel* kernel : ops::cuda::prefill_kernels()) {
+      if (!ops::cuda::runs_here(*kernel, args, gpu.queue())) continue;
+      const double time = test::microseconds(gpu, 5, [&](int) { kernel->run(args, gpu.queue()); });
+      const double pairs = double(s.rows) * double(s.past) + double(s.rows * (s.rows + 1)) / 2;
+      const double rate = 2 * s.heads * pairs * double(width + s.head_dim) / time / 1e6;
+      std::printf(
+          "%-5s prompt of %d rows, %5d keys, %3d heads of %d+%d: %8.0f us %6.1f TFLOP/s "
+          "(%4.1f %%)\n",
+          kernel->name, int(s.rows), int(keys), s.heads, s.head_dim, s.shared_dim, time, rate,
+          100 * rate / products);
+    }
   }
 }
