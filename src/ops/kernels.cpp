@@ -178,19 +178,13 @@ Efficiency attention_efficiency(std::string_view kernel) {
   return kernel == "ref" ? of_ref : Efficiency{.compute = 0.4, .half_rows = 0, .call = 20e-6};
 }
 
-std::vector<KernelRow> gqa_rows() {
+// mla has products with matrices too, which its kernels differ in.
+std::vector<KernelRow> attention_rows(graph::Op op) {
+  const bool mla = op == graph::Op::mla;
   std::vector<KernelRow> rows;
   for (const AttentionKernel& kernel : attention_kernels())
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false, nullptr,
-                    attention_efficiency("")});
-  return rows;
-}
-
-std::vector<KernelRow> mla_rows() {
-  std::vector<KernelRow> rows;
-  for (const AttentionKernel& kernel : attention_kernels())
-    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false, slow_mla,
-                    attention_efficiency(kernel.name)});
+    rows.push_back({kernel.name, "cpu", kernel.isa, refuse_attention, false,
+                    mla ? slow_mla : nullptr, attention_efficiency(mla ? kernel.name : "")});
   return rows;
 }
 
@@ -210,8 +204,8 @@ constexpr KernelRow only_ref[] = {gpu_norm, {"ref", "cpu", hw::Isa::scalar, refu
 std::span<const KernelRow> kernels(graph::Op op) {
   static const auto linear = with_gpu_row(linear_rows(), gpu_linear),
                     moe = with_gpu_row(moe_rows(), gpu_moe),
-                    mla = with_gpu_row(mla_rows(), gpu_mla),
-                    gqa = with_gpu_row(gqa_rows(), gpu_gqa),
+                    mla = with_gpu_row(attention_rows(graph::Op::mla), gpu_mla),
+                    gqa = with_gpu_row(attention_rows(graph::Op::gqa), gpu_gqa),
                     norm = with_gpu_row(float_rows(), gpu_norm),
                     router = with_gpu_row(float_rows(), gpu_router);
   switch (op) {
