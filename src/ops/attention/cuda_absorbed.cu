@@ -21,49 +21,60 @@ __device__ void add(float4& to, const float4& x, float factor) {
   to.w += factor * x.w;
 }
 
+__device__ float4 four_bf16(uint2 pairs) {
+  return make_float4(low_bf16(pairs.x), high_bf16(pairs.x), low_bf16(pairs.y), high_bf16(pairs.y));
+}
+
 /// Adds up what groups [first, last] left of a head of a row: way w of `ways` every ways-th group,
-/// then the ways in order. Numbers 4 threadIdx.x … of the row, in the threads of way 0. A block of
-/// [merge_threads, up to most_merge_ways] threads comes here; the ways of a row follow one another.
+/// at_once of them being waited for together, then the ways in order. Numbers 4 threadIdx.x … of
+/// the row, in the threads of way 0. A block of [merge_threads, up to most_merge_ways] threads
+/// comes here; the ways of a row follow one another.
+template <int at_once>
 __device__ __forceinline__ uint2 merged(const AbsorbedWork& work, const PageSchedule& schedule,
                                         PageRange range, int first, int last, int head, int way,
                                         int ways) {
-  const auto at = [&](int group) {
-    return int64_t{schedule.slot(group, range)} * work.args.heads + head;
-  };
-  float max = lowest_score;
-  for (int group = first + threadIdx.x % 32; group <= last; group += 32)
-    max = fmaxf(max, work.weights[at(group)].x);
-  max = warp_max(max);
-  float sum = 0;
+  float max = lowest_score, sum = 0;
   float4 values = make_float4(0, 0, 0, 0);
-  constexpr int at_once = 2;  // groups that are waited for together
   for (int begin = first + way; begin <= last; begin += at_once * ways) {
     float2 weights[at_once];
-    float4 partial[at_once];
+    uint2 partial[at_once];
+    float before = max;
 #pragma unroll
     for (int k = 0; k < at_once; ++k) {
-      const int64_t from = at(min(begin + k * ways, last));
+      const int group = min(begin + k * ways, last);
+      const int64_t from = int64_t{schedule.slot(group, range)} * work.args.heads + head;
       weights[k] = work.weights[from];
-      partial[k] = reinterpret_cast<const float4*>(work.partial + from * mla_latents)[threadIdx.x];
+      partial[k] = reinterpret_cast<const uint2*>(work.partial + from * mla_latents)[threadIdx.x];
     }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) max = fmaxf(max, weights[k].x);
+    const float factor = exp2f(before - max);
+    sum *= factor;
+    values =
+        make_float4(values.x * factor, values.y * factor, values.z * factor, values.w * factor);
 #pragma unroll
     for (int k = 0; k < at_once; ++k) {
       if (begin + k * ways > last) break;
-      const float factor = exp2f(weights[k].x - max);
-      sum += factor * weights[k].y;
-      add(values, partial[k], factor);
+      const float weight = exp2f(weights[k].x - max) * weights[k].y;
+      sum += weight;
+      add(values, four_bf16(partial[k]), weight);
     }
   }
   __shared__ float4 ways_values[most_merge_ways][merge_threads];
-  __shared__ float ways_sums[most_merge_ways];
+  __shared__ float2 ways_weights[most_merge_ways];
   ways_values[threadIdx.y][threadIdx.x] = values;
-  if (threadIdx.x == 0) ways_sums[threadIdx.y] = sum;
+  if (threadIdx.x == 0) ways_weights[threadIdx.y] = make_float2(max, sum);
   __syncthreads();
-  if (way == 0)
-    for (int other = 1; other < ways; ++other) {
-      sum += ways_sums[threadIdx.y + other];
-      add(values, ways_values[threadIdx.y + other][threadIdx.x], 1);
-    }
+  if (way != 0) return {};
+  for (int other = 1; other < ways; ++other) max = fmaxf(max, ways_weights[threadIdx.y + other].x);
+  sum = 0;
+  values = make_float4(0, 0, 0, 0);
+  for (int other = 0; other < ways; ++other) {
+    const float2 weight = ways_weights[threadIdx.y + other];
+    const float factor = exp2f(weight.x - max);
+    sum += factor * weight.y;
+    add(values, ways_values[threadIdx.y + other][threadIdx.x], factor);
+  }
   const float inverse = 1 / sum;
   return make_uint2(bf16_pair(values.x * inverse, values.y * inverse),
                     bf16_pair(values.z * inverse, values.w * inverse));
@@ -71,20 +82,22 @@ __device__ __forceinline__ uint2 merged(const AbsorbedWork& work, const PageSche
 
 /// The four numbers of a thread in the sums of a head of a row.
 __device__ uint2* sums_of(const AbsorbedWork& work, int64_t row, int head) {
-  const int64_t at = (row - work.args.row_begin) * work.args.heads + head;
-  return reinterpret_cast<uint2*>(work.args.out + at * mla_latents) + threadIdx.x;
+  const Piece whole{static_cast<int32_t>(row), -1, nullptr, 0};
+  return reinterpret_cast<uint2*>(sums_of(work, whole, head)) + threadIdx.x;
 }
 
 /// A block a head of a row. Nothing to do for rows that one group had whole.
 __global__ void __launch_bounds__(merge_threads* most_merge_ways) merge_kernel(AbsorbedWork work) {
   const int64_t row = work.args.row_begin + blockIdx.y;
   const PageRange range = pages_of_row(work, row);
-  if (range.begin == range.end) return;
   const PageSchedule schedule = schedule_of(work);
-  const int first = schedule.first_group(range), last = schedule.last_group(range);
+  const bool used = range.begin != range.end;
+  const int first = used ? schedule.first_group(range) : 0;
+  const int last = used ? schedule.last_group(range) : 0;
+  await_previous();
   if (first == last) return;
   const int head = blockIdx.x, way = threadIdx.y;
-  const uint2 sums = merged(work, schedule, range, first, last, head, way, blockDim.y);
+  const uint2 sums = merged<8>(work, schedule, range, first, last, head, way, blockDim.y);
   if (way == 0) *sums_of(work, row, head) = sums;
 }
 
@@ -113,7 +126,7 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
                          .rows = rows,
                          .y = values.out + int64_t{head} * values.v,
                          .y_row = int64_t{work.args.heads} * values.v};
-  HeadWeights<Rows, 32, R == 1 ? 4 : 2, 2> weights;
+  HeadWeights<Rows, 32, R == 1 ? 4 : 1, 2> weights;
   weights.load_first(product, thread, threads);
   fetch_to_l2(product.weights, product.end * Rows::row_bytes(mla_latents), thread, threads);
 
@@ -127,7 +140,7 @@ __global__ void __launch_bounds__(merge_threads* value_ways<R>, most_merge_ways 
   const bool whole = first == last;  // or unused
   await_previous();
   const uint2 sums =
-      merged(work, schedule, range, first, whole ? first - 1 : last, head, way, ways);
+      merged<2>(work, schedule, range, first, whole ? first - 1 : last, head, way, ways);
   if (way == 0 && number < rows)
     x[number][threadIdx.x] = !used ? uint2{} : whole ? *sums_of(work, row, head) : sums;
   __syncthreads();
@@ -152,13 +165,13 @@ AbsorbedWork attend_in_groups(const AbsorbedKernel& kernel, const AbsorbedArgs& 
       groups_of(kernel, args.heads, device::limits_of(queue.place().index).multiprocessors);
   AbsorbedWork work{args, args.scale * 1.4426950408889634f, groups, nullptr, nullptr};
   const int64_t slots = PageSchedule::slots(groups);
-  work.partial = reinterpret_cast<float*>(args.scratch);
+  work.partial = reinterpret_cast<uint16_t*>(args.scratch);
   work.weights = reinterpret_cast<float2*>(work.partial + slots * args.heads * mla_latents);
   kernel.run(work, queue);
   return work;
 }
 
-constexpr const AbsorbedKernel* table[] = {&absorbed_wgmma, &absorbed_mma};
+constexpr const AbsorbedKernel* table[] = {&absorbed_wgmma, &absorbed_mma_64, &absorbed_mma_32};
 
 }  // namespace
 
@@ -167,14 +180,14 @@ std::span<const AbsorbedKernel* const> absorbed_kernels() noexcept {
 }
 
 bool runs_here(const AbsorbedKernel& kernel, const device::Queue& queue) noexcept {
-  return kernel.refusal(device::limits_of(queue.place().index).capability).empty();
+  return kernel.refusal(device::limits_of(queue.place().index)).empty();
 }
 
 const AbsorbedKernel& best_absorbed_kernel(const device::Queue& queue) noexcept {
   for (const AbsorbedKernel* kernel : table) {
     if (runs_here(*kernel, queue)) return *kernel;
   }
-  return absorbed_mma;
+  return absorbed_mma_32;
 }
 
 size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept {
@@ -183,7 +196,7 @@ size_t absorbed_scratch_bytes(int heads, int multiprocessors) noexcept {
     groups = std::max(groups, groups_of(*kernel, heads, multiprocessors));
   }
   return static_cast<size_t>(PageSchedule::slots(groups)) * static_cast<size_t>(heads) *
-         (mla_latents * sizeof(float) + sizeof(float2));
+         (mla_latents * sizeof(uint16_t) + sizeof(float2));
 }
 
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
@@ -192,7 +205,7 @@ void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,
   const AbsorbedWork work = attend_in_groups(kernel, args, queue);
   const int64_t rows = args.row_end - args.row_begin;
   const dim3 grid(static_cast<unsigned>(args.heads), static_cast<unsigned>(rows));
-  merge_kernel<<<grid, merge_block(work.groups, rows), 0, device::stream_of(queue)>>>(work);
+  launch(merge_kernel, {grid, merge_block(work.groups, rows)}, queue, work);
 }
 
 void attend_absorbed(const AbsorbedKernel& kernel, const AbsorbedArgs& args,

@@ -9,6 +9,10 @@
 #include "ops/attention/cuda_batch.hpp"
 #include "ops/attention/cuda_heads.hpp"
 
+namespace ktx::device {
+struct GpuLimits;
+}
+
 namespace ktx::ops::cuda {
 
 /// The sizes that the tiles are made for: DeepSeek-V2's, V3's and Kimi's.
@@ -29,12 +33,13 @@ struct AbsorbedArgs {
 
 struct AbsorbedWork;
 
-/// A way to compute it: "mma" on tensor cores from sm_80 on; "wgmma" on those of sm_90.
+/// A way to compute it: "wgmma" on tensor cores of sm_90; "mma_64" and "mma_32" on those from sm_80
+/// on, by the heads of a block.
 struct AbsorbedKernel {
   const char* name;
   int heads_per_block;
   /// Empty when it runs on such a GPU, else the reason.
-  std::string (*refusal)(int capability);
+  std::string (*refusal)(const device::GpuLimits& limits);
   void (*run)(const AbsorbedWork& work, const device::Queue& queue) noexcept;
 };
 /// Best first.

@@ -1,303 +1,390 @@
 // Absorbed attention by wgmma, for sm_90.
 //
 // A block has 64 heads and takes a page, 64 keys, at a time: a cached row is key and value, so a
-// tile is read once. The first warpgroup makes the scores and weights; meanwhile the second starts
-// the copy of the next page. Then each adds its half of the values' numbers.
+// tile is read once. The first warpgroup makes scores and weights of a page; the two others add
+// what the weights give, each half of the values' numbers, and have the next pages brought. While
+// they add one page, the first is at the next.
 #include "core/device/cuda.hpp"
-#include "ops/attention/cuda_absorbed_work.cuh"
+#include "ops/attention/cuda_absorbed_pages.cuh"
 #include "ops/cuda/launch.cuh"
-#include "ops/cuda/tiles.cuh"
 #include "ops/cuda/wgmma.cuh"
 
 namespace ktx::ops::cuda {
 namespace {
 
-constexpr int heads = 64, keys = 64, threads = 256;
-constexpr int block_bytes = keys * 128;  // 64 numbers of 64 rows
-constexpr int blocks = mla_row / 64, tile_bytes = blocks * block_bytes;
-constexpr int fp8_row_bytes = mla_latents + 4 * (mla_latents / 128) + 2 * mla_rope;
-static_assert(heads == keys && keys == graph::page_tokens);
+using namespace absorbed_pages;
 
-template <bool fp8>
-struct Shared {
-  uint8_t queries[tile_bytes];
-  uint8_t tiles[fp8 ? 1 : 2][tile_bytes];
-  uint8_t weights[block_bytes];
-  uint8_t codes[fp8 ? keys * fp8_row_bytes : 16];
-  float factors[heads];  // of what was summed before
-  float maxima[heads], sums[heads];
-};
-constexpr int alignment = 1024;
-static_assert(sizeof(Shared<true>) + alignment <= 227 << 10);
-static_assert(sizeof(Shared<false>) + alignment <= 227 << 10);
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
-/// Chunk `chunk` (16 bytes) of a tile's row, as wgmma.cuh describes it.
-__device__ uint32_t chunk_at(int row, int chunk) {
-  return chunk / 8 * block_bytes + row * 128 + ((chunk % 8 ^ (row & 7)) << 4);
-}
-
-/// Queries of the block's heads; those that there are not repeat the last.
-[[maybe_unused]] __device__ void copy_queries(const AbsorbedWork& work, int64_t row, int first_head,
-                                              uint32_t to) {
-  const int chunk = threadIdx.x % 8;
-  for (int i = threadIdx.x / 8; i < heads; i += threads / 8) {
-    const int head = min(first_head + i, work.args.heads - 1);
-    const uint16_t* q =
-        work.args.q + ((row - work.args.row_begin) * work.args.heads + head) * mla_row;
-#pragma unroll
-    for (int b = 0; b < blocks; ++b) {
-      copy_async(to + chunk_at(i, chunk) + b * block_bytes, q + 8 * chunk + 64 * b);
-    }
-  }
-}
-
-/// A page of a piece, by one warpgroup. Keys behind the piece's end repeat the last, so that
-/// nothing is read that was not written.
-template <bool fp8>
-__device__ void copy_page(const AbsorbedWork& work, const Piece& piece, int page, uint32_t to) {
-  constexpr int row_bytes = fp8 ? fp8_row_bytes : 2 * mla_row, chunks = row_bytes / 16;
-  const int lane = threadIdx.x % 128, chunk = lane % 8;
-  const int last = min(keys, piece.keys - page * keys) - 1;
-  const std::byte* first = work.args.cache.data + int64_t{piece.pages[page]} * keys * row_bytes;
-#pragma unroll
-  for (int i = 0; i < keys; i += 16) {
-    const int key = lane / 8 + i;
-    const std::byte* from = first + min(key, last) * row_bytes + 16 * chunk;
-    const uint32_t at = fp8 ? to + key * row_bytes + 16 * chunk : to + chunk_at(key, chunk);
-#pragma unroll
-    for (int b = 0; b < chunks; b += 8) {
-      if (chunks % 8 != 0 && b + chunk >= chunks) continue;
-      copy_async(at + (fp8 ? 16 * b : b / 8 * block_bytes), from + 16 * b);
-    }
-  }
-}
-
-/// Rows of codes to a tile of bf16: four threads a row.
-[[maybe_unused]] __device__ void decode_page(const uint8_t* codes, uint8_t* tile) {
-  const int key = threadIdx.x / 4;
-  const uint8_t* row = codes + key * fp8_row_bytes;
-#pragma unroll 6
-  for (int chunk = threadIdx.x % 4; chunk < mla_row / 8; chunk += 4) {
-    uint4 numbers;
-    if (chunk < mla_latents / 8) {
-      const float scale = reinterpret_cast<const float*>(row + mla_latents)[chunk / 16];
-      numbers = scaled_codes(*reinterpret_cast<const uint2*>(row + 8 * chunk), scale);
-    } else {
-      numbers = *reinterpret_cast<const uint4*>(row + fp8_row_bytes - 2 * mla_rope +
-                                                16 * (chunk - mla_latents / 8));
-    }
-    *reinterpret_cast<uint4*>(tile + chunk_at(key, chunk)) = numbers;
-  }
-}
+constexpr int score_registers = 184, value_registers = 160;  // of 168 each
 
 /// Of the two heads that a lane of the first warpgroup shares with three others.
 struct Softmax {
   float max[2] = {lowest_score, lowest_score}, sum[2] = {};
 };
 
-[[maybe_unused]] __device__ float max_of_four(float x) {
+__device__ float max_of_four(float x) {
   x = fmaxf(x, __shfl_xor_sync(every_lane, x, 1));
   return fmaxf(x, __shfl_xor_sync(every_lane, x, 2));
 }
-[[maybe_unused]] __device__ float sum_of_four(float x) {
+__device__ float sum_of_four(float x) {
   x += __shfl_xor_sync(every_lane, x, 1);
   return x + __shfl_xor_sync(every_lane, x, 2);
 }
 
-/// Scores to weights in shared memory; `left` keys of the page count.
-template <class S>
-__device__ void weigh(float (&scores)[keys / 2], Softmax& softmax, S& shared, float scale,
-                      int left) {
-  const int lane = threadIdx.x % 32, t = lane % 4, head = threadIdx.x / 32 * 16 + lane / 4;
+/// Scores of a page, of which `left` keys count, to weights; the factors of what was summed before.
+__device__ float2 weigh(float (&scores)[keys / 2], Softmax& softmax, float scale, int left) {
   if (left < keys) {
+    const int behind = left - static_cast<int>(threadIdx.x % 4) * 2;
 #pragma unroll
     for (int i = 0; i < keys / 2; ++i) {
-      if (i / 4 * 8 + 2 * t + i % 2 >= left) scores[i] = lowest_score;
+      if (i / 4 * 8 + i % 2 >= behind) scores[i] = lowest_score;
     }
+  }
+  float max[2][2], factors[2];
+#pragma unroll
+  for (int i = 0; i < keys / 2; i += 2) {  // two short chains a head
+    float& most = max[i / 2 % 2][i / 4 % 2];
+    most = i < 8 ? fmaxf(scores[i], scores[i + 1]) : fmaxf(most, fmaxf(scores[i], scores[i + 1]));
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float max = lowest_score;
+    const float most = max_of_four(fmaxf(max[half][0], max[half][1]));
+    max[half][0] = fmaxf(softmax.max[half], most * scale);
+    factors[half] = fast_exp2(softmax.max[half] - max[half][0]);
+    softmax.max[half] = max[half][0];
+  }
+  float sums[2][2] = {};
 #pragma unroll
-    for (int j = 2 * half; j < keys / 2; j += 4) max = fmaxf(max, fmaxf(scores[j], scores[j + 1]));
-    max = fmaxf(softmax.max[half], max_of_four(max) * scale);
-    float sum = 0;
+  for (int i = 0; i < keys / 2; ++i) {
+    scores[i] = fast_exp2(scores[i] * scale - softmax.max[i / 2 % 2]);
+    sums[i / 2 % 2][i % 2] += scores[i];
+  }
 #pragma unroll
-    for (int j = 2 * half; j < keys / 2; j += 4) {
-      const float low = fast_exp2(scores[j] * scale - max);
-      const float high = fast_exp2(scores[j + 1] * scale - max);
-      sum += low + high;
-      *reinterpret_cast<uint32_t*>(shared.weights + chunk_at(head + 8 * half, j / 4) + 4 * t) =
-          bf16_pair(low, high);
-    }
-    const float factor = fast_exp2(softmax.max[half] - max);
-    softmax.max[half] = max;
-    softmax.sum[half] = softmax.sum[half] * factor + sum;  // of the lane's keys
-    if (t == 0) shared.factors[head + 8 * half] = factor;
+  for (int half = 0; half < 2; ++half)
+    softmax.sum[half] = softmax.sum[half] * factors[half] + (sums[half][0] + sums[half][1]);
+  return make_float2(factors[0], factors[1]);
+}
+
+/// The first of a lane's two heads; the other is 8 further.
+__device__ int head_of_lane() {
+  return threadIdx.x % warpgroup / 32 * 16 + threadIdx.x % 32 / 4;
+}
+
+__device__ void show_weights(const float (&weights)[keys / 2], float2 factors, uint8_t* to,
+                             float* factors_to) {
+  const int t = threadIdx.x % 4, head = head_of_lane();
+#pragma unroll
+  for (int i = 0; i < keys / 2; i += 2) {
+    *reinterpret_cast<uint32_t*>(to + chunk_at(head + i / 2 % 2 * 8, i / 4) + 4 * t) =
+        bf16_pair(weights[i], weights[i + 1]);
+  }
+  if (t != 0) return;
+  factors_to[head] = factors.x;
+  factors_to[head + 8] = factors.y;
+}
+
+/// The largest scores and the sums of weights of a piece, for those who have its values.
+template <class S>
+__device__ void show_softmax(const Softmax& softmax, S& shared) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float sum = sum_of_four(softmax.sum[half]);
+    if (threadIdx.x % 4 != 0) continue;
+    shared.maxima[head_of_lane() + 8 * half] = softmax.max[half];
+    shared.sums[head_of_lane() + 8 * half] = sum;
   }
 }
 
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+/// The first part of the warp's 16 heads, as products take it.
+constexpr int steps_kept = 4 * first_blocks;
+using Queries = uint32_t[steps_kept][4];
+
+__device__ void load_queries(Queries& queries, uint32_t tile) {
+  const int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane % 16;
+#pragma unroll
+  for (int i = 0; i < steps_kept; ++i)
+    load_matrices(queries[i], tile + chunk_at(row, 2 * i + lane / 16));
+}
+
+__device__ void score_page(float (&scores)[keys / 2], const Queries& kept, uint32_t others,
+                           const Part& first, const Part& last) {
+  const auto step = [](int i) { return i / 4 * (block_bytes / 16) + i % 4 * 2; };
+  const uint64_t b = matrix_along(shared_address(first.at));
+  await_part(first);
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < steps_kept; ++i) multiply_64x64(scores, kept[i], b + step(i), i > 0);
+  const uint64_t a = matrix_along(others), c = matrix_along(shared_address(last.at));
+  await_part(last);
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < 4 * last_blocks; ++i) multiply_64x64(scores, a + step(i), c + step(i), 1);
+  await_products();
+}
+
+/// By the first warp: the next piece. Its pages come from memory meanwhile.
+template <bool fp8>
+__device__ void take_piece(const AbsorbedWork& work, int group, Shared<fp8>& shared) {
+  if (threadIdx.x == 0) shared.piece = next_piece(work, group, shared.todo);
+  __syncwarp();
+  const int page = static_cast<int>(threadIdx.x);
+  if (page < pages_ahead && shared.piece.keys > 0)
+    announce_page(work, shared, page, number_of(shared.piece, page));
+  __syncwarp();
+}
+
+/// By the first warp: has the queries and the first pages of the piece copied. Those that go to
+/// registers come where the first part of the last of these pages will be.
+template <bool fp8>
+__device__ void begin_piece(const AbsorbedWork& work, const CUtensorMap& queries,
+                            const CUtensorMap& cache, int first_head, Shared<fp8>& shared,
+                            const Progress& at) {
+  const int row = shared.piece.row - static_cast<int>(work.args.row_begin);
+  const int query = row * work.args.heads + first_head;
+  uint64_t* there = &shared.queries_there;
+  if constexpr (fp8) {
+    if (threadIdx.x == 0) copy_codes(work, shared, 0);
+  } else {
+    copy_first(cache, shared, 0, at.pages);
+  }
+  uint8_t* kept = first_part(shared, at.pages + first_stages<fp8> - 1).at;
+  copy_blocks<0, first_blocks>(queries, query, kept, there);
+  if constexpr (!fp8) copy_last(cache, shared, 0, at.pages);
+  copy_blocks<first_blocks, last_blocks>(queries, query, shared.queries, there);
+  if constexpr (!fp8) {
+    copy_first(cache, shared, 1, at.pages);
+    copy_last(cache, shared, 1, at.pages);
+  }
+}
+
+/// Queries of the piece to registers, and what comes in their place.
+template <bool fp8>
+__device__ void take_queries(Queries& queries, const CUtensorMap& cache, Shared<fp8>& shared,
+                             const Progress& at) {
+  constexpr int page = first_stages<fp8> - 1;
+  await_phase(shared_address(&shared.queries_there), at.pieces % 2);
+  load_queries(queries, shared_address(first_part(shared, at.pages + page).at));
+  if constexpr (fp8) {
+    signal(queries_taken, threads);
+  } else {
+    meet(scorers, warpgroup);
+    if (threadIdx.x < 32) copy_first(cache, shared, page, at.pages);
+  }
+}
+
+/// The first warpgroup's part of a piece.
+template <bool fp8>
+__device__ void score_piece(const AbsorbedWork& work, const CUtensorMap& cache, Shared<fp8>& shared,
+                            Progress& at) {
+  const int pages = pages_of(shared.piece);
+  Queries queries;
+  take_queries(queries, cache, shared, at);
+  Softmax softmax;
+  for (int page = 0; page < pages; ++page, ++at.pages) {
+    const Part first = first_part(shared, at.pages), last = last_part(shared, at.pages);
+    float scores[keys / 2];
+    score_page(scores, queries, shared_address(shared.queries), first, last);
+    const int left = shared.piece.keys - page * keys;
+    const float2 factors = weigh(scores, softmax, work.scale, left);
+    if (page > 0)
+      meet(weights_taken, threads);  // the page before is done with
+    else
+      meet(scorers, warpgroup);  // nobody reads the keys any more
+    show_weights(scores, factors, last.at + weights_at, shared.factors);
+    if (left < keys) clear_values(first.at, last.at, left);
+    show_to_products();
+    signal(weights_there, threads);
+  }
+  ++at.pieces;
+  meet(weights_taken, threads);
+  show_softmax(softmax, shared);
+  signal(sums_there, threads);
+}
 
 /// 64 heads, half of the latents.
 using Sums = float[mla_latents / 4];
 
-template <class S>
-__device__ void score_page(Softmax& softmax, S& shared, uint32_t tile, float scale, int left) {
-  float scores[keys / 2];
-  const uint64_t a = matrix_along(shared_address(shared.queries)), b = matrix_along(tile);
-  begin_products();
-#pragma unroll
-  for (int i = 0; i < mla_row / 16; ++i) {
-    const uint64_t at = i / 4 * (block_bytes / 16) + i % 4 * 2;
-    multiply_64x64(scores, a + at, b + at, i > 0);
-  }
-  await_products();
-  weigh(scores, softmax, shared, scale, left);
-}
-
-template <class S>
-__device__ void add_values(Sums& sums, S& shared, uint32_t tile) {
-  const int lane = threadIdx.x % 32, head = threadIdx.x % 128 / 32 * 16 + lane / 4;
-  const float factor[2] = {shared.factors[head], shared.factors[head + 8]};
+__device__ void add_values(Sums& sums, const float* factors, uint32_t weights, uint32_t values) {
+  const float factor[2] = {factors[head_of_lane()], factors[head_of_lane() + 8]};
   if (!__all_sync(every_lane, factor[0] == 1 && factor[1] == 1)) {
 #pragma unroll
     for (int i = 0; i < mla_latents / 4; ++i) sums[i] *= factor[i / 2 % 2];
   }
-  const uint64_t a = matrix_along(shared_address(shared.weights));
-  const uint64_t b = matrix_across(tile + threadIdx.x / 128 * (4 * block_bytes), block_bytes);
+  const uint64_t a = matrix_along(weights), b = matrix_across(values, block_bytes);
   begin_products();
 #pragma unroll
   for (int i = 0; i < keys / 16; ++i) multiply_64x256(sums, a + 2 * i, b + 128 * i, 1);
   await_products();
 }
 
-/// The sums of a piece: divided to `out`, or as they are to its slot.
 template <class S>
-__device__ void store_sums(const Sums& sums, const Softmax& softmax, S& shared,
-                           const AbsorbedWork& work, const Piece& piece, int first_head) {
-  const int lane = threadIdx.x % 32, t = lane % 4, local = threadIdx.x % 128 / 32 * 16 + lane / 4;
-  if (threadIdx.x < 128) {
+__device__ void store_sums(const Sums& sums, const S& shared, const AbsorbedWork& work,
+                           const Piece& piece, int first_head, int half) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float sum = sum_of_four(softmax.sum[half]);
-      if (t == 0) {
-        shared.maxima[local + 8 * half] = softmax.max[half];
-        shared.sums[local + 8 * half] = sum;
-      }
-    }
-  }
-  __syncthreads();
+  for (int below = 0; below < 2; ++below) {
+    const int local = head_of_lane() + 8 * below, head = first_head + local;
+    uint16_t* to = sums_of(work, piece, head);
+    const float sum = shared.sums[local], inverse = 1 / sum;
+    if (to != nullptr) to += half * (mla_latents / 2);
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int head = first_head + local + 8 * half;
-    if (head >= work.args.heads) continue;
-    const float sum = shared.sums[local + 8 * half], inverse = 1 / sum;
-    const int number = threadIdx.x / 128 * (mla_latents / 2) + 2 * t;
-    const int64_t slot_head = int64_t{piece.slot} * work.args.heads + head;
-    uint16_t* out = work.args.out +
-                    ((piece.row - work.args.row_begin) * work.args.heads + head) * mla_latents +
-                    number;
-    float* partial = work.partial + slot_head * mla_latents + number;
-#pragma unroll
-    for (int j = 0; j < mla_latents / 16; ++j) {
-      const float low = sums[4 * j + 2 * half], high = sums[4 * j + 2 * half + 1];
-      if (piece.slot < 0) {
-        *reinterpret_cast<uint32_t*>(out + 8 * j) = bf16_pair(low * inverse, high * inverse);
-      } else {
-        *reinterpret_cast<float2*>(partial + 8 * j) = make_float2(low, high);
-      }
+    for (int i = 2 * below; i < mla_latents / 4; i += 8) {
+      const float2 first = make_float2(sums[i] * inverse, sums[i + 1] * inverse);
+      const float2 second = make_float2(sums[i + 4] * inverse, sums[i + 5] * inverse);
+      store_16(to == nullptr ? to : to + 2 * (i - 2 * below), first, second);
     }
-    if (piece.slot >= 0 && threadIdx.x < 128 && t == 0) {
-      work.weights[slot_head] = make_float2(shared.maxima[local + 8 * half], sum);
-    }
+    if (to != nullptr && piece.slot >= 0 && half == 0 && threadIdx.x % 4 == 0)
+      work.weights[int64_t{piece.slot} * work.args.heads + head] =
+          make_float2(shared.maxima[local], sum);
   }
 }
 
+/// Codes of page `page` of the piece to the tile of the block's page `number`; then the next codes.
+__device__ void bring_page(const AbsorbedWork& work, Shared<true>& shared, int page, int number) {
+  const Part first = first_part(shared, number), last = last_part(shared, number);
+  await_phase(shared_address(&shared.codes_there), number % 2);
+  decode_page(shared.codes, first.at, last.at);
+  show_to_products();
+  arrive_at(shared_address(first.there));
+  arrive_at(shared_address(last.there));
+  meet(adders, threads - warpgroup);
+  if (threadIdx.x == warpgroup) copy_codes(work, shared, page + 1);
+}
+
+/// After a page: what takes its place.
 template <bool fp8>
-__device__ void attend_piece(const AbsorbedWork& work, const Piece& piece, int first_head,
-                             Shared<fp8>& shared) {
-  const int pages = (piece.keys + keys - 1) / keys;
-  const bool scores = threadIdx.x < 128;  // else this warpgroup copies
-  const auto copy = [&](int page) {
-    if (page < pages) {
-      copy_page<fp8>(work, piece, page,
-                     shared_address(fp8 ? shared.codes : shared.tiles[fp8 ? 0 : page % 2]));
-    }
-    end_copies();
-  };
-  copy_queries(work, piece.row, first_head, shared_address(shared.queries));
-  if (!scores) copy(0);
-  end_copies();
-  Softmax softmax;
+__device__ void replace_page(const AbsorbedWork& work, const CUtensorMap& cache,
+                             Shared<fp8>& shared, int page, int first, int32_t& next) {
+  meet(adders, threads - warpgroup);  // both halves of the tile are done with
+  if constexpr (fp8) {
+    if (page + last_stages < pages_of(shared.piece))
+      bring_page(work, shared, page + last_stages, first + page + last_stages);
+  } else if (threadIdx.x >= 2 * warpgroup && threadIdx.x < 2 * warpgroup + 32) {
+    copy_last(cache, shared, page + last_stages, first);
+  }
+  if (threadIdx.x >= warpgroup + 32) return;
+  if constexpr (!fp8) copy_first(cache, shared, page + first_stages<fp8>, first);
+  __syncwarp();
+  if (threadIdx.x == warpgroup) announce_page(work, shared, page + pages_ahead, next);
+  __syncwarp();
+  next = number_of(shared.piece, page + 1 + pages_ahead);  // is there by the next round
+}
+
+/// The others' part.
+template <bool fp8>
+__device__ void add_piece(const AbsorbedWork& work, const CUtensorMap& cache, int first_head,
+                          Shared<fp8>& shared, Progress& at) {
+  const Piece piece = shared.piece;
+  const int half = threadIdx.x / warpgroup - 1, pages = pages_of(piece), first = at.pages;
+  int32_t next = number_of(piece, pages_ahead);
+  if constexpr (fp8) {
+    bring_page(work, shared, 0, first);
+    meet(queries_taken, threads);  // whose place is the next page's
+    if (pages > 1) bring_page(work, shared, 1, first + 1);
+  }
   Sums sums = {};
-  for (int page = 0; page < pages; ++page) {
-    const uint32_t tile = shared_address(shared.tiles[fp8 ? 0 : page % 2]);
-    await_copies<0>();
-    if constexpr (fp8) {
-      __syncthreads();  // the codes are there, and nobody reads the page before
-      decode_page(shared.codes, shared.tiles[0]);
-    }
-    show_to_products();
-    __syncthreads();  // the page is there, and nobody reads the one before it any more
-    if (scores) {
-      score_page(softmax, shared, tile, work.scale, piece.keys - page * keys);
-      show_to_products();
-    } else {
-      copy(page + 1);
-    }
-    __syncthreads();
-    add_values(sums, shared, tile);
+  for (int page = 0; page < pages; ++page, ++at.pages) {
+    meet(weights_there, threads);
+    const Part last = last_part(shared, at.pages);
+    const Part values = half == 0 ? first_part(shared, at.pages) : last;
+    await_part(values);
+    add_values(sums, shared.factors, shared_address(last.at + weights_at),
+               shared_address(values.at));
+    signal(weights_taken, threads);
+    if (page + 1 < pages) replace_page(work, cache, shared, page, first, next);
   }
-  store_sums(sums, softmax, shared, work, piece, first_head);
-  __syncthreads();  // before the next piece writes what others still read
+  meet(sums_there, threads);
+  store_sums(sums, shared, work, piece, first_head, half);
 }
 
 template <bool fp8>
-__global__ void __launch_bounds__(threads, 1) absorbed_wgmma_kernel(AbsorbedWork work) {
+__device__ void prepare(Shared<fp8>& shared, const Todo& todo) {
+  make_barrier(shared_address(&shared.queries_there), 2);  // the queries' parts
+  make_barrier(shared_address(&shared.codes_there), 1);
+  constexpr int arrivals = fp8 ? threads - warpgroup : 1;
+  for (uint64_t& there : shared.first_there) make_barrier(shared_address(&there), arrivals);
+  for (uint64_t& there : shared.last_there) make_barrier(shared_address(&there), arrivals);
+  show_barriers();
+  shared.todo = todo;
+}
+
+template <bool fp8>
+__global__ void __launch_bounds__(threads, 1)
+    absorbed_wgmma_kernel(const __grid_constant__ AbsorbedWork work,
+                          const __grid_constant__ CUtensorMap queries,
+                          const __grid_constant__ CUtensorMap cache) {
   extern __shared__ uint8_t bytes[];
   const uint32_t offset = (alignment - shared_address(bytes) % alignment) % alignment;
   auto& shared = *reinterpret_cast<Shared<fp8>*>(bytes + offset);
   const int head_blocks = (work.args.heads + heads - 1) / heads;
   const int group = blockIdx.x / head_blocks, first_head = blockIdx.x % head_blocks * heads;
-  const PageSchedule schedule = schedule_of(work);
-  PageRange part = schedule.part_of(group);
-  if (part.begin == part.end) return await_previous();
-  int32_t row = find_row(work, part.begin);
-  for (bool first = true; part.begin < part.end; first = false) {
-    while (pages_of_row(work, row).end <= part.begin) ++row;
-    const Piece piece = next_piece(work, schedule, group, row, part.begin, part.end);
-    if (first) await_previous();
-    attend_piece(work, piece, first_head, shared);
+  const Todo todo = todo_of(work, group);
+  const bool first_warp = threadIdx.x < 32;
+  if (threadIdx.x == 0) prepare(shared, todo);
+  if (first_warp) take_piece(work, group, shared);
+  __syncthreads();
+  await_previous();
+  Progress at;
+  if (threadIdx.x < warpgroup) {
+    take_registers<score_registers>();
+    for (; shared.piece.keys > 0; meet(scorers, warpgroup)) {
+      if (first_warp) begin_piece(work, queries, cache, first_head, shared, at);
+      signal(piece_there, threads);
+      score_piece(work, cache, shared, at);
+      if (first_warp) take_piece(work, group, shared);
+    }
+    signal(piece_there, threads);  // or rather not
+  } else {
+    leave_registers<value_registers>();
+    for (meet(piece_there, threads); shared.piece.keys > 0; meet(piece_there, threads))
+      add_piece(work, cache, first_head, shared, at);
   }
 }
 
 #else
 
 template <bool fp8>
-__global__ void absorbed_wgmma_kernel(AbsorbedWork) {}  // is not run there
+__global__ void absorbed_wgmma_kernel(const __grid_constant__ AbsorbedWork,
+                                      const __grid_constant__ CUtensorMap,
+                                      const __grid_constant__ CUtensorMap) {}  // is not run
 
 #endif
 
-std::string refusal(int capability) {
+std::string refusal(const device::GpuLimits& limits) {
   if (!built_for_wgmma()) return "was built without code for compute capability 9.0";
-  return capability == 90 ? "" : "needs a GPU of compute capability 9.0";
+  return limits.capability == 90 ? "" : "needs a GPU of compute capability 9.0";
 }
 
+template <bool fp8>
 void run(const AbsorbedWork& work, const device::Queue& queue) noexcept {
-  const bool fp8 = work.args.cache.format == graph::KvFormat::fp8;
-  const auto kernel = fp8 ? absorbed_wgmma_kernel<true> : absorbed_wgmma_kernel<false>;
-  const int bytes =
-      alignment + static_cast<int>(fp8 ? sizeof(Shared<true>) : sizeof(Shared<false>));
+  constexpr int bytes = alignment + sizeof(Shared<fp8>);
+  constexpr int64_t any_rows = int64_t{1} << 31;  // pages may lie anywhere
+  const auto kernel = absorbed_wgmma_kernel<fp8>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  const int head_blocks = (work.args.heads + heads - 1) / heads;
+  const AbsorbedArgs& args = work.args;
+  const auto map = [](const void* data, int64_t rows) {
+    return device::tensor_map({.data = static_cast<const uint16_t*>(data),
+                               .rows = rows,
+                               .row_stride = mla_row,
+                               .columns = mla_row},
+                              keys);
+  };
+  const int head_blocks = (args.heads + heads - 1) / heads;
   launch(kernel,
          {static_cast<unsigned>(work.groups * head_blocks), threads, static_cast<size_t>(bytes)},
-         queue, work);
+         queue, work, map(args.q, (args.row_end - args.row_begin) * args.heads),
+         fp8 ? CUtensorMap{} : map(args.cache.data, any_rows));
+}
+
+void run_format(const AbsorbedWork& work, const device::Queue& queue) noexcept {
+  if (work.args.cache.format == graph::KvFormat::fp8)
+    run<true>(work, queue);
+  else
+    run<false>(work, queue);
 }
 
 }  // namespace
 
-const AbsorbedKernel absorbed_wgmma{"wgmma", heads, refusal, run};
+const AbsorbedKernel absorbed_wgmma{"wgmma", heads, refusal, run_format};
 
 }  // namespace ktx::ops::cuda

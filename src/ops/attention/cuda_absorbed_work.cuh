@@ -8,17 +8,17 @@
 
 namespace ktx::ops::cuda {
 
-extern const AbsorbedKernel absorbed_mma, absorbed_wgmma;
+extern const AbsorbedKernel absorbed_wgmma, absorbed_mma_64, absorbed_mma_32;
 
 constexpr float lowest_score = -1e30f;
 
 /// Arguments of the kernels; beside AbsorbedArgs where the partial sums go.
 struct AbsorbedWork {
   AbsorbedArgs args;
-  float scale;      // args.scale * log2(e): scores are exponents of 2
-  int groups;       // of blocks
-  float* partial;   // [slots, heads, mla_latents]
-  float2* weights;  // [slots, heads] the largest score, the sum of exp2(score - largest)
+  float scale;        // args.scale * log2(e): scores are exponents of 2
+  int groups;         // of blocks
+  uint16_t* partial;  // bf16 [slots, heads, mla_latents] what the slot's keys alone would give
+  float2* weights;    // [slots, heads] the largest score, the sum of exp2(score - largest)
 };
 
 __device__ inline PageSchedule schedule_of(const AbsorbedWork& work) {
@@ -33,16 +33,16 @@ __device__ inline PageRange pages_of_row(const AbsorbedWork& work, int64_t row) 
   return {before[row] - base, before[row + 1] - base};
 }
 
-/// The row that page `page` of the list belongs to: all threads look at rows of their own.
-__device__ inline int32_t find_row(const AbsorbedWork& work, int32_t page) {
-  __shared__ int32_t found;
-  for (int64_t row = work.args.row_begin + threadIdx.x; row < work.args.row_end;
-       row += blockDim.x) {
-    const PageRange range = pages_of_row(work, row);
-    if (range.begin <= page && page < range.end) found = static_cast<int32_t>(row);
-  }
-  __syncthreads();
-  return found;
+/// What a block must know of a row.
+struct RowPages {
+  int32_t row = 0, sequence = 0, position = 0;
+  PageRange range;
+};
+
+__device__ inline RowPages row_pages(const AbsorbedWork& work, int64_t row) {
+  const Batch& batch = work.args.batch;
+  return {static_cast<int32_t>(row), batch.sequence_of[row], batch.position_of[row],
+          pages_of_row(work, row)};
 }
 
 /// Pages of one row that a block takes in one go.
@@ -50,24 +50,65 @@ struct Piece {
   int32_t row;
   int32_t slot;          // of its partial sums; -1: all of the row, no partial sums
   const int32_t* pages;  // numbers of its pages
-  int32_t keys;          // of the piece
+  int32_t keys;          // of the piece; 0: there is none
 };
 
-/// The piece that begins at page `at` of the list, of `row`, and ends at `end` or with the row.
-/// Moves `at` behind it.
-__device__ inline Piece next_piece(const AbsorbedWork& work, const PageSchedule& schedule,
-                                   int group, int32_t row, int32_t& at, int32_t end) {
+/// What a block has left to do: pages of the list, and the row in which it is.
+struct Todo {
+  PageRange pages;
+  RowPages row;
+};
+
+/// By all threads of a block of group `group`: they look at rows of their own.
+__device__ inline Todo todo_of(const AbsorbedWork& work, int group) {
+  __shared__ Todo todo;
+  for (int64_t row = work.args.row_begin + threadIdx.x; row < work.args.row_end;
+       row += blockDim.x) {
+    const RowPages at = row_pages(work, row);
+    const PageRange pages = schedule_of(work).part_of(group);
+    const bool none = pages.begin == pages.end && row == work.args.row_begin;
+    if (none || (at.range.begin <= pages.begin && pages.begin < at.range.end)) todo = {pages, at};
+  }
+  __syncthreads();
+  return todo;
+}
+
+/// Takes the next piece off it.
+__device__ inline Piece next_piece(const AbsorbedWork& work, int group, Todo& todo) {
   constexpr int32_t page_tokens = graph::page_tokens;
-  const Batch& batch = work.args.batch;
-  const PageRange range = pages_of_row(work, row);
-  const int32_t first = at - range.begin;
-  const int32_t stop = end < range.end ? end : range.end;
-  const bool whole = at == range.begin && stop == range.end;
-  const int32_t until = (stop - range.begin) * page_tokens, tokens = batch.position_of[row] + 1;
-  at = stop;
-  return {row, whole ? -1 : schedule.slot(group, range),
-          batch.pages + batch.sequence_of[row] * batch.most_pages + first,
+  const int32_t begin = todo.pages.begin, end = todo.pages.end;
+  if (begin == end) return {0, 0, nullptr, 0};
+  while (todo.row.range.end <= begin) todo.row = row_pages(work, todo.row.row + 1);
+  const PageRange range = todo.row.range;
+  const int32_t first = begin - range.begin, stop = end < range.end ? end : range.end;
+  const bool whole = begin == range.begin && stop == range.end;
+  const int32_t until = (stop - range.begin) * page_tokens, tokens = todo.row.position + 1;
+  todo.pages.begin = stop;
+  return {todo.row.row, whole ? -1 : schedule_of(work).slot(group, range),
+          work.args.batch.pages + todo.row.sequence * work.args.batch.most_pages + first,
           (until < tokens ? until : tokens) - first * page_tokens};
+}
+
+/// Where the attention of a head over a piece goes, bf16 [mla_latents]; null if there is no such
+/// head.
+__device__ inline uint16_t* sums_of(const AbsorbedWork& work, const Piece& piece, int head) {
+  const int64_t heads = work.args.heads;
+  if (head >= heads) return nullptr;
+  return piece.slot < 0
+             ? work.args.out + ((piece.row - work.args.row_begin) * heads + head) * mla_latents
+             : work.partial + (piece.slot * heads + head) * mla_latents;
+}
+
+/// 16 numbers of such sums from the lanes 4g + t that have, as products leave them, numbers 2t,
+/// 2t + 1 of the first eight and of the second. All lanes of the warp come here.
+__device__ inline void store_16(uint16_t* to, float2 first, float2 second) {
+  const int t = threadIdx.x % 4;
+  const bool odd = t % 2 != 0;
+  const uint32_t a = bf16_pair(first.x, first.y), b = bf16_pair(second.x, second.y);
+  const uint32_t other = __shfl_xor_sync(every_lane, odd ? a : b, 1);
+  if (to == nullptr) return;
+  *reinterpret_cast<uint2*>(to + (odd ? 8 + 2 * (t - 1) : 2 * t)) =
+      odd ? make_uint2(other, b) : make_uint2(a, other);
 }
 
 /// Eight codes, scaled, as bf16.

@@ -46,6 +46,29 @@ __device__ __forceinline__ void copy_tile(uint32_t to, const CUtensorMap& map, i
       "l"(&map), "r"(barrier), "r"(column), "r"(head), "r"(row)
       : "memory");
 }
+/// By one thread: bytes as they lie; addresses and the number are multiples of 16.
+__device__ __forceinline__ void copy_bytes(uint32_t to, const void* from, uint32_t bytes,
+                                           uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
+      "l"(from), "r"(bytes), "r"(barrier)
+      : "memory");
+}
+
+/// The same to L2, without a place to go: nobody waits for it.
+__device__ __forceinline__ void fetch_to_l2(const void* from, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+
+/// Barriers of some of a block's warps, numbers 1 to 15, for `threads` threads: some meet there,
+/// others signal and go on.
+__device__ __forceinline__ void meet(int number, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void signal(int number, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
 
 /// The registers of each of this warpgroup's threads from here on.
 template <int registers>

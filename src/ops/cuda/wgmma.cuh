@@ -73,6 +73,28 @@ __device__ __forceinline__ void multiply_64x64(float (&sum)[32], uint64_t a, uin
       : "l"(a), "l"(b), "r"(add));
 }
 
+/// The same with a in registers, as mma_bf16() takes it: warp w has rows 16 w … 16 w + 15. They
+/// must not change before await_products().
+__device__ __forceinline__ void multiply_64x64(float (&sum)[32], const uint32_t (&a)[4], uint64_t b,
+                                               int add) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n"
+      "}\n"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]), "+f"(sum[4]), "+f"(sum[5]),
+        "+f"(sum[6]), "+f"(sum[7]), "+f"(sum[8]), "+f"(sum[9]), "+f"(sum[10]), "+f"(sum[11]),
+        "+f"(sum[12]), "+f"(sum[13]), "+f"(sum[14]), "+f"(sum[15]), "+f"(sum[16]), "+f"(sum[17]),
+        "+f"(sum[18]), "+f"(sum[19]), "+f"(sum[20]), "+f"(sum[21]), "+f"(sum[22]), "+f"(sum[23]),
+        "+f"(sum[24]), "+f"(sum[25]), "+f"(sum[26]), "+f"(sum[27]), "+f"(sum[28]), "+f"(sum[29]),
+        "+f"(sum[30]), "+f"(sum[31])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+
 /// The same, 64 x 128, both operands along the sum.
 __device__ __forceinline__ void multiply_64x128(float (&sum)[64], uint64_t a, uint64_t b, int add) {
   asm volatile(
@@ -99,8 +121,7 @@ __device__ __forceinline__ void multiply_64x128(float (&sum)[64], uint64_t a, ui
         "+f"(sum[60]), "+f"(sum[61]), "+f"(sum[62]), "+f"(sum[63])
       : "l"(a), "l"(b), "r"(add));
 }
-/// The same with a in registers, as mma_bf16() takes it: warp w has rows 16 w … 16 w + 15, which
-/// must not change before await_groups(). b across.
+/// The same, a in registers, b across.
 __device__ __forceinline__ void multiply_64x128(float (&sum)[64], const uint32_t (&a)[4],
                                                 uint64_t b, int add) {
   asm volatile(

@@ -71,6 +71,7 @@ const Case cases[] = {
     {"several rows a sequence, unused rows", {{4, 61}, {8, 500}, {1, 255}}, 32, 5},
     {"more rows than parts", std::vector<Length>(64, Length{2, 130}), 64},
     {"rows behind the first", {{3, 100}, {5, 300}, {2, 63}}, 32, 0, 3},
+    {"parts of several pages and rows", std::vector<Length>(45, Length{1, 191}), 128},
 };
 
 /// What a kernel takes a cached number for: itself, or the nearest bf16. A code of e4m3 times its
@@ -171,14 +172,13 @@ TEST_CASE("cuda: attention for any sizes, every cache format") {
 
 namespace {
 
-/// A batch of equal sequences in one of several disjoint parts of a cache.
+/// A batch of equal sequences.
 struct EqualBatch {
-  EqualBatch(test::Gpu& gpu, int64_t sequences, int64_t context, int part) {
+  EqualBatch(test::Gpu& gpu, int64_t sequences, int64_t context) {
     const int64_t pages = graph::pages_of(context);
     std::vector<int32_t> first, numbers;
     for (int32_t s = 0; s < sequences; ++s) first.push_back(s);
-    for (int32_t i = 0; i < sequences * pages; ++i)
-      numbers.push_back(int32_t(part * sequences * pages) + i);
+    for (int32_t i = 0; i < sequences * pages; ++i) numbers.push_back(i);
     std::shuffle(numbers.begin(), numbers.end(), std::mt19937(1));
     const auto upload = [&](const std::vector<int32_t>& from) {
       blocks.push_back(gpu.upload(from));
@@ -201,30 +201,33 @@ struct EqualBatch {
   ops::cuda::Batch batch;
 };
 
+constexpr int64_t most_timed = int64_t{16} << 15;  // tokens
+
 void time_absorbed(test::Gpu& gpu, const ops::cuda::AbsorbedKernel& kernel, graph::KvFormat format,
-                   int64_t sequences, int64_t context, double products) {
+                   int64_t sequences, int64_t context, const device::Block& pages,
+                   double products) {
   const int heads = 128;
   const int64_t row_bytes = graph::row_bytes(format, row);
   const int64_t bytes = sequences * context * row_bytes;
-  const int parts = int(std::clamp<int64_t>((int64_t{256} << 20) / bytes, 1, 64));  // beyond the L2
-  const auto pages = test::random_numbers(gpu, size_t(bytes * parts));
+  // Caches of layers, so many that they don't stay in the L2.
+  const int layers = int(std::clamp<int64_t>((int64_t{256} << 20) / bytes, 1, 64));
   const auto q = test::random_numbers(gpu, size_t(sequences * heads * mla_row) * 2);
   const auto out = gpu.poisoned(size_t(sequences * heads * mla_latents) * 2);
   const auto scratch =
       gpu.poisoned(ops::cuda::absorbed_scratch_bytes(heads, gpu.multiprocessors()));
-  std::vector<EqualBatch> batches;
-  for (int part = 0; part < parts; ++part) batches.emplace_back(gpu, sequences, context, part);
-  const double time = test::microseconds(gpu, parts > 8 ? 64 : 8, [&](int i) {
-    ops::cuda::attend_absorbed(kernel,
-                               {.batch = batches[size_t(i % parts)].batch,
-                                .cache = {pages.data(), format, row, row_bytes},
-                                .row_end = sequences,
-                                .heads = heads,
-                                .scale = 0.1f,
-                                .q = q.as<uint16_t>(),
-                                .out = out.as<uint16_t>(),
-                                .scratch = scratch.data()},
-                               gpu.queue());
+  const EqualBatch equal(gpu, sequences, context);
+  const double time = test::microseconds(gpu, layers > 8 ? 64 : 8, [&](int i) {
+    ops::cuda::attend_absorbed(
+        kernel,
+        {.batch = equal.batch,
+         .cache = {pages.data() + i % layers * bytes, format, row, row_bytes},
+         .row_end = sequences,
+         .heads = heads,
+         .scale = 0.1f,
+         .q = q.as<uint16_t>(),
+         .out = out.as<uint16_t>(),
+         .scratch = scratch.data()},
+        gpu.queue());
   });
   const double rate =
       2.0 * heads * double(sequences * context * (mla_row + mla_latents)) / time / 1e6;
@@ -239,12 +242,13 @@ TEST_CASE("cuda: speed of absorbed attention", "[.bench]") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
   test::Gpu gpu;
   const double products = test::product_rate(gpu);
+  const auto pages = test::random_numbers(gpu, size_t(most_timed * mla_row) * 2);
   for (const ops::cuda::AbsorbedKernel* kernel : ops::cuda::absorbed_kernels()) {
     if (!ops::cuda::runs_here(*kernel, gpu.queue())) continue;
     for (const graph::KvFormat format : {graph::KvFormat::bf16, graph::KvFormat::fp8}) {
       for (const int64_t sequences : {1, 16}) {
         for (const int64_t context : {1024, 4096, 32768}) {
-          time_absorbed(gpu, *kernel, format, sequences, context, products);
+          time_absorbed(gpu, *kernel, format, sequences, context, pages, products);
         }
       }
     }
