@@ -31,11 +31,12 @@ struct PerplexityOptions {
   PlanOptions plan;
   std::filesystem::path text;
   int64_t window = 512, windows = 0;
+  EvaluateOptions evaluate;
   bool json = false;
 };
 
 // Each window is scored on its own: BOS and all but its last token in, its tokens predicted.
-double window_nll(Engine& engine, std::span<const int32_t> window) {
+double window_nll(Engine& engine, std::span<const int32_t> window, const EvaluateOptions& options) {
   std::vector<int32_t> input(window.begin(), window.end());
   input.pop_back();
   const auto bos = engine.tokenizer().bos();
@@ -43,14 +44,15 @@ double window_nll(Engine& engine, std::span<const int32_t> window) {
   const size_t lead = bos ? 1 : 0;
   Session session(engine);
   double nll = 0;
-  session.evaluate(input, [&](int64_t first, int64_t rows, const float* logits) {
+  const auto add_rows = [&](int64_t first, int64_t rows, const float* logits) {
     for (int64_t r = 0; r < rows; ++r) {
       // Row r has read `first + r + 1` inputs, `lead` of which are no part of the window.
       const int64_t predicted = first + r + 1 - static_cast<int64_t>(lead);
       nll += negative_log_likelihood(logits + r * engine.vocab_size(), engine.vocab_size(),
                                      window[static_cast<size_t>(predicted)]);
     }
-  });
+  };
+  session.evaluate(input, add_rows, options);
   return nll;
 }
 
@@ -77,7 +79,7 @@ void perplexity(const PerplexityOptions& o) {
   double nll = 0;
   int64_t tokens = 0;
   for (size_t first = 0; first < ids.size(); first += size) {
-    nll += window_nll(engine, {ids.data() + first, size});
+    nll += window_nll(engine, {ids.data() + first, size}, o.evaluate);
     tokens += o.window - (engine.tokenizer().bos() ? 0 : 1);
   }
   nll /= static_cast<double>(tokens);
@@ -92,6 +94,7 @@ void perplexity(const PerplexityOptions& o) {
 struct LogitsOptions {
   PlanOptions plan;
   std::vector<int32_t> ids;
+  EvaluateOptions evaluate;
   std::filesystem::path out;
 };
 
@@ -100,9 +103,10 @@ void logits(const LogitsOptions& o) {
   auto engine = tools::load_engine(make_plan(o.plan));
   Session session(engine);
   std::vector<float> rows;
-  session.evaluate(o.ids, [&](int64_t, int64_t count, const float* numbers) {
+  const auto add_rows = [&](int64_t, int64_t count, const float* numbers) {
     rows.insert(rows.end(), numbers, numbers + count * engine.vocab_size());
-  });
+  };
+  session.evaluate(o.ids, add_rows, o.evaluate);
   write_safetensors(o.out,
                     {{"logits", {static_cast<int64_t>(o.ids.size()), engine.vocab_size()}, rows}});
   tools::finish_cache(engine);
@@ -149,6 +153,11 @@ constexpr const char* footer = R"(
   ktx-eval chat --template chat_template.jinja --messages messages.json --tools tools.json
 )";
 
+void add_evaluate_options(CLI::App& sub, EvaluateOptions& o) {
+  sub.add_flag("--decode", o.as_decoded,
+               "run each token in a decode step of its own, as if it had been generated");
+}
+
 void add_perplexity(CLI::App& app, PerplexityOptions& o) {
   auto* sub = app.add_subcommand("perplexity",
                                  "exp of the mean negative log likelihood of a text's tokens");
@@ -163,6 +172,7 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
   sub->add_option("--windows", o.windows, "score the first N windows only")
       ->type_name("N")
       ->check(tools::whole_number(1));
+  add_evaluate_options(*sub, o.evaluate);
   sub->add_flag("--json", o.json, R"(print {"nll", "ppl", "tokens"})");
 }
 
@@ -174,6 +184,7 @@ void add_logits(CLI::App& app, LogitsOptions& o) {
       ->delimiter(',')
       ->type_name("ID,...")
       ->check(tools::whole_number(0));
+  add_evaluate_options(*sub, o.evaluate);
   sub->add_option("--out", o.out, "safetensors file: logits f32 [tokens, vocab]")
       ->required()
       ->type_name("FILE");

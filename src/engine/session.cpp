@@ -172,12 +172,14 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
           .decode_seconds = seconds(request.ended - request.prefilled)};
 }
 
-bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows) {
+bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows,
+                       const EvaluateOptions& options) {
   const Use use(*state_, "evaluate");
   state_->check(tokens);
   engine::Request request;
   request.prompt = tokens;
   request.on_rows = &on_rows;
+  request.as_decoded = options.as_decoded;
   state_->run(request, {});
   return request.reason != StopReason::cancelled;
 }

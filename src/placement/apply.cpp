@@ -145,22 +145,33 @@ void apply_spread(const Place& place, Decision&) {
       place.spread->where);
 }
 
+namespace {
+
+void check_has_experts(const std::string& key, const Decision& decision, const std::string& where) {
+  if (decision.op == graph::Op::moe) return;
+  throw_input(key + ": " + decision.module->path + " has no routed experts, its op is " +
+                  std::string(graph::info(decision.op).name),
+              where, {"let the rule match only class moe.experts"});
+}
+
+}  // namespace
+
 void apply_stream(const Place& place, Decision& decision) {
   if (!place.stream) return;
   decision.stream = place.stream->value;
-  if (decision.stream && decision.op != graph::Op::moe)
-    throw_input("stream: " + decision.module->path + " has no routed experts, its op is " +
-                    std::string(graph::info(decision.op).name),
-                place.stream->where, {"let the rule match only class moe.experts"});
+  if (decision.stream) check_has_experts("stream", decision, place.stream->where);
+}
+
+void apply_defer(const Place& place, Decision& decision) {
+  if (!place.defer) return;
+  decision.defer = *place.defer;
+  if (decision.defer.value > 0) check_has_experts("defer", decision, place.defer->where);
 }
 
 void apply_experts(const Place& place, Decision& decision) {
   if (!place.experts) return;
   const auto& [experts, where] = *place.experts;
-  if (decision.op != graph::Op::moe)
-    throw_input("experts: " + decision.module->path + " has no routed experts, its op is " +
-                    std::string(graph::info(decision.op).name),
-                where, {"let the rule match only class moe.experts"});
+  check_has_experts("experts", decision, where);
   for (const auto& device : experts.on) {
     if (!is_gpu(device))
       throw_input("experts: on: expected a GPU, found " + device, where,

@@ -26,6 +26,7 @@ struct Decision {
   bool stream = false;
   std::optional<Given<ResidentExperts>> experts;
   std::string experts_on;  // of its `on`, the GPU of this layer; empty: none is given
+  Given<int> defer;
 };
 
 // match: whether the module fulfils the key; true when it was not given.
@@ -41,6 +42,7 @@ void apply_numa(const Place& place, Decision& decision);
 void apply_spread(const Place& place, Decision& decision);
 void apply_stream(const Place& place, Decision& decision);
 void apply_experts(const Place& place, Decision& decision);
+void apply_defer(const Place& place, Decision& decision);
 
 // machine: each throws an environment error when the machine has less.
 void check_ram(const MachineNeeds& needs, const hw::Machine& machine);

@@ -126,6 +126,17 @@ constexpr std::array place_table{
           p.experts = {parse_experts(v), v.where};
         },
         apply_experts},
+    PlaceKeyword{
+        "defer", "N",
+        "While a token is decoded, those N of its experts on the cpu that have the least weight "
+        "are "
+        "computed while a GPU runs the next layer, and added there: faster, but not quite the same "
+        "model. Prompts are read as without. Default: 0.",
+        defer_schema,
+        [](const Yaml& v, Place& p) {
+          p.defer = {parse_defer(v), v.where};
+        },
+        apply_defer},
 };
 
 constexpr std::array machine_table{

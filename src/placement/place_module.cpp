@@ -74,6 +74,26 @@ void check_stream(const Rule& rule, const Decision& decode, const Decision& pref
                 where, {"place: {device: cpu}, or leave stream out"});
 }
 
+// Experts of a token that are deferred while it is decoded.
+int deferred_experts(const Rule& rule, const Decision& decode, const Plan& plan) {
+  if (rule.prefill && rule.prefill->defer)
+    throw_input("defer: prompts defer no experts", rule.prefill->defer->where,
+                {"give it in place or decode"});
+  const auto& [count, where] = decode.defer;
+  if (count == 0) return 0;
+  if (is_gpu(decode.device))
+    throw_input("defer: " + decode.module->path + " decodes on " + decode.device +
+                    "; only experts on the cpu run beside a GPU's next layer",
+                where, {"place: {device: cpu}, or leave defer out"});
+  const int used = plan.experts_per_token[static_cast<size_t>(decode.module->layer)];
+  if (count >= used)
+    throw_input("defer: " + std::to_string(count) + " of the " + std::to_string(used) +
+                    " experts that a token has in " + decode.module->path +
+                    "; at least one has to be computed in its own layer",
+                where, {"at most " + std::to_string(used - 1) + "; 1 or 2 are mostly enough"});
+  return count;
+}
+
 std::string unapplied_format(const Decision& decision, const std::vector<PlannedWeight>& weights) {
   const bool kept = !decision.format;
   if (decision.op == graph::Op::mla && is_gpu(decision.device)) {
@@ -151,6 +171,7 @@ PlannedModule place_module(const Rule& rule, const graph::Module& module, const 
   planned.device = decode.device;
   planned.prefill_device = prefill.device;
   planned.stream = prefill.stream;
+  planned.deferred = deferred_experts(rule, decode, plan);
   const bool on_cpu = !is_gpu(decode.device) || !is_gpu(prefill.device);
   if (on_cpu)
     planned.numa = choose_policy(is_gpu(decode.device) ? prefill : decode, plan.node_threads,

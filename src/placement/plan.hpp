@@ -78,6 +78,7 @@ struct PlannedModule {
   /// prefill_chunk tokens, predicted so that both devices finish together; 0: not known.
   double stream_share = 0;
   PlannedResidents residents;  // of routed experts; no experts: none
+  int deferred = 0;  // of a decoded token's experts on `device`: computed beside the next layer
   KernelPick decode, prefill;  // on `device` and prefill_device; if `stream`, both on `device`
   /// Of its matrices on the CPU; on a machine of one node, that node.
   NumaPolicy numa;

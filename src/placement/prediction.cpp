@@ -226,12 +226,15 @@ class Predictor {
     const auto residents = static_cast<int>(planned.residents.experts.size());
     const double resident = residents / experts;
     const auto cpu = on_cpu(planned, module, false);
+    const double deferred =
+        shape_.prefill ? 0 : planned.deferred / static_cast<double>(used_experts(module));
     if (shape_.rows == 1 && residents > 0)
       out.time.seconds = slower_of_one_token(static_cast<int>(experts), used_experts(module),
-                                             residents, cpu.seconds(1), by_gpu);
+                                             residents, (1 - deferred) * cpu.seconds(1), by_gpu);
     out.time.cpu = cpu.seconds(1 - resident);
     out.time.gpu = resident * by_gpu;
-    out.time.seconds = std::max({out.time.seconds, out.time.cpu, out.time.gpu});
+    out.time.deferred = deferred * out.time.cpu;
+    out.time.seconds = std::max({out.time.seconds, out.time.cpu - out.time.deferred, out.time.gpu});
     if (shape_.prefill && planned.stream) stream(planned, module, {gpu, by_gpu, resident}, out);
     if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
     return out;
@@ -298,14 +301,16 @@ class Predictor {
   }
 
   /// When each module begins; to the end of the step. Experts on the CPU run beside shared ones on
-  /// a GPU, where residents come after these.
+  /// a GPU, where residents come after these; those that are deferred, until the next experts.
   double schedule(std::vector<ModuleTime>& times) const {
-    double now = 0;
+    double now = 0, deferred_until = 0;
     ModuleTime* experts = nullptr;  // of this layer, on the CPU beside a GPU
     const auto join = [&] {
       if (experts == nullptr) return;
       experts->gpu_begin = now;
-      now = std::max(now + experts->gpu, experts->begin + experts->seconds);
+      const double end = experts->begin + experts->seconds;
+      deferred_until = end + experts->deferred;
+      now = std::max(now + experts->gpu, end);
       experts = nullptr;
     };
     int layer = -1;
@@ -314,7 +319,8 @@ class Predictor {
       const bool beside = run_beside_a_gpu(plan_.modules[i], module);
       if (!(beside || module.has_class("mlp.shared")) || module.layer != layer) join();
       layer = module.layer;
-      times[i].begin = times[i].gpu_begin = now;
+      times[i].gpu_begin = now;
+      times[i].begin = beside ? std::max(now, deferred_until) : now;
       if (beside)
         experts = &times[i];
       else

@@ -23,6 +23,7 @@ struct StepShape {
 /// Of a module, in seconds.
 struct ModuleTime {
   double cpu = 0, gpu = 0, copied = 0;  // that the CPU, a GPU and copying to it are busy
+  double deferred = 0;                  // of the CPU's, beside the modules that follow
   double begin = 0, gpu_begin = 0;      // after the step's; when the GPU turns to it
   double seconds = 0;                   // from its begin to its end
 };

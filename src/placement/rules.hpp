@@ -82,6 +82,7 @@ struct Place {
   Maybe<std::string> spread;
   Maybe<bool> stream;
   Maybe<ResidentExperts> experts;
+  Maybe<int> defer;
 };
 
 struct Rule {

@@ -132,6 +132,10 @@ Json experts_schema() {
   return out;
 }
 
+Json defer_schema() {
+  return {{"type", "integer"}, {"minimum", 0}, {"maximum", graph::max_selected}};
+}
+
 Json isa_schema() {
   return names_of(hw::isas());
 }

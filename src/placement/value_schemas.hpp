@@ -18,6 +18,7 @@ Json format_schema();
 Json numa_schema();
 Json spread_schema();
 Json experts_schema();
+Json defer_schema();
 Json isa_schema();
 Json experts_per_token_schema();
 Json cache_format_schema();

@@ -305,6 +305,15 @@ ResidentExperts parse_experts(const Yaml& value) {
   return experts;
 }
 
+int parse_defer(const Yaml& value) {
+  const int64_t count = value.as_int("defer");
+  if (count < 0 || count > graph::max_selected)
+    throw_input("defer: expected a number of experts, 0 to " + std::to_string(graph::max_selected) +
+                    ", found " + value.describe(),
+                value.where);
+  return static_cast<int>(count);
+}
+
 namespace {
 
 int parse_count(const Yaml& value) {

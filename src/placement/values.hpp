@@ -45,6 +45,9 @@ NamePattern parse_pattern(const base::Yaml& value);
 /// {resident: 16, on: cuda:0, by: profile.yaml}; the profile is not read yet.
 ResidentExperts parse_experts(const base::Yaml& value);
 
+/// How many experts are deferred, from 0.
+int parse_defer(const base::Yaml& value);
+
 /// 6, or {default: 8, layers: {3-20: 6}}
 ExpertsPerToken parse_experts_per_token(const base::Yaml& value);
 

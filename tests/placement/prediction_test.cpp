@@ -160,6 +160,29 @@ TEST_CASE("a GPU runs shared experts before residents") {
   CHECK(step.seconds == Approx(seconds));
 }
 
+TEST_CASE("deferred experts take no time where a GPU takes longer for what follows") {
+  const auto time_with = [](const std::string& defer, double gpu_bandwidth) {
+    auto machine = known_machine();
+    machine.gpus[0].read_bandwidth = gpu_bandwidth;
+    const auto plan = plan_of(
+        "  - {name: experts, match: {class: moe.experts}, place: {defer: " + defer + "}}\n" + rest,
+        machine);
+    return step_time(plan, {});
+  };
+  const auto sum = [](const StepTime& step, double ModuleTime::*part) {
+    double seconds = 0;
+    for (const auto& module : step.modules) seconds += module.*part;
+    return seconds;
+  };
+  const auto all = time_with("0", 5e9), two = time_with("2", 5e9);
+  const double deferred = sum(two, &ModuleTime::deferred);
+  CHECK(deferred == Approx(2 / 8.0 * sum(all, &ModuleTime::cpu)));
+  CHECK(two.seconds == Approx(all.seconds - deferred));
+  // Else the CPU does its work in any case, but for the last layer's.
+  CHECK(time_with("2", 1e15).seconds > sum(all, &ModuleTime::cpu) - deferred / 2);
+  CHECK(time_with("2", 1e15).seconds < time_with("0", 1e15).seconds);
+}
+
 TEST_CASE("few rows wait for codebooks where threads decode slower than memory is read") {
   sample::DeepSeek shape;
   shape.matrices = shape.down = quant::Format::iq1_s;

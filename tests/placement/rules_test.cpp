@@ -111,7 +111,7 @@ TEST_CASE("mistakes in a rule") {
         "  note: valid keys: name, class, layers");
   CHECK(error_in_list("  - {name: a, match: {name: x}, place: {devise: cpu}}\n") ==
         "r.yaml:3:41: unknown key 'devise' in place\n  note: did you mean 'device'?\n"
-        "  note: valid keys: device, op, format, numa, spread, stream, experts");
+        "  note: valid keys: device, op, format, numa, spread, stream, experts, defer");
   CHECK(error_in_list("  - {name: a, match: {name: x}, place: {}, decod: {}}\n") ==
         "r.yaml:3:44: unknown key 'decod' in rule 1\n  note: did you mean 'decode'?\n"
         "  note: valid keys: name, match, place, decode, prefill");

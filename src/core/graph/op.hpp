@@ -94,10 +94,16 @@ struct RouterParams {
   float scale = 1;
 };
 
+/// Which of a token's experts a moe node computes. Some of a decoded token's experts may be
+/// deferred to a node of their own, whose result is added a layer later.
+enum class MoePart : uint8_t { all, immediate, deferred };
+
 /// The chosen experts' gated MLPs, summed with the routing weights. Module weights, count =
 /// experts: `gate` and `up` [intermediate, hidden], `down` [hidden, intermediate].
 struct MoeParams {
   int experts = 0, top_k = 0, hidden = 0, intermediate = 0;
+  MoePart part = MoePart::all;
+  int deferred = 0;  // experts of a decoded token that are: those of least weight
 };
 
 using OpParams =

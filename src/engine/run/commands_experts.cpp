@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/run/commands_internal.hpp"
+#include "engine/run/deferral.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/moe/moe.hpp"
 #include "ops/router/router.hpp"
@@ -69,29 +70,56 @@ ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node, std::
   return packed_matrix(c, node.module, c.weights->get(node.module, role));
 }
 
-// The nodes of a shared expert that command_nodes() gives with the routed ones.
-struct SharedNodes {
-  explicit SharedNodes(std::span<const Node> all)
-      : gate(all[1]),
-        up(all[2]),
-        down(all[4]),
-        sum(all[5]),
-        added(all.size() > 6 ? &all[6] : nullptr) {}
-  const Node &gate, &up, &down, &sum;
-  const Node* added;  // null: the sum of the experts is added to nothing
+// The nodes that command_nodes() gives with those of routed experts: gate, up, SiLU product, down
+// and sum of the shared expert, or none of these; and perhaps a sum with another value.
+class ExpertNodes {
+ public:
+  explicit ExpertNodes(std::span<const Node> all) : all_(all) {}
 
-  // What is added to; -1: nothing.
+  bool has_shared() const { return all_.size() > shared_end; }
+  const Node& gate() const { return all_[1]; }
+  const Node& up() const { return all_[2]; }
+  const Node& down() const { return all_[4]; }
+  // The other value of the last sum; -1: there is none.
   int addend() const {
-    if (added == nullptr) return -1;
-    return added->inputs[added->inputs[0] == sum.output ? 1 : 0];
+    const size_t end = has_shared() ? shared_end + 1 : 1;
+    if (all_.size() == end) return -1;
+    const Node &made = all_[end - 1], &sum = all_[end];
+    return sum.inputs[sum.inputs[0] == made.output ? 1 : 0];
   }
+  // The nodes of each command where they are not run together.
+  std::vector<std::span<const Node>> apart() const {
+    std::vector<std::span<const Node>> out{all_.first(1)};
+    size_t next = 1;
+    if (has_shared()) {
+      out.push_back(all_.subspan(1, 2));
+      next = 3;
+    }
+    for (; next < all_.size(); ++next) out.push_back(all_.subspan(next, 1));
+    return out;
+  }
+
+ private:
+  static constexpr size_t shared_end = 5;
+  std::span<const Node> all_;
 };
 
-ops::SharedExpert shared_expert(const CommandContext& c, const SharedNodes& nodes) {
+std::optional<ops::SharedExpert> shared_expert(const CommandContext& c, const ExpertNodes& nodes) {
+  if (!nodes.has_shared()) return std::nullopt;
   const auto matrix = [&](const Node& node) {
     return packed_matrix(c, node.module, c.weights->get(node.module, "weight"));
   };
-  return {.gate = matrix(nodes.gate), .up = matrix(nodes.up), .down = matrix(nodes.down)};
+  return ops::SharedExpert{
+      .gate = matrix(nodes.gate()), .up = matrix(nodes.up()), .down = matrix(nodes.down())};
+}
+
+// Bytes of the ids of the experts that a node computes, if these are not all: they stand first in
+// its scratch.
+size_t chosen_bytes(const CommandContext& c, const graph::MoeParams& params) {
+  if (params.part == graph::MoePart::all) return 0;
+  constexpr size_t line = 64;
+  const auto ids = static_cast<size_t>(c.max_rows) * static_cast<size_t>(params.top_k);
+  return (ids * sizeof(int32_t) + line - 1) / line * line;
 }
 
 uint64_t bytes_of(const ops::SharedExpert& expert) noexcept {
@@ -109,6 +137,9 @@ class MoeCommand : public Command {
         routing_(input(c, node, 1)),
         y_(c.values[static_cast<size_t>(result)]),
         max_rows_(c.max_rows),
+        part_(std::get<graph::MoeParams>(node.params).part),
+        deferred_(std::get<graph::MoeParams>(node.params).deferred),
+        chosen_bytes_(chosen_bytes(c, std::get<graph::MoeParams>(node.params))),
         streams_(c.streams(node.module)) {
     const auto& params = std::get<graph::MoeParams>(node.params);
     args_ = {.top_k = params.top_k,
@@ -142,6 +173,10 @@ class MoeCommand : public Command {
     args.y = y.data;
     args.y_stride = y.stride;
     args.scratch = step.workspace.scratch(place());
+    if (part_ != graph::MoePart::all) {
+      args.ids = ids_of_part(step.batch, chosen, reinterpret_cast<int32_t*>(args.scratch));
+      args.scratch += chosen_bytes_;
+    }
     if (streams_) args.slots = step.workspace.expert_slots.data();
     const auto start = std::chrono::steady_clock::now();
     const int64_t experts = ops::moe(args, step.pool);
@@ -149,7 +184,7 @@ class MoeCommand : public Command {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     step.workspace.expert_seconds = seconds;
     auto& use = step.workspace.expert_use;
-    use.layers += 1;
+    if (part_ != graph::MoePart::deferred) use.layers += 1;
     use.experts += experts;
     use.bytes += static_cast<uint64_t>(experts) * expert_bytes_;
     if (shared != nullptr) use.bytes += bytes_of(*shared);
@@ -157,44 +192,54 @@ class MoeCommand : public Command {
   }
 
  private:
+  // Of the chosen experts those of the node's part. Prompts defer none.
+  const int32_t* ids_of_part(const Batch& batch, const RoutingView& chosen,
+                             int32_t* ids) const noexcept {
+    const auto top_k = static_cast<size_t>(args_.top_k);
+    for (const auto& sequence : batch.sequences)
+      for (int64_t t = sequence.first_row; t < sequence.first_row + sequence.rows; ++t) {
+        const int64_t first = t * args_.top_k;
+        select_experts({{chosen.ids + first, top_k}, {chosen.weights + first, top_k}}, part_,
+                       sequence.phase == Phase::decode ? deferred_ : 0, {ids + first, top_k});
+      }
+    return ids;
+  }
+
   ValueRef x_, routing_, y_;
   int64_t max_rows_;
+  graph::MoePart part_;
+  int deferred_;
+  size_t chosen_bytes_;
   bool streams_;
   ops::MoeArgs args_;
   uint64_t expert_bytes_ = 0;
 };
 
-// The nodes of each command where the shared expert does not go with the others.
-std::vector<std::span<const Node>> apart(std::span<const Node> nodes) {
-  std::vector<std::span<const Node>> out{nodes.first(1), nodes.subspan(1, 2)};
-  for (size_t i = 3; i < nodes.size(); ++i) out.push_back(nodes.subspan(i, 1));
-  return out;
-}
-
 // Routed experts, the shared one and the sums: of few rows in the two passes of the experts; of
 // more one after the other, with the kernels that linear layers of prompts have. A shared expert
 // with biases is always apart.
-class MoeAndSharedCommand final : public MoeCommand {
+class MoeAndSumsCommand final : public MoeCommand {
  public:
-  MoeAndSharedCommand(const CommandContext& c, std::span<const Node> nodes)
-      : MoeCommand(c, nodes.front(), nodes.back().output),
-        shared_(shared_expert(c, SharedNodes(nodes))) {
-    const SharedNodes shared(nodes);
-    if (const int addend = shared.addend(); addend >= 0)
+  MoeAndSumsCommand(const CommandContext& c, std::span<const Node> all)
+      : MoeCommand(c, all.front(), all.back().output), shared_(shared_expert(c, ExpertNodes(all))) {
+    const ExpertNodes nodes(all);
+    if (const int addend = nodes.addend(); addend >= 0)
       add_ = c.values[static_cast<size_t>(addend)];
-    for (const Node* node : {&shared.gate, &shared.up, &shared.down})
-      together_ = together_ && c.weights->find(node->module, "bias") == nullptr;
-    together_ = together_ && (!add_ || add_->stride == output(c, nodes.back()).stride);
-    for (const auto& of_command : apart(nodes)) apart_.push_back(make_command(c, of_command));
+    if (shared_)
+      for (const Node* node : {&nodes.gate(), &nodes.up(), &nodes.down()})
+        together_ = together_ && c.weights->find(node->module, "bias") == nullptr;
+    together_ = together_ && (!add_ || add_->stride == output(c, all.back()).stride);
+    for (const auto& of_command : nodes.apart()) apart_.push_back(make_command(c, of_command));
   }
   void run(const StepContext& step) const noexcept override {
     if (together_ && step.batch.rows() <= ops::decode_tokens)
-      return run_with(step, &shared_, add_ ? step.workspace.view(*add_).data : nullptr);
+      return run_with(step, shared_ ? &*shared_ : nullptr,
+                      add_ ? step.workspace.view(*add_).data : nullptr);
     for (const auto& command : apart_) command->run(step);
   }
 
  private:
-  ops::SharedExpert shared_;
+  std::optional<ops::SharedExpert> shared_;
   std::optional<ValueRef> add_;
   bool together_ = true;
   std::vector<std::unique_ptr<Command>> apart_;
@@ -208,16 +253,16 @@ std::unique_ptr<Command> make_router_command(const CommandContext& context, cons
 
 std::unique_ptr<Command> make_moe_command(const CommandContext& context,
                                           std::span<const Node> nodes) {
-  if (nodes.size() > 1) return std::make_unique<MoeAndSharedCommand>(context, nodes);
+  if (nodes.size() > 1) return std::make_unique<MoeAndSumsCommand>(context, nodes);
   return std::make_unique<MoeCommand>(context, nodes.front(), nodes.front().output);
 }
 
 size_t moe_scratch(const CommandContext& c, std::span<const Node> nodes) {
   const Node& node = nodes.front();
   const auto& params = std::get<graph::MoeParams>(node.params);
-  std::optional<ops::SharedExpert> shared;
-  if (nodes.size() > 1) shared = shared_expert(c, SharedNodes(nodes));
+  const auto shared = shared_expert(c, ExpertNodes(nodes));
   const auto bytes =
+      chosen_bytes(c, params) +
       static_cast<size_t>(ops::moe_scratch_bytes({.gate = expert_matrix(c, node, "gate"),
                                                   .up = expert_matrix(c, node, "up"),
                                                   .down = expert_matrix(c, node, "down"),
@@ -226,8 +271,9 @@ size_t moe_scratch(const CommandContext& c, std::span<const Node> nodes) {
                                                   .top_k = params.top_k,
                                                   .max_tokens = c.max_rows}));
   size_t most = bytes;
-  if (shared)
-    for (const auto& of_command : apart(nodes)) most = std::max(most, scratch_bytes(c, of_command));
+  if (nodes.size() > 1)
+    for (const auto& of_command : ExpertNodes(nodes).apart())
+      most = std::max(most, scratch_bytes(c, of_command));
   return most;
 }
 

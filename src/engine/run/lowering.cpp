@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "engine/run/deferral.hpp"
 #include "engine/run/value_types.hpp"
 
 namespace ktx::engine {
@@ -227,12 +228,18 @@ bool is_fused(const Graph& graph, const Node& a, const Node& b) {
          (b.inputs[0] == a.output) != (b.inputs[1] == a.output) && is_read_once(graph, a.output);
 }
 
+// Whether b, behind a on the same place, adds what a made to a value that was there before.
+bool is_sum_of(const Graph& graph, const Node& a, const Node& b) {
+  return b.op == Op::add && b.place == a.place && b.layer == a.layer &&
+         std::ranges::count(b.inputs, a.output) == 1 && is_read_once(graph, a.output);
+}
+
 // Nodes behind routed experts on the CPU that go with them: the shared expert's, which reads the
-// same value, the sum of both, and perhaps the sum of that and a value that was there before.
+// same value, and the sum of both.
 size_t shared_expert_nodes(const Graph& graph, std::span<const Node> nodes) {
-  constexpr size_t least = 6;  // with the experts themselves
+  constexpr size_t count = 6;  // with the experts themselves
   const Node& moe = nodes.front();
-  if (moe.on_gpu || nodes.size() < least) return 0;
+  if (nodes.size() < count) return 0;
   const Node &gate = nodes[1], &up = nodes[2], &product = nodes[3], &down = nodes[4],
              &sum = nodes[5];
   const bool is_expert = gate.op == Op::linear && gate.inputs[0] == moe.inputs[0] &&
@@ -241,14 +248,19 @@ size_t shared_expert_nodes(const Graph& graph, std::span<const Node> nodes) {
                          down.op == Op::linear && down.inputs[0] == product.output &&
                          sum.op == Op::add && sum.inputs == std::vector{moe.output, down.output};
   const auto together = [&](const Node& n) { return n.place == moe.place && n.layer == moe.layer; };
-  const auto inner = nodes.first(least - 1);
-  if (!is_expert || !std::ranges::all_of(nodes.first(least), together) ||
-      !std::ranges::all_of(inner, [&](const Node& n) { return is_read_once(graph, n.output); }))
-    return 0;
-  const bool is_added = nodes.size() > least && nodes[least].op == Op::add &&
-                        together(nodes[least]) && is_read_once(graph, sum.output) &&
-                        std::ranges::count(nodes[least].inputs, sum.output) == 1;
-  return is_added ? least : least - 1;
+  const auto inner = nodes.first(count - 1);
+  const bool goes_along =
+      is_expert && std::ranges::all_of(nodes.first(count), together) &&
+      std::ranges::all_of(inner, [&](const Node& n) { return is_read_once(graph, n.output); });
+  return goes_along ? count - 1 : 0;
+}
+
+// The number of nodes that one command runs on the CPU: routed experts, perhaps the shared one, and
+// perhaps the sum of that and another value.
+size_t expert_nodes(const Graph& graph, std::span<const Node> nodes) {
+  const size_t count = 1 + shared_expert_nodes(graph, nodes);
+  const bool is_added = count < nodes.size() && is_sum_of(graph, nodes[count - 1], nodes[count]);
+  return is_added ? count + 1 : count;
 }
 
 }  // namespace
@@ -264,7 +276,7 @@ std::span<const Node> command_nodes(const Graph& graph, size_t first) {
   size_t count = 1;
   if (node.op == Op::linear) count = run_of([&](const Node& n) { return same_input(node, n); });
   if (count == 2 && nodes.size() > 2 && is_gated(graph, node, nodes[1], nodes[2])) count = 3;
-  if (node.op == Op::moe) count += shared_expert_nodes(graph, nodes);
+  if (node.op == Op::moe && !node.on_gpu) return nodes.first(expert_nodes(graph, nodes));
   if (node.op == Op::copy)
     count = run_of([&](const Node& n) { return is_copy_beside(graph, node, n); });
   if (count == 1 && nodes.size() > 1 && is_fused(graph, node, nodes[1])) count = 2;
@@ -294,6 +306,7 @@ Graph group_linears(Graph graph) {
 
 Graph lower(const Graph& graph, const ModulePlaces& places) {
   Graph lowered = Placing(graph, places).run();
+  if (!places.deferred.empty()) lowered = defer_experts(std::move(lowered), places);
   give_types(lowered);
   return group_linears(Ordering(std::move(lowered), places).run());
 }

@@ -18,6 +18,8 @@ struct ModulePlaces {
   /// [modules] Whether the experts' last place gets them from the first as a step goes on: who
   /// computes which is decided by the CPU, from the routing. Empty: none.
   std::vector<bool> streams;
+  /// [modules] How many of a token's experts on the CPU are deferred (deferral.hpp). Empty: none.
+  std::vector<int> deferred;
 };
 
 /// Gives every node and value a place, which is an index into places.places. A node without a
@@ -41,9 +43,10 @@ graph::Graph group_linears(graph::Graph graph);
 
 /// The run of nodes from `first` on that one command executes: one node, up to most_grouped linear
 /// nodes that read the same value or copies between the same places; on the CPU routed experts with
-/// the layer's shared expert and the sums of what they make; on a GPU a linear node or
-/// a copy from the CPU with the sum of its output, two linear nodes with their SiLU product, a norm
-/// with its conversion or with the latent attention that reads it, a sum with its norm.
+/// the layer's shared expert and the sums of what they make, or with one sum; on a GPU a linear
+/// node or a copy from the CPU with the sum of its output, two linear nodes with their SiLU
+/// product, a norm with its conversion or with the latent attention that reads it, a sum with its
+/// norm.
 std::span<const graph::Node> command_nodes(const graph::Graph& graph, size_t first);
 constexpr size_t most_grouped = 8;
 

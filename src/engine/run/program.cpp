@@ -85,6 +85,9 @@ CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes
     // The copies and products of streamed experts are spans of their own.
     label.name = "wait for experts";
     label.kind = label.recorded_kind = SpanKind::wait;
+  } else if (node.op == Op::moe &&
+             std::get<graph::MoeParams>(node.params).part == graph::MoePart::deferred) {
+    label.name = "moe, deferred";
   }
   return label;
 }
@@ -153,6 +156,7 @@ class Assembly {
     if (!line.posted) return;
     emit(out, make_receive_command(context_, gpu), "receive", SpanKind::wait);
     line = {.posted = false, .received = true};
+    std::ranges::replace(came_from_, gpu, -1);
   }
   void finish(int gpu, List& out) {
     receive(gpu, out);
@@ -164,7 +168,7 @@ class Assembly {
   const CommandContext& context_;
   int layer_ = -1;
   std::vector<Line> lines_;     // [places]
-  std::vector<int> came_from_;  // [values] the GPU that the CPU's copy is of, or -1
+  std::vector<int> came_from_;  // [values] the GPU that the CPU's copy is still to come from, or -1
 };
 
 }  // namespace
@@ -188,7 +192,7 @@ ProgramMemory program_memory(const placement::Plan& plan, const Weights& weights
 }
 
 ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
-  ModulePlaces out{.places = places_of(plan), .of_module = {}, .streams = {}};
+  ModulePlaces out{.places = places_of(plan), .of_module = {}, .streams = {}, .deferred = {}};
   out.of_module.resize(plan.model.modules.size(), {0});
   out.streams.resize(plan.model.modules.size());
   const auto index_of = [&](const std::string& device) {
@@ -212,6 +216,10 @@ ModulePlaces module_places(const placement::Plan& plan, Phase phase) {
       out.streams[m] = true;
     }
     out.of_module[m] = std::move(places);
+    if (!slice && planned.deferred > 0) {
+      out.deferred.resize(plan.model.modules.size());
+      out.deferred[m] = planned.deferred;
+    }
   }
   return out;
 }

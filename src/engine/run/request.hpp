@@ -42,8 +42,9 @@ struct Request {
   Sampler* sampler = nullptr;  // null: none is generated
   int experts_per_token = 0;   // 0: each layer's own number
   const Session::OnRows* on_rows =
-      nullptr;           // wants the logits of all rows; called by the scheduler
-  bool streams = false;  // the caller wants to be woken at every token
+      nullptr;              // wants the logits of all rows; called by the scheduler
+  bool streams = false;     // the caller wants to be woken at every token
+  bool as_decoded = false;  // of EvaluateOptions
 
   // Answered. Guarded by the mutex until finished.
   std::mutex mutex;

@@ -204,7 +204,9 @@ void Scheduler::drop_cancelled() {
 
 // Whether what is left of the seat's prompt runs beside the decoding sequences.
 bool Scheduler::is_joining(const Seat& seat) const noexcept {
-  return !plan_.deterministic && !seat.decodes() && seat.prompt_left() <= ops::decode_tokens;
+  if (seat.decodes()) return false;
+  return seat.request->as_decoded ||
+         (!plan_.deterministic && seat.prompt_left() <= ops::decode_tokens);
 }
 
 // A slice of the prompts that wait, if any.
@@ -255,7 +257,7 @@ bool Scheduler::run_decode_step(bool alone, int64_t& last) {
       flight.logit_rows.push_back({&seat, 0});
       ++decoding;
     } else if (is_joining(seat)) {
-      add_prompt(flight, seat, seat.prompt_left());
+      add_prompt(flight, seat, seat.request->as_decoded ? 1 : seat.prompt_left());
     }
     if (alone && !flight.seats.empty()) {
       last = seat.id;
@@ -298,7 +300,7 @@ void Scheduler::add_prompt(Flight& flight, Seat& seat, int64_t rows) {
   const int64_t first = flight.batch.rows();
   add_rows(flight, seat,
            request.prompt.subspan(static_cast<size_t>(seat.prompt_rows), static_cast<size_t>(rows)),
-           Phase::prefill);
+           request.as_decoded ? Phase::decode : Phase::prefill);
   int64_t wanted = rows;  // the first row whose logits are asked for
   if (request.on_rows != nullptr)
     wanted = 0;
@@ -405,7 +407,7 @@ void Scheduler::commit(const Flight& flight) {
     const auto ids = batch.ids.begin() + sequence.first_row;
     conversation.tokens.insert(conversation.tokens.end(), ids, ids + sequence.rows);
     conversation.cache.append(sequence.rows);
-    if (sequence.phase == Phase::prefill) {
+    if (!seat.decodes()) {
       seat.prompt_rows += sequence.rows;
       seat.request->prefill_tokens += sequence.rows;
     } else {

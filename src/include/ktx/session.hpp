@@ -40,6 +40,12 @@ struct Generation {
   double prefill_seconds = 0, decode_seconds = 0;
 };
 
+struct EvaluateOptions {
+  /// Each token in a decode step of its own, as if it had been generated: with the kernels, devices
+  /// and deferred experts of that phase.
+  bool as_decoded = false;
+};
+
 /// Sessions of one engine may be used from several threads, one thread a session. As many as the
 /// plan has (PlanOptions::sessions) run at once and share every pass over the weights; those beyond
 /// wait their turn. A session keeps the cache's pages that its tokens take until it is rewound or
@@ -66,7 +72,8 @@ class Session {
   /// sessions wait: it must not run one. False when cancelled. Throws like generate, and what
   /// on_rows throws.
   using OnRows = std::function<void(int64_t first_row, int64_t rows, const float* logits)>;
-  bool evaluate(std::span<const int32_t> tokens, const OnRows& on_rows);
+  bool evaluate(std::span<const int32_t> tokens, const OnRows& on_rows,
+                const EvaluateOptions& options = {});
 
   /// Ends a running generate or evaluate before its next token, or the next layer of its prompt
   /// (the next slice of it, where prompts of others are in the same slice); when none runs, the

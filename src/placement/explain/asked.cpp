@@ -53,6 +53,8 @@ constexpr PlaceKey keys[] = {
     {"stream", where_of<&Place::stream>,
      [](const Place& p) -> std::string { return p.stream->value ? "yes" : "no"; }, "no"},
     {"experts", where_of<&Place::experts>, experts_text, ""},
+    {"defer", where_of<&Place::defer>,
+     [](const Place& p) { return std::to_string(p.defer->value); }, "0"},
 };
 
 }  // namespace

@@ -59,11 +59,12 @@ std::string op_text(const graph::Module& module, const PlannedModule& planned) {
 }
 
 // "cpu", "cpu / cuda:0" for prompts elsewhere, "cpu / cpu + cuda:0" for prompts on both; with
-// residents " (16 on cuda:0)" or however many.
+// residents " (16 on cuda:0)" or however many, with deferred experts " (defers 2)".
 std::string device_text(const PlannedModule& planned) {
   std::string text = planned.device;
   if (planned.prefill_device != planned.device)
     text += (planned.stream ? " / " + planned.device + " + " : " / ") + planned.prefill_device;
+  if (planned.deferred > 0) text += " (defers " + std::to_string(planned.deferred) + ")";
   const auto& residents = planned.residents;
   if (residents.experts.empty()) return text;
   return text + " (" + std::to_string(residents.experts.size()) + " on " + residents.device + ")";

@@ -104,6 +104,7 @@ Json module_json(const Plan& plan, const PlannedModule& planned) {
           {"stream", planned.stream},
           {"stream_share", known(planned.stream_share)},
           {"residents", residents_json(planned.residents)},
+          {"deferred", planned.deferred},
           {"decode", kernel_json(planned.decode)},
           {"prefill", kernel_json(planned.prefill)},
           {"numa", has_numa(planned) ? Json(to_string(planned.numa)) : Json(nullptr)},

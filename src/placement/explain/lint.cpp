@@ -31,6 +31,8 @@ constexpr LintCheck checks[] = {
      find_full_devices},
     {"idle-stream", "experts that may pass through a GPU, of which hardly one is predicted to",
      find_idle_streams},
+    {"idle-deferral", "experts that are deferred where no GPU runs the next layer meanwhile",
+     find_idle_deferral},
     {"split-attention", "attention of one layer on several devices", find_split_attention},
     {"alternating-layers", "layers that go back and forth between devices",
      find_alternating_layers},

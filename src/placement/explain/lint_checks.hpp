@@ -25,6 +25,7 @@ void find_more_threads(const Linted& linted, std::vector<Finding>& findings);
 void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings);
 void find_full_devices(const Linted& linted, std::vector<Finding>& findings);
 void find_idle_streams(const Linted& linted, std::vector<Finding>& findings);
+void find_idle_deferral(const Linted& linted, std::vector<Finding>& findings);
 void find_split_attention(const Linted& linted, std::vector<Finding>& findings);
 void find_alternating_layers(const Linted& linted, std::vector<Finding>& findings);
 

@@ -120,6 +120,22 @@ void find_idle_streams(const Linted& linted, std::vector<Finding>& findings) {
   }
 }
 
+void find_idle_deferral(const Linted& linted, std::vector<Finding>& findings) {
+  const auto caches = caches_of(linted.plan);
+  std::set<std::string> reported;  // rules
+  for (const auto& planned : linted.plan.modules) {
+    if (planned.deferred == 0) continue;
+    const auto next = caches.find(linted.plan.module_of(planned).layer + 1);
+    if (next == caches.end() || is_gpu(next->second->device)) continue;
+    if (reported.insert(planned.rule_where).second)
+      findings.push_back({.where = planned.rule_where,
+                          .message = "rule '" + planned.rule_name +
+                                     "' defers experts, but attention of layer " +
+                                     std::to_string(next->first) +
+                                     " is on the cpu too: nothing runs beside them"});
+  }
+}
+
 void find_split_attention(const Linted& linted, std::vector<Finding>& findings) {
   const auto caches = caches_of(linted.plan);
   std::map<std::string, std::pair<const PlannedModule*, std::set<int>>> split;  // by rule

@@ -38,7 +38,8 @@ bool same_weights(const std::vector<PlannedWeight>& a, const std::vector<Planned
 
 bool same_place(const PlannedModule& a, const PlannedModule& b) {
   return a.device == b.device && a.prefill_device == b.prefill_device && a.stream == b.stream &&
-         a.decode.name == b.decode.name && a.prefill.name == b.prefill.name && a.numa == b.numa &&
+         a.deferred == b.deferred && a.decode.name == b.decode.name &&
+         a.prefill.name == b.prefill.name && a.numa == b.numa &&
          same_weights(a.weights, b.weights) && same_weights(a.prefill_weights, b.prefill_weights);
 }
 

@@ -136,6 +136,10 @@ std::string kernels_section(const PlannedModule& planned, const graph::Module& m
     rows.push_back({"both", module.op + ".cuda",
                     "on " + residents.device + ", for its " +
                         plural(residents.experts.size(), "resident expert")});
+  if (planned.deferred > 0)
+    rows.push_back({"", "",
+                    "of a decoded token's experts the " + std::to_string(planned.deferred) +
+                        " of least weight run beside the next layer"});
   std::string out = "\nkernels\n" + table(rows);
   for (const auto* pick : {&planned.decode, &planned.prefill})
     if (!pick->slow_path.empty()) out += "  SLOW: " + pick->slow_path + "\n";

@@ -50,14 +50,17 @@ using Places = std::vector<std::vector<int>>;
 
 /// All places are of the CPU.
 engine::ModulePlaces cpus(Places of_module) {
-  return {
-      .places = std::vector<device::Place>(3), .of_module = std::move(of_module), .streams = {}};
+  return {.places = std::vector<device::Place>(3),
+          .of_module = std::move(of_module),
+          .streams = {},
+          .deferred = {}};
 }
 /// The CPU and a GPU.
 engine::ModulePlaces hybrid(Places of_module, std::vector<bool> streams = {}) {
   return {.places = {device::Place{}, {device::DeviceKind::cuda, 0}},
           .of_module = std::move(of_module),
-          .streams = std::move(streams)};
+          .streams = std::move(streams),
+          .deferred = {}};
 }
 
 std::string types(const graph::Graph& graph) {

@@ -78,6 +78,8 @@ std::vector<std::pair<std::string, Box>> boxes() {
                                  "    prefill: {device: 'cuda:0', stream: yes}\n"))
       .machine.gpus[0]
       .copy_bandwidth = 1;
+  add("idle-deferral",
+      with("  - {name: experts, match: {class: moe.experts}, place: {defer: 1}}\n"));
   add("split-attention",
       on_two_gpus("  - {name: o, match: {name: 'o_proj'}, place: {device: 'cuda:0'}}\n"));
   add("alternating-layers",
