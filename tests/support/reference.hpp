@@ -2,6 +2,7 @@
 // code with the loader it helps to test.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -70,6 +71,18 @@ inline double relative_error(std::span<const float> a, std::span<const float> b)
     norm += double{b[i]} * b[i];
   }
   return std::sqrt(difference / norm);
+}
+
+/// The median over rows of their relative errors: in small random models rounding sends some token
+/// to another expert.
+inline double median_error(std::span<const float> got, std::span<const float> expected,
+                           size_t width) {
+  if (got.size() != expected.size() || got.empty()) return INFINITY;
+  std::vector<double> errors;
+  for (size_t at = 0; at < got.size(); at += width)
+    errors.push_back(relative_error(got.subspan(at, width), expected.subspan(at, width)));
+  std::ranges::nth_element(errors, errors.begin() + std::ssize(errors) / 2);
+  return errors[errors.size() / 2];
 }
 
 }  // namespace ktx::test

@@ -94,7 +94,7 @@ struct Deferring {
     options.deterministic = deterministic;
     return options;
   }
-  /// How far the logits of the tokens are from those of that name.
+  /// How far the logits of a token are from those of that name; of all tokens the median.
   double error(const std::string& name, bool as_decoded) {
     Session session(engine);
     std::vector<float> logits;
@@ -103,7 +103,7 @@ struct Deferring {
                        logits.insert(logits.end(), numbers, numbers + rows * engine.vocab_size());
                      },
                      {.as_decoded = as_decoded});
-    return test::relative_error(logits, of_file(name));
+    return test::median_error(logits, of_file(name), static_cast<size_t>(engine.vocab_size()));
   }
   std::vector<float> of_file(const std::string& name) const {
     if (name != "transformers") return reference.get<float>(name);
@@ -188,8 +188,8 @@ TEST_CASE("decoded tokens have the logits of a model that defers, prompts those 
 
 TEST_CASE("cuda: experts are deferred while a GPU runs the next layer") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
-  // In bf16 the model itself has 0.016, and its experts are close to one another.
-  constexpr double tolerance = 3e-2;
+  const test::KtxIsa exact("scalar");
+  constexpr double tolerance = 2e-2;  // as of this model without deferral, in bf16
   for (const char* defer : {"1", "2"}) {
     INFO("defer: " << defer);
     Deferring model(defer, "cuda:0");

@@ -107,17 +107,6 @@ std::vector<int32_t> greedy_by_rows(Engine& engine, const std::vector<int32_t>& 
   return ids;
 }
 
-/// The median over rows of their relative errors: in small random models rounding sends some token
-/// to another expert.
-double median_error(std::span<const float> got, std::span<const float> expected, size_t width) {
-  if (got.size() != expected.size() || got.empty()) return INFINITY;
-  std::vector<double> errors;
-  for (size_t at = 0; at < got.size(); at += width)
-    errors.push_back(test::relative_error(got.subspan(at, width), expected.subspan(at, width)));
-  std::ranges::nth_element(errors, errors.begin() + std::ssize(errors) / 2);
-  return errors[errors.size() / 2];
-}
-
 constexpr double tolerance = 1e-2;  // of bf16 inputs of products
 
 // Of prompts in slices. In bf16 the first fixture has 0.016 on the CPU too; attention on the CPU is
@@ -145,10 +134,10 @@ TEST_CASE("cuda: every architecture in every placement has the logits of transfo
       const auto ids = reference.get<int32_t>("0.ids");
       const auto expected = reference.get<float>("0.logits");
       // In slices, and in recorded decode steps of one row and of five.
-      CHECK(median_error(logits(engine, ids, ids.size()), expected, width) <
+      CHECK(test::median_error(logits(engine, ids, ids.size()), expected, width) <
             tolerance_of(folder, placement));
-      CHECK(median_error(logits(engine, ids, 1), expected, width) < tolerance);
-      CHECK(median_error(logits(engine, ids, 5), expected, width) < tolerance);
+      CHECK(test::median_error(logits(engine, ids, 1), expected, width) < tolerance);
+      CHECK(test::median_error(logits(engine, ids, 5), expected, width) < tolerance);
     }
 }
 
@@ -169,8 +158,8 @@ TEST_CASE("cuda: the shipped model in all formats of the cache") {
     INFO(format);
     Engine engine = load(test::shipped_model, placements[1], true, format);
     const double limit = format == std::string("fp8") ? 5 * tolerance : tolerance;
-    CHECK(median_error(logits(engine, ids, ids.size()), expected, width) < limit);
-    CHECK(median_error(logits(engine, ids, 1), expected, width) < limit);
+    CHECK(test::median_error(logits(engine, ids, ids.size()), expected, width) < limit);
+    CHECK(test::median_error(logits(engine, ids, 1), expected, width) < limit);
   }
 }
 
@@ -198,9 +187,9 @@ TEST_CASE("cuda: two GPUs have the logits of one") {
       INFO(name << ", " << placement.name);
       Engine engine = load(folder, placement);
       const auto width = static_cast<size_t>(engine.vocab_size());
-      CHECK(median_error(logits(engine, ids, ids.size()), expected, width) < tolerance);
-      CHECK(median_error(logits(engine, ids, 1), expected, width) < tolerance);
-      CHECK(median_error(logits(engine, ids, 5), expected, width) < tolerance);
+      CHECK(test::median_error(logits(engine, ids, ids.size()), expected, width) < tolerance);
+      CHECK(test::median_error(logits(engine, ids, 1), expected, width) < tolerance);
+      CHECK(test::median_error(logits(engine, ids, 5), expected, width) < tolerance);
       CHECK(greedy(engine, ids, 16) == greedy_by_rows(engine, ids, 16));
     }
   }
@@ -327,7 +316,8 @@ TEST_CASE("cuda: what sessions decode together has the logits of the same text r
       const auto all = logits(engine, text, text.size());
       read.insert(read.end(), all.end() - static_cast<ptrdiff_t>(width), all.end());
     }
-    CHECK(median_error(decoded, read, width) < 2 * tolerance);  // each is that far from exact ones
+    CHECK(test::median_error(decoded, read, width) <
+          2 * tolerance);  // each is that far from exact ones
   }
 }
 
