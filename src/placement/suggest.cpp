@@ -221,6 +221,7 @@ class Suggestion {
                       " % less time for a prompt and its answer");
     };
     say("6 experts a token (-k 6), at some loss", with_experts(best, 6));
+    say("defer: 1 in the place of the routed experts, at a small loss", with_deferral(*best.plan));
     if (best.candidate.format != "keep" || !search_.is_quantized()) {
       Candidate smaller = best.candidate;
       (experts_ != nullptr ? smaller.format : smaller.dense) = "int4/64";
@@ -246,6 +247,15 @@ class Suggestion {
   /// The same plan on a machine that is faster or slower.
   static Plan with_speeds(Plan plan, const hw::Machine& machine) {
     plan.machine = machine;
+    plan.predicted_prefill.clear();
+    predict(plan);
+    return plan;
+  }
+
+  /// The same plan with an expert of each layer on the CPU deferred.
+  static Plan with_deferral(Plan plan) {
+    for (auto& planned : plan.modules)
+      if (plan.module_of(planned).op == "moe" && planned.device == "cpu") planned.deferred = 1;
     plan.predicted_prefill.clear();
     predict(plan);
     return plan;
