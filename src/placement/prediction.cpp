@@ -226,14 +226,19 @@ class Predictor {
     const auto residents = static_cast<int>(planned.residents.experts.size());
     const double resident = residents / experts;
     const auto cpu = on_cpu(planned, module, false);
+    const bool defers = !shape_.prefill && planned.deferred > 0;
     const double deferred =
-        shape_.prefill ? 0 : planned.deferred / static_cast<double>(used_experts(module));
+        defers ? planned.deferred / static_cast<double>(used_experts(module)) : 0;
     if (shape_.rows == 1 && residents > 0)
       out.time.seconds = slower_of_one_token(static_cast<int>(experts), used_experts(module),
                                              residents, (1 - deferred) * cpu.seconds(1), by_gpu);
     out.time.cpu = cpu.seconds(1 - resident);
     out.time.gpu = resident * by_gpu;
-    out.time.deferred = deferred * out.time.cpu;
+    if (defers) {  // in a call of their own
+      const double call = cpu.kernel.call;
+      out.time.deferred = call + deferred * (out.time.cpu - call);
+      out.time.cpu += call;
+    }
     out.time.seconds = std::max({out.time.seconds, out.time.cpu - out.time.deferred, out.time.gpu});
     if (shape_.prefill && planned.stream) stream(planned, module, {gpu, by_gpu, resident}, out);
     if (router_on_gpu(module.layer)) out.time.seconds += crossing_seconds(module.layer);
