@@ -26,7 +26,7 @@ struct Decision {
   bool stream = false;
   std::optional<Given<ResidentExperts>> experts;
   std::string experts_on;  // of its `on`, the GPU of this layer; empty: none is given
-  Given<int> defer;
+  Given<int> defer{};
 };
 
 // match: whether the module fulfils the key; true when it was not given.

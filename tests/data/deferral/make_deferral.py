@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes deferral.safetensors: logits of ../arch/qwen3-moe, all of whose layers have routed experts, where the `defer`
-experts of least weight of each token are added a layer later, by a float64 forward pass. Needs numpy.
+experts of least weight of each token are added a layer later, by a float64 forward pass; but for those of the first `resident`
+experts, which are not deferred. Needs numpy.
 
 Without deferral the same pass has to give what transformers gave (../arch/qwen3-moe/reference.safetensors).
 """
@@ -78,8 +79,8 @@ def attend(x, w):
     return np.einsum("hts,shd->thd", softmax(scores), v).reshape(tokens, -1) @ w("o_proj.weight").T
 
 
-def experts(x, w, defer):
-    """What the experts of most weight make, and what the `defer` others do."""
+def experts(x, w, defer, resident):
+    """What the experts of most weight make, and what the deferred ones do."""
     scores = softmax(x @ w("gate.weight").T)
     chosen = np.argsort(-scores, -1, kind="stable")[:, : CONFIG["num_experts_per_tok"]]
     now, later = np.zeros_like(x), np.zeros_like(x)
@@ -89,18 +90,19 @@ def experts(x, w, defer):
             gate, up, down = (w(f"experts.{expert}.{p}_proj.weight") for p in ("gate", "up", "down"))
             h = x[t] @ gate.T
             y = (h / (1 + np.exp(-h)) * (x[t] @ up.T)) @ down.T
-            (later if i >= len(order) - defer else now)[t] += weight * y
+            (later if i >= len(order) - defer and expert >= resident else now)[t] += weight * y
     return now, later
 
 
-def forward(ids, defer):
+def forward(ids, defer, resident=0):
     x = WEIGHTS["model.embed_tokens.weight"][ids]
     waiting = 0
     for layer in range(CONFIG["num_hidden_layers"]):
         w = lambda name, part="": WEIGHTS[f"model.layers.{layer}.{part}{name}"]
         x = x + attend(norm(x, w("input_layernorm.weight")), lambda n: w(n, "self_attn."))
         last = layer + 1 == CONFIG["num_hidden_layers"]
-        now, later = experts(norm(x, w("post_attention_layernorm.weight")), lambda n: w(n, "mlp."), 0 if last else defer)
+        y = norm(x, w("post_attention_layernorm.weight"))
+        now, later = experts(y, lambda n: w(n, "mlp."), 0 if last else defer, resident)
         x = x + now + waiting
         waiting = later
     return norm(x, WEIGHTS["model.norm.weight"]) @ WEIGHTS["lm_head.weight"].T
@@ -111,9 +113,10 @@ ids = reference["0.ids"]
 error = np.linalg.norm(forward(ids, 0) - reference["0.logits"]) / np.linalg.norm(reference["0.logits"])
 assert error < 1e-5, error
 out = {"ids": ids}
-for defer in (1, 2):
-    out[f"defer {defer}"] = forward(ids, defer).astype(np.float32)
-    change = np.linalg.norm(out[f"defer {defer}"] - reference["0.logits"]) / np.linalg.norm(reference["0.logits"])
-    print(f"defer {defer}: the logits move by {change:.3f}")
+for defer, resident in ((1, 0), (2, 0), (2, 3)):
+    name = f"defer {defer}" + (f", resident {resident}" if resident else "")
+    out[name] = forward(ids, defer, resident).astype(np.float32)
+    change = np.linalg.norm(out[name] - reference["0.logits"]) / np.linalg.norm(reference["0.logits"])
+    print(f"{name}: the logits move by {change:.3f}")
 write(HERE / "deferral.safetensors", out)
 print(f"without: {error:.1e} from transformers")

@@ -196,4 +196,6 @@ TEST_CASE("cuda: experts are deferred while a GPU runs the next layer") {
     CHECK(model.error(std::string("defer ") + defer, true) < tolerance);
     CHECK(model.error("transformers", false) < tolerance);
   }
+  Deferring residents("2, experts: {resident: 3, on: 'cuda:0'}", "cuda:0");
+  CHECK(residents.error("defer 2, resident 3", true) < tolerance);
 }
