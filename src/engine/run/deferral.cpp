@@ -36,7 +36,8 @@ class Deferring {
   }
 
  private:
-  // The experts that were deferred before, the node's own, and their sum.
+  // The experts that were deferred before, the node's own, and their sum. Deferred ones are
+  // computed while a GPU may still fetch this layer's result: as an input it stays until then.
   void add(Node node, bool may_defer) {
     const auto before = std::exchange(waiting_, std::nullopt);
     if (const int count = deferred_[static_cast<size_t>(node.module)]; may_defer && count > 0) {
@@ -44,6 +45,7 @@ class Deferring {
       params.deferred = count;
       params.part = MoePart::deferred;
       waiting_ = node;
+      waiting_->inputs.push_back(node.output);
       params.part = MoePart::immediate;
     }
     if (!before) {
