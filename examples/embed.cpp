@@ -1,4 +1,4 @@
-// Embedding ktx: plan, load, generate with a callback per token, cancel.
+// Embedding ktx: plan, load, generate with a callback for text, cancel.
 // Usage: example-embed MODEL RULES PROMPT
 #include <iostream>
 
@@ -19,11 +19,12 @@ int main(int argc, char** argv) try {
 
   ktx::TextStream text(engine.tokenizer());
   const auto result = session.generate(
-      prompt, {.max_new_tokens = 64, .stop_ids = engine.tokenizer().stop_ids()}, [&](int32_t id) {
-        std::cout << text.push(id) << std::flush;
+      prompt, {.max_new_tokens = 64, .stop_ids = engine.tokenizer().stop_ids()}, text,
+      [](const std::string& piece) {
+        std::cout << piece << std::flush;
         return std::cout.good();  // false cancels; session.cancel() does from elsewhere
       });
-  std::cout << text.finish() << "\n" << result.ids.size() << " tokens\n";
+  std::cout << "\n" << result.ids.size() << " tokens\n";
 } catch (const ktx::Error& e) {
   std::cerr << e.what() << "\n";
   return 1;

@@ -103,16 +103,14 @@ tools::Json phase_json(int64_t tokens, double seconds) {
 void run_once(const Arguments& a, Engine& engine, const std::vector<int32_t>& prompt) {
   const auto& tokenizer = engine.tokenizer();
   Session session(engine);
-  TextStream stream(tokenizer);
+  TextStream stream(tokenizer, {.stop = a.generation.stop});
   std::string answer;
   const auto emit = [&](const std::string& piece) {
     answer += piece;
     if (!a.json) tools::print(piece);
   };
-  const auto result =
-      tools::generate(session, prompt, tools::generate_options(a.generation, tokenizer),
-                      [&](int32_t id) { emit(stream.push(id)); });
-  emit(stream.finish());
+  const auto result = tools::generate(
+      session, prompt, tools::generate_options(a.generation, tokenizer), stream, emit);
   if (a.json)
     tools::print(
         tools::to_line({{"prompt_ids", prompt},
@@ -146,6 +144,7 @@ void run(Arguments a, const CLI::App& app, bool interactive) {
     tools::take_defaults(plan.sampling_defaults(), app, a.generation.sampling);
   }
   tools::warn_of_unused(app, a.generation.sampling);
+  tools::check(a.generation, tokenizer);
   std::vector<int32_t> prompt;
   if (!interactive) {
     prompt = encode_prompt(a, text, tokenizer);

@@ -80,6 +80,10 @@ SamplingDefaults sampling_defaults(const loader::TensorSource& source) {
   out.min_p = number(from, name("min_p", "general.sampling.min_p"), 0, 1);
   out.repetition_penalty =
       number(from, name("repetition_penalty", "general.sampling.penalty_repeat"), 1e-9, 100);
+  if (!gguf) {  // whose header has no such keys
+    out.frequency_penalty = number(from, "frequency_penalty", -100, 100);
+    out.presence_penalty = number(from, "presence_penalty", -100, 100);
+  }
   if (const auto k = number(from, name("top_k", "general.sampling.top_k"), 0, 1 << 24))
     out.top_k = static_cast<int>(std::lround(*k));
   return out;

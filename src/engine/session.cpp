@@ -28,6 +28,7 @@ struct Session::State {
   std::atomic_flag in_use = ATOMIC_FLAG_INIT;
 
   int64_t position() const noexcept { return std::ssize(tokens); }
+  void check_token(int32_t id) const;
   void check(std::span<const int32_t> ids) const;
   void check_experts(int experts_per_token) const;
   void check_position(int64_t to, const char* action) const;
@@ -51,13 +52,16 @@ class Session::Use {
   std::atomic_flag& in_use_;
 };
 
-void Session::State::check(std::span<const int32_t> ids) const {
+void Session::State::check_token(int32_t id) const {
   const auto vocab = engine->programs->of(engine::Phase::decode).logits().width;
+  if (id < 0 || id >= vocab)
+    throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
+                std::to_string(vocab - 1));
+}
+
+void Session::State::check(std::span<const int32_t> ids) const {
   if (ids.empty()) throw_input("the prompt is empty: expected at least one token");
-  for (const int32_t id : ids)
-    if (id < 0 || id >= vocab)
-      throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
-                  std::to_string(vocab - 1));
+  for (const int32_t id : ids) check_token(id);
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t length = engine->details.cache_length, taken = position();
   if (count <= length - taken) return;
@@ -153,6 +157,7 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
   const Use use(*state_, "generate");
   state_->check(prompt);
   state_->check_experts(options.experts_per_token);
+  for (const auto& [id, bias] : options.sampling.logit_bias) state_->check_token(id);
   engine::Sampler sampler(options.sampling);
   engine::Request request;
   request.prompt = prompt;
@@ -170,6 +175,22 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
           .decode_tokens = request.decode_tokens,
           .prefill_seconds = seconds(request.prefilled - request.admitted),
           .decode_seconds = seconds(request.ended - request.prefilled)};
+}
+
+Generation Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
+                             TextStream& text,
+                             const std::function<bool(const std::string&)>& on_text) {
+  bool wanted = true;
+  const auto give = [&](const std::string& piece) {
+    if (wanted && on_text && !piece.empty()) wanted = on_text(piece);
+  };
+  auto result = generate(prompt, options, [&](int32_t id) {
+    give(text.push(id));
+    return wanted && !text.stopped();
+  });
+  if (text.stopped()) result.reason = StopReason::stop_string;
+  give(text.finish());
+  return result;
 }
 
 bool Session::evaluate(std::span<const int32_t> tokens, const OnRows& on_rows,

@@ -15,6 +15,7 @@
 #include "loader/checkpoint.hpp"
 #include "text/detokenizer.hpp"
 #include "text/fields.hpp"
+#include "text/stop_strings.hpp"
 #include "text/tokenizer.hpp"
 
 namespace ktx {
@@ -28,6 +29,7 @@ struct Tokenizer::State {
 struct TextStream::State {
   std::shared_ptr<const Tokenizer::State> keep;  // the detokenizer points into it
   text::Detokenizer detokenizer;
+  text::StopStrings stop;
 };
 
 namespace {
@@ -154,15 +156,20 @@ TextStream::TextStream(const Tokenizer& tokenizer, TextStreamOptions options)
     : state_(std::make_unique<State>(State{
           tokenizer.state_,
           text::Detokenizer(tokenizer.state_->tokenizer,
-                            {.print_special = options.with_special, .begins = options.begins})})) {}
+                            {.print_special = options.with_special, .begins = options.begins}),
+          text::StopStrings(std::move(options.stop))})) {}
 TextStream::~TextStream() = default;
 TextStream::TextStream(TextStream&&) noexcept = default;
 
 std::string TextStream::push(int32_t id) {
-  return state_->detokenizer.push(id);
+  return state_->stop.push(state_->detokenizer.push(id));
 }
 std::string TextStream::finish() {
-  return state_->detokenizer.finish();
+  const std::string last = state_->stop.push(state_->detokenizer.finish());
+  return last + state_->stop.finish();
+}
+bool TextStream::stopped() const noexcept {
+  return state_->stop.found();
 }
 
 }  // namespace ktx

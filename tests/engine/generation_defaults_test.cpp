@@ -64,12 +64,18 @@ TEST_CASE("sampling is as the checkpoint's files say it") {
 
   const fs::path folder = fs::temp_directory_path() / ("ktx-defaults-" + std::to_string(getpid()));
   fs::copy(test::data_dir / "quantized/awq", folder);
-  const auto with = [&](const std::string& text) {
+  const auto all_with = [&](const std::string& text) {
     base::write_file(folder / "generation_config.json", text);
-    return engine::sampling_defaults(*engine::open_source(folder)).temperature;
+    return engine::sampling_defaults(*engine::open_source(folder));
   };
+  const auto with = [&](const std::string& text) { return all_with(text).temperature; };
   CHECK(with(R"({"temperature": 0.6, "do_sample": true})") == 0.6f);
   CHECK(with(R"({"temperature": 0.6})") == 0.6f);
   CHECK_FALSE(with(R"({"temperature": 0.6, "do_sample": false})").has_value());
+  const auto penalties =
+      all_with(R"({"repetition_penalty": 1.1, "frequency_penalty": 0.5, "presence_penalty": 1.5})");
+  CHECK(penalties.repetition_penalty == 1.1f);
+  CHECK(penalties.frequency_penalty == 0.5f);
+  CHECK(penalties.presence_penalty == 1.5f);
   fs::remove_all(folder);
 }

@@ -2,6 +2,7 @@
 #include "ktx/session.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "catch.hpp"
@@ -111,6 +112,49 @@ TEST_CASE("generation stops for each of its reasons") {
   }
 }
 
+TEST_CASE("a stop string ends the text before it, and the session where it is complete") {
+  const auto& tokenizer = shipped().tokenizer();
+  Session session(shipped());
+  const auto free = session.generate(prompt(), {.max_new_tokens = 30}).ids;
+  const auto text = tokenizer.decode(free);
+  // The border of two tokens, and the middle of what follows, of at least two tokens.
+  const std::string stop = text.substr(text.size() / 2, 8);
+  const std::string before = text.substr(0, text.find(stop));
+  session.rewind(0);
+  TextStream stream(tokenizer, {.stop = {"never said", stop}});
+  std::string given;
+  const auto result =
+      session.generate(prompt(), {.max_new_tokens = 30}, stream, [&](const std::string& piece) {
+        given += piece;
+        CHECK(before.starts_with(given));
+        return true;
+      });
+  CHECK(result.reason == StopReason::stop_string);
+  CHECK(given == before);
+  const auto count = result.ids.size();
+  REQUIRE(count < free.size());
+  CHECK(std::ranges::equal(result.ids, std::span(free).first(count)));
+  CHECK(tokenizer.decode(result.ids).find(stop) == before.size());
+  CHECK(tokenizer.decode(std::span(free).first(count - 1)).find(stop) == std::string::npos);
+  CHECK(session.position() == std::ssize(prompt()) + std::ssize(result.ids) - 1);
+}
+
+TEST_CASE("what might have become a stop string is given at the end") {
+  const auto& tokenizer = shipped().tokenizer();
+  Session session(shipped());
+  const auto text = tokenizer.decode(session.generate(prompt(), {.max_new_tokens = 8}).ids);
+  session.rewind(0);
+  TextStream stream(tokenizer, {.stop = {text.substr(1) + "never said"}});
+  std::vector<std::string> pieces;
+  const auto collect = [&](const std::string& piece) {
+    pieces.push_back(piece);
+    return true;
+  };
+  const auto result = session.generate(prompt(), {.max_new_tokens = 8}, stream, collect);
+  CHECK(result.reason == StopReason::max_new_tokens);
+  CHECK(pieces == std::vector{text.substr(0, 1), text.substr(1)});
+}
+
 TEST_CASE("a callback may ask its session where it is, and cancel it") {
   Session session(shipped());
   const auto& scheduler = *engine::Access::state(shipped())->scheduler;
@@ -218,8 +262,27 @@ TEST_CASE("a seed fixes the text") {
   CHECK(sample(1) != sample(2));
 }
 
+TEST_CASE("penalties count what the generation has given, biases choose") {
+  Session session(shipped());
+  const auto ids = [&](const Sampling& sampling) {
+    session.rewind(0);
+    return session.generate(prompt(), {.max_new_tokens = 24, .sampling = sampling}).ids;
+  };
+  auto all_different = ids({.presence_penalty = 1e6f});
+  std::ranges::sort(all_different);
+  CHECK(std::ranges::adjacent_find(all_different) == all_different.end());
+  CHECK(ids({.logit_bias = {{77, 1e6f}}}) == std::vector<int32_t>(24, 77));
+  // Of 24 the more frequent one is always less probable by much more than the two differ.
+  const auto two = ids({.frequency_penalty = 1e3f, .logit_bias = {{77, 1e6f}, {78, 1e6f}}});
+  CHECK(std::ranges::count(two, 77) == 12);
+  CHECK(std::ranges::count(two, 78) == 12);
+  const auto first = ids({}).front();
+  CHECK(ids({.logit_bias = {{first, -std::numeric_limits<float>::infinity()}}}).front() != first);
+}
+
 TEST_CASE("sampling options out of range are refused") {
   Session session(shipped());
+  CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.logit_bias = {{4096, 1}}}}), Error);
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.temperature = -1.0f}}), Error);
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.top_p = 0.0f}}), Error);
 }

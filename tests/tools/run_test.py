@@ -140,6 +140,36 @@ class Run(Case):
         self.assertIn("scalar", texts)
         self.assertEqual(len(set(texts.values())), 1, texts)
 
+    def test_stop_strings_end_the_text(self):
+        say = [*PLACE, "-p", "The history of", "-n", "24"]
+        text = self.good("ktx-run", *say)[:-1]
+        stop = text[10:16]
+        done = run("ktx-run", *say, "--stop", "never said", "--stop", stop)
+        self.assertEqual(done.stdout, text[: text.index(stop)] + "\n")
+        self.assertTrue(done.stderr.endswith("; stopped: a text of --stop\n"), done.stderr)
+        out = json.loads(self.good("ktx-run", *say, "--stop", stop, "--json"))
+        self.assertEqual((out["text"], out["stop"]), (text[: text.index(stop)], "stop_string"))
+        # What the option parser takes for lists.
+        braces = ["--logit-bias", "95+1e4", "--logit-bias", "97+9999", "--frequency-penalty", "10"]
+        self.assertEqual(self.good("ktx-run", *say, *braces, "--stop", "}{}"), "{}\n")
+        self.assertEqual(self.good("ktx-run", *say, *braces, "--stop", "{}"), "\n")
+        for no_text, found in (("", "a text, found none"), ("a\udcff", "UTF-8, found bytes that are none behind 'a'")):
+            self.fails("ktx-run", *say, "--stop", no_text, message=f"ktx-run: stop string: expected {found}\n")
+
+    def test_penalties_and_logit_biases(self):
+        say = [*PLACE, "-p", "The history of", "-n", "6"]
+        self.assertEqual(self.good("ktx-run", *say, "--logit-bias", "77+1e4"), "iiiiii\n")
+        more = ["--logit-bias", "77-inf", "--logit-bias", "78+2e4"]
+        self.assertEqual(self.good("ktx-run", *say, "--logit-bias", "77+1e4", *more), "jjjjjj\n")
+        self.assertEqual(self.good("ktx-run", *say, "--logit-bias", "77+1e4", "--logit-bias", "78+9999",
+                                   "--presence-penalty", "50"), "ijiiii\n")
+        for wrong in ("77", "77+", "77+inf", "77-nan", "x+1", "77++1", "77-0x1", " 77-1", "2147483648+1", "+1", ""):
+            done = run("ktx-run", *say, "--logit-bias", wrong)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"--logit-bias: expected ID+BIAS, ID-BIAS or ID-inf, found '{wrong}'", done.stderr)
+        self.fails("ktx-run", *say, "--logit-bias", "4096+1", code=2,
+                   message="ktx-run: --logit-bias: expected a token id from 0 to 4095, found 4096\n")
+
     def test_fewer_experts_are_a_flag(self):
         eight = self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "24")
         two = self.good("ktx-run", *PLACE, "-p", "The history of", "-n", "24", "--experts-per-token", "2")

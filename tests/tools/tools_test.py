@@ -303,6 +303,7 @@ class Usage(Case):
             ("--top-p", "0", "number above 0, at most 1, found 0"),
             ("--min-p", "1.5", "number from 0 to 1, found 1.5"),
             ("--repetition-penalty", "0", "number above 0, found 0"),
+            ("--frequency-penalty", "inf", "number, found inf"),
             ("--max-new-tokens", "-2", "whole number from -1 to 9223372036854775807, found '-2'"),
         ):
             done = run("ktx-run", *PLACE, "-p", "x", option, value)

@@ -46,7 +46,7 @@ struct Answer {
 
 Answer answer(Session& session, const Tokenizer& tokenizer, const Conversation& conversation,
               const GenerationOptions& options, const ChatOptions& chat_options) {
-  TextStream stream(tokenizer, {.begins = true});
+  TextStream stream(tokenizer, {.begins = true, .stop = options.stop});
   const auto ids = tokenizer.encode_chat(conversation, chat_options);
   Thinking thinking(isatty(STDOUT_FILENO) != 0, prompt_begins_thinking(tokenizer, ids));
   std::string text;
@@ -55,9 +55,7 @@ Answer answer(Session& session, const Tokenizer& tokenizer, const Conversation& 
     print(thinking.push(piece));
   };
   const auto prompt = unseen(session, ids);
-  const auto result = generate(session, prompt, generate_options(options, tokenizer),
-                               [&](int32_t id) { emit(stream.push(id)); });
-  emit(stream.finish());
+  const auto result = generate(session, prompt, generate_options(options, tokenizer), stream, emit);
   print(thinking.finish() + "\n");
   report(result, true);
   return {text, result.reason == StopReason::cancelled};

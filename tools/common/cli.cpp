@@ -162,7 +162,7 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
         // A NaN is not at most anything.
         if (value && std::abs(*value) <= std::numeric_limits<float>::max() && holds(*value))
           return {};
-        return "expected a number " + what + ", found " + text;
+        return "expected a number" + (what.empty() ? "" : " " + what) + ", found " + text;
       },
       what);
 }

@@ -2,12 +2,60 @@
 #include "tools/common/generation.hpp"
 
 #include <atomic>
+#include <cctype>
 #include <cstdio>
+#include <cstdlib>
 
+#include "ktx/error.hpp"
 #include "tools/common/interrupt.hpp"
 #include "tools/common/text.hpp"
 
 namespace ktx::tools {
+
+namespace {
+
+// ID+BIAS or ID-BIAS, as llama.cpp writes it.
+LogitBias bias_of(const std::string& text) {
+  const size_t sign = text.find_first_of("+-");
+  const auto id = text.substr(0, sign);
+  const auto bias = sign == std::string::npos ? std::string() : text.substr(sign + 1);
+  const bool banned = sign != std::string::npos && text.substr(sign) == "-inf";
+  const bool number = std::isdigit(static_cast<unsigned char>(bias.c_str()[0])) != 0 &&
+                      number_that_is("", [](double) { return true; })(bias).empty();
+  if (!whole_number(0)(id).empty() || !(banned || number))
+    throw CLI::ValidationError("--logit-bias",
+                               "expected ID+BIAS, ID-BIAS or ID-inf, found '" + text + "'");
+  return {.id = std::stoi(id), .bias = std::strtof(text.c_str() + sign, nullptr)};
+}
+
+void add_penalty_options(CLI::App& app, Sampling& sampling) {
+  const auto any = number_that_is("", [](double) { return true; });
+  app.add_option("--repetition-penalty", sampling.repetition_penalty,
+                 "make tokens of the last 64 less probable; 1: off")
+      ->type_name("R")
+      ->check(number_that_is("above 0", [](double x) { return x > 0; }))
+      ->capture_default_str();
+  app.add_option("--frequency-penalty", sampling.frequency_penalty,
+                 "subtract this from a token's logit for each time that the text has it")
+      ->type_name("F")
+      ->check(any)
+      ->capture_default_str();
+  app.add_option("--presence-penalty", sampling.presence_penalty,
+                 "subtract this from the logit of every token that the text has")
+      ->type_name("P")
+      ->check(any)
+      ->capture_default_str();
+  app.add_option_function<std::vector<std::string>>(
+         "--logit-bias",
+         [&sampling](const std::vector<std::string>& all) {
+           for (const auto& one : all) sampling.logit_bias.push_back(bias_of(one));
+         },
+         "add to a token's logit: 15043+1 or 15043-1.5; 15043-inf bans it; may be repeated")
+      ->type_name("ID+BIAS")
+      ->allow_extra_args(false);
+}
+
+}  // namespace
 
 void add_generation_options(CLI::App& app, GenerationOptions& o) {
   const auto not_negative = number_that_is(">= 0", [](double x) { return x >= 0; });
@@ -16,6 +64,9 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->type_name("N")
       ->check(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
+  app.add_option("--stop", o.stop, "end before this text, which is not given out; may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   app.add_flag("--ignore-eos", o.ignore_eos,
                "go on where the model would end its text: for measurements");
   app.add_option("--temperature", o.sampling.temperature, "0: the most probable token each time")
@@ -34,11 +85,7 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->type_name("P")
       ->check(number_that_is("from 0 to 1", [](double x) { return x >= 0 && x <= 1; }))
       ->capture_default_str();
-  app.add_option("--repetition-penalty", o.sampling.repetition_penalty,
-                 "make tokens of the last 64 less probable; 1: off")
-      ->type_name("R")
-      ->check(number_that_is("above 0", [](double x) { return x > 0; }))
-      ->capture_default_str();
+  add_penalty_options(app, o.sampling);
   app.add_option("--seed,-s", o.sampling.seed, "the same seed gives the same text")
       ->type_name("S")
       ->check(whole_number(0, std::numeric_limits<uint64_t>::max()))
@@ -58,8 +105,20 @@ void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampli
   take("--top-p", defaults.top_p, sampling.top_p);
   take("--min-p", defaults.min_p, sampling.min_p);
   take("--repetition-penalty", defaults.repetition_penalty, sampling.repetition_penalty);
+  take("--frequency-penalty", defaults.frequency_penalty, sampling.frequency_penalty);
+  take("--presence-penalty", defaults.presence_penalty, sampling.presence_penalty);
   if (!taken.empty())
     std::fprintf(stderr, "sampling as the model's files say: %s\n", taken.c_str());
+}
+
+void check(const GenerationOptions& options, const Tokenizer& tokenizer) {
+  const TextStream refuses(tokenizer, {.stop = options.stop});
+  for (const auto& [id, bias] : options.sampling.logit_bias)
+    if (id >= tokenizer.vocab_size())
+      throw Error(ErrorCategory::input,
+                  "expected a token id from 0 to " + std::to_string(tokenizer.vocab_size() - 1) +
+                      ", found " + std::to_string(id),
+                  "--logit-bias");
 }
 
 void warn_of_unused(const CLI::App& app, const Sampling& sampling) {
@@ -92,13 +151,14 @@ void on_interrupt(int) {
 }  // namespace
 
 Generation generate(Session& session, std::span<const int32_t> prompt,
-                    const GenerateOptions& options, const std::function<void(int32_t)>& on_token) {
+                    const GenerateOptions& options, TextStream& text,
+                    const std::function<void(const std::string&)>& on_text) {
   interrupted_session.store(&session);
   sigaction(SIGINT, nullptr, &action_before);
   // Exactly as long as this run: a Ctrl-C between two runs of a chat belongs to neither.
   const InterruptAction cancels(on_interrupt, SA_RESTART);
-  return session.generate(prompt, options, [&on_token](int32_t id) {
-    on_token(id);
+  return session.generate(prompt, options, text, [&on_text](const std::string& piece) {
+    on_text(piece);
     return true;
   });
 }
@@ -109,6 +169,8 @@ std::string stop_name(StopReason reason) {
       return "max_new_tokens";
     case StopReason::stop_id:
       return "stop";
+    case StopReason::stop_string:
+      return "stop_string";
     case StopReason::cache_full:
       return "cache_full";
     case StopReason::cancelled:
@@ -122,6 +184,7 @@ namespace {
 // Only what cut the text off: its own end needs no word, and a Ctrl-C is known to who pressed it.
 std::string cut_text(StopReason reason, bool in_chat) {
   if (reason == StopReason::max_new_tokens) return "; stopped: --max-new-tokens reached";
+  if (reason == StopReason::stop_string) return "; stopped: a text of --stop";
   if (reason != StopReason::cache_full) return {};
   return std::string("; stopped: the cache is full") +
          (in_chat ? "; /reset forgets the conversation" : "");

@@ -86,13 +86,25 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(opt
         "a positive number", o.repetition_penalty);
   check(o.repetition_window >= 0, "repetition window", "0 (all) or a positive count",
         o.repetition_window);
+  check(std::isfinite(o.frequency_penalty), "frequency penalty", "a number", o.frequency_penalty);
+  check(std::isfinite(o.presence_penalty), "presence penalty", "a number", o.presence_penalty);
+  for (const auto& [id, bias] : o.logit_bias) {
+    check(id >= 0, "logit bias", "a token id", id);
+    check(bias < std::numeric_limits<float>::infinity(), "logit bias", "a number or -inf", bias);
+  }
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history,
                         hw::WorkerPool* pool) {
-  const auto& o = options_;
   logits_ = values_ = logits;
-  if (o.repetition_penalty != 1) penalize(history);
+  if (adjusts()) adjust(history);
+  const int32_t id = choose(pool);
+  if (adjusts()) count(id);
+  return id;
+}
+
+int32_t Sampler::choose(hw::WorkerPool* pool) {
+  const auto& o = options_;
   find_maxima(pool);
   const int32_t greedy = best();
   best_logit_ = logit(static_cast<size_t>(greedy));
@@ -118,30 +130,58 @@ int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> 
 
 // ---- logits ----
 
-void Sampler::penalize(std::span<const int32_t> history) {
-  penalized_.assign(logits_.begin(), logits_.end());
-  values_ = penalized_;
-  seen_.resize(std::max(seen_.size(), logits_.size()), call_);
+bool Sampler::adjusts() const noexcept {
+  const auto& o = options_;
+  return o.repetition_penalty != 1 || o.frequency_penalty != 0 || o.presence_penalty != 0 ||
+         !o.logit_bias.empty();
+}
+
+void Sampler::adjust(std::span<const int32_t> history) {
+  if (tokens_.size() < logits_.size()) {
+    tokens_.resize(logits_.size());
+    for (auto& token : tokens_) token.bias = 0;
+    for (const auto& [id, bias] : options_.logit_bias)
+      if (static_cast<size_t>(id) < tokens_.size()) tokens_[static_cast<size_t>(id)].bias += bias;
+  }
   if (++call_ == 0) {  // wrapped: marks of the first round would look new
-    std::fill(seen_.begin(), seen_.end(), 0);
+    for (auto& token : tokens_) token.seen = 0;
     call_ = 1;
   }
   const auto window = static_cast<size_t>(options_.repetition_window);
   if (window > 0 && window < history.size()) history = history.last(window);
-  for (const int32_t id : history) {
+  if (options_.repetition_penalty == 1) history = {};
+  const auto is_token = [this](int32_t id) {
+    return id >= 0 && static_cast<size_t>(id) < logits_.size();
+  };
+  for (const int32_t id : history)
+    if (is_token(id)) tokens_[static_cast<size_t>(id)].seen = call_;
+
+  adjusted_.assign(logits_.begin(), logits_.end());
+  values_ = adjusted_;
+  const auto change = [&](int32_t id) {
     const auto i = static_cast<size_t>(id);
-    if (id < 0 || i >= logits_.size() || seen_[i] == call_) continue;
-    seen_[i] = call_;
-    penalized_[i] = static_cast<float>(logit(i));
-  }
+    if (is_token(id)) adjusted_[i] = static_cast<float>(logit(i));
+  };
+  for (const auto& [id, bias] : options_.logit_bias) change(id);
+  std::ranges::for_each(history, change);
+  std::ranges::for_each(chosen_, change);
 }
 
-// With the penalty, not rounded.
+void Sampler::count(int32_t id) {
+  if (tokens_[static_cast<size_t>(id)].count++ == 0) chosen_.push_back(id);
+}
+
+// With biases and penalties, not rounded.
 double Sampler::logit(size_t i) const noexcept {
-  const double x = logits_[i];
-  const double penalty = options_.repetition_penalty;
-  if (penalty == 1 || seen_[i] != call_) return x;
-  return x > 0 ? x / penalty : x * penalty;
+  double x = logits_[i];
+  if (tokens_.empty()) return x;
+  const auto& o = options_;
+  const Token& token = tokens_[i];
+  x += token.bias;
+  const double penalty = o.repetition_penalty;
+  if (token.seen == call_) x = x > 0 ? x / penalty : x * penalty;
+  if (token.count > 0) x -= double{o.frequency_penalty} * token.count + double{o.presence_penalty};
+  return x;
 }
 
 double Sampler::weight(size_t i) const noexcept {
@@ -206,7 +246,7 @@ double Sampler::estimated_total() const noexcept {
 double Sampler::largest_error() const noexcept {
   const double rounding = 0x1p-23;
   const double arithmetic = rounding * (2 * std::log(static_cast<double>(values_.size())) + 8);
-  if (options_.repetition_penalty == 1) return arithmetic;
+  if (!adjusts()) return arithmetic;
   const double temperature = options_.temperature;
   return arithmetic + 2 * rounding * std::abs(best_logit_) / temperature;
 }

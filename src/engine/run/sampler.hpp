@@ -13,9 +13,10 @@ namespace ktx::engine {
 
 using SamplerOptions = ktx::Sampling;
 
-/// Filters run in the order of Hugging Face's generate(): repetition penalty, temperature, top-k,
-/// top-p (of what top-k kept), min-p. The best token always stays. Equal logits: the lower id
-/// first.
+/// Filters run in the order of Hugging Face's generate(): biases, repetition penalty, frequency and
+/// presence penalties, temperature, top-k, top-p (of what top-k kept), min-p. The best token always
+/// stays. Equal logits: the lower id first. One sampler serves one generation: what it has chosen
+/// is what the frequency and presence penalties count.
 ///
 /// Deterministic: std::mt19937_64 (which the standard fixes to the bit), one draw per sampled token
 /// and none per greedy one, made a double by its upper 53 bits. Probabilities are computed in
@@ -47,7 +48,10 @@ class Sampler {
   static bool before(const Candidate& a, const Candidate& b) noexcept {
     return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
   }
-  void penalize(std::span<const int32_t> history);
+  int32_t choose(hw::WorkerPool* pool);
+  bool adjusts() const noexcept;
+  void adjust(std::span<const int32_t> history);
+  void count(int32_t id);
   double logit(size_t i) const noexcept;
   double weight(size_t i) const noexcept;
   template <class Body>
@@ -75,14 +79,21 @@ class Sampler {
 
   // Of one call.
   std::span<const float> logits_;  // as they came
-  std::span<const float> values_;  // with the penalty, rounded
+  std::span<const float> values_;  // with biases and penalties, rounded
   double best_logit_ = 0;
   std::vector<float> maxima_, sums_;  // of each chunk: greatest value; estimated sum of weights
   std::vector<float> sorted_maxima_;
   std::vector<Candidate> candidates_;
 
-  std::vector<float> penalized_;
-  std::vector<uint32_t> seen_;  // by id: the call that last saw it in the history
+  // Where there are biases or penalties.
+  struct Token {
+    float bias = 0;
+    int32_t count = 0;  // how often it was chosen
+    uint32_t seen = 0;  // the call that last saw it in the history
+  };
+  std::vector<float> adjusted_;
+  std::vector<Token> tokens_;    // by id
+  std::vector<int32_t> chosen_;  // ids whose count is not 0
   uint32_t call_ = 0;
 };
 

@@ -72,7 +72,8 @@ struct PlanOptions {
 
 /// How the model's makers sample, as far as the checkpoint says it.
 struct SamplingDefaults {
-  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<float> temperature, top_p, min_p, repetition_penalty, frequency_penalty,
+      presence_penalty;
   std::optional<int> top_k;
 };
 

@@ -5,11 +5,18 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ktx/engine.hpp"
 
 namespace ktx {
+
+/// Added to the logit of a token; -inf: it is never chosen.
+struct LogitBias {
+  int32_t id = 0;
+  float bias = 0;
+};
 
 /// How the next token is chosen. temperature 0 takes the most probable one (greedy).
 struct Sampling {
@@ -19,6 +26,10 @@ struct Sampling {
   float min_p = 0;               // drop those under min_p times the best
   float repetition_penalty = 1;  // divides positive, multiplies negative logits of seen tokens
   int repetition_window = 64;    // over this many last tokens
+  // Of tokens that this generation has given, as OpenAI's: logit - count * frequency - presence.
+  float frequency_penalty = 0;
+  float presence_penalty = 0;
+  std::vector<LogitBias> logit_bias;  // before all penalties; of one id several add up
   uint64_t seed = 0;
 };
 
@@ -31,7 +42,7 @@ struct GenerateOptions {
   int experts_per_token = 0;
 };
 
-enum class StopReason { max_new_tokens, stop_id, cache_full, cancelled };
+enum class StopReason { max_new_tokens, stop_id, stop_string, cache_full, cancelled };
 
 struct Generation {
   std::vector<int32_t> ids;
@@ -66,6 +77,13 @@ class Session {
   /// sessions have taken the cache's pages.
   Generation generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                       const std::function<bool(int32_t)>& on_token = {});
+
+  /// The same with text: on_text is called with what each token completes, if anything, at the end
+  /// with what `text` held back. A stop string of `text` ends the generation: the token that
+  /// completes it is the last of the ids.
+  Generation generate(std::span<const int32_t> prompt, const GenerateOptions& options,
+                      TextStream& text,
+                      const std::function<bool(const std::string&)>& on_text = {});
 
   /// Runs tokens and gives the logits after each: rows of vocab_size() floats, in blocks of a few
   /// rows. on_rows(first_row, rows, logits) is called on the engine's thread, for which all

@@ -88,19 +88,26 @@ struct TextStreamOptions {
   /// A text of its own, like an answer in a chat: it loses the space that SentencePiece's models
   /// begin texts with. Otherwise it follows on other text, like what completes a prompt.
   bool begins = false;
+  /// The text ends before the first of these in it. What may be the beginning of one is held back
+  /// until it is decided.
+  std::vector<std::string> stop = {};
 };
 
 /// Turns a stream of ids into text; never gives out part of a character.
 class TextStream {
  public:
+  /// Throws input error for a stop string that is empty or no UTF-8.
   explicit TextStream(const Tokenizer& tokenizer, TextStreamOptions options = {});
   ~TextStream();
   TextStream(TextStream&&) noexcept;
 
-  /// The text that is complete after this id; may be empty.
+  /// The text that is complete after this id; may be empty, and is, once stopped.
   std::string push(int32_t id);
-  /// What was held back: U+FFFD for an unfinished character.
+  /// What was held back: perhaps the beginning of a stop string, U+FFFD for an unfinished
+  /// character.
   std::string finish();
+  /// Whether a stop string was found.
+  bool stopped() const noexcept;
 
  private:
   struct State;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
@@ -67,6 +68,15 @@ class Plain {
   int32_t sample(const std::vector<float>& logits, std::span<const int32_t> history) {
     std::vector<std::pair<double, int32_t>> all;  // sorts by falling weights, then by ids
     for (const float x : logits) all.emplace_back(-double{x}, static_cast<int32_t>(all.size()));
+    const int32_t id = choose(std::move(all), history);
+    ++chosen_[id];
+    return id;
+  }
+
+ private:
+  int32_t choose(std::vector<std::pair<double, int32_t>> all, std::span<const int32_t> history) {
+    for (const auto& [id, bias] : o_.logit_bias)
+      if (static_cast<size_t>(id) < all.size()) all[static_cast<size_t>(id)].first -= double{bias};
     if (o_.repetition_window > 0 && static_cast<size_t>(o_.repetition_window) < history.size())
       history = history.last(static_cast<size_t>(o_.repetition_window));
     const double penalty = o_.repetition_penalty;
@@ -74,6 +84,10 @@ class Plain {
       double& x = all[static_cast<size_t>(id)].first;
       x = x < 0 ? x / penalty : x * penalty;
     }
+    for (const auto& [id, count] : chosen_)
+      if (static_cast<size_t>(id) < all.size())
+        all[static_cast<size_t>(id)].first +=
+            double{o_.frequency_penalty} * count + double{o_.presence_penalty};
     const auto best = *std::min_element(all.begin(), all.end());
     if (o_.temperature == 0) return best.second;
     for (auto& [x, id] : all) x = -std::exp((best.first - x) / double{o_.temperature});
@@ -95,7 +109,6 @@ class Plain {
     return all.back().second;
   }
 
- private:
   static double sum(const std::vector<std::pair<double, int32_t>>& all) {
     double total = 0;
     for (const auto& [x, id] : all) total -= x;
@@ -103,6 +116,7 @@ class Plain {
   }
   SamplerOptions o_;
   std::mt19937_64 random_;
+  std::map<int32_t, int> chosen_;
 };
 
 std::vector<float> random_logits(size_t count, float spread, unsigned seed, float step = 0) {
@@ -134,6 +148,16 @@ const SamplerOptions settings[] = {
     {.temperature = 1, .min_p = 0.1f, .repetition_penalty = 1.3f, .seed = 17},
     {.temperature = 1e-42f, .top_p = 0.5f, .seed = 18},
     {.temperature = 1e30f, .seed = 19},
+    {.frequency_penalty = 0.3f, .seed = 20},
+    {.temperature = 1, .frequency_penalty = 0.4f, .presence_penalty = 1.5f, .seed = 21},
+    {.temperature = 1, .top_p = 0.9f, .presence_penalty = -1, .seed = 22},
+    {.temperature = 1, .logit_bias = {{1, 2}, {0, -infinite}, {70, 9}, {1, 0.5f}}, .seed = 23},
+    {.temperature = 0.8f,
+     .top_k = 20,
+     .repetition_penalty = 1.2f,
+     .frequency_penalty = 0.2f,
+     .logit_bias = {{2, 3}, {30000, 8}},
+     .seed = 24},
 };
 
 const std::vector<float> five = {0.4f, 0.05f, 0.25f, 0.2f, 0.1f};
@@ -238,6 +262,31 @@ TEST_CASE("the repetition window bounds how far back tokens count, call by call"
   CHECK(sampler.sample(logits, std::vector<int32_t>{2}) == 0);
 }
 
+TEST_CASE("frequency and presence penalties count what the sampler has chosen") {
+  const auto chosen = [](const SamplerOptions& options, const std::vector<float>& logits, int n) {
+    Sampler sampler(options);
+    std::string ids;
+    const std::vector<int32_t> history(10, 2);  // a prompt: not counted
+    for (int i = 0; i < n; ++i) ids += std::to_string(sampler.sample(logits, history));
+    return ids;
+  };
+  CHECK(chosen({.frequency_penalty = 1}, {3.1f, 1, 2}, 7) == "0020120");
+  CHECK(chosen({.presence_penalty = 1.5f}, {3.1f, 1, 2}, 6) == "020000");
+  CHECK(chosen({.presence_penalty = -5}, {1, 1.1f}, 3) == "111");
+  CHECK(chosen({.frequency_penalty = 0.5f, .presence_penalty = 0.25f}, {2, 1}, 5) == "00100");
+}
+
+TEST_CASE("a bias is added to its token's logit, -inf bans it") {
+  CHECK(once({.logit_bias = {{2, 1.5f}}}, {3, 2, 2}) == 2);
+  CHECK(once({.logit_bias = {{2, 0.5f}}}, {3, 2, 2}) == 0);
+  CHECK(once({.logit_bias = {{2, 0.75f}, {2, 0.75f}}}, {3, 2, 2}) == 2);
+  CHECK(once({.logit_bias = {{0, -infinite}, {7, 9}}}, {3, 1, 2}) == 2);
+  // Before the repetition penalty: (1 + 2) / 2 is less than 1.75, 1 / 2 + 2 would not be.
+  CHECK(once({.repetition_penalty = 2, .logit_bias = {{0, 2}}}, {1, 1.75f}, {0}) == 1);
+  const auto n = counts({.temperature = 1, .logit_bias = {{0, -infinite}}}, logits_of(five), 500);
+  CHECK(n[0] == 0);
+}
+
 TEST_CASE("a seed fixes the sequence on every platform") {
   const auto sequence = [](uint64_t seed) {
     Sampler sampler({.temperature = 1, .seed = seed});
@@ -285,6 +334,14 @@ TEST_CASE("options out of range are input errors") {
   CHECK(refused({.repetition_penalty = not_a_number})
             .starts_with("input sampling: repetition penalty"));
   CHECK(refused({.repetition_window = -1}).starts_with("input sampling: repetition window"));
+  CHECK(refused({.frequency_penalty = infinite}).starts_with("input sampling: frequency penalty"));
+  CHECK(
+      refused({.presence_penalty = not_a_number}).starts_with("input sampling: presence penalty"));
+  CHECK(refused({.logit_bias = {{-1, 1}}}) ==
+        "input sampling: logit bias: expected a token id, found -1");
+  for (const float bias : {infinite, not_a_number})
+    CHECK(refused({.logit_bias = {{1, bias}}})
+              .starts_with("input sampling: logit bias: expected a "));
   CHECK(refused({.temperature = 0.7f,
                  .top_k = 40,
                  .top_p = 0.95f,
@@ -334,8 +391,9 @@ TEST_CASE("sampling: speed of 32 sequences of 129,280 logits", "[.bench]") {
       const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
       fastest = std::min(fastest, time.count());
     }
-    std::printf("temperature %g top-k %d top-p %g min-p %g penalty %g: %.2f ms\n",
+    std::printf("temperature %g top-k %d top-p %g min-p %g penalty %g, %g: %.2f ms\n",
                 double{options.temperature}, options.top_k, double{options.top_p},
-                double{options.min_p}, double{options.repetition_penalty}, fastest * 1e3);
+                double{options.min_p}, double{options.repetition_penalty},
+                double{options.frequency_penalty}, fastest * 1e3);
   }
 }
