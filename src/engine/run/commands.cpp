@@ -69,7 +69,7 @@ class NormCommand final : public Command {
     args.y = y.data;
     args.y_stride = y.stride;
     args.tokens = rows_of(step, tail_);
-    args.kernel = loops_.of(step.batch);
+    args.kernel = loops_.of(step.batch, args.tokens);
     ops::rms_norm(args, step.pool);
   }
 

@@ -43,7 +43,7 @@ class RouterCommand final : public Command {
     args.experts_per_token = experts_of_rows(step);
     args.ids = chosen.ids;
     args.weights = chosen.weights;
-    args.kernel = loops_.of(step.batch);
+    args.kernel = loops_.of(step.batch, args.tokens);
     args.scratch = step.workspace.scratch(place());
     ops::router(args, step.pool);
   }

@@ -4,6 +4,7 @@
 #include "engine/run/commands.hpp"
 #include "engine/run/workspace.hpp"
 #include "ops/f32/f32.hpp"
+#include "ops/linear/linear.hpp"
 #include "ops/matmul/matmul.hpp"
 
 namespace ktx::engine {
@@ -30,11 +31,12 @@ inline int64_t rows_of(const StepContext& step, bool tail) noexcept {
   return tail ? static_cast<int64_t>(step.logit_rows.size()) : step.batch.rows();
 }
 
-/// The float loops that the plan named for a node's module, in each phase.
+/// The float loops that the plan named for a node's module: decode's up to as many rows as in
+/// linear layers.
 struct Loops {
   Loops(const CommandContext& context, const graph::Node& node);
-  const ops::f32::Kernel* of(const Batch& batch) const noexcept {
-    return batch.decode_kernels || batch.rows() == 1 ? decode : prefill;
+  const ops::f32::Kernel* of(const Batch& batch, int64_t rows) const noexcept {
+    return batch.decode_kernels || rows <= ops::decode_tokens ? decode : prefill;
   }
   const ops::f32::Kernel *decode, *prefill;
 };

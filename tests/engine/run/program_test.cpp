@@ -5,11 +5,14 @@
 #include <numeric>
 
 #include "catch.hpp"
+#include "core/base/file.hpp"
 #include "engine/access.hpp"
+#include "engine/run/commands_internal.hpp"
 #include "engine/run/executor.hpp"
 #include "engine/run/workspace.hpp"
 #include "engine/source.hpp"
 #include "ktx/plan.hpp"
+#include "support/own_file.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
@@ -102,6 +105,32 @@ TEST_CASE("a program has a stage for each layer, and a tail") {
   CHECK(program.tail().size() == 3);  // last_rows, norm, head
   CHECK(program.max_rows() == loaded().details().prefill_chunk);
   CHECK(program.places().size() == 1);
+}
+
+TEST_CASE("routers and norms take the kernel of decode: in steps of up to 8 rows") {
+  const auto file = test::own_file("decode.yaml");
+  base::write_file(file,
+                   "ktx: 1\nrules:\n"
+                   "  - {name: n, match: {name: 'norm$'}, place: {}, decode: {op: rms_norm.ref}}\n"
+                   "  - {name: r, match: {name: 'gate$'}, place: {}, decode: {op: router.ref}}\n"
+                   "  - {name: rest, match: {name: '.*'}, place: {}}\n");
+  const auto plan = make_plan({.model = test::shipped_model, .rules = file});
+  CommandContext context;
+  context.plan = &engine::Access::details(plan);
+  const auto* const decode = ops::f32::find_kernel("ref");
+  const auto* const prefill = &ops::f32::best_kernel(context.plan->machine.isa);
+  REQUIRE(decode != prefill);
+  int found = 0;
+  for (const auto& node : context.plan->model.graph.nodes) {
+    if (node.op != graph::Op::router && node.op != graph::Op::rms_norm) continue;
+    const Loops loops(context, node);
+    for (const int64_t rows : {1, 2, 8}) CHECK(loops.of({}, rows) == decode);
+    for (const int64_t rows : {9, 512}) CHECK(loops.of({}, rows) == prefill);
+    CHECK(loops.of({.decode_kernels = true}, 512) == decode);
+    ++found;
+  }
+  CHECK(found > 5);
+  std::filesystem::remove(file);
 }
 
 TEST_CASE("on two places the numbers are those of one") {
