@@ -41,38 +41,50 @@ std::pair<uint64_t, double> strength(const hw::Gpu& gpu) {
   return {gpu.memory_bytes, gpu.read_bandwidth};
 }
 
-const GoalInfo& info(Goal goal) {
-  return *std::ranges::find(goals, goal, &GoalInfo::goal);
+SuggestOptions with_trained_context(SuggestOptions options, int64_t trained) {
+  if (trained > 0) options.context = std::min(options.context, trained);
+  return options;
 }
 
-}  // namespace
-
-Search::Search(const graph::Model& model, const hw::Machine& machine, const SuggestOptions& options)
-    : model_(model), machine_(machine), options_(options), goal_(info(options.goal)) {
-  const int64_t trained = model_.info.context;
-  if (trained > 0) options_.context = std::min(options_.context, trained);
-  for (size_t i = 0; i < machine_.gpus.size(); ++i) {
-    auto& gpu = machine_.gpus[i];
-    if (options_.vram) gpu.memory_bytes = std::min(gpu.memory_bytes, *options_.vram);
-    if (capability_refusal(gpu).empty()) gpus_.push_back(i);
-  }
-  std::ranges::stable_sort(gpus_, std::greater{},
-                           [&](size_t i) { return strength(machine_.gpus[i]); });
-  check_figures();
+hw::Machine with_usable_memory(hw::Machine machine, std::optional<uint64_t> vram) {
+  for (auto& gpu : machine.gpus)
+    if (vram) gpu.memory_bytes = std::min(gpu.memory_bytes, *vram);
+  return machine;
 }
 
-void Search::check_figures() const {
+/// The strongest first.
+std::vector<size_t> usable_gpus(const hw::Machine& machine) {
+  std::vector<size_t> gpus;
+  for (size_t i = 0; i < machine.gpus.size(); ++i)
+    if (capability_refusal(machine.gpus[i]).empty()) gpus.push_back(i);
+  std::ranges::stable_sort(gpus, std::greater{},
+                           [&](size_t i) { return strength(machine.gpus[i]); });
+  return gpus;
+}
+
+void check_figures(const hw::Machine& machine, const std::vector<size_t>& gpus) {
   std::vector<std::string> missing;
-  if (machine_.read_bandwidth <= 0) missing.emplace_back("read_bandwidth");
-  if (machine_.tensor_flops <= 0) missing.emplace_back("tensor_flops");
-  for (const size_t i : gpus_)
-    if (const auto& gpu = machine_.gpus[i];
+  if (machine.read_bandwidth <= 0) missing.emplace_back("read_bandwidth");
+  if (machine.tensor_flops <= 0) missing.emplace_back("tensor_flops");
+  for (const size_t i : gpus)
+    if (const auto& gpu = machine.gpus[i];
         gpu.read_bandwidth <= 0 || gpu.tensor_flops <= 0 || gpu.copy_bandwidth <= 0)
       missing.push_back("read_bandwidth, copy_bandwidth and tensor_flops of " + gpu.name);
   if (!missing.empty())
     throw_input(
         "the machine's description lacks what predictions are made from: " + base::join(missing),
-        machine_.name, {"ktx-plan --detect measures it on the machine itself"});
+        machine.name, {"ktx-plan --detect measures it on the machine itself"});
+}
+
+}  // namespace
+
+Search::Search(const graph::Model& model, const hw::Machine& machine, const SuggestOptions& options)
+    : model_(model),
+      machine_(with_usable_memory(machine, options.vram)),
+      options_(with_trained_context(options, model.info.context)),
+      goal_(*std::ranges::find(goals, options.goal, &GoalInfo::goal)),
+      gpus_(usable_gpus(machine_)) {
+  check_figures(machine_, gpus_);
 }
 
 // ---- candidates ----

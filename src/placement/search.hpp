@@ -66,7 +66,6 @@ class Search {
   bool is_quantized() const;
 
  private:
-  void check_figures() const;
   quant::Format source() const;
   std::vector<Experts> placements() const;
   std::vector<std::string> formats() const;
@@ -83,7 +82,7 @@ class Search {
   const graph::Model& model_;
   hw::Machine machine_;
   SuggestOptions options_;
-  const GoalInfo& goal_;
+  GoalInfo goal_;
   std::vector<size_t> gpus_;
 };
 

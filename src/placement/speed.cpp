@@ -18,25 +18,8 @@ constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
 /// to 16 GB/s.
 constexpr double core_read = 13e9;
 
-/// How fast an ISA multiplies, in multiples of AVX2, about.
-double isa_speed(hw::Isa isa) {
-  switch (isa) {
-    case hw::Isa::scalar:
-      return 0.1;
-    case hw::Isa::avx2:
-      return 1;
-    case hw::Isa::avx512:
-      return 2;
-    case hw::Isa::avx512_vnni:
-    case hw::Isa::avx512_vbmi:
-    case hw::Isa::avx512_bf16:
-      return 4;
-    case hw::Isa::amx_bf16:
-      return 15;
-    case hw::Isa::amx_int8:
-      return 25;
-  }
-  return 1;
+double speed_of(hw::Isa isa) {
+  return hw::isas()[static_cast<size_t>(isa)].speed;
 }
 
 }  // namespace
@@ -52,9 +35,8 @@ Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const CpuUse& us
       nodes * (use.copying && machine.read_while_copying > 0 ? machine.read_while_copying
                                                              : machine.read_bandwidth);
   const double threads = use.threads, cores = std::min(1.0, threads / machine.core_count());
-  const double isa = use.kernel == nullptr
-                         ? 1
-                         : std::min(1.0, isa_speed(use.kernel->isa) / isa_speed(machine.isa));
+  const double isa =
+      use.kernel == nullptr ? 1 : std::min(1.0, speed_of(use.kernel->isa) / speed_of(machine.isa));
   return {std::min(all, std::max(cores * all, threads * core_read)) / parts,
           cores * machine.tensor_flops * isa / parts, threads / parts};
 }

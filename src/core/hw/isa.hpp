@@ -27,6 +27,7 @@ struct IsaInfo {
   std::string_view name;      // as in rules and in KTX_ISA
   std::string_view features;  // of the CPU, beyond those of the level below
   std::string_view doc;       // what they are for
+  double speed;               // of multiplying, about: AVX2 is 1
 };
 
 /// The table (isa_levels.hpp), lowest level first.

@@ -11,14 +11,14 @@
 namespace ktx::hw {
 
 inline constexpr IsaInfo isa_levels[] = {
-    {Isa::scalar, "scalar", "", "any x86-64 CPU"},
-    {Isa::avx2, "avx2", "avx avx2 fma f16c", "AVX2, FMA, F16C"},
-    {Isa::avx512, "avx512", "avx512f avx512bw avx512vl avx512dq", "AVX-512 F, BW, VL, DQ"},
-    {Isa::avx512_vnni, "avx512_vnni", "avx512vnni", "AVX-512 VNNI: int8 dot products"},
-    {Isa::avx512_vbmi, "avx512_vbmi", "avx512vbmi", "AVX-512 VBMI: look-ups of bytes"},
-    {Isa::avx512_bf16, "avx512_bf16", "avx512bf16", "AVX-512 BF16: bfloat16 dot products"},
-    {Isa::amx_bf16, "amx_bf16", "amx-tile amx-bf16", "AMX: tiles of bfloat16"},
-    {Isa::amx_int8, "amx_int8", "amx-int8", "AMX: tiles of int8"},
+    {Isa::scalar, "scalar", "", "any x86-64 CPU", 0.1},
+    {Isa::avx2, "avx2", "avx avx2 fma f16c", "AVX2, FMA, F16C", 1},
+    {Isa::avx512, "avx512", "avx512f avx512bw avx512vl avx512dq", "AVX-512 F, BW, VL, DQ", 2},
+    {Isa::avx512_vnni, "avx512_vnni", "avx512vnni", "AVX-512 VNNI: int8 dot products", 4},
+    {Isa::avx512_vbmi, "avx512_vbmi", "avx512vbmi", "AVX-512 VBMI: look-ups of bytes", 4},
+    {Isa::avx512_bf16, "avx512_bf16", "avx512bf16", "AVX-512 BF16: bfloat16 dot products", 4},
+    {Isa::amx_bf16, "amx_bf16", "amx-tile amx-bf16", "AMX: tiles of bfloat16", 15},
+    {Isa::amx_int8, "amx_int8", "amx-int8", "AMX: tiles of int8", 25},
 };
 
 }  // namespace ktx::hw
