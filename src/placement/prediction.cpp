@@ -19,6 +19,10 @@ namespace {
 /// The CPU's expert workers and a GPU meet through flags: both ways, with the hidden state.
 constexpr double handshake_seconds = 9.6e-6;
 
+/// Two GPUs meet through an event each way, with the hidden state: about what CUDA takes for both
+/// and to begin the copy.
+constexpr double hop_seconds = 10e-6;
+
 /// Experts that are on their way to a GPU at once. A streamed layer takes about as much longer than
 /// its copies and products as these take to arrive.
 constexpr double experts_on_their_way = 16;
@@ -299,6 +303,18 @@ class Predictor {
     return handshake_seconds + (rate > 0 ? bytes / rate : 0);
   }
 
+  // The hidden state from one GPU to the next; where they can't reach each other, through the CPU's
+  // memory.
+  double hop(const std::string& from, const std::string& to, int64_t rows) const {
+    const auto& next = plan_.gpu(to);
+    const double rate = next.peer_bandwidth > 0
+                            ? next.peer_bandwidth
+                            : std::min(plan_.gpu(from).copy_bandwidth, next.copy_bandwidth) / 2;
+    const double bytes = 1.0 * sizeof(float) * static_cast<double>(rows) *
+                         static_cast<double>(plan_.model.info.hidden);
+    return hop_seconds + (rate > 0 ? bytes / rate : 0);
+  }
+
   // ---- the step ----
 
   bool run_beside_a_gpu(const PlannedModule& planned, const graph::Module& module) const {
@@ -319,11 +335,17 @@ class Predictor {
       experts = nullptr;
     };
     int layer = -1;
+    const std::string* gpu = nullptr;  // that has the hidden state
     for (size_t i = 0; i < times.size(); ++i) {
       const auto& module = module_of(plan_.modules[i]);
+      const auto& device = device_of(plan_.modules[i]);
       const bool beside = run_beside_a_gpu(plan_.modules[i], module);
       if (!(beside || module.has_class("mlp.shared")) || module.layer != layer) join();
       layer = module.layer;
+      if (is_gpu(device)) {
+        if (gpu != nullptr && *gpu != device) now += hop(*gpu, device, layer < 0 ? 1 : shape_.rows);
+        gpu = &device;
+      }
       times[i].gpu_begin = now;
       times[i].begin = beside ? std::max(now, deferred_until) : now;
       if (beside)

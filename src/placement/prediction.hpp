@@ -35,8 +35,9 @@ struct StepTime {
 
 /// Modules run one after the other, but shared experts beside routed ones where these are on
 /// another device. A module takes what ops::Efficiency says of its kernel, on the bytes it reads
-/// and the operations it does; experts that several devices share, the time of the slowest. GPUs
-/// whose bandwidth is not known take no time to read.
+/// and the operations it does; experts that several devices share, the time of the slowest. The
+/// hidden state takes its time from one GPU to the next. GPUs whose bandwidth is not known take no
+/// time to read.
 StepTime step_time(const Plan& plan, const StepShape& shape);
 
 /// The steps that printouts show: a token decoded behind plan.predicted_depth others, and the first

@@ -95,6 +95,29 @@ TEST_CASE("a step is the sum of its modules, but shared experts run beside route
   CHECK(decode_rate(cpu, 4096) < decode_rate(cpu, 0));  // attention reads the cache
 }
 
+TEST_CASE("between layers on different GPUs the hidden state is copied") {
+  auto machine = known_machine();
+  machine.gpus.push_back(machine.gpus[0]);
+  const auto layers = [](const std::string& range) {
+    return "  - {name: '" + range + "', match: {layers: " + range +
+           "}, place: {device: 'cuda:1'}}\n";
+  };
+  const auto more_than_one_gpu = [&](const std::string& rules, const StepShape& shape) {
+    return step_time(plan_of(rules + rest, machine), shape).seconds -
+           step_time(plan_of(rest, machine), shape).seconds;
+  };
+  const auto hop = [](double rows, double bandwidth) { return 10e-6 + rows * 4 * 256 / bandwidth; };
+  // To the second GPU and back; through the CPU's memory.
+  CHECK(more_than_one_gpu(layers("1-2"), {}) == Approx(2 * hop(1, 5e9)));
+  machine.gpus[0].peer_bandwidth = machine.gpus[1].peer_bandwidth = 20e9;
+  CHECK(more_than_one_gpu(layers("1-2"), {}) == Approx(2 * hop(1, 20e9)));
+  CHECK(more_than_one_gpu(layers("1-2"), {.rows = 512, .prefill = true}) ==
+        Approx(2 * hop(512, 20e9)));
+  // The tail has a row of logits only.
+  CHECK(more_than_one_gpu(layers("2-3"), {.rows = 512, .prefill = true}) ==
+        Approx(hop(512, 20e9) + hop(1, 20e9)));
+}
+
 TEST_CASE("without its memory's bandwidth nothing is predicted of a machine") {
   auto unknown = known_machine();
   unknown.gpus[0].read_bandwidth = 0;  // takes no time to read
