@@ -369,22 +369,19 @@ void add_output_options(CLI::App& app, bool& json) {
 
 void add_model_options(CLI::App& app, Arguments& a) {
   tools::add_plan_options(app, a.plan);
-  app.add_option("-p,--prefill", a.prompts, "prompt lengths in tokens")
-      ->delimiter(',')
-      ->type_name("N,...")
-      ->check(tools::whole_number(1, 1 << 20))
-      ->capture_default_str();
+  tools::add_list(app, "-p,--prefill", a.prompts, "prompt lengths in tokens",
+                  tools::whole_number(1, 1 << 20))
+      ->type_name("N,...");
   app.add_option("-d,--depth", a.depth, "tokens in the cache before decoding begins; default: 0")
       ->check(tools::whole_number(0, 1 << 20));
   app.add_option("-n,--decode", a.decode, "tokens to decode after a prompt of one; 0: none")
       ->type_name("N")
       ->check(tools::whole_number(0, 1 << 20))
       ->capture_default_str();
-  app.add_option("--decode-experts", a.decode_experts,
-                 "experts a token while decoding, a row for each number; default: as planned")
-      ->type_name("K,...")
-      ->delimiter(',')
-      ->check(tools::whole_number(1, 1 << 20));
+  tools::add_list(app, "--decode-experts", a.decode_experts,
+                  "experts a token while decoding, a row for each number; default: as planned",
+                  tools::whole_number(1, 1 << 20))
+      ->type_name("K,...");
   app.add_option("-r,--repeat", a.repeat, "repetitions of each row")
       ->type_name("N")
       ->check(tools::whole_number(1, 1000))
@@ -404,25 +401,20 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->type_name("moe|linear|mla")
       ->check(CLI::IsMember({"moe", "linear", "mla"}))
       ->capture_default_str();
-  sub->add_option("--formats", o.formats, "formats, as in rules; default: those of large models")
-      ->delimiter(',')
+  tools::add_list(*sub, "--formats", o.formats,
+                  "formats, as in rules; default: those of large models")
       ->type_name("NAME,...");
-  sub->add_option("--kernels", o.kernels, "kernels, as in rules; default: auto, the best")
-      ->delimiter(',')
+  tools::add_list(*sub, "--kernels", o.kernels, "kernels, as in rules; default: auto, the best")
       ->type_name("NAME,...");
-  auto* of_expert = sub->add_option("--tokens-per-expert", o.tokens, "tokens of each active expert")
-                        ->delimiter(',')
-                        ->type_name("N,...")
-                        ->check(tools::whole_number(1))
-                        ->capture_default_str();
+  auto* of_expert = tools::add_list(*sub, "--tokens-per-expert", o.tokens,
+                                    "tokens of each active expert", tools::whole_number(1))
+                        ->type_name("N,...");
   auto* all = sub->add_flag("--all-experts", o.all_experts, "all routed experts of a layer at once")
                   ->excludes(of_expert);
-  sub->add_option("--tokens", a.layer_tokens, "with --all-experts: tokens of the layer")
-      ->delimiter(',')
+  tools::add_list(*sub, "--tokens", a.layer_tokens, "with --all-experts: tokens of the layer",
+                  tools::whole_number(1))
       ->type_name("N,...")
-      ->needs(all)
-      ->check(tools::whole_number(1))
-      ->capture_default_str();
+      ->needs(all);
   sub->add_option("--experts", o.experts,
                   "experts in memory; default: more than caches hold, a layer: 256")
       ->type_name("N")
@@ -436,16 +428,12 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->type_name("N")
       ->check(tools::whole_number(1))
       ->capture_default_str();
-  sub->add_option("--context", a.attention.contexts, "op mla: tokens of each sequence")
-      ->delimiter(',')
-      ->type_name("N,...")
-      ->check(tools::whole_number(1))
-      ->capture_default_str();
-  sub->add_option("--batch", a.attention.batches, "op mla: sequences that decode together")
-      ->delimiter(',')
-      ->type_name("N,...")
-      ->check(tools::whole_number(1))
-      ->capture_default_str();
+  tools::add_list(*sub, "--context", a.attention.contexts, "op mla: tokens of each sequence",
+                  tools::whole_number(1))
+      ->type_name("N,...");
+  tools::add_list(*sub, "--batch", a.attention.batches, "op mla: sequences that decode together",
+                  tools::whole_number(1))
+      ->type_name("N,...");
   sub->add_option("--cache", a.attention.cache, "op mla: format of the cache, as in rules")
       ->type_name("NAME")
       ->capture_default_str();
@@ -453,11 +441,10 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
                   "op mla: layers in memory; default: more than caches hold")
       ->type_name("N")
       ->check(tools::whole_number(1, 1024));
-  sub->add_option("-t,--threads", o.threads,
-                  "CPU workers, each number in turn; default: one a physical core")
-      ->delimiter(',')
-      ->type_name("N,...")
-      ->check(tools::whole_number(1, 4096));
+  tools::add_list(*sub, "-t,--threads", o.threads,
+                  "CPU workers, each number in turn; default: one a physical core",
+                  tools::whole_number(1, 4096))
+      ->type_name("N,...");
   sub->add_option("-r,--repeat", o.repeat, "repetitions of each row")
       ->type_name("N")
       ->check(tools::whole_number(1, 1000))

@@ -179,11 +179,9 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
 void add_logits(CLI::App& app, LogitsOptions& o) {
   auto* sub = app.add_subcommand("logits", "the logits after each of some tokens");
   tools::add_plan_options(*sub, o.plan);
-  sub->add_option("--ids", o.ids, "token ids, the first usually BOS")
+  tools::add_list(*sub, "--ids", o.ids, "token ids, the first usually BOS", tools::whole_number(0))
       ->required()
-      ->delimiter(',')
-      ->type_name("ID,...")
-      ->check(tools::whole_number(0));
+      ->type_name("ID,...");
   add_evaluate_options(*sub, o.evaluate);
   sub->add_option("--out", o.out, "safetensors file: logits f32 [tokens, vocab]")
       ->required()

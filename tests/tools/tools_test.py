@@ -313,6 +313,21 @@ class Usage(Case):
         done = run("ktx-eval", "logits", *PLACE, "--ids", "0,-5", "--out", self.folder / "x")
         self.assertEqual(done.returncode, 2)
 
+    def test_lists_without_a_value(self):
+        for tool, option, text in (
+            ("ktx-bench", "--prefill", "512,,2048"),
+            ("ktx-bench", "--prefill", "512,"),
+            ("ktx-bench", "--prefill", ""),
+            ("ktx-bench kernels", "--formats", ",q4_k"),
+            ("ktx-eval logits", "--ids", "0,5,"),
+        ):
+            tool, *command = tool.split()
+            done = run(tool, *command, option, text)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"{option}: expected values between commas, found '{text}'\n", done.stderr)
+        done = run("ktx-bench", "-p", "512,0", "64")
+        self.assertIn("--prefill: expected a whole number from 1 to 1048576, found '0'\n", done.stderr)
+
     def test_version(self):
         for tool in ("ktx-run", "ktx-plan", "ktx-inspect", "ktx-eval", "ktx-bench", "ktx-synth"):
             chats = r"chats: .*\n" if tool == "ktx-run" else ""

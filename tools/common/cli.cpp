@@ -167,6 +167,23 @@ CLI::Validator number_that_is(const std::string& what, const std::function<bool(
       what);
 }
 
+std::vector<std::string> list_values(const std::string& option,
+                                     const std::vector<std::string>& texts,
+                                     const CLI::Validator& check) {
+  std::vector<std::string> values;
+  for (const auto& text : texts) {
+    for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+      end = text.find(',', begin);
+      const auto& value = values.emplace_back(text.substr(begin, end - begin));
+      if (value.empty())
+        throw CLI::ValidationError(option, "expected values between commas, found '" + text + "'");
+      if (const auto refusal = check(value); !refusal.empty())
+        throw CLI::ValidationError(option, refusal);
+    }
+  }
+  return values;
+}
+
 void warn(std::string_view message) {
   std::fprintf(stderr, "%s: warning: %.*s\n", tool_name.c_str(), static_cast<int>(message.size()),
                message.data());

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ktx/plan.hpp"
 
@@ -36,6 +37,28 @@ CLI::Validator whole_number(int64_t least, uint64_t most = std::numeric_limits<i
 /// A check for options: a finite number, of float32's range, for which `holds` is true; `what`,
 /// e.g. "above 0", completes "expected a number".
 CLI::Validator number_that_is(const std::string& what, const std::function<bool(double)>& holds);
+
+/// The values of a list option, each checked. Throws CLI::ValidationError, for an empty one too,
+/// which CLI11 would pass over.
+std::vector<std::string> list_values(const std::string& option,
+                                     const std::vector<std::string>& texts,
+                                     const CLI::Validator& check);
+
+/// An option of several values: between commas, or one by one.
+template <class T>
+CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<T>& values,
+                      const std::string& description,
+                      const CLI::Validator& check = CLI::Validator()) {
+  const auto fill = [=, &values](const std::vector<std::string>& texts) {
+    values.clear();
+    for (const auto& text : list_values(names.substr(names.find("--")), texts, check))
+      if (!CLI::detail::lexical_cast(text, values.emplace_back()))
+        throw CLI::ConversionError(text, names);
+  };
+  auto* option = app.add_option_function<std::vector<std::string>>(names, fill, description);
+  if (!values.empty()) option->default_str("[" + CLI::detail::join(values) + "]");
+  return option;
+}
 
 /// Adds --version, parses argv, then runs body and turns ktx::Error and every other exception into
 /// a message on stderr and an exit code. Output that stdout could not take (a full disk) is such an
