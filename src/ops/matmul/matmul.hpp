@@ -120,7 +120,7 @@ std::span<const MatmulKernel> matmul_kernels() noexcept;
 ///
 /// Of f32, f16, bf16 and fp8 it multiplies the exact weights in f32; of int8 in int8, with a scale
 /// for every 1,024 columns of a token. It is best for them where there is no AMX: of
-/// 32 tokens and more 1.1 to 2.6 times as fast as avx512_vnni (README, 'Measuring').
+/// 32 tokens and more 1.1 to 2.6 times as fast as avx512_vnni (docs/measuring.md).
 const MatmulKernel& onednn_kernel() noexcept;
 
 /// The activations with which a kernel runs so many tokens: tiles, or what activation() says.
