@@ -17,10 +17,9 @@ struct Access;
 struct EngineState;
 }  // namespace engine
 
-/// Where loading is: bytes of the checkpoint consumed, of those that have to be read. Of
-/// Engine::finish_cache: bytes written.
+/// Progress of loading, in bytes of the checkpoint; of Engine::finish_cache, in bytes written.
 struct LoadProgress {
-  std::string module;  // being loaded
+  std::string module;  // the one being loaded
   uint64_t done = 0, total = 0;
 };
 
@@ -29,7 +28,7 @@ struct LoadOptions {
   std::function<void(const LoadProgress&)> progress;
 };
 
-/// What a decode step took with so many CPU workers.
+/// The time of a decode step with a number of CPU threads.
 struct ThreadsTrial {
   int threads = 0;
   double seconds = 0;
@@ -40,47 +39,52 @@ struct LoadReport {
   double seconds = 0;
   uint64_t source_bytes = 0;  // read from the checkpoint
   uint64_t weight_bytes = 0;  // in memory, packed
-  uint64_t cached_bytes = 0;  // of these mapped from the cache
-  /// On a machine of several NUMA nodes: what the plan put where, and how much of it the kernel
-  /// says lies there ("verified: node 0 12.3 GiB 100 %; …"), or why nothing was bound. Else empty.
+  uint64_t cached_bytes = 0;  // of weight_bytes, taken from the weights cache
+  /// On a machine with several NUMA nodes: how much the plan put on each, and how much of it the
+  /// kernel says is there ("verified: node 0 12.3 GiB 100 %; …"), or why memory was not bound.
+  /// Otherwise empty.
   std::string memory;
-  /// CPU workers of decode steps, and how many were tried, if the plan left that to measuring.
+  /// CPU threads of decode steps, and the numbers that were tried if the plan left it to measuring.
   int decode_threads = 0;
   std::vector<ThreadsTrial> decode_trials;
-  /// How fast experts are copied to GPUs, where the plan streams them: measured while loading.
+  /// How fast experts are copied to GPUs, measured while loading, as text; empty: none are
+  /// streamed.
   std::string streaming;
 };
 
-/// The routed experts that the CPU computed, layer by layer, step by step.
+/// The routed experts that the CPU has computed in decode steps.
 struct ExpertUse {
-  int64_t layers = 0;   // one for each layer of each step
-  int64_t experts = 0;  // distinct ones of each of these, in all
+  int64_t layers = 0;   // MoE layers run, summed over all steps
+  int64_t experts = 0;  // distinct experts run, summed over these layers
   uint64_t bytes = 0;   // of their packed weights, and of shared experts that ran with them
-  double seconds = 0;
+  double seconds = 0;   // spent in them
 };
 
+/// A loaded model, on which sessions run. Sessions keep it loaded: the weights are freed when the
+/// Engine and all of its sessions are gone.
 class Engine {
  public:
-  /// Opens the checkpoint, quantizes and packs every module as the plan says.
-  /// Throws ktx::Error: input for a broken checkpoint, environment when memory runs out.
+  /// Opens the checkpoint, quantizes and packs every module as the plan says. Throws ktx::Error:
+  /// input for a broken checkpoint, environment when memory or a device is missing.
   explicit Engine(const Plan& plan, const LoadOptions& options = {});
 
   const Plan& plan() const noexcept;
-  /// The plan's, opened on first use. Throws input error when there is none that ktx can read.
+  /// The plan's tokenizer, opened on first use. Throws ktx::Error: input when the model has none
+  /// that ktx can read.
   const Tokenizer& tokenizer() const;
   const LoadReport& load_report() const noexcept;
 
-  /// Packed weights are written to PlanOptions::weights_cache behind the run: waits until all are,
-  /// calling progress from time to time. Returns at once without a cache. What is not written when
-  /// the engine goes away is left for another start.
+  /// Packed weights are written to PlanOptions::weights_cache in the background. Waits until all
+  /// are written, calling progress from time to time; without a cache, returns at once. Weights not
+  /// yet written when the engine is destroyed are left for another start.
   void finish_cache(const std::function<void(const LoadProgress&)>& progress = {}) const;
 
-  int vocab_size() const noexcept;        // numbers in a logits row
+  int vocab_size() const noexcept;        // floats in a row of logits
   int64_t cache_length() const noexcept;  // tokens that a session can hold
-  /// The most experts a token that a request may ask for; 0: the model has none.
+  /// The most experts per token that a request may ask for; 0: the model has no experts.
   int max_experts_per_token() const noexcept;
 
-  /// Of all decode steps so far. Waits for a step that is under way.
+  /// Totals over all decode steps so far. Waits for a step that is running.
   ExpertUse decoded_experts() const;
 
  private:

@@ -1,5 +1,5 @@
-// The one exception type that ktx throws: while planning and loading, and for what is asked of a
-// session, never from kernels.
+// The one exception type of ktx. Planning, loading and calls on a session throw it; kernels never
+// do.
 #pragma once
 
 #include <exception>
@@ -10,9 +10,9 @@
 namespace ktx {
 
 enum class ErrorCategory {
-  input,        // a file, a rule or an argument is wrong: the user can mend it
-  environment,  // the machine refused: no memory, disk full, missing device
-  bug,          // ktx contradicts itself: please report
+  input,        // a file, a rule or an argument is wrong: the user can fix it
+  environment,  // the machine lacks something: memory, disk space, a device
+  bug,          // an internal inconsistency in ktx: please report it
 };
 
 /// "input", "environment" or "bug".

@@ -1,4 +1,4 @@
-// Rules files of other programs, translated to ktx's.
+// Translates the placement files of other programs to ktx rules files.
 #pragma once
 
 #include <filesystem>
@@ -8,19 +8,20 @@
 namespace ktx {
 
 struct ImportOptions {
-  /// A file of KTransformers' optimize rules; or
+  /// A file of KTransformers optimize rules. Give this or tensor_overrides, not both.
   std::filesystem::path ktransformers;
-  /// what llama.cpp takes as --override-tensor: "regex=BUFFER,regex=BUFFER"; its arguments one by
-  /// one where it is given several times.
+  /// The arguments of llama.cpp's --override-tensor, "regex=BUFFER,regex=BUFFER": one element for
+  /// each time the option is given.
   std::vector<std::string> tensor_overrides;
   /// The model that the rules are for, as PlanOptions::model; its header is enough. Empty: a
-  /// published one of the kind that a file of KTransformers names, for overrides DeepSeek-V3.
+  /// published model of the kind that the KTransformers file names; for overrides, DeepSeek-V3.
   std::filesystem::path model;
 };
 
-/// The text of a rules file that gives the modules of the model the places that they have there.
-/// Comments in it say what has no equal. Throws ktx::Error (input) for what it can't read, and for
-/// a file for models of which none can be made up: it asks for one.
+/// The text of a rules file that places the model's modules as the other program would. Comments in
+/// it name what has no equivalent in ktx. Throws ktx::Error: input when the rules or the model
+/// can't be read, or when ImportOptions::model is empty and the rules don't tell which model they
+/// are for.
 std::string import_rules(const ImportOptions& options);
 
 }  // namespace ktx

@@ -1,4 +1,4 @@
-// Where the time of a step goes: timelines of one decode step and of one slice of a prompt.
+// Profiles: timelines of one decode step and of one slice of a prompt.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,15 @@
 
 namespace ktx {
 
-/// What a lane does in a span. Only compute and copy are work: who waits may well spin or poll, and
-/// submit is the CPU's time for giving work to a GPU.
+/// What a lane does during a span. Only compute and copy count as work. A waiting lane may spin or
+/// poll; submit is CPU time spent on launching GPU work.
 enum class SpanKind : uint8_t { compute, copy, wait, submit };
 
-/// One command of a step on its lane. Spans of a lane may contain others: a wait contains what is
-/// done in between.
+/// One command of a step. Spans of a lane may nest: a wait contains what is done during it.
 struct Span {
-  std::string name;  // of the op, of linear layers and norms also the module's: "linear q_b_proj"
+  std::string name;  // the op; for linear layers and norms also the module: "linear q_b_proj"
   int lane = 0;      // index into StepProfile::lanes
-  int layer = -1;    // -1: before the first; StepProfile::layers.size(): behind the last
+  int layer = -1;    // -1: before the first; StepProfile::layers.size(): after the last
   SpanKind kind = SpanKind::compute;
   double begin = 0, end = 0;  // seconds since the step began
 };
@@ -26,37 +25,37 @@ struct Span {
 struct StepProfile {
   std::string name;  // "decode", "prefill"
   int64_t rows = 0;  // tokens computed
-  int64_t past = 0;  // tokens in the cache before
+  int64_t past = 0;  // tokens in the KV cache before
   double seconds = 0;
-  double unmarked_seconds = 0;      // of steps whose commands were not timed: the median
-  double clock_error = 0;           // by how many seconds times of a GPU may be wrong to the CPU's
+  double unmarked_seconds = 0;      // median of steps without timestamps, which cost time
+  double clock_error = 0;           // seconds that GPU times may be off from CPU times
   std::vector<std::string> lanes;   // "cpu", "cuda:0", "cuda:0 copies"
-  std::vector<std::string> layers;  // what each is: "dense" or "moe"
-  std::vector<Span> spans;          // by their begin
+  std::vector<std::string> layers;  // one per layer: "dense" or "moe"
+  std::vector<Span> spans;          // in order of their begin
 };
 
 struct ProfileOptions {
-  int64_t prompt = 512;  // tokens, of which the first slice is profiled
-  int64_t depth = 0;     // tokens in the cache when the decode step runs
-  int repeat = 5;        // steps of each kind; the one of median time is kept
+  int64_t prompt = 512;  // tokens; its first slice is profiled
+  int64_t depth = 0;     // tokens in the KV cache when the decode step runs
+  int repeat = 5;        // steps of each kind; the one with the median time is kept
 };
 
 struct ProfileReport {
   StepProfile prefill, decode;
 };
 
-/// Runs steps of a single sequence while all sessions wait. Throws input error when prompt or depth
-/// do not fit the cache, environment error when its pages are taken or a GPU fails.
+/// Runs steps of a single sequence while all sessions wait. Throws ktx::Error: input when prompt or
+/// depth do not fit in the KV cache, environment when its pages are in use or a GPU fails.
 ProfileReport profile_steps(Engine& engine, const ProfileOptions& options = {});
 
 /// Seconds in which no lane computes or copies.
 double idle_seconds(const StepProfile& profile);
 
-/// A Markdown table: microseconds a layer, layers that are alike folded into one column.
+/// A Markdown table: microseconds per layer, with identical layers folded into one column.
 std::string profile_table(const StepProfile& profile);
 
-/// For chrome://tracing and ui.perfetto.dev: a JSON array of complete events, a process for each
-/// step, a thread for each lane.
+/// A trace for chrome://tracing and ui.perfetto.dev: a JSON array of complete events, with a
+/// process for each step and a thread for each lane.
 std::string chrome_trace(const ProfileReport& report);
 
 }  // namespace ktx
