@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/base/byte_source.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "loader/assembly.hpp"
 #include "loader/checkpoint.hpp"
 

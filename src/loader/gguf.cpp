@@ -10,7 +10,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "loader/gguf_header.hpp"
 #include "loader/overrides.hpp"
 

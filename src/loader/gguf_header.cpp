@@ -8,7 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/limits.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "core/base/stand_in.hpp"
 #include "loader/byte_reader.hpp"
 #include "loader/ggml_types.hpp"

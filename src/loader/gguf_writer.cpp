@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "loader/checkpoint.hpp"
 #include "loader/gguf_types.hpp"
 #include "loader/tensor_shape.hpp"

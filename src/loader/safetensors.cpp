@@ -11,7 +11,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "loader/composed.hpp"
 #include "loader/overrides.hpp"
 #include "loader/quantization.hpp"

@@ -6,7 +6,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "core/base/stand_in.hpp"
 #include "core/base/text.hpp"
 #include "loader/byte_reader.hpp"

@@ -7,7 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "loader/safetensors_header.hpp"
 #include "loader/tensor_shape.hpp"
 

@@ -13,7 +13,7 @@
 #include "core/base/error.hpp"
 #include "core/base/limits.hpp"
 #include "core/base/log.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "core/base/text.hpp"
 #include "model/harmless.hpp"
 #include "model/names.hpp"

@@ -7,7 +7,7 @@
 #include <queue>
 #include <utility>
 
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 
 namespace ktx::text {
 

@@ -1,6 +1,6 @@
 // Characters or bytes, then merges by rules.
 #include "core/base/error.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "text/bpe.hpp"
 #include "text/byte_alphabet.hpp"
 #include "text/piece_encoder.hpp"

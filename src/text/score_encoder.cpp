@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <queue>
 
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "text/byte_alphabet.hpp"
 #include "text/piece_encoder.hpp"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/json.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "text/added_tokens.hpp"
 #include "text/decoder.hpp"
 #include "text/normalizer.hpp"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "engine/synth/vocabulary.hpp"
 
 namespace ktx::engine {

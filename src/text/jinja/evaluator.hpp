@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 #include "text/jinja/ast.hpp"
 #include "text/jinja/budget.hpp"
 

@@ -1,6 +1,6 @@
-// Hash tables whose keys come from files and users. With std::hash anybody can write names that all
-// fall into one bucket: 60,000 of them cost a minute. With a keyed hash nobody can, and so these
-// are the only hash tables of ktx.
+// Hash tables that are safe against hash flooding. Their keys come from files and users, who could
+// write names that std::hash puts into one bucket: 60,000 of those cost a minute. A keyed hash
+// prevents this, so these are the only hash tables in ktx.
 #pragma once
 
 #include <array>
@@ -14,20 +14,20 @@
 
 namespace ktx::base {
 
-/// SipHash (Aumasson and Bernstein 2012) with so many rounds a word and at the end.
+/// SipHash (Aumasson and Bernstein 2012) with this many rounds per word and at the end.
 struct SipRounds {
   int word, end;
 };
 uint64_t sip_hash(std::string_view bytes, std::array<uint64_t, 2> key, SipRounds rounds) noexcept;
 
-/// Numbers that nobody outside of the process knows.
+/// A key that nobody outside of the process knows.
 std::array<uint64_t, 2> random_key();
 
-/// SipHash-1-3, as Python and Rust use it, with a key that each process draws for itself: the order
-/// of a table's entries changes from run to run and must not be seen.
+/// SipHash-1-3, as in Python and Rust, with a random key per process: iteration order differs from
+/// run to run and must not be observable.
 struct NameHash {
   using is_transparent = void;
-  // Not noexcept: libstdc++ then keeps the hash of each entry instead of computing it again.
+  // Not noexcept, so that libstdc++ stores the hash of each entry instead of recomputing it.
   size_t operator()(std::string_view name) const;
 };
 

@@ -1,4 +1,4 @@
-#include "core/base/names.hpp"
+#include "core/base/name_map.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
-// Hash tables whose keys come from files and users.
-#include "core/base/names.hpp"
+// SipHash and its key.
+#include "core/base/name_map.hpp"
 
 #include <algorithm>
 #include <bit>
