@@ -16,7 +16,7 @@
 #include "core/base/name_map.hpp"
 #include "core/base/text.hpp"
 #include "model/harmless.hpp"
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 #include "model/weights.hpp"
 
 namespace ktx::model {

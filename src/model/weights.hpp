@@ -10,7 +10,7 @@
 #include "core/base/limits.hpp"
 #include "core/graph/module.hpp"
 #include "model/model.hpp"
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 
 namespace ktx::model {
 

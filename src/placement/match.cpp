@@ -7,7 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 #include "placement/keywords.hpp"
 
 namespace ktx::placement {

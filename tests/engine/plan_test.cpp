@@ -10,7 +10,7 @@
 #include "ktx/synth.hpp"
 #include "ktx/tokenizer.hpp"
 #include "loader/checkpoint.hpp"
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 #include "placement/plan.hpp"
 #include "support/own_file.hpp"
 #include "support/reference.hpp"

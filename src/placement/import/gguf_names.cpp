@@ -1,7 +1,7 @@
 // Names from the checkpoint's header, or from the model's table of names.
 #include "placement/import/gguf_names.hpp"
 
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 
 namespace ktx::placement {
 

@@ -1,5 +1,5 @@
 // Tensor names in both namings.
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 
 #include "catch.hpp"
 #include "fake.hpp"

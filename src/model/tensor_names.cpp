@@ -1,6 +1,6 @@
 // Tensor names: a module's path in Hugging Face terms to the names its tensors have in a
 // checkpoint.
-#include "model/names.hpp"
+#include "model/tensor_names.hpp"
 
 #include <algorithm>
 #include <array>
