@@ -7,7 +7,7 @@
 #include "core/base/log.hpp"
 #include "model/archs.hpp"
 #include "model/mla.hpp"
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 namespace ktx::model {
 namespace {
@@ -134,10 +134,10 @@ void read_v2_router(const Config& config, MoeShape& moe) {
 }
 
 /// Layers that are run: GGUF files may count multi-token-prediction layers as blocks.
-int run_layers(const Net& net, const Source& source) {
-  const int blocks = net.layers();
-  if (!net.config().gguf()) return blocks;
-  const int mtp = net.config().count_or(mtp_key, 0, {.lowest = 0, .most = limits::layers});
+int run_layers(const ModelBuilder& builder, const Source& source) {
+  const int blocks = builder.layers();
+  if (!builder.config().gguf()) return blocks;
+  const int mtp = builder.config().count_or(mtp_key, 0, {.lowest = 0, .most = limits::layers});
   if (mtp == 0 || mtp >= blocks) return blocks;
   const std::string prefix = layer_prefix(Naming::gguf, blocks - mtp);
   const bool counted = source.tensors(prefix + "nextn.eh_proj.weight") != nullptr ||
@@ -146,60 +146,62 @@ int run_layers(const Net& net, const Source& source) {
 }
 
 /// Layers before the first one that has a router.
-int count_dense_layers(const Net& net) {
+int count_dense_layers(const ModelBuilder& builder) {
   int layer = 0;
   const auto has_router = [&] {
-    return net.tensors().find(tensor_names(net.config().naming(), layer, "mlp.gate", "weight"));
+    return builder.tensors().find(
+        tensor_names(builder.config().naming(), layer, "mlp.gate", "weight"));
   };
-  while (layer < net.layers() && has_router() == nullptr) ++layer;
+  while (layer < builder.layers() && has_router() == nullptr) ++layer;
   return layer;
 }
 
 /// Columns of the shared experts; 0: there are none.
-int64_t read_shared(const Net& net, const Shape& s) {
-  const Config& config = net.config();
+int64_t read_shared(const ModelBuilder& builder, const Shape& s) {
+  const Config& config = builder.config();
   const Key key{"n_shared_experts", "expert_shared_count"};
   if (config.has(key))
     return int64_t{config.count(key, {.lowest = 0, .most = limits::experts})} * s.moe.intermediate;
   int layer = 0;
-  while (layer < net.layers() && !s.is_moe(layer)) ++layer;
+  while (layer < builder.layers() && !s.is_moe(layer)) ++layer;
   const auto names = tensor_names(config.naming(), layer, "mlp.shared_experts.gate_proj", "weight");
-  return net.tensors().rows_of(names).value_or(0);
+  return builder.tensors().rows_of(names).value_or(0);
 }
 
-Shape read_shape(const Net& net) {
-  const Config& config = net.config();
+Shape read_shape(const ModelBuilder& builder) {
+  const Config& config = builder.config();
   Shape s;
-  s.attention = read_mla(net);
+  s.attention = read_mla(builder);
   s.dense_intermediate = config.count({"intermediate_size", "feed_forward_length"});
   const Key dense_key{"first_k_dense_replace", "leading_dense_block_count"};
   s.dense_layers = config.has(dense_key)
                        ? config.count(dense_key, {.lowest = 0, .most = limits::layers})
-                       : count_dense_layers(net);
+                       : count_dense_layers(builder);
   s.every = config.count_or({"moe_layer_freq", {}}, 1);
   s.moe.experts = config.count({"n_routed_experts", "expert_count", "num_local_experts"},
                                {.most = limits::experts});
   s.moe.top_k =
       config.count({"num_experts_per_tok", "expert_used_count"}, {.most = limits::experts});
-  s.moe.intermediate = net.count_or_rows(
+  s.moe.intermediate = builder.count_or_rows(
       {"moe_intermediate_size", "expert_feed_forward_length"},
       [&](int layer) { return expert_names(config.naming(), layer, "gate").stacked; });
-  s.shared = read_shared(net, s);
+  s.shared = read_shared(builder, s);
   return s;
 }
 
-int mlp(Net& net, const Shape& s, int layer, int x) {
-  if (!s.is_moe(layer)) return net.dense_mlp(layer, x, s.dense_intermediate);
-  const int routed = net.routed_experts(layer, x, s.moe);
+int mlp(ModelBuilder& builder, const Shape& s, int layer, int x) {
+  if (!s.is_moe(layer)) return builder.dense_mlp(layer, x, s.dense_intermediate);
+  const int routed = builder.routed_experts(layer, x, s.moe);
   if (s.shared == 0) return routed;
-  const int shared = net.gated_mlp(layer, "mlp.shared_experts", x, s.shared,
-                                   {"linear", "mlp.shared", "mlp", "moe"});
-  return net.graph().add(routed, shared);
+  const int shared = builder.gated_mlp(layer, "mlp.shared_experts", x, s.shared,
+                                       {"linear", "mlp.shared", "mlp", "moe"});
+  return builder.graph().add(routed, shared);
 }
 
-graph::Model build(Net& net, const Shape& shape) {
-  return net.build([&](int layer, int x) { return mla_attention(net, shape.attention, layer, x); },
-                   [&](int layer, int x) { return mlp(net, shape, layer, x); });
+graph::Model build(ModelBuilder& builder, const Shape& shape) {
+  return builder.build(
+      [&](int layer, int x) { return mla_attention(builder, shape.attention, layer, x); },
+      [&](int layer, int x) { return mlp(builder, shape, layer, x); });
 }
 
 }  // namespace
@@ -220,20 +222,20 @@ bool is_deepseek_v3(const Config& config, const Source& source) {
 
 graph::Model build_deepseek_v2(const Source& source, const Config& config,
                                const std::string& model_type) {
-  Net net(source, config, model_type);
-  net.set_layers(run_layers(net, source));
-  Shape shape = read_shape(net);
+  ModelBuilder builder(source, config, model_type);
+  builder.set_layers(run_layers(builder, source));
+  Shape shape = read_shape(builder);
   read_v2_router(config, shape.moe);
-  return build(net, shape);
+  return build(builder, shape);
 }
 
 graph::Model build_deepseek_v3(const Source& source, const Config& config,
                                const std::string& model_type) {
-  Net net(source, config, model_type);
-  net.set_layers(run_layers(net, source));
-  Shape shape = read_shape(net);
+  ModelBuilder builder(source, config, model_type);
+  builder.set_layers(run_layers(builder, source));
+  Shape shape = read_shape(builder);
   read_v3_router(config, shape.moe);
-  return build(net, shape);
+  return build(builder, shape);
 }
 
 }  // namespace ktx::model

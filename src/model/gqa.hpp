@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "core/graph/op.hpp"
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 namespace ktx::model {
 
@@ -22,9 +22,9 @@ enum class RotaryOrder {
 };
 
 /// Reads heads, head size and rotation. theta: the architecture's, when no key gives it.
-GqaShape read_gqa(Net& net, RotaryOrder order, double theta = 10000);
+GqaShape read_gqa(ModelBuilder& builder, RotaryOrder order, double theta = 10000);
 
 /// q, k, v, attention and output projection of one layer; window: see GqaParams.
-int gqa_attention(Net& net, const GqaShape& shape, int layer, int x, int window = 0);
+int gqa_attention(ModelBuilder& builder, const GqaShape& shape, int layer, int x, int window = 0);
 
 }  // namespace ktx::model

@@ -1,7 +1,7 @@
 // Mixtral: Llama's attention and routed experts in every layer (arXiv 2401.04088).
 #include "model/archs.hpp"
 #include "model/gqa.hpp"
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 namespace ktx::model {
 
@@ -11,8 +11,8 @@ bool has_experts(const Config& config, const Source&) {
 
 graph::Model build_mixtral(const Source& source, const Config& config,
                            const std::string& model_type) {
-  Net net(source, config, model_type);
-  const GqaShape shape = read_gqa(net, RotaryOrder::interleaved_in_gguf);
+  ModelBuilder builder(source, config, model_type);
+  const GqaShape shape = read_gqa(builder, RotaryOrder::interleaved_in_gguf);
   const int window = config.count_or({"sliding_window", "attention.sliding_window"}, 0,
                                      {.lowest = 0, .most = limits::context});
   MoeShape moe;
@@ -20,8 +20,9 @@ graph::Model build_mixtral(const Source& source, const Config& config,
   moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"}, {.most = limits::experts});
   moe.intermediate = config.count({"intermediate_size", "feed_forward_length"});
   moe.router.normalize = true;
-  return net.build([&](int layer, int x) { return gqa_attention(net, shape, layer, x, window); },
-                   [&](int layer, int x) { return net.routed_experts(layer, x, moe); });
+  return builder.build(
+      [&](int layer, int x) { return gqa_attention(builder, shape, layer, x, window); },
+      [&](int layer, int x) { return builder.routed_experts(layer, x, moe); });
 }
 
 }  // namespace ktx::model

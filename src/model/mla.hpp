@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/graph/op.hpp"
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 namespace ktx::model {
 
@@ -13,9 +13,9 @@ struct MlaShape {
 };
 
 /// Reads heads, sizes, rotation and attention scale.
-MlaShape read_mla(const Net& net);
+MlaShape read_mla(const ModelBuilder& builder);
 
 /// Query and latent projections, attention and output projection of one layer.
-int mla_attention(Net& net, const MlaShape& shape, int layer, int x);
+int mla_attention(ModelBuilder& builder, const MlaShape& shape, int layer, int x);
 
 }  // namespace ktx::model

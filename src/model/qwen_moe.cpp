@@ -5,7 +5,7 @@
 
 #include "model/archs.hpp"
 #include "model/gqa.hpp"
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 namespace ktx::model {
 namespace {
@@ -25,21 +25,21 @@ Sparsity read_sparsity(const Config& config) {
   return s;
 }
 
-bool is_moe(const Net& net, const Sparsity& s, int layer) {
-  if (net.config().gguf()) {  // no key says it: a dense MLP's presence does
+bool is_moe(const ModelBuilder& builder, const Sparsity& s, int layer) {
+  if (builder.config().gguf()) {  // no key says it: a dense MLP's presence does
     const auto up = tensor_names(Naming::gguf, layer, "mlp.up_proj", "weight");
-    return net.tensors().find(up) == nullptr;
+    return builder.tensors().find(up) == nullptr;
   }
   return !s.dense_layers.contains(layer) && (layer + 1) % s.step == 0;
 }
 
-MoeShape read_moe(const Net& net) {
-  const Config& config = net.config();
+MoeShape read_moe(const ModelBuilder& builder) {
+  const Config& config = builder.config();
   MoeShape moe;
   moe.experts =
       config.count({"num_experts", "expert_count", "num_local_experts"}, {.most = limits::experts});
   moe.top_k = config.count({"num_experts_per_tok", "expert_used_count"}, {.most = limits::experts});
-  moe.intermediate = net.count_or_rows(
+  moe.intermediate = builder.count_or_rows(
       {"moe_intermediate_size", "expert_feed_forward_length"},
       [](int layer) { return expert_names(Naming::gguf, layer, "gate").stacked; });
   return moe;
@@ -55,10 +55,10 @@ bool is_text(const Json& value, std::string_view text) {
   return value.is_string() && value.get_ref<const std::string&>() == text;
 }
 
-Windows read_windows(const Net& net, bool alternating) {
-  const Config& config = net.config();
+Windows read_windows(const ModelBuilder& builder, bool alternating) {
+  const Config& config = builder.config();
   Windows w;
-  w.layers.assign(static_cast<size_t>(net.layers()), false);
+  w.layers.assign(static_cast<size_t>(builder.layers()), false);
   const Key size_key{"sliding_window", {}}, most_key{"max_window_layers", {}};
   const Key types_key{"layer_types", {}};
   const Json* types = config.find(types_key);
@@ -84,52 +84,55 @@ Windows read_windows(const Net& net, bool alternating) {
 
 graph::Model build_qwen2_moe(const Source& source, const Config& config,
                              const std::string& model_type) {
-  Net net(source, config, model_type);
-  GqaShape shape = read_gqa(net, RotaryOrder::halves);
+  ModelBuilder builder(source, config, model_type);
+  GqaShape shape = read_gqa(builder, RotaryOrder::halves);
   shape.qkv_bias = config.flag_or({"qkv_bias", {}}, true);
   const Sparsity sparsity = read_sparsity(config);
-  const Windows windows = read_windows(net, true);
-  MoeShape moe = read_moe(net);
+  const Windows windows = read_windows(builder, true);
+  MoeShape moe = read_moe(builder);
   moe.router.normalize = config.flag_or({"norm_topk_prob", "expert_weights_norm"}, false);
-  const int shared = net.count_or_rows(
+  const int shared = builder.count_or_rows(
       {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"}, [&](int layer) {
         return tensor_names(config.naming(), layer, "mlp.shared_expert.gate_proj", "weight");
       });
-  const Net::Classes classes{"linear", "mlp.shared", "mlp", "moe"};
+  const ModelBuilder::Classes classes{"linear", "mlp.shared", "mlp", "moe"};
   const auto mlp = [&](int layer, int x) {
-    if (!is_moe(net, sparsity, layer)) return net.dense_mlp(layer, x, sparsity.dense_intermediate);
-    const int routed = net.routed_experts(layer, x, moe);
-    const int all = net.gated_mlp(layer, "mlp.shared_expert", x, shared, classes);
-    const int gate = net.linear(layer, "mlp.shared_expert_gate", x, 1, net.hidden(), classes);
-    return net.graph().add(routed, net.graph().scale_sigmoid(all, gate));
+    if (!is_moe(builder, sparsity, layer))
+      return builder.dense_mlp(layer, x, sparsity.dense_intermediate);
+    const int routed = builder.routed_experts(layer, x, moe);
+    const int all = builder.gated_mlp(layer, "mlp.shared_expert", x, shared, classes);
+    const int gate =
+        builder.linear(layer, "mlp.shared_expert_gate", x, 1, builder.hidden(), classes);
+    return builder.graph().add(routed, builder.graph().scale_sigmoid(all, gate));
   };
   const auto attention = [&](int layer, int x) {
-    return gqa_attention(net, shape, layer, x,
+    return gqa_attention(builder, shape, layer, x,
                          windows.layers[static_cast<size_t>(layer)] ? windows.size : 0);
   };
-  return net.build(attention, mlp);
+  return builder.build(attention, mlp);
 }
 
 graph::Model build_qwen3_moe(const Source& source, const Config& config,
                              const std::string& model_type) {
-  Net net(source, config, model_type);
-  GqaShape shape = read_gqa(net, RotaryOrder::halves);
+  ModelBuilder builder(source, config, model_type);
+  GqaShape shape = read_gqa(builder, RotaryOrder::halves);
   shape.qkv_bias = shape.output_bias = config.flag_or({"attention_bias", {}}, false);
   shape.qk_norm = true;
   const Sparsity sparsity = read_sparsity(config);
-  const Windows windows = read_windows(net, false);
-  MoeShape moe = read_moe(net);
+  const Windows windows = read_windows(builder, false);
+  MoeShape moe = read_moe(builder);
   // GGUF files don't keep the flag; every published Qwen3-MoE normalizes.
   moe.router.normalize = config.flag_or({"norm_topk_prob", "expert_weights_norm"}, config.gguf());
   const auto mlp = [&](int layer, int x) {
-    return is_moe(net, sparsity, layer) ? net.routed_experts(layer, x, moe)
-                                        : net.dense_mlp(layer, x, sparsity.dense_intermediate);
+    return is_moe(builder, sparsity, layer)
+               ? builder.routed_experts(layer, x, moe)
+               : builder.dense_mlp(layer, x, sparsity.dense_intermediate);
   };
   const auto attention = [&](int layer, int x) {
-    return gqa_attention(net, shape, layer, x,
+    return gqa_attention(builder, shape, layer, x,
                          windows.layers[static_cast<size_t>(layer)] ? windows.size : 0);
   };
-  return net.build(attention, mlp);
+  return builder.build(attention, mlp);
 }
 
 }  // namespace ktx::model

@@ -1,5 +1,5 @@
 // Sizes, norms, MLPs, experts and head that all architectures share.
-#include "model/net.hpp"
+#include "model/model_builder.hpp"
 
 #include "catch.hpp"
 #include "fake.hpp"

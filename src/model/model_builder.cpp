@@ -1,5 +1,5 @@
-// What every decoder-only architecture is made of: common sizes and the blocks they share.
-#include "model/net.hpp"
+// The blocks that architectures share, as modules and graph nodes.
+#include "model/model_builder.hpp"
 
 #include <utility>
 
@@ -11,7 +11,7 @@ namespace {
 const Key vocab_key{"vocab_size", {}};
 const Key top_k_key{"num_experts_per_tok", "expert_used_count"};
 
-/// Fewer experts than a token is to have may be in its groups.
+/// The groups that a token may choose from must hold at least top_k experts.
 void check_top_k(const Config& config, const MoeShape& shape) {
   const graph::RouterParams& r = shape.router;
   const int most = shape.experts / r.groups * r.top_groups;
@@ -31,7 +31,7 @@ void check_top_k(const Config& config, const MoeShape& shape) {
 
 }  // namespace
 
-Net::Net(const Source& source, const Config& config, std::string architecture)
+ModelBuilder::ModelBuilder(const Source& source, const Config& config, std::string architecture)
     : config_(config), tensors_(source), graph_(model_) {
   graph::ModelInfo& info = model_.info;
   info.architecture = std::move(architecture);
@@ -58,8 +58,8 @@ Net::Net(const Source& source, const Config& config, std::string architecture)
   }
 }
 
-int Net::count_or_rows(const Key& key,
-                       const std::function<std::vector<std::string>(int layer)>& names) const {
+int ModelBuilder::count_or_rows(
+    const Key& key, const std::function<std::vector<std::string>(int layer)>& names) const {
   const int looked_at = config_.has(key) ? 0 : layers();
   for (int layer = 0; layer < looked_at; ++layer) {
     if (const auto rows = tensors_.rows_of(names(layer))) return *rows;
@@ -67,7 +67,8 @@ int Net::count_or_rows(const Key& key,
   return config_.count(key);
 }
 
-int Net::norm(int layer, std::string_view module, int x, int64_t size, float eps, Classes classes) {
+int ModelBuilder::norm(int layer, std::string_view module, int x, int64_t size, float eps,
+                       Classes classes) {
   const std::string path = layer < 0 ? std::string(module) : layer_path(layer, module);
   graph::Module made{.path = path, .op = "rms_norm", .classes = std::move(classes), .layer = layer};
   made.weights = {
@@ -75,8 +76,8 @@ int Net::norm(int layer, std::string_view module, int x, int64_t size, float eps
   return graph_.rms_norm(graph_.module(std::move(made)), x, eps);
 }
 
-int Net::linear(int layer, std::string_view module, int x, int64_t out, int64_t in, Classes classes,
-                bool bias) {
+int ModelBuilder::linear(int layer, std::string_view module, int x, int64_t out, int64_t in,
+                         Classes classes, bool bias) {
   const Naming naming = config_.naming();
   graph::Module made{.path = layer_path(layer, module),
                      .op = "linear",
@@ -91,13 +92,13 @@ int Net::linear(int layer, std::string_view module, int x, int64_t out, int64_t 
   return graph_.linear(graph_.module(std::move(made)), x);
 }
 
-bool Net::has_bias(int layer, std::string_view module, bool flag) const {
+bool ModelBuilder::has_bias(int layer, std::string_view module, bool flag) const {
   if (!config_.gguf()) return flag;
   return tensors_.find(tensor_names(Naming::gguf, layer, module, "bias")) != nullptr;
 }
 
-int Net::gated_mlp(int layer, const std::string& prefix, int x, int64_t intermediate,
-                   const Classes& classes, bool bias) {
+int ModelBuilder::gated_mlp(int layer, const std::string& prefix, int x, int64_t intermediate,
+                            const Classes& classes, bool bias) {
   const std::string gate = prefix + ".gate_proj", up = prefix + ".up_proj",
                     down = prefix + ".down_proj";
   const int g =
@@ -107,11 +108,11 @@ int Net::gated_mlp(int layer, const std::string& prefix, int x, int64_t intermed
                 has_bias(layer, down, bias));
 }
 
-int Net::dense_mlp(int layer, int x, int intermediate, bool bias) {
+int ModelBuilder::dense_mlp(int layer, int x, int intermediate, bool bias) {
   return gated_mlp(layer, "mlp", x, intermediate, {"linear", "mlp.dense", "mlp"}, bias);
 }
 
-int Net::routed_experts(int layer, int x, const MoeShape& shape) {
+int ModelBuilder::routed_experts(int layer, int x, const MoeShape& shape) {
   check_top_k(config_, shape);
   const Naming naming = config_.naming();
   graph::ModelInfo& info = model_.info;
@@ -148,12 +149,12 @@ int Net::routed_experts(int layer, int x, const MoeShape& shape) {
                      .intermediate = shape.intermediate});
 }
 
-int Net::add_cache(const graph::KvRow& row) {
+int ModelBuilder::add_cache(const graph::KvRow& row) {
   model_.info.caches.push_back(row);
   return static_cast<int>(model_.info.caches.size()) - 1;
 }
 
-int Net::embedding() {
+int ModelBuilder::embedding() {
   graph::Module module{.path = "model.embed_tokens", .op = "embedding", .classes = {"embedding"}};
   module.weights = {tensors_.matrix("weight",
                                     tensor_names(config_.naming(), -1, module.path, "weight"),
@@ -161,7 +162,7 @@ int Net::embedding() {
   return graph_.embedding(graph_.module(std::move(module)));
 }
 
-int Net::head(int x) {
+int ModelBuilder::head(int x) {
   const Key tie{"tie_word_embeddings", {}};
   auto names = tensor_names(config_.naming(), -1, "lm_head", "weight");
   // A head that is neither there nor declared absent is an error. GGUF files don't declare it.
@@ -173,7 +174,7 @@ int Net::head(int x) {
   return graph_.linear(graph_.module(std::move(module)), x);
 }
 
-graph::Model Net::build(const Block& attention, const Block& mlp) {
+graph::Model ModelBuilder::build(const Block& attention, const Block& mlp) {
   int x = embedding();
   for (int layer = 0; layer < layers(); ++layer) {
     graph_.set_layer(layer);
