@@ -83,12 +83,12 @@ void engine::EngineState::choose_decode_threads() {
   const auto on_cpu = [](const auto& planned) { return planned.device == "cpu"; };
   if (std::ranges::none_of(details.modules, on_cpu))
     return scheduler->set_decode_threads(std::min(pool.threads(), sampling_threads));
-  scheduler->call([this](const Scheduler::Means& means) {
+  scheduler->call([this](const Scheduler::Resources& resources) {
     report.decode_trials =
-        measure_decode_threads({*programs, *cache, pool, means.decode, means.recording});
+        measure_decode_threads({*programs, *cache, pool, resources.decode, resources.recording});
     if (!report.decode_trials.empty())
       scheduler->set_decode_threads(choose_threads(report.decode_trials));
-    means.decode.expert_use = {};
+    resources.decode.expert_use = {};
   });
 }
 
@@ -123,7 +123,7 @@ int Engine::max_experts_per_token() const noexcept {
 ExpertUse Engine::decoded_experts() const {
   ExpertUse use;
   state_->scheduler->call(
-      [&](const engine::Scheduler::Means& means) { use = means.decode.expert_use; });
+      [&](const engine::Scheduler::Resources& resources) { use = resources.decode.expert_use; });
   return use;
 }
 

@@ -35,10 +35,10 @@ void drop_unused(StepProfile& profile) {
 class Profiler {
  public:
   Profiler(engine::EngineState& state, const ProfileOptions& options,
-           const engine::Scheduler::Means& means)
+           const engine::Scheduler::Resources& resources)
       : state_(state),
         options_(options),
-        means_(means),
+        resources_(resources),
         sequence_(*state.cache),
         decode_threads_(state.scheduler->decode_threads()) {
     const auto vocab = state_.programs->of(Phase::decode).logits().width;
@@ -56,7 +56,7 @@ class Profiler {
       rows = std::min(chunk, options_.depth - past);
       time({.phase = Phase::prefill, .past = past, .rows = rows});
     }
-    report.decode = profile(Phase::decode, options_.depth, 1, means_.recording);
+    report.decode = profile(Phase::decode, options_.depth, 1, resources_.recording);
     return report;
   }
 
@@ -72,7 +72,7 @@ class Profiler {
   // Runs a step up to its last token's logits; returns the seconds.
   double time(const OneStep& one) {
     const auto& program = state_.programs->of(one.phase);
-    auto& workspace = one.phase == Phase::prefill ? means_.slice : means_.decode;
+    auto& workspace = one.phase == Phase::prefill ? resources_.slice : resources_.decode;
     const bool decodes = one.phase == Phase::decode;
     const auto ids = ids_.begin() + one.first_id;
     const engine::Batch batch{.ids = {ids, ids + one.rows},
@@ -115,7 +115,8 @@ class Profiler {
     engine::Profile marks(state_.programs->of(phase));
     std::optional<engine::Recording> marked;
     if (recording != nullptr)
-      marked.emplace(state_.programs->of(phase), means_.decode, *state_.cache, state_.pool, &marks);
+      marked.emplace(state_.programs->of(phase), resources_.decode, *state_.cache, state_.pool,
+                     &marks);
     one.recording = marked ? &*marked : nullptr;
     one.profile = &marks;
     std::vector<StepProfile> steps;
@@ -143,7 +144,7 @@ class Profiler {
 
   engine::EngineState& state_;
   const ProfileOptions& options_;
-  const engine::Scheduler::Means& means_;
+  const engine::Scheduler::Resources& resources_;
   engine::KvSequence sequence_;
   int decode_threads_;
   std::vector<int32_t> ids_;
@@ -161,8 +162,8 @@ ProfileReport profile_steps(Engine& engine, const ProfileOptions& options) {
                 " before the decode step, found " + std::to_string(options.depth) +
                 "; 1 repetition or more, found " + std::to_string(options.repeat));
   ProfileReport report;
-  state->scheduler->call([&](const engine::Scheduler::Means& means) {
-    report = Profiler(*state, options, means).run();
+  state->scheduler->call([&](const engine::Scheduler::Resources& resources) {
+    report = Profiler(*state, options, resources).run();
   });
   return report;
 }

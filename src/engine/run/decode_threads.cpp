@@ -25,7 +25,8 @@ double best_of(std::span<const ThreadsTrial> trials) {
 
 class Timer {
  public:
-  explicit Timer(const TrialMeans& means) : means_(means), sequence_(means.cache) {
+  explicit Timer(const TrialResources& resources)
+      : resources_(resources), sequence_(resources.cache) {
     ready_ = sequence_.reserve(1);
   }
 
@@ -38,22 +39,22 @@ class Timer {
                       .logit_rows = {0},
                       .workers = threads};
     const auto begun = std::chrono::steady_clock::now();
-    Step step(means_.programs.of(Phase::decode), batch, means_.workspace, means_.cache, means_.pool,
-              means_.recording);
+    Step step(resources_.programs.of(Phase::decode), batch, resources_.workspace, resources_.cache,
+              resources_.pool, resources_.recording);
     while (!step.finished()) step.advance();
     if (!step.failed()) step.logits(0, 1);
     if (step.failed()) {
-      means_.programs.devices().recover();
+      resources_.programs.devices().recover();
       return never;
     }
-    means_.programs.devices().synchronize();
+    resources_.programs.devices().synchronize();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   }
 
   bool ready() const noexcept { return ready_; }
 
  private:
-  const TrialMeans& means_;
+  const TrialResources& resources_;
   KvSequence sequence_;
   bool ready_;
 };
@@ -90,9 +91,9 @@ int choose_threads(std::span<const ThreadsTrial> trials) {
   return fewest;
 }
 
-std::vector<ThreadsTrial> measure_decode_threads(const TrialMeans& means) {
-  const int most = means.pool.threads();
-  Timer timer(means);
+std::vector<ThreadsTrial> measure_decode_threads(const TrialResources& resources) {
+  const int most = resources.pool.threads();
+  Timer timer(resources);
   if (most == 1 || !timer.ready()) return {};
   timer.step(most);  // what is first used costs more
   const double once = timer.step(most);

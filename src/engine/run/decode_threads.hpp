@@ -1,5 +1,5 @@
-// How many CPU workers decode fastest: more than the memory can feed, or than a virtual machine is
-// given at once, wait for each other.
+// Finds the number of CPU threads that decodes fastest. More threads than the memory can feed, or
+// than the hypervisor schedules at once, only wait for each other.
 #pragma once
 
 #include <functional>
@@ -15,20 +15,20 @@
 
 namespace ktx::engine {
 
-/// The numbers worth trying of at most so many threads, largest first: all, all but one, and
-/// eighths down to a quarter.
+/// The numbers of threads worth trying, up to `most`, largest first: all, all but one, and eighths
+/// down to a quarter.
 std::vector<int> thread_counts(int most);
 
-/// The best time of each number, measured in rounds so that all see the same of what else the
-/// machine does; what is far behind after a round is not tried again. seconds_of(threads) runs
-/// steps.
+/// The best time for each number of threads. Measured in rounds, so that other load on the machine
+/// affects all of them alike; a number that is far behind after a round is dropped.
+/// seconds_of(threads) runs steps.
 std::vector<ThreadsTrial> try_threads(int most, const std::function<double(int)>& seconds_of);
 
-/// The fewest threads that are as fast as the fastest, but for what measuring can't tell.
+/// The fewest threads that are as fast as the fastest, within measurement error.
 int choose_threads(std::span<const ThreadsTrial> trials);
 
-/// What a trial runs with; its thread is the one of all steps.
-struct TrialMeans {
+/// What a trial runs with, on the scheduler's thread.
+struct TrialResources {
   const Programs& programs;
   KvStore& cache;
   hw::WorkerPool& pool;
@@ -36,7 +36,7 @@ struct TrialMeans {
   const Recording* recording;  // or null
 };
 
-/// Times decode steps of one token. Empty where there is nothing to choose, or a step can't run.
-std::vector<ThreadsTrial> measure_decode_threads(const TrialMeans& means);
+/// Times decode steps of one token. Empty if there is nothing to choose, or if a step can't run.
+std::vector<ThreadsTrial> measure_decode_threads(const TrialResources& resources);
 
 }  // namespace ktx::engine

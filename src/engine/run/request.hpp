@@ -1,4 +1,4 @@
-// What a session asks the scheduler for, and how the answer comes back.
+// A session's request to the scheduler, and its answer.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@
 
 namespace ktx::engine {
 
-/// What a session keeps between requests: its tokens, and their pages.
+/// What a session keeps between requests: its tokens, and their pages of the KV cache.
 struct Conversation {
   explicit Conversation(KvSequence pages) : cache(std::move(pages)) {}
 
@@ -28,25 +28,24 @@ struct Conversation {
   int64_t position() const noexcept { return static_cast<int64_t>(tokens.size()); }
 };
 
-/// A prompt to run, then perhaps tokens to generate. The caller owns it and waits until it is
-/// finished; until then the scheduler alone touches the conversation's cache and adds to its
-/// tokens.
+/// A prompt to run, and optionally tokens to generate. The caller owns it and waits until it is
+/// finished; until then only the scheduler uses the conversation's cache and appends to its tokens.
 struct Request {
   using Clock = std::chrono::steady_clock;
 
-  // Asked for.
+  // The request.
   Conversation* conversation = nullptr;
   std::span<const int32_t> prompt;
-  int64_t max_new_tokens = 0;  // negative: until something else ends it
+  int64_t max_new_tokens = 0;  // negative: no limit
   std::vector<int32_t> stop_ids;
-  Sampler* sampler = nullptr;  // null: none is generated
-  int experts_per_token = 0;   // 0: each layer's own number
+  Sampler* sampler = nullptr;  // null: nothing is generated
+  int experts_per_token = 0;   // 0: each layer's default
   const Session::OnRows* on_rows =
-      nullptr;              // wants the logits of all rows; called by the scheduler
-  bool streams = false;     // the caller wants to be woken at every token
-  bool as_decoded = false;  // of EvaluateOptions
+      nullptr;              // gets the logits of all rows, on the scheduler's thread
+  bool streams = false;     // wake the caller at every token
+  bool as_decoded = false;  // see EvaluateOptions
 
-  // Answered. Guarded by the mutex until finished.
+  // The answer, guarded by the mutex until finished.
   std::mutex mutex;
   std::condition_variable changed;
   bool finished = false;

@@ -1,4 +1,5 @@
-// The scheduler's thread: seats, flights, and what comes of the logits.
+// The scheduler's thread: admits requests, runs slices and decode steps, and delivers their
+// results.
 #include "engine/run/scheduler.hpp"
 
 #include <pthread.h>
@@ -25,13 +26,13 @@ bool generates(const Request& request) noexcept {
   return request.sampler != nullptr && request.max_new_tokens != 0;
 }
 
-// Debuggers and sanitizers run kernels one by one: none may wait for the CPU then.
+// Debuggers and sanitizers run kernels one at a time, so no kernel may wait for the CPU.
 bool meets_by_host() {
   const char* value = std::getenv("KTX_HANDSHAKE");
   return value != nullptr && std::string_view(value) == "host";
 }
 
-// After this nothing of the request may be touched: its owner goes on.
+// The request must not be touched after this: its owner continues.
 void answer(Request& request, StopReason reason, std::exception_ptr error) {
   request.ended = Clock::now();
   const std::lock_guard lock(request.mutex);
@@ -71,13 +72,13 @@ Scheduler::~Scheduler() {
   }
   arrived_.notify_one();
   thread_.join();
-  try {  // for what is left of a slice that was given up: it uses the workspaces
+  try {  // an abandoned slice may still use the workspaces
     programs_.devices().synchronize();
-  } catch (const Error&) {  // nobody is left who would hear of it
+  } catch (const Error&) {  // there is nobody left to tell
   }
 }
 
-// Requests and calls are waited for. On the scheduler's thread the caller's functions run.
+// Waiting for a request or call on the scheduler's thread, which also runs on_rows, would deadlock.
 void Scheduler::check_caller() const {
   if (std::this_thread::get_id() == thread_.get_id())
     throw_input("on_rows can't wait for its own engine, on whose thread it is called");
@@ -91,9 +92,9 @@ void Scheduler::submit(Request& request) {
   arrived_.notify_one();
 }
 
-void Scheduler::call(const std::function<void(const Means&)>& f) {
+void Scheduler::call(const std::function<void(const Resources&)>& f) {
   check_caller();
-  std::packaged_task<void(const Means&)> call(f);
+  std::packaged_task<void(const Resources&)> call(f);
   auto done = call.get_future();
   {
     const std::lock_guard lock(mutex_);
@@ -108,7 +109,7 @@ Scheduler::Counts Scheduler::counts() const {
   return counts_;
 }
 
-void Scheduler::Flight::clear() noexcept {
+void Scheduler::RunningBatch::clear() noexcept {
   step.reset();
   batch.ids.clear();
   batch.sequences.clear();
@@ -159,7 +160,7 @@ void Scheduler::admit() {
 bool Scheduler::take_seat(Request& request) {
   auto& conversation = *request.conversation;
   const auto prompt = static_cast<int64_t>(request.prompt.size());
-  int64_t most = plan_.cache_length;  // of tokens that it can come to hold
+  int64_t most = plan_.cache_length;  // tokens that its conversation may come to hold
   if (!generates(request) || request.max_new_tokens > 0)
     most =
         std::min(most, conversation.position() + prompt + std::min(most, request.max_new_tokens));
@@ -202,14 +203,14 @@ void Scheduler::drop_cancelled() {
   }
 }
 
-// Whether what is left of the seat's prompt runs beside the decoding sequences.
+// Whether the rest of the seat's prompt joins the decode step.
 bool Scheduler::is_joining(const Seat& seat) const noexcept {
   if (seat.decodes()) return false;
   return seat.request->as_decoded ||
          (!plan_.deterministic && seat.prompt_left() <= ops::decode_tokens);
 }
 
-// A slice of the prompts that wait, if any.
+// Starts a slice of the waiting prompts, if there are any.
 void Scheduler::begin_slice() {
   int64_t room = plan_.prefill_chunk;
   for (Seat& seat : seats_) {
@@ -220,131 +221,133 @@ void Scheduler::begin_slice() {
     if (room == 0 || plan_.deterministic) break;
   }
   if (slice_.seats.empty()) return;
-  depart(slice_, Phase::prefill);
+  start(slice_, Phase::prefill);
   const std::lock_guard lock(mutex_);
   ++counts_.slices;
 }
 
-// One layer of the slice.
+// Runs one layer of the slice.
 void Scheduler::run_slice() {
   slice_.step->advance();
   {
     const std::lock_guard lock(mutex_);
     ++counts_.slice_layers;
   }
-  if (slice_.step->finished()) land(slice_);
+  if (slice_.step->finished()) finish_step(slice_);
 }
 
-// Kernels of GPUs cut their sums by the rows of a step: where no number may depend on other
-// sequences each has a step of its own.
+// GPU kernels split their sums by the number of rows in a step. If numbers must not depend on other
+// sequences, each sequence gets a step of its own.
 void Scheduler::run_decode() {
   const bool alone = plan_.deterministic && programs_.devices().has_gpus();
-  int64_t last = -1;  // seat that had its step: their ids ascend
+  int64_t last = -1;  // id of the last seat that had its step; ids ascend
   while (run_decode_step(alone, last) && alone) {
   }
 }
 
-// The next token of every decoding sequence, and short prompts beside; or alone: of the first one
-// behind seat `last`. False when there is none.
+// Runs the next token of every decoding sequence together with short prompts; or, if alone, of the
+// first sequence after seat `last`. False when there is none.
 bool Scheduler::run_decode_step(bool alone, int64_t& last) {
-  Flight flight;
+  RunningBatch running;
   int64_t decoding = 0;
   for (Seat& seat : seats_) {
     if (seat.in_flight || (alone && seat.id <= last)) continue;
     if (seat.decodes()) {
-      add_rows(flight, seat, {&seat.next, 1}, Phase::decode);
-      flight.batch.logit_rows.push_back(static_cast<int32_t>(flight.batch.rows() - 1));
-      flight.logit_rows.push_back({&seat, 0});
+      add_rows(running, seat, {&seat.next, 1}, Phase::decode);
+      running.batch.logit_rows.push_back(static_cast<int32_t>(running.batch.rows() - 1));
+      running.logit_rows.push_back({&seat, 0});
       ++decoding;
     } else if (is_joining(seat)) {
-      add_prompt(flight, seat, seat.request->as_decoded ? 1 : seat.prompt_left());
+      add_prompt(running, seat, seat.request->as_decoded ? 1 : seat.prompt_left());
     }
-    if (alone && !flight.seats.empty()) {
+    if (alone && !running.seats.empty()) {
       last = seat.id;
       break;
     }
   }
-  if (flight.seats.empty()) return false;
-  flight.batch.decode_kernels = plan_.deterministic;
-  // With more rows it is arithmetic that takes the time.
-  if (flight.batch.rows() <= ops::decode_tokens) flight.batch.workers = decode_threads_;
-  depart(flight, Phase::decode, recording_ ? &*recording_ : nullptr);
-  while (!flight.step->finished()) flight.step->advance();
-  if (flight.step->failed() && !programs_.devices().failed()) repeat(flight);
-  {  // before anybody hears of it
+  if (running.seats.empty()) return false;
+  running.batch.decode_kernels = plan_.deterministic;
+  // With more rows arithmetic dominates, and all threads are worth using.
+  if (running.batch.rows() <= ops::decode_tokens) running.batch.workers = decode_threads_;
+  start(running, Phase::decode, recording_ ? &*recording_ : nullptr);
+  while (!running.step->finished()) running.step->advance();
+  if (running.step->failed() && !programs_.devices().failed()) repeat(running);
+  {  // before any request is answered
     const std::lock_guard lock(mutex_);
     ++counts_.decode_steps;
     counts_.decode_rows += decoding;
     counts_.decode_steps_within_slices += slice_.step ? 1 : 0;
   }
-  land(flight);
+  finish_step(running);
   return true;
 }
 
-void Scheduler::add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase) {
+void Scheduler::add_rows(RunningBatch& running, Seat& seat, std::span<const int32_t> ids,
+                         Phase phase) {
   const auto& conversation = *seat.request->conversation;
-  flight.batch.sequences.push_back({.id = seat.id,
-                                    .phase = phase,
-                                    .first_row = flight.batch.rows(),
-                                    .rows = static_cast<int64_t>(ids.size()),
-                                    .past = conversation.position(),
-                                    .pages = conversation.cache.pages(),
-                                    .experts_per_token = seat.request->experts_per_token});
-  flight.batch.ids.insert(flight.batch.ids.end(), ids.begin(), ids.end());
-  flight.seats.push_back(&seat);
+  running.batch.sequences.push_back({.id = seat.id,
+                                     .phase = phase,
+                                     .first_row = running.batch.rows(),
+                                     .rows = static_cast<int64_t>(ids.size()),
+                                     .past = conversation.position(),
+                                     .pages = conversation.cache.pages(),
+                                     .experts_per_token = seat.request->experts_per_token});
+  running.batch.ids.insert(running.batch.ids.end(), ids.begin(), ids.end());
+  running.seats.push_back(&seat);
   seat.in_flight = true;
 }
 
-void Scheduler::add_prompt(Flight& flight, Seat& seat, int64_t rows) {
+void Scheduler::add_prompt(RunningBatch& running, Seat& seat, int64_t rows) {
   const auto& request = *seat.request;
-  const int64_t first = flight.batch.rows();
-  add_rows(flight, seat,
+  const int64_t first = running.batch.rows();
+  add_rows(running, seat,
            request.prompt.subspan(static_cast<size_t>(seat.prompt_rows), static_cast<size_t>(rows)),
            request.as_decoded ? Phase::decode : Phase::prefill);
-  int64_t wanted = rows;  // the first row whose logits are asked for
+  int64_t wanted = rows;  // the first row whose logits are wanted
   if (request.on_rows != nullptr)
     wanted = 0;
   else if (rows == seat.prompt_left() && generates(request))
     wanted = rows - 1;
   for (int64_t row = wanted; row < rows; ++row) {
-    flight.batch.logit_rows.push_back(static_cast<int32_t>(first + row));
-    flight.logit_rows.push_back({&seat, seat.prompt_rows + row});
+    running.batch.logit_rows.push_back(static_cast<int32_t>(first + row));
+    running.logit_rows.push_back({&seat, seat.prompt_rows + row});
   }
 }
 
-void Scheduler::depart(Flight& flight, Phase phase, const Recording* recording) {
+void Scheduler::start(RunningBatch& running, Phase phase, const Recording* recording) {
   auto& workspace = phase == Phase::prefill ? slice_workspace_ : decode_workspace_;
-  flight.step.emplace(programs_.of(phase), flight.batch, workspace, cache_, pool_, recording);
+  running.step.emplace(programs_.of(phase), running.batch, workspace, cache_, pool_, recording);
 }
 
-// After the CPU and a GPU have lost each other. What a step writes to the cache it writes again, in
-// the same rows. False when a GPU has failed.
-bool Scheduler::repeat(Flight& flight) {
+// Repeats a step in which CPU and GPU lost synchronization. It writes the same rows of the KV cache
+// again. False when a GPU has failed.
+bool Scheduler::repeat(RunningBatch& running) {
   base::log(LogLevel::warning,
             "a GPU and the CPU waited too long for each other: the step is repeated");
   try {
     programs_.devices().recover();
   } catch (const Error&) {
-    return false;  // crash() says what it was
+    return false;  // fail() reports the reason
   }
   {
     const std::lock_guard lock(mutex_);
     ++counts_.repeated_steps;
   }
-  depart(flight, Phase::decode);
-  while (!flight.step->finished()) flight.step->advance();
-  return !flight.step->failed();
+  start(running, Phase::decode);
+  while (!running.step->finished()) running.step->advance();
+  return !running.step->failed();
 }
 
-// Whether a GPU went on without the CPU's last answer. A slice does not wait for any.
-bool Scheduler::is_lost(const Flight& flight) const noexcept {
-  return &flight != &slice_ && programs_.devices().lost();
+// Whether a GPU stopped waiting for the CPU's last answer. Slices don't use the handshake.
+bool Scheduler::is_lost(const RunningBatch& running) const noexcept {
+  return &running != &slice_ && programs_.devices().lost();
 }
 
-// Whoever asked for no logits is done when GPUs are. False when one has failed.
-bool Scheduler::wait_for_ends(const Flight& flight) const {
-  const bool ends = std::ranges::any_of(
-      flight.seats, [](const Seat* seat) { return seat->decodes() && !generates(*seat->request); });
+// Requests that want no logits are done when the GPUs are. False when a GPU has failed.
+bool Scheduler::wait_for_ends(const RunningBatch& running) const {
+  const bool ends = std::ranges::any_of(running.seats, [](const Seat* seat) {
+    return seat->decodes() && !generates(*seat->request);
+  });
   try {
     if (ends) programs_.devices().synchronize();
   } catch (const Error&) {
@@ -353,8 +356,8 @@ bool Scheduler::wait_for_ends(const Flight& flight) const {
   return true;
 }
 
-// A GPU has failed: all who are part of the step hear why.
-void Scheduler::crash(Flight& flight) {
+// A GPU has failed: all requests in the step end with the reason.
+void Scheduler::fail(RunningBatch& running) {
   std::exception_ptr reason;
   try {
     programs_.devices().recover();
@@ -362,9 +365,9 @@ void Scheduler::crash(Flight& flight) {
   } catch (...) {
     reason = std::current_exception();
   }
-  // Some may have finished with the logits that came before.
-  const auto part = std::exchange(flight.seats, {});
-  flight.clear();
+  // Some of these may have finished with earlier logits.
+  const auto part = std::exchange(running.seats, {});
+  running.clear();
   for (auto seat = seats_.begin(); seat != seats_.end();) {
     Seat& one = *seat++;  // finish() takes it out of the list
     if (std::ranges::find(part, &one) == part.end()) continue;
@@ -374,22 +377,22 @@ void Scheduler::crash(Flight& flight) {
   }
 }
 
-void Scheduler::land(Flight& flight) {
-  if (flight.step->failed() || programs_.devices().failed()) return crash(flight);
-  commit(flight);
-  if (!wait_for_ends(flight) || (is_lost(flight) && !repeat(flight))) return crash(flight);
-  const auto rows = static_cast<int64_t>(flight.logit_rows.size());
+void Scheduler::finish_step(RunningBatch& running) {
+  if (running.step->failed() || programs_.devices().failed()) return fail(running);
+  commit(running);
+  if (!wait_for_ends(running) || (is_lost(running) && !repeat(running))) return fail(running);
+  const auto rows = static_cast<int64_t>(running.logit_rows.size());
   for (int64_t row = 0; row < rows; row += graph::max_logit_rows) {
     const int64_t count = std::min(graph::max_logit_rows, rows - row);
-    const float* logits = flight.step->logits(row, count);
-    if (!flight.step->failed() && is_lost(flight) && repeat(flight))
-      logits = flight.step->logits(row, count);
-    if (flight.step->failed() || is_lost(flight)) return crash(flight);
+    const float* logits = running.step->logits(row, count);
+    if (!running.step->failed() && is_lost(running) && repeat(running))
+      logits = running.step->logits(row, count);
+    if (running.step->failed() || is_lost(running)) return fail(running);
     deliver(
-        std::span(flight.logit_rows).subspan(static_cast<size_t>(row), static_cast<size_t>(count)),
+        std::span(running.logit_rows).subspan(static_cast<size_t>(row), static_cast<size_t>(count)),
         logits);
   }
-  flight.clear();
+  running.clear();
   for (auto seat = seats_.begin(); seat != seats_.end();) {
     Seat& one = *seat++;
     const bool done = one.decodes() && !generates(*one.request);
@@ -397,12 +400,12 @@ void Scheduler::land(Flight& flight) {
   }
 }
 
-// The rows of a finished step become part of their conversations.
-void Scheduler::commit(const Flight& flight) {
-  const auto& batch = flight.batch;
-  for (size_t i = 0; i < flight.seats.size(); ++i) {
+// Adds the rows of a finished step to their conversations.
+void Scheduler::commit(const RunningBatch& running) {
+  const auto& batch = running.batch;
+  for (size_t i = 0; i < running.seats.size(); ++i) {
     const Sequence& sequence = batch.sequences[i];
-    Seat& seat = *flight.seats[i];
+    Seat& seat = *running.seats[i];
     auto& conversation = *seat.request->conversation;
     const auto ids = batch.ids.begin() + sequence.first_row;
     conversation.tokens.insert(conversation.tokens.end(), ids, ids + sequence.rows);
@@ -417,8 +420,8 @@ void Scheduler::commit(const Flight& flight) {
   }
 }
 
-// Samples where tokens are generated, on all workers, and gives rows to those who asked for them.
-// Fewer rows than workers are sampled one after the other, each by all.
+// Samples new tokens, on all workers, and hands logits to the requests that want them. Fewer rows
+// than workers are sampled one after the other, each by all workers.
 void Scheduler::deliver(std::span<const LogitRow> rows, const float* logits) {
   const auto vocab = static_cast<size_t>(programs_.of(Phase::decode).logits().width);
   std::vector<int32_t> tokens(rows.size());
@@ -452,7 +455,7 @@ void Scheduler::deliver(std::span<const LogitRow> rows, const float* logits) {
   }
 }
 
-// Rows of one seat, to the function of its request.
+// Calls on_rows of one seat's request.
 void Scheduler::give_rows(std::span<const LogitRow> rows, const float* logits) {
   Seat& seat = *rows.front().seat;
   try {

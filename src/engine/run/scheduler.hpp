@@ -1,5 +1,5 @@
-// Continuous batching: one thread that forms batches of all requests' rows, runs them, samples, and
-// delivers.
+// Continuous batching: one thread forms batches from the rows of all requests, runs them, samples,
+// and delivers tokens.
 #pragma once
 
 #include <condition_variable>
@@ -27,59 +27,59 @@
 
 namespace ktx::engine {
 
-/// Requests are admitted in the order in which they come, as soon as one of plan.sessions seats is
-/// free and the cache has pages for all that the request may need: none is left half run. One that
-/// has to wait for nobody and still does not fit is refused.
+/// Requests are admitted in order of arrival, as soon as one of plan.sessions seats is free and the
+/// KV cache has pages for everything the request may need, so that none stops halfway. A request
+/// that does not fit although no other is running is refused.
 ///
-/// All decoding sequences share a step. Prompts run in slices of plan.prefill_chunk rows, several
-/// prompts in one slice; between two layers of a slice the decoding sequences make a step of their
-/// own, so that a long prompt delays their next token by a layer. A prompt, or the rest of one, of
-/// up to decode_tokens rows joins the decode step.
+/// All decoding sequences share a step. Prompts run in slices of plan.prefill_chunk rows, which may
+/// hold several prompts. Between two layers of a slice the decoding sequences run a step of their
+/// own, so a long prompt delays their next token by one layer only. A prompt, or the rest of one,
+/// of up to decode_tokens rows joins the decode step.
 ///
-/// When the plan is deterministic no number of a sequence depends on the others: every prompt has
-/// slices of its own, and decode steps use decode kernels, however many rows they have.
+/// If the plan is deterministic, a sequence's numbers don't depend on the other sequences: every
+/// prompt has slices of its own, and decode steps use decode kernels whatever their number of rows.
 class Scheduler {
  public:
-  /// All must outlive it. Throws environment error when memory or a thread is missing.
+  /// The arguments must outlive it. Throws environment error when memory or a thread is missing.
   Scheduler(const placement::Plan& plan, const Programs& programs, KvStore& cache,
             hw::WorkerPool& pool);
-  /// No request may be under way.
+  /// No request may be running.
   ~Scheduler();
 
-  /// Hands a request over; its owner waits until it is finished. Throws input error on the thread
-  /// of all steps, which would wait for itself.
+  /// Hands a request over; its owner waits until it is finished. Throws input error if called on
+  /// the scheduler's own thread, which would wait for itself.
   void submit(Request& request);
 
   /// What steps run with.
-  struct Means {
+  struct Resources {
     Workspace &slice, &decode;
-    const Recording* recording;  // of decode steps; null where they meet GPUs by events
+    const Recording* recording;  // of decode steps; null: they synchronize with GPUs by events
   };
-  /// Runs steps of the caller's own: f is called on the thread of all steps, between two of them
-  /// and when no slice is under way. Returns when f has; throws what f throws, and as submit().
-  void call(const std::function<void(const Means&)>& f);
+  /// Lets the caller run steps of its own: calls f on the scheduler's thread between two steps,
+  /// when no slice is running. Returns when f has; throws what f throws, and as submit().
+  void call(const std::function<void(const Resources&)>& f);
 
-  /// The CPU workers of decode steps of few rows, where the plan does not say. Set by f of call(),
+  /// CPU threads of decode steps with few rows, if the plan does not say. To be set within call(),
   /// or before the first request.
   void set_decode_threads(int threads) noexcept { decode_threads_ = threads; }
   int decode_threads() const noexcept { return decode_threads_; }
 
-  /// What happened so far, for tests and reports.
+  /// Counts of what happened so far, for tests and reports.
   struct Counts {
     int64_t requests = 0;
     int64_t decode_steps = 0, decode_rows = 0;  // rows of decoding sequences in all steps
     int64_t slices = 0, slice_layers = 0;
     int64_t decode_steps_within_slices = 0;
-    int64_t repeated_steps = 0;  // decode steps in which the CPU and a GPU lost each other
+    int64_t repeated_steps = 0;  // decode steps in which CPU and GPU lost synchronization
   };
   Counts counts() const;
 
  private:
-  // A request that was admitted.
+  // An admitted request.
   struct Seat {
     Request* request = nullptr;
     int64_t id = 0;
-    int64_t prompt_rows = 0;  // of the prompt that are in the cache
+    int64_t prompt_rows = 0;  // rows of the prompt that are in the KV cache
     int32_t next = 0;         // the token to run once they all are
     bool in_flight = false;
     std::exception_ptr error;  // what the caller's function threw
@@ -89,16 +89,16 @@ class Scheduler {
     }
     bool decodes() const noexcept { return prompt_left() == 0; }
   };
-  // A row whose logits are asked for: of which seat, and of its prompt which row.
+  // A row whose logits are wanted: its seat, and its row of that seat's prompt.
   struct LogitRow {
     Seat* seat = nullptr;
     int64_t prompt_row = 0;
   };
-  // A batch on its way.
-  struct Flight {
+  // A batch, the step that runs it, and the requests it is made of.
+  struct RunningBatch {
     Batch batch;
-    std::vector<Seat*> seats;          // one a sequence
-    std::vector<LogitRow> logit_rows;  // one a row of batch.logit_rows
+    std::vector<Seat*> seats;          // one per sequence
+    std::vector<LogitRow> logit_rows;  // one per row of batch.logit_rows
     std::optional<Step> step;
 
     void clear() noexcept;
@@ -117,15 +117,15 @@ class Scheduler {
   void run_decode();
   bool run_decode_step(bool alone, int64_t& last);
   bool is_joining(const Seat& seat) const noexcept;
-  void add_rows(Flight& flight, Seat& seat, std::span<const int32_t> ids, Phase phase);
-  void add_prompt(Flight& flight, Seat& seat, int64_t rows);
-  void depart(Flight& flight, Phase phase, const Recording* recording = nullptr);
-  void land(Flight& flight);
-  bool repeat(Flight& flight);
-  bool is_lost(const Flight& flight) const noexcept;
-  bool wait_for_ends(const Flight& flight) const;
-  void crash(Flight& flight);
-  void commit(const Flight& flight);
+  void add_rows(RunningBatch& running, Seat& seat, std::span<const int32_t> ids, Phase phase);
+  void add_prompt(RunningBatch& running, Seat& seat, int64_t rows);
+  void start(RunningBatch& running, Phase phase, const Recording* recording = nullptr);
+  void finish_step(RunningBatch& running);
+  bool repeat(RunningBatch& running);
+  bool is_lost(const RunningBatch& running) const noexcept;
+  bool wait_for_ends(const RunningBatch& running) const;
+  void fail(RunningBatch& running);
+  void commit(const RunningBatch& running);
   void deliver(std::span<const LogitRow> rows, const float* logits);
   void give_rows(std::span<const LogitRow> rows, const float* logits);
   void accept(Seat& seat, int32_t token);
@@ -136,21 +136,21 @@ class Scheduler {
   KvStore& cache_;
   hw::WorkerPool& pool_;
   Workspace slice_workspace_, decode_workspace_;
-  std::optional<Recording> recording_;  // of decode, where there are GPUs
+  std::optional<Recording> recording_;  // of decode steps, if there are GPUs
 
   mutable std::mutex mutex_;  // guards what follows up to the blank line
   std::condition_variable arrived_;
   std::deque<Request*> arrivals_;
-  std::deque<std::packaged_task<void(const Means&)>> calls_;
+  std::deque<std::packaged_task<void(const Resources&)>> calls_;
   bool stop_ = false;
   Counts counts_;
 
-  // The thread's own.
+  // Used by the scheduler's thread only.
   int decode_threads_;
   std::deque<Request*> waiting_;
   std::list<Seat> seats_;  // in the order of admission
   int64_t next_id_ = 0;
-  Flight slice_;
+  RunningBatch slice_;
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -115,11 +115,11 @@ TEST_CASE("a caller's own steps run between those of others, never within a slic
   });
   int64_t calls = 0, within = 0;
   while (!done)
-    scheduler.call([&](const auto& means) {
+    scheduler.call([&](const auto& resources) {
       const auto seen = scheduler.counts();
       ++calls;
       within += seen.slice_layers != 4 * seen.slices;
-      CHECK(means.recording == nullptr);  // on the CPU
+      CHECK(resources.recording == nullptr);  // on the CPU
     });
   other.join();
   CHECK(calls > 0);
