@@ -1,4 +1,4 @@
-// Bytes written as text in base 64.
+// Base64 decoding.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,8 @@
 
 namespace ktx::base {
 
-/// The bytes that the text stands for: groups of four letters, the last one padded with '='.
-/// Nothing when it is not such a text.
+/// The bytes that the text encodes, in groups of four letters with the last one padded by '='.
+/// Nothing when it is not valid base64.
 std::optional<std::string> from_base64(std::string_view text);
 
 }  // namespace ktx::base

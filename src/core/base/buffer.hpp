@@ -1,4 +1,4 @@
-// An owned, 64-byte aligned block of bytes that may sit on huge pages.
+// An owned, 64-byte aligned block of bytes, optionally on huge pages.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace ktx::base {
 
-/// Zeroed memory straight from the kernel, so that large blocks can be 2 MiB pages.
+/// Zeroed memory mapped directly from the kernel, so that large blocks can use 2 MiB pages.
 class Buffer {
  public:
   Buffer() = default;

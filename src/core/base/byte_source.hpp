@@ -1,4 +1,4 @@
-// Bytes that are read by their place: a file's, or some that are made as they are asked for.
+// Random access to bytes: those of a file, or bytes that are generated on demand.
 #pragma once
 
 #include <cstddef>
@@ -16,11 +16,11 @@ class ByteSource {
   virtual uint64_t size() const noexcept = 0;
   /// Bytes of scratch that read() needs.
   virtual size_t scratch_bytes(uint64_t offset, size_t size) const noexcept = 0;
-  /// Bytes [offset, offset + size), inside scratch, or in memory that lasts as long as the source.
-  /// Throws input error when they are not there or can't be read.
+  /// Bytes [offset, offset + size), either within scratch or in memory that lives as long as the
+  /// source. Throws input error when they don't exist or can't be read.
   virtual const std::byte* read(uint64_t offset, size_t size,
                                 std::span<std::byte> scratch) const = 0;
-  /// Text that changes whenever the bytes do.
+  /// A text that changes whenever the bytes do.
   virtual std::string stamp() const = 0;
 };
 

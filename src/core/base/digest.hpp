@@ -1,5 +1,5 @@
-// A cryptographic digest, to address data by its content: nobody can make other data of the same
-// name. The door to OpenSSL.
+// A cryptographic digest, to address data by its content: nobody can construct other data with the
+// same digest. Only this file's source includes OpenSSL's digests.
 #pragma once
 
 #include <array>
@@ -18,9 +18,9 @@ struct Digest {
   std::string hex() const;  // 64 digits
 };
 
-/// SHA-256. Of large data better a digest of the digests of blocks, by several threads: a core
-/// hashes 1.5 to 2 GB/s with the SHA instructions that CPUs have since Ice Lake and Zen, without
-/// them 0.4 GB/s. Throws environment error when OpenSSL refuses.
+/// SHA-256. For large data prefer a digest of the digests of blocks, computed by several threads: a
+/// core hashes 1.5 to 2 GB/s with the SHA instructions of CPUs since Ice Lake and Zen, 0.4 GB/s
+/// without them. Throws environment error when OpenSSL fails.
 Digest digest(std::span<const std::byte> bytes);
 Digest digest(std::string_view text);
 

@@ -1,4 +1,4 @@
-// Short ways to throw ktx::Error.
+// Shorthands for throwing ktx::Error.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ namespace ktx {
                                     std::vector<std::string> notes = {});
 [[noreturn]] void throw_bug(std::string message, std::string where = {});
 
-/// Throws a `bug` error unless condition holds: for what other code of ktx guarantees.
+/// Throws a `bug` error unless condition holds: for invariants that other parts of ktx guarantee.
 inline void require(bool condition, const char* message) {
   if (!condition) throw_bug(message);
 }

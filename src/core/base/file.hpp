@@ -1,4 +1,4 @@
-// Files: read whole, write so that a failure leaves no half file.
+// Reading whole files, and writing files atomically.
 #pragma once
 
 #include <sys/stat.h>
@@ -16,32 +16,32 @@ namespace ktx::base {
 /// The whole file as text. Throws input error when it can't be read.
 std::string read_text(const std::filesystem::path& file);
 
-/// Writes a new file of a name of its own in `file`'s folder, syncs, renames it over `file`, whose
-/// permissions it takes on. On failure (a full disk, say) it is removed and an environment error is
-/// thrown; an existing `file` stays as it was.
+/// Writes a temporary file in `file`'s folder, syncs it, and renames it over `file`, keeping the
+/// permissions of an existing one. On failure (a full disk, say) the temporary file is removed and
+/// an environment error is thrown; an existing `file` stays as it was.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
-/// The same of several pieces, one after another.
+/// The same for several pieces, one after another.
 void write_file(const std::filesystem::path& file, std::span<const std::string_view> pieces);
 
-/// Removes from a folder what write_file left there when it was killed, not what it is writing now.
+/// Removes temporary files that killed processes left in a folder, but not those being written now.
 void remove_partial_files(const std::filesystem::path& folder) noexcept;
 
-/// A file under construction: a new one of a name of its own in `file`'s folder, which commit()
-/// renames over `file`. Without commit() it is removed and an existing `file` stays as it was.
-/// What fails throws an environment error that names `file`.
+/// A file under construction: a temporary file in `file`'s folder that commit() renames over
+/// `file`. Without commit() it is removed and an existing `file` stays as it was. Failures throw
+/// environment errors that name `file`.
 class PartialFile {
  public:
-  /// An existing `file` gives it its permissions.
+  /// Keeps the permissions of an existing `file`.
   explicit PartialFile(const std::filesystem::path& file);
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
 
-  /// Makes it that many bytes long; what is not written reads as zeros.
+  /// Sets its size in bytes; parts that are never written read as zeros.
   void resize(uint64_t size);
   /// May be called from several threads at once.
   void write(uint64_t offset, std::span<const std::byte> bytes);
-  /// Flushes it to the disk and renames it.
+  /// Flushes it to disk and renames it.
   void commit();
 
  private:

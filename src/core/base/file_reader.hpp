@@ -1,4 +1,4 @@
-// Reading large pieces of a file as fast as the disk gives them, without filling the page cache.
+// Reads large pieces of a file at the speed of the disk, without filling the page cache.
 #pragma once
 
 #include <filesystem>
@@ -8,10 +8,9 @@
 
 namespace ktx::base {
 
-/// A file that is read by pread: one that shrinks meanwhile is an error, not a signal. What is not
-/// in the page cache is read past it (O_DIRECT), which is two to three times as fast as through it
-/// and pushes nothing else out; file systems without that, and files that are in the page cache
-/// anyway, are read through it.
+/// A file read by pread, so that a file which shrinks meanwhile is an error and not a SIGBUS. Parts
+/// that are not in the page cache are read past it (O_DIRECT): this is two to three times as fast
+/// and evicts nothing. Cached files, and file systems without O_DIRECT, are read through it.
 class FileReader final : public ByteSource {
  public:
   /// Throws input error when the file can't be opened or is not a regular file.
@@ -21,17 +20,16 @@ class FileReader final : public ByteSource {
   FileReader& operator=(const FileReader&) = delete;
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  /// As it was opened.
+  /// When it was opened.
   uint64_t size() const noexcept override { return size_; }
   size_t scratch_bytes(uint64_t, size_t size) const noexcept override { return size + 3 * page; }
-  /// They start at an address that is offset modulo 4096.
+  /// The address of the bytes is congruent to offset modulo 4096.
   const std::byte* read(uint64_t offset, size_t size, std::span<std::byte> scratch) const override;
-  /// Where it lies, its size, and the times of the last change (mtime, ctime) in nanoseconds, as it
-  /// was opened.
+  /// Its path, size, and times of the last change (mtime, ctime) in nanoseconds when it was opened.
   std::string stamp() const override { return stamp_; }
 
-  /// The bytes from offset on, through the page cache: for headers, which the next start reads
-  /// too. Throws as read() does.
+  /// Copies the bytes from offset on, through the page cache: for headers, which the next start
+  /// reads again. Throws as read() does.
   void copy(uint64_t offset, std::span<std::byte> out) const;
 
  private:

@@ -1,8 +1,8 @@
-// The one table of what a model and the files about it may have at most. Files are untrusted: a few
-// bytes can claim any number of layers or experts, and what is made for each of them costs memory
-// and time long before a tensor proves the claim. Each bound is the largest published number, times
-// enough that models to come don't meet it soon; whatever is within the bounds takes linear time.
-// Whoever reads a number refuses one above its bound, naming key, number and bound.
+// Upper bounds on what a model and its files may claim. Files are untrusted: a few bytes can claim
+// any number of layers or experts, and each of those costs memory and time long before a missing
+// tensor disproves the claim. Each bound is the largest published number with ample headroom;
+// everything within the bounds takes linear time. Code that reads a number refuses one above its
+// bound, with an error that names key, number and bound.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The door to spdlog: what the library logs goes to the sink of ktx/log.hpp.
+// Logging, by spdlog, to the sink that ktx/log.hpp sets.
 #pragma once
 
 #include <string>

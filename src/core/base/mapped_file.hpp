@@ -1,4 +1,4 @@
-// A file as memory, and what the process should say when the file is cut off meanwhile.
+// Memory-mapped files.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,9 @@ namespace ktx::base {
 
 /// A read-only mapping of a whole file.
 ///
-/// Touching a page that the file no longer has is SIGBUS. No library should handle that signal for
-/// the whole process, so the program may: ktx::mapped_file_at() tells it which file it was.
+/// If the file is truncated, touching a page beyond its new end raises SIGBUS. A library should not
+/// handle that signal for the whole process, so the program may: ktx::mapped_file_at() tells it
+/// which file it was.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -23,10 +24,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   const std::filesystem::path& path() const noexcept { return path_; }
 
-  /// Hints to the kernel. Asks for 2 MiB pages, where the file system has them, for what is not in
-  /// memory yet.
+  /// A hint to the kernel: use 2 MiB pages, if the file system has them, for what is not yet in
+  /// memory.
   void prefer_huge_pages() const noexcept;
-  /// Brings the range into memory. Returns when it is there, or the kernel can't do it.
+  /// Reads the range into memory. Returns when it is there, or if the kernel can't do it.
   void populate(size_t offset, size_t size) const noexcept;
 
  private:

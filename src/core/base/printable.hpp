@@ -1,4 +1,4 @@
-// Names that come from files, as they may be printed.
+// Makes names from untrusted files safe to print.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace ktx::base {
 
-/// The text with its control characters escaped, "\n", "\x1b": it stays in its line and tells a
-/// terminal nothing.
+/// The text with control characters escaped ("\n", "\x1b"), so that it stays on its line and cannot
+/// control a terminal.
 std::string printable(std::string_view text);
 
 }  // namespace ktx::base

@@ -1,4 +1,4 @@
-// What people have instead of a file that they meant to download.
+// Git LFS pointers and HTML pages by their first bytes.
 #include "core/base/stand_in.hpp"
 
 namespace ktx::base {

@@ -1,4 +1,4 @@
-// What people have instead of a file that they meant to download.
+// Recognises files that were downloaded by mistake instead of the real one.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,8 @@
 
 namespace ktx::base {
 
-/// Says what a file is by its first bytes, when it only stands for the one that is wanted: a Git
-/// LFS pointer, an HTML page. Nothing when it does not look like either.
+/// What the file is, by its first bytes, if it is a Git LFS pointer or an HTML page instead of the
+/// file that was wanted; otherwise nothing.
 std::optional<std::string> stand_in(std::string_view beginning);
 
 }  // namespace ktx::base

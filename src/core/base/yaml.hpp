@@ -1,4 +1,4 @@
-// The door to yaml-cpp: a small immutable YAML tree whose every node knows its file:line:column.
+// YAML, by yaml-cpp: an immutable tree in which every node knows its file:line:column.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ enum class YamlKind { null, scalar, sequence, map };
 
 class Yaml {
  public:
-  Yaml();  // not here: Clang would need to know whole entries for it
+  Yaml();  // defined in the .cpp: Clang needs the complete type of `entries` for it
 
   YamlKind kind = YamlKind::null;
   std::string scalar;                          // kind == scalar: the text as written
@@ -42,7 +42,7 @@ class Yaml {
 Yaml parse_yaml(const std::string& text, const std::string& file);
 Yaml read_yaml(const std::filesystem::path& file);
 
-/// A text as a scalar of YAML that holds just it, in quotes.
+/// The text as a quoted YAML scalar.
 std::string yaml_quoted(const std::string& text);
 
 }  // namespace ktx::base

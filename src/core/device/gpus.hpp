@@ -1,4 +1,4 @@
-// The GPUs of this box.
+// Detects the GPUs of this machine.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace ktx::device {
 
-/// The GPUs that the CUDA runtime sees, in its order: none without a driver, without a GPU, or when
-/// ktx was built without CUDA. Never an error.
+/// The GPUs that the CUDA runtime sees, in its order: none without a driver, without a GPU, or if
+/// ktx was built without CUDA. Never throws.
 std::vector<hw::Gpu> detect_gpus();
 
 }  // namespace ktx::device

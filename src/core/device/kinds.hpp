@@ -1,5 +1,5 @@
-// What the kinds of devices besides the CPU do for memory.hpp, queue.hpp, graph.hpp, handshake.hpp
-// and time_marks.hpp: implemented by cuda_*, or where there is no CUDA toolkit by no_cuda.cpp.
+// Device-specific parts of memory.hpp, queue.hpp, graph.hpp, handshake.hpp and time_marks.hpp:
+// implemented by cuda_*, or by no_cuda.cpp in builds without CUDA.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ namespace ktx::device {
 Block cuda_alloc(Place place, size_t bytes);
 std::unique_ptr<Queue> make_cuda_queue(Place place);
 
-/// False when there is no GPU to pin for.
+/// False if there is no GPU.
 bool cuda_pin(std::span<std::byte> memory);
 void cuda_unpin(std::span<std::byte> memory) noexcept;
 
@@ -24,7 +24,7 @@ std::unique_ptr<Graph> cuda_capture(Queue& queue, const std::function<void()>& s
 
 std::unique_ptr<TimeMarks> cuda_time_marks(Queue& queue);
 
-/// The kernels of cuda_post() and cuda_wait() are on this GPU when the call returns.
+/// Loads the kernels of cuda_post() and cuda_wait() onto this GPU.
 void cuda_load_handshake(Place place);
 void cuda_post(const Pieces& pieces, const HandshakeFlags& flags, const Queue& queue) noexcept;
 void cuda_wait(const Pieces& pieces, const HandshakeFlags& flags, const Queue& queue) noexcept;

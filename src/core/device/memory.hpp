@@ -9,14 +9,14 @@
 
 namespace ktx::device {
 
-/// Keeps a range of the CPU's memory in place while it lives and shows it to every GPU: copies then
-/// run at the full rate of the bus and beside other work, and kernels read and write it under the
-/// CPU's own addresses. Does nothing in a box without GPU.
+/// Pins a range of CPU memory while it lives and maps it into every GPU: copies then run at the
+/// full rate of the bus and concurrently with other work, and kernels access it at its CPU address.
+/// Does nothing on a machine without a GPU.
 class Pin {
  public:
   Pin() = default;
-  /// memory: whole pages that belong to this process and are writable, bound to a NUMA node before
-  /// if they are to be. Throws environment error when the driver refuses.
+  /// memory: whole, writable pages of this process; if they are to be bound to a NUMA node, bind
+  /// them first. Throws environment error when the driver refuses.
   explicit Pin(std::span<std::byte> memory);
   ~Pin();
   Pin(Pin&& other) noexcept;
@@ -28,10 +28,10 @@ class Pin {
 
 enum class Pinned { no, yes };
 
-/// An owned range of bytes in the memory of a place. Of a GPU it has the address only.
+/// An owned range of bytes in the memory of a place. On a GPU, data() is a device address.
 class Block {
  public:
-  /// What a kind of device keeps of a block; its end frees it.
+  /// Device-specific ownership of the memory; its destructor frees it.
   struct Storage {
     virtual ~Storage() = default;
   };
@@ -54,9 +54,9 @@ class Block {
   size_t size_ = 0;
 };
 
-/// At least 64-byte aligned; zeroed on the CPU, undefined on a GPU. `pinned` is for the CPU's
-/// memory. A NUMA node in `place` is noted, not bound. Throws environment error when there is not
-/// enough memory, or no such GPU.
+/// Allocates memory, at least 64-byte aligned; zeroed on the CPU, uninitialised on a GPU. `pinned`
+/// applies to CPU memory. A NUMA node in `place` is recorded, but memory is not bound to it. Throws
+/// environment error when memory is short or there is no such GPU.
 Block alloc(Place place, size_t bytes, Pinned pinned = Pinned::no);
 
 }  // namespace ktx::device

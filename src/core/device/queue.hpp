@@ -1,4 +1,4 @@
-// Work of a place in the order of its submission.
+// Queues: a place's work, done in order of submission.
 #pragma once
 
 #include <cstddef>
@@ -9,16 +9,17 @@
 
 namespace ktx::device {
 
-/// A point in a queue's work, reused from step to step. Before it is recorded it is passed.
+/// A point in a queue's work, reused from step to step. An event that was never recorded counts as
+/// passed.
 class Event {
  public:
   virtual ~Event() = default;
   virtual bool passed() const noexcept = 0;
-  /// The caller waits until it has been passed, or its queue has failed.
+  /// Blocks until it has been passed, or its queue has failed.
   virtual void synchronize() const noexcept = 0;
 };
 
-/// Rows of bytes; strides are from the beginning of one to that of the next.
+/// Rows of bytes; strides are in bytes from one row to the next.
 struct CopyRows {
   void* to = nullptr;
   size_t to_stride = 0;
@@ -27,31 +28,31 @@ struct CopyRows {
   size_t row_bytes = 0, rows = 0;
 };
 
-/// What is submitted to a CPU's queue has been done when the call returns: its workers are busy
-/// with one command at a time, and the calling thread is one of them. A GPU's queue is a stream.
-/// Submission cannot fail: a queue that fails does nothing more, and synchronize() says why.
+/// Work submitted to a CPU's queue is done when the call returns: its workers run one command at a
+/// time, and the calling thread is one of them. A GPU's queue is a CUDA stream. Submission cannot
+/// fail: a failed queue does nothing more, and synchronize() says why.
 class Queue {
  public:
   virtual ~Queue() = default;
 
   virtual Place place() const noexcept = 0;
-  /// Of a queue of the CPU, else null.
+  /// Of a CPU queue; else null.
   virtual hw::WorkerPool* pool() const noexcept { return nullptr; }
 
   virtual std::unique_ptr<Event> make_event() const = 0;
   /// event: of this queue.
   virtual void record(Event& event) noexcept = 0;
-  /// What is submitted from now on begins after event, of any queue, has been passed.
+  /// Work submitted from now on begins after `event`, of any queue, has been passed.
   virtual void wait(const Event& event) noexcept = 0;
-  /// A GPU's queue copies between any two places, and makes the caller wait where memory of the CPU
-  /// is not pinned; one of the CPU within the CPU's memory.
+  /// A GPU's queue copies between any two places; if CPU memory is involved that is not pinned, the
+  /// call blocks. A CPU's queue copies within CPU memory.
   virtual void copy(void* to, const void* from, size_t bytes) noexcept = 0;
-  /// The same of rows.
+  /// The same for rows.
   virtual void copy_rows(const CopyRows& rows) noexcept = 0;
-  /// Whether some of the work so far has failed; does not wait, and costs a microsecond or so.
-  /// Asked in the thread that submits, it knows of refused submissions too.
+  /// Whether any work so far has failed. Does not wait, and costs about a microsecond. On the
+  /// submitting thread it also knows of rejected submissions.
   virtual bool failed() const noexcept = 0;
-  /// The caller waits for all work. Throws environment error when some of it failed.
+  /// Waits for all work. Throws environment error when some of it failed.
   virtual void synchronize() = 0;
 };
 

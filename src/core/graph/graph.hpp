@@ -1,4 +1,4 @@
-// The graph: nodes in execution order over values [T, width]; an architecture makes it.
+// The graph of a model: nodes in execution order over values [T, width].
 #pragma once
 
 #include <cstddef>
@@ -20,10 +20,10 @@ enum class NumberType : uint8_t { f32, bf16 };
 struct Value {
   std::string name;      // of the node or slice that made it, for messages
   int64_t width = 0;     // columns
-  bool routing = false;  // router output: top_k ids and weights a token (width = top_k)
-  int base = -1;  // view of: the value (never itself a view) it is a part of; -1: owns its numbers
-  int64_t offset = 0;  // first column within base
-  // Set by lowering; a view lies where its base does, and is of the same type.
+  bool routing = false;  // router output: top_k ids and weights per token (width = top_k)
+  int base = -1;         // the value that this is a view of (never itself a view); -1: not a view
+  int64_t offset = 0;    // first column within base
+  // Set by lowering. A view has the place and type of its base.
   int place = 0;
   NumberType type = NumberType::f32;
 };
@@ -46,25 +46,25 @@ struct Graph {
   int logits = -1;          // the value [T', vocab]
 };
 
-/// What an architecture knows of a model, in the field's common terms.
+/// Hyper-parameters that every model has.
 struct ModelInfo {
   std::string architecture;  // Hugging Face model_type: "deepseek_v3"
-  std::string name;          // if the checkpoint says
+  std::string name;          // if the checkpoint has one
   int layers = 0, hidden = 0, vocab = 0;
   int64_t context = 0;  // tokens the model was trained for
   int experts = 0, experts_per_token = 0;
   std::vector<int> moe_layers;
-  std::vector<KvRow> caches;  // what each cache keeps of a token
+  std::vector<KvRow> caches;  // what each KV cache stores per token
 };
 
-/// A model: modules and the graph over them. Pure function of header, configuration and top_k.
+/// A model: modules and the graph over them. A pure function of header and configuration.
 struct Model {
   ModelInfo info;
   std::vector<Module> modules;
   Graph graph;
 };
 
-/// Makes nodes one by one; shape mistakes are `bug` errors naming the module.
+/// Appends nodes one by one. Mismatched shapes are `bug` errors that name the module.
 class GraphBuilder {
  public:
   explicit GraphBuilder(Model& model) : model_(model) {}
@@ -87,7 +87,7 @@ class GraphBuilder {
   int slice(int x, int64_t offset, int64_t width);
   void logits(int value);
 
-  /// Layer number given to the nodes that follow; -1 outside the layers.
+  /// The layer of the nodes that follow; -1: outside the layers.
   void set_layer(int layer) noexcept { layer_ = layer; }
 
  private:
@@ -102,28 +102,28 @@ class GraphBuilder {
 /// Checks order, widths, modules and parameters of a whole graph; throws a `bug` error.
 void validate(const Model& model);
 
-/// One line a node, equal layers folded: for people and for tests.
+/// One line per node, with identical layers folded: for people and for tests.
 std::string print(const Model& model);
 
-/// Where every value lives in the arena of its place when T = `tokens` tokens run, reusing the
-/// space of dead values. last_rows and the nodes after it have logit_rows rows and may run again
-/// for other rows. A node's output never overlaps its inputs, but for a sum, which may take the
-/// place of one that nothing else reads. What the CPU, place 0,
-/// copies to or from another place stays to the end of its layer: GPUs do so in their own time.
-/// Blocks start at
-/// multiples of 64 bytes. Routing [T, k] takes T k expert ids (i32), then T k weights (f32).
+/// The position of every value in the arena of its place when T = `tokens` tokens run; the space of
+/// dead values is reused. last_rows and the nodes after it have logit_rows rows and may run again
+/// for other rows. A node's output never overlaps its inputs, except that a sum may replace an
+/// input that nothing else reads. Values that are copied between the CPU (place 0) and another
+/// place stay until the end of their layer, because GPUs run asynchronously. Blocks start at
+/// multiples of 64 bytes. Routing [T, k] is stored as T * k expert ids (i32), then T * k weights
+/// (f32).
 struct ValueLayout {
   std::vector<int64_t> offset;  // [values] bytes from its arena's start; views resolved
   std::vector<int64_t> stride;  // [values] numbers from one token's row to the next
   std::vector<int64_t> arena;   // [places] bytes for T tokens
   int64_t size = 0;             // bytes of all places
 };
-/// last_of_command: [nodes] the last node of the command that runs a node, whose inputs must stay
-/// until then; empty: every node is a command.
+/// last_of_command: [nodes] the last node of the command that includes a node; the node's inputs
+/// must stay until then. Empty: every node is a command of its own.
 ValueLayout layout_values(const Graph& graph, int64_t tokens, int64_t logit_rows,
                           std::span<const size_t> last_of_command = {});
 
-/// Rows of logits computed at once at most: bounds their memory at any vocabulary.
+/// The most rows of logits computed at once, which bounds their memory for large vocabularies.
 constexpr int64_t max_logit_rows = 32;
 
 }  // namespace ktx::graph

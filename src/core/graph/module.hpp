@@ -1,4 +1,4 @@
-// The model as a tree of modules: what rules match, what a plan places, what owns weights.
+// Modules: the parts of a model that rules match, a plan places, and that own weights.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,16 @@
 
 namespace ktx::graph {
 
-/// What a checkpoint's header says of one tensor.
+/// A tensor as described by a checkpoint's header.
 struct TensorMeta {
   std::string name;
   quant::Format format = quant::Format::f32;
-  std::vector<int64_t> shape;  // outermost first, as in Hugging Face; last: the input dimension
-  std::string where;           // file, for messages
+  std::vector<int64_t>
+      shape;          // outermost first, as in Hugging Face; the last is the input dimension
+  std::string where;  // file, for messages
 };
 
-/// A checkpoint's header: the tensor of that name, or nullptr.
+/// Looks up a tensor of a checkpoint by name; nullptr: there is none.
 using TensorLookup = std::function<const TensorMeta*(std::string_view name)>;
 
 /// Rows [first_row, first_row + rows) of a tensor seen as a matrix [product of outer dims, last].
@@ -31,10 +32,10 @@ struct TensorPiece {
 };
 
 /// `count` matrices [rows, cols] of one format (count: experts or heads; 1 for a plain matrix; a
-/// vector is one row). The pieces one after another are all count * rows rows, in order; if
-/// `transposed`, each matrix is stored in the checkpoint as [cols, rows] and is to be transposed
-/// while loading, and the pieces are the count * cols rows as stored. A transposed weight can't
-/// keep a checkpoint's blocks: `source` then says how the stored rows are encoded, no more.
+/// vector is one row). The pieces, one after another, are all count * rows rows in order. If
+/// `transposed`, the checkpoint stores each matrix as [cols, rows], the pieces are these count *
+/// cols rows, and loading transposes them; `source` is then only the encoding of the stored rows,
+/// because a transposed weight can't keep the checkpoint's blocks.
 struct Weight {
   std::string role;  // "weight", "bias", "gate", "up", "down", "k_b", ...: see core/graph/op.hpp
   quant::Format source = quant::Format::f32;
@@ -50,13 +51,13 @@ struct Weight {
 struct Module {
   std::string path;  // Hugging Face name: model.layers.3.mlp.experts
   std::string op;    // the op that runs it: "linear", "moe", ... (core/graph/op.hpp)
-  std::vector<std::string> classes;  // its own class first, then those of the modules around it
+  std::vector<std::string> classes;  // its own class first, then those of enclosing modules
   int layer = -1;                    // -1: outside the layers
   std::vector<Weight> weights;
-  std::string unused;  // not empty: in the checkpoint but not run, and why
+  std::string unused;  // why it is not run although the checkpoint has it; empty: it is run
 
   const Weight* find(std::string_view role) const noexcept;
-  /// Of its own or of a module around it.
+  /// Its own class or that of an enclosing module.
   bool has_class(std::string_view name) const noexcept;
 };
 
@@ -65,7 +66,7 @@ struct ClassInfo {
   std::string_view doc;
 };
 
-/// Every class a rule may name.
+/// All classes that a rule may name.
 ///   embedding, head, norm, linear, attention, attention.mla, attention.gqa,
 ///   mlp, mlp.dense, mlp.shared, moe, moe.router, moe.experts, mtp, other
 const std::vector<ClassInfo>& classes() noexcept;

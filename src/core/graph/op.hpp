@@ -1,4 +1,4 @@
-// The ops: mathematical operations with a contract. Every node of a graph is one of them.
+// The ops: mathematical operations and their contracts. Every node of a graph is one of them.
 //
 // T is the number of tokens of the step. All values are [T, width] row-major, f32 on the CPU and
 // f32 or bf16 on a GPU, except routing (see Op::router).
@@ -25,10 +25,10 @@ enum class Op : uint8_t {
   gqa,        // q [T, heads * head], k, v [T, kv_heads * head] -> [T, heads * head]
   router,     // x [T, hidden] -> routing: expert ids i32 [T, k] and weights f32 [T, k]
   moe,        // x [T, hidden], routing -> [T, hidden]
-  last_rows,  // x [T, w] -> [T', w]: only the rows whose logits are asked for
+  last_rows,  // x [T, w] -> [T', w]: only the rows whose logits are wanted
   // Made by lowering, never by an architecture:
-  copy,     // x -> the same on another place
-  convert,  // x -> the same numbers in the output's type
+  copy,     // x -> the same values on another place
+  convert,  // x -> the same values in the output's type
 };
 
 struct OpInfo {
@@ -38,7 +38,7 @@ struct OpInfo {
   bool owns_matrix;  // its matrices can be stored in any format; false: kept as in the checkpoint
 };
 
-/// Those that a model is made of: all but those of lowering.
+/// The ops of models: all except those made by lowering.
 std::span<const OpInfo> ops() noexcept;
 const OpInfo& info(Op op) noexcept;
 std::optional<Op> find_op(std::string_view name) noexcept;
@@ -55,11 +55,11 @@ struct NormParams {
   float eps = 1e-6f;
 };
 
-/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). The cache holds, a
-/// token, kv_lora normed latents and rope rotated key numbers. Inputs: q, a head's nope columns
-/// before its rope columns, not rotated; latent, already normed; k_rope, not rotated. Module
-/// weights, whatever the checkpoint's layout: `k_b` (count heads, rows kv_lora, cols nope;
-/// transposed when it comes from the old layout's kv_b) and `v_b` (count heads, rows v, cols
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). Per token the cache
+/// holds kv_lora normed latents and `rope` rotated key numbers. Inputs: q, with each head's nope
+/// columns before its rope columns, not rotated; latent, already normed; k_rope, not rotated.
+/// Module weights, whatever the checkpoint's layout: `k_b` (count heads, rows kv_lora, cols nope;
+/// transposed if it comes from the old layout's kv_b) and `v_b` (count heads, rows v, cols
 /// kv_lora).
 struct MlaParams {
   int heads = 0, nope = 0, rope = 0, v = 0, kv_lora = 0;
@@ -68,7 +68,8 @@ struct MlaParams {
   int cache = 0;  // number of the layer's cache
 };
 
-/// Grouped-query attention. head: numbers a head. Rotation covers the first 2 * frequency.size().
+/// Grouped-query attention. head: numbers per head, of which the first 2 * frequency.size() are
+/// rotated.
 struct GqaParams {
   int heads = 0, kv_heads = 0, head = 0;
   float scale = 0;
@@ -77,15 +78,16 @@ struct GqaParams {
   int cache = 0;
 };
 
-/// The most experts a token may choose, and the most groups a router may have: what kernels reserve
-/// for a selection.
+/// The most experts that a token may choose and the most groups that a router may have: kernels
+/// reserve this much for a selection.
 constexpr int max_selected = 1024;
 
-/// Router. scores = softmax or sigmoid of x W^T; selection uses scores + bias (`bias`, if any),
-/// within the top_groups of groups best groups (a group's score: the sum of its 2 best biased
-/// scores for sigmoid models, its best score else); weights are the unbiased scores of the chosen
-/// experts, divided by their sum (+ 1e-20) if normalize, times scale. Module weights: `weight`
-/// [experts, hidden] and perhaps `bias` [experts]. top_k and groups are at most max_selected.
+/// Router. scores = softmax or sigmoid of x W^T. The top_k experts with the best scores + bias
+/// (`bias`, if any) are selected within the best top_groups of `groups` groups; a group's score is
+/// the sum of its 2 best biased scores if group_by_top2, else its best one. Weights are the
+/// unbiased scores of the selected experts, divided by their sum (+ 1e-20) if normalize, times
+/// scale. Module weights: `weight` [experts, hidden] and optionally `bias` [experts]. top_k and
+/// groups are at most max_selected.
 struct RouterParams {
   int experts = 0, top_k = 0;
   int groups = 1, top_groups = 1;

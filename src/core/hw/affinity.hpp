@@ -11,11 +11,11 @@ namespace ktx::hw {
 /// CPUs that the calling thread may run on.
 int available_cpus() noexcept;
 
-/// Numbers that are no CPU of this box change nothing.
+/// Does nothing if there is no such CPU.
 void pin_this_thread(int cpu) noexcept;
 
-/// Keeps the thread that made it on the given CPUs for as long as it lives, then lets it go where
-/// it could go before. With no CPU of this box it does nothing.
+/// Restricts the thread that creates it to the given CPUs until destroyed, then restores its
+/// previous affinity. Does nothing if none of the CPUs exist.
 class CpuGuard {
  public:
   explicit CpuGuard(std::span<const int> cpus) noexcept;

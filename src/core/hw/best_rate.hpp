@@ -1,5 +1,5 @@
-// How probes measure: all workers of a pool repeat a piece of work, the best of a few windows
-// counts.
+// How probes measure: all workers of a pool repeat a piece of work, and the best of a few time
+// windows counts.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,9 @@
 
 namespace ktx::hw {
 
-/// Units a second that all workers do together, measured for about `seconds`. piece(worker) does
-/// some microseconds of work and returns its units. The best window counts: other programs only
-/// ever slow the others down.
+/// Units per second of all workers together, measured for about `seconds`. piece(worker) does some
+/// microseconds of work and returns its units. The best window counts, because other programs can
+/// only slow the work down.
 template <class Piece>
 double best_rate(WorkerPool& pool, double seconds, const Piece& piece) {
   using Clock = std::chrono::steady_clock;

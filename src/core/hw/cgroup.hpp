@@ -1,4 +1,4 @@
-// The memory that this process's control group lets it have.
+// The memory limit of this process's control group.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace ktx::hw {
 
-/// Bytes: the least memory limit (cgroup v1 and v2) of the groups named in `membership` and of
-/// those above them, below the mount point `root`. Nothing when there is no limit or none can be
+/// The lowest memory limit in bytes (cgroup v1 and v2) of the groups named in `membership` and of
+/// their ancestors below the mount point `root`. Nothing when there is no limit or it can't be
 /// read.
 std::optional<uint64_t> cgroup_memory_limit(
     const std::filesystem::path& membership = "/proc/self/cgroup",

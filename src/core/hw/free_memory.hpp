@@ -1,4 +1,4 @@
-// How much memory this process could still take.
+// How much memory this process can still allocate.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace ktx::hw {
 
-/// Bytes: MemAvailable of the kernel, at most what the control group allows in all. 0 when it can't
+/// The kernel's MemAvailable in bytes, but no more than the control group's limit. 0 when it can't
 /// be read.
 uint64_t free_memory(const std::filesystem::path& meminfo = "/proc/meminfo");
 

@@ -1,4 +1,5 @@
-// Instruction-set levels of x86-64: what this CPU has, and KTX_ISA that forces a lower one.
+// Instruction-set levels of x86-64: the one this CPU supports, and KTX_ISA, which forces a lower
+// one.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 namespace ktx::hw {
 
-/// Ordered: a machine at one level has all lower ones.
+/// In order: a machine at one level supports all lower ones.
 enum class Isa : uint8_t {
   scalar,
   avx2,
@@ -36,7 +37,7 @@ std::string_view name(Isa isa) noexcept;
 std::optional<Isa> find_isa(std::string_view name) noexcept;
 std::vector<std::string> isa_names();
 
-/// What CPUID and XGETBV answer; all zero on other CPUs than x86-64.
+/// Results of CPUID and XGETBV; all zero on CPUs other than x86-64.
 struct CpuRegisters {
   uint32_t leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
   uint64_t xcr0 = 0;  // which register states the operating system saves
@@ -46,18 +47,18 @@ CpuRegisters read_cpu_registers() noexcept;
 /// The highest level that these registers stand for.
 Isa isa_of(const CpuRegisters& cpu) noexcept;
 
-/// Asks Linux for the right to use AMX's tile data in this process, all its threads included.
-/// False: refused, AMX instructions would be illegal. Asking again is harmless.
+/// Asks Linux for permission to use AMX tile data in all threads of this process. False: refused,
+/// AMX instructions would be illegal. Asking again is harmless.
 bool request_amx() noexcept;
 
 /// The highest level this CPU and its operating system support. Calls request_amx() when it is an
 /// AMX level.
 Isa detect_isa() noexcept;
 
-/// detect_isa(), or the level that the environment variable KTX_ISA names. What KTX_ISA does not
-/// reach: quantizing (core/quant) picks its vector code by the CPU alone, since every version
-/// stores the same bytes.
-/// Throws input error when KTX_ISA names no level or one this CPU lacks.
+/// detect_isa(), or the level that the environment variable KTX_ISA names. KTX_ISA does not affect
+/// quantization (core/quant), which chooses its vector code by the CPU alone because every version
+/// stores the same bytes. Throws input error when KTX_ISA names an unknown level, or one that this
+/// CPU lacks.
 Isa usable_isa();
 
 }  // namespace ktx::hw

@@ -1,9 +1,9 @@
-// The levels of x86-64 and the CPU features that each stands for: the one place that says so.
+// The one table of x86-64 levels and the CPU features of each.
 //
-// Three read it: cmake/KtxTargets.cmake compiles a unit x86_<level>*.cpp with the features of its
-// level; isa.cpp looks for them in CPUID; tools/dev/check_isa_units looks for instructions beyond
-// them in the compiled units. Hence a row a line, with the features that it adds to the row above
-// as GCC's options -m<feature> name them.
+// It has three readers: cmake/KtxTargets.cmake compiles a unit x86_<level>*.cpp with the features
+// of its level; isa.cpp looks for them in CPUID; tools/dev/check_isa_units finds instructions
+// beyond them in the compiled units. To keep it easy to parse, each row is one line and lists the
+// features it adds to the row above, as named by GCC's options -m<feature>.
 #pragma once
 
 #include "core/hw/isa.hpp"

@@ -1,4 +1,4 @@
-// A box as a plain value: CPUs, NUMA nodes, memory, ISA, GPUs. Detected, or read from a YAML file.
+// A machine as a plain value: CPUs, NUMA nodes, memory, ISA, GPUs. Detected, or read from YAML.
 #pragma once
 
 #include <cstdint>
@@ -17,31 +17,31 @@ struct NumaNode {
   std::vector<int> cpus;       // logical CPUs, first hardware threads of each core first
   int cores = 0;               // physical cores
   double read_bandwidth = 0;   // bytes/s that its own CPUs read from it; 0: not known
-  std::vector<int> distances;  // to every node, as firmware tells (10: itself); empty: not known
+  std::vector<int> distances;  // to every node, from firmware (10: itself); empty: not known
 };
 
-/// What is 0 is not known.
+/// Fields that are 0 are not known.
 struct Gpu {
   std::string name;
   uint64_t memory_bytes = 0;
   int capability = 0;  // 90 for 9.0
   int multiprocessors = 0;
   double read_bandwidth = 0;      // bytes/s of its own memory
-  double tensor_flops = 0;        // bf16 products, per second
+  double tensor_flops = 0;        // bf16 FLOP/s of matrix products
   double copy_bandwidth = 0;      // bytes/s from pinned memory of the CPU
   double copy_while_reading = 0;  // the same while all CPUs read their memory
-  double peer_bandwidth = 0;      // bytes/s from another GPU of the box
+  double peer_bandwidth = 0;      // bytes/s from another GPU of the machine
 };
 
 struct Machine {
   std::string name;          // the CPU's model name, or the YAML file's `name`
-  bool is_this_box = false;  // its CPU and node numbers mean something here
+  bool is_this_box = false;  // whether CPU and node numbers are those of this machine
   Isa isa = Isa::scalar;
   int sockets = 1;
   double read_bandwidth = 0;      // bytes/s of all nodes together; 0: not known
   double read_while_copying = 0;  // the same while memory is copied to a GPU
   double disk_bandwidth = 0;      // bytes/s of the disk that models are on; 0: not known
-  double tensor_flops = 0;        // with experts' weights, per second of all cores; 0: not known
+  double tensor_flops = 0;        // FLOP/s of all cores with experts' weights; 0: not known
   uint64_t l2_bytes = 0;          // of one core
   uint64_t l3_bytes = 0;          // of one package
   std::vector<NumaNode> nodes;    // at least one
@@ -52,12 +52,12 @@ struct Machine {
   uint64_t memory_bytes() const noexcept;
 };
 
-/// This box through hwloc, restricted to the CPUs the calling thread may use; a NUMA node without
-/// one is left out. Memory is what its control group allows at most. GPUs are left
+/// This machine as hwloc reports it, restricted to the CPUs that the calling thread may use; NUMA
+/// nodes without any are left out. Memory is at most what the control group allows. GPUs are left
 /// empty. The ISA is usable_isa(). Throws environment error.
 Machine detect_machine();
 
-/// A box described in YAML, e.g. for planning on a laptop:
+/// A machine described in YAML, e.g. to plan for a server on a laptop:
 ///   name: two-socket Xeon
 ///   isa: amx_int8
 ///   sockets: 2
@@ -71,34 +71,35 @@ Machine detect_machine();
 ///   gpus: [{name: RTX 4090, memory: 24GiB, count: 2, capability: 8.9, multiprocessors: 128,
 ///           read_bandwidth: 1008GB/s, copy_bandwidth: 25GB/s, copy_while_reading: 23GB/s,
 ///           peer_bandwidth: 20GB/s, tensor_flops: 165TFLOP/s}]  # of each
-/// A node of a list may have read_bandwidth and distances too.
-/// Only isa and nodes (cores, memory) must be there, and of a GPU name and memory. Throws input
-/// error with file:line:column.
+/// Nodes given as a list may also have read_bandwidth and distances. Required are isa, nodes
+/// (cores, memory), and of a GPU name and memory. Throws input error with file:line:column.
 Machine read_machine(const std::filesystem::path& file);
 Machine parse_machine(const base::Yaml& yaml);
 
-/// The YAML that parse_machine() reads as this machine, but for rounding and CPU numbers.
+/// The machine as YAML, for parse_machine(); except for rounding and CPU numbers it reads back the
+/// same.
 std::string machine_text(const Machine& machine);
 
-/// Whether both have the same ISA, as many cores in each node, and GPUs of the same names.
+/// Whether both have the same ISA, the same number of cores in each node, and GPUs of the same
+/// names.
 bool is_same_box(const Machine& a, const Machine& b) noexcept;
 
-/// Takes the figures of speed of a description of the same box.
+/// Copies the speeds from a description of the same machine.
 void take_speeds(const Machine& from, Machine& to) noexcept;
 
-/// A box from hwloc's synthetic description, e.g. "node:2 core:4 pu:1", with the given ISA. Throws
+/// A machine from a synthetic description of hwloc, e.g. "node:2 core:4 pu:1", for tests. Throws
 /// input error when hwloc does not understand it.
 Machine synthetic_machine(const std::string& description, Isa isa);
 
-/// How many of `threads` workers each node gets: in proportion to its cores, and the first node at
-/// least one, since the calling thread works there.
+/// How many of `threads` workers each node gets: in proportion to its cores, but at least one on
+/// the first node, where the calling thread works.
 std::vector<int> threads_of_nodes(const Machine& machine, int threads);
 
 /// The CPUs in the order in which threads take them: first hardware threads first, nodes in turn.
 std::vector<int> spread_cpus(const Machine& machine);
 
 /// Bytes/s that `threads` pinned threads together read from memory larger than the caches; measured
-/// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages where the kernel gives
+/// for about `seconds`, plus the time to fill the memory. Uses 2 MiB pages if the kernel provides
 /// them.
 double measure_read_bandwidth(int threads, double seconds = 0.2);
 

@@ -1,4 +1,4 @@
-// Memory on NUMA nodes: binding ranges of it, and asking the kernel where its pages lie.
+// NUMA memory: binding ranges to nodes, and asking the kernel where pages are.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@
 
 namespace ktx::hw {
 
-/// Binds the pages of a range, which begins at a page and has not been touched yet, to a node (the
-/// operating system's number). Returns why the kernel refused, or nothing. Where there is one node
-/// only, as in a kernel without NUMA, nothing can be bound and nothing needs to be.
+/// Binds a range that begins at a page boundary and has not been touched yet to a node (by the
+/// operating system's number). Returns why the kernel refused, or an empty string. Succeeds without
+/// binding if there is only one node or the kernel has no NUMA support.
 std::string bind_to_node(std::span<std::byte> range, int node);
 
-/// The same with the pages dealt out to the nodes in turn: pages of 2 MiB where the range gets
-/// those, else of 4 KiB.
+/// The same, with the pages spread over the nodes in turn: in units of 2 MiB if the range gets huge
+/// pages, else of 4 KiB.
 std::string interleave(std::span<std::byte> range, std::span<const int> nodes);
 
 struct NodePages {
@@ -23,8 +23,8 @@ struct NodePages {
   uint64_t pages = 0;
 };
 
-/// Where the pages of a range lie that are in memory, by node; of large ranges an evenly spread
-/// sample of about `samples` pages. Empty when the kernel does not tell.
+/// On which nodes the resident pages of a range are; for large ranges, an evenly spread sample of
+/// about `samples` pages. Empty when the kernel does not say.
 std::vector<NodePages> locate_pages(std::span<const std::byte> range, size_t samples = 4096);
 
 }  // namespace ktx::hw

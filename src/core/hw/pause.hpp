@@ -1,9 +1,9 @@
-// What a thread that spins does between two looks.
+// The pause instruction for spin loops.
 #pragma once
 
 namespace ktx::hw {
 
-/// Leaves the core to its other hyper-thread for a moment.
+/// Yields the core's resources to its other hyper-thread for a moment.
 inline void pause() noexcept {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

@@ -1,4 +1,4 @@
-// A thread that sleeps until something is so, and those who wake it, without a lost wake-up.
+// A wait for a condition without lost wake-ups: one thread sleeps, others wake it.
 #pragma once
 
 #include <atomic>
@@ -6,12 +6,12 @@
 
 namespace ktx::hw {
 
-/// The sleeper announces that it will sleep and then looks again; whoever makes it so does that
-/// first and then looks for the announcement. Sequential consistency of what `is_so` reads and of
-/// the announcement makes one of the two see the other.
+/// The sleeper announces that it will sleep and then checks the condition again; a waker first
+/// makes the condition true and then checks for the announcement. Both are sequentially consistent,
+/// so that at least one of the two sees the other.
 class Sleeper {
  public:
-  /// Returns once is_so() is true; it is asked before each sleep and after each announcement.
+  /// Returns once is_so() is true; it is checked before each sleep and after each announcement.
   template <class IsSo>
   void sleep_until(const IsSo& is_so) noexcept {
     while (!is_so()) {
@@ -22,7 +22,7 @@ class Sleeper {
     asleep_.store(0, std::memory_order_relaxed);
   }
 
-  /// After what is_so() reads was written. A system call only when the sleeper has announced
+  /// To be called after is_so() became true. Makes a system call only if the sleeper has announced
   /// itself.
   void wake() noexcept {
     if (asleep_.load(std::memory_order_seq_cst) == 0) return;
@@ -31,7 +31,7 @@ class Sleeper {
   }
 
  private:
-  std::atomic<uint32_t> asleep_{0};  // of the size that std::atomic::wait hands to the futex as is
+  std::atomic<uint32_t> asleep_{0};  // 32 bits, so that std::atomic::wait maps directly to a futex
 };
 
 }  // namespace ktx::hw

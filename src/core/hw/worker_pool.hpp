@@ -1,4 +1,4 @@
-// A pool of pinned threads that share one piece of work at a time. No allocation per call.
+// A pool of pinned threads that run one parallel task at a time, without allocating per call.
 #pragma once
 
 #include <chrono>
@@ -19,26 +19,26 @@ struct PoolNode {
   std::vector<int> cpus;
 };
 
-/// Whether workers whose node has no items left take those of other nodes.
+/// Whether workers whose node has no items left take items of other nodes.
 enum class Steal : bool { no, yes };
 
-/// Items of a chunk. Chunks that are handed out last, about as many as workers can take at once,
-/// hold `least`: nobody then waits long for the worker that took the last one. What fits `most` is
-/// one chunk.
+/// Items per chunk. The last chunks, about as many as there are workers, hold `least` items, so
+/// that nobody waits long for the worker with the last one. A task of up to `most` items is one
+/// chunk.
 struct Grain {
   Grain(int64_t items) noexcept : Grain(items, items) {}
   Grain(int64_t most_items, int64_t least_items) noexcept : most(most_items), least(least_items) {}
   int64_t most, least;
 };
 
-/// The workers are numbered node by node. The calling thread takes part as worker 0, of the first
-/// node; kernels keep up to 1 MiB on its stack. run(), parallel_for() and use() are not reentrant
-/// and are called from one thread at a time. Idle workers spin briefly, then sleep.
+/// Workers are numbered node by node. The calling thread takes part as worker 0, on the first node;
+/// kernels keep up to 1 MiB on its stack. run(), parallel_for() and use() are not reentrant and
+/// must be called from one thread at a time. Idle workers spin briefly, then sleep.
 class WorkerPool {
  public:
   /// One node. threads: at least 1, the caller included.
   explicit WorkerPool(int threads, std::vector<int> cpus = {});
-  /// The first node needs a thread, the others need none.
+  /// The first node needs at least one thread, the others may have none.
   explicit WorkerPool(std::vector<PoolNode> nodes);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -50,20 +50,20 @@ class WorkerPool {
   int threads_of(int node) const noexcept;  // in use
   int threads() const noexcept;             // in use or not
 
-  /// From the next run on so many workers take part, at most threads(), of each node its share;
-  /// they are numbered anew. The others sleep until they are used again: what is bound by memory
-  /// is done sooner by as many as can feed it. Costs a run where some go to sleep, nothing when it
-  /// is as many as before.
+  /// Sets how many workers take part from the next run on, at most threads(), divided among the
+  /// nodes and renumbered. The others sleep until they are used again: memory-bound work is faster
+  /// with only as many threads as the memory can feed. Costs one run if some go to sleep, nothing
+  /// if the number does not change.
   void use(int threads) noexcept;
 
-  /// Pins the calling thread, which from now on serves this pool alone, to worker 0's CPU: beside
-  /// the others it would wake on the CPU of one of them and hold both up. Without CPUs it does
-  /// nothing.
+  /// Pins the calling thread to worker 0's CPU; from then on it should use only this pool.
+  /// Unpinned, it may wake up on the CPU of another worker and delay both. Does nothing for a pool
+  /// without CPUs.
   void pin_caller() const noexcept;
 
-  /// How long workers look for the next run before they sleep; waking them takes ten times as long
-  /// as finding them awake. As it is, long enough between the operations of a layer, and short
-  /// enough that they sleep well within a millisecond of a step's end.
+  /// How long workers spin for the next run before they sleep; waking them takes ten times as long
+  /// as finding them awake. The default outlasts the gaps between operations of a layer, and is
+  /// short enough that they sleep well within a millisecond of a step's end.
   static constexpr std::chrono::microseconds usual_spin_time{100};
   void spin_for(std::chrono::microseconds time) noexcept;
 
@@ -76,8 +76,8 @@ class WorkerPool {
     run_raw(call, address(body));
   }
 
-  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks that are handed out as
-  /// workers get free, whatever their node. Runs on the caller alone when one chunk holds all.
+  /// Calls body(begin, end, worker) until [0, count) is covered, in chunks that go to the next free
+  /// worker on any node. Runs on the caller alone if it is one chunk.
   template <class Body>
   void parallel_for(int64_t count, Grain grain, Body&& body) noexcept {
     auto call = [](void* context, int, int64_t begin, int64_t end, int worker) noexcept {
@@ -87,9 +87,9 @@ class WorkerPool {
   }
 
   /// The same for items that belong to nodes: calls body(node, begin, end, worker) until
-  /// [0, count(node)) is covered for every node. Without stealing only the node's own workers do
-  /// its items; those of a node without workers are done by all, and what fits one chunk is done by
-  /// the caller.
+  /// [0, count(node)) is covered for every node. Without stealing, a node's items are done by its
+  /// own workers only. Items of a node without workers are done by all workers, and a task of one
+  /// chunk by the caller.
   template <class Count, class Body>
   void parallel_for_nodes(const Count& count, Grain grain, Steal steal, Body&& body) noexcept {
     for (int node = 0; node < nodes(); ++node) set_count(node, count(node));
