@@ -1,4 +1,4 @@
-// What the public objects hold, for the engine's own files and for tests.
+// Access to the internals of public objects, for the engine's own files and for tests.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ struct Access {
   }
 
   static const placement::Plan& details(const Plan& plan) noexcept { return *plan.plan_; }
-  /// The opened checkpoint: loading goes on where planning stopped.
+  /// The checkpoint as planning opened it; loading reuses it.
   static const std::shared_ptr<const loader::TensorSource>& source(const Plan& plan) noexcept {
     return plan.source_;
   }

@@ -1,4 +1,4 @@
-// From an opened checkpoint to the model in it: joins loader and model, which do not know each
+// Builds the model of an opened checkpoint: connects loader and model, which do not depend on each
 // other.
 #pragma once
 
@@ -8,7 +8,7 @@
 namespace ktx::engine {
 
 /// Throws input error for an unknown architecture, a missing tensor or a wrong shape, and, unless
-/// ignore_unused, for what the architecture has no use for.
+/// ignore_unused, for tensors and keys that the architecture does not use.
 graph::Model build_model(const loader::TensorSource& source, bool ignore_unused = false);
 
 }  // namespace ktx::engine

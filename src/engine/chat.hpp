@@ -1,4 +1,4 @@
-// How a model's conversations are put: its chat template, or else a built-in format.
+// Turns conversations into prompts, with the model's chat template or else a built-in format.
 #pragma once
 
 #include <optional>
@@ -15,16 +15,18 @@ namespace ktx::engine {
 
 class Chat {
  public:
-  /// bos and eos are added to the special tokens from the tokenizer itself. A template that can't
-  /// be parsed is left for a built-in format.
+  /// Adds the tokenizer's bos and eos to the special tokens. If the template can't be parsed, a
+  /// built-in format is used instead.
   Chat(const text::Tokenizer& tokenizer, text::ChatFiles files);
 
-  /// Where the template is from, or the name of a built-in format; nothing when there is neither.
+  /// Where the template comes from, or the name of the built-in format; nothing when there is
+  /// neither.
   std::optional<std::string> name() const;
-  /// What a user should know of it; or empty.
+  /// What a user should know about it; may be empty.
   const std::string& warning() const noexcept { return warning_; }
 
-  /// `messages`: an array of objects. Throw input error when there is no way to put them.
+  /// messages: an array of objects. Both throw input error when there is neither a template nor a
+  /// format, or when it rejects the messages.
   std::string render(const Json& messages, const ChatOptions& options) const;
   std::vector<int32_t> encode(const text::Tokenizer& tokenizer, const Json& messages,
                               const ChatOptions& options) const;
@@ -44,7 +46,7 @@ class Chat {
 /// Renders the template of `options` without a model.
 std::string render_template(const Json& messages, const ChatOptions& options);
 
-/// Messages as templates see them, and back for the built-in formats.
+/// Messages as JSON for templates, and back for the built-in formats.
 Json to_json(std::span<const ChatMessage> messages);
 std::vector<ChatMessage> to_messages(const Json& messages);
 

@@ -1,4 +1,4 @@
-// What a checkpoint's files say of generation: the tokens that end it, and how to sample.
+// Generation settings from a checkpoint's files: the tokens that end an answer, and how to sample.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace ktx::engine {
 
-/// The union of the tokenizer's own, of eos_token_id in generation_config.json and config.json
-/// (either may be null), and of the turn ends that the chat template speaks of. An id outside of
-/// the vocabulary can't be sampled: a warning. where: the folder, for messages.
+/// The union of the tokenizer's own end tokens, eos_token_id of generation_config.json and
+/// config.json (either may be null), and the end-of-turn tokens that the chat template uses. Ids
+/// outside of the vocabulary are skipped with a warning. where: the folder, for messages.
 std::vector<int32_t> end_tokens(const text::Tokenizer& tokenizer, const Json& generation_config,
                                 const Json& config, const std::string& where);
 

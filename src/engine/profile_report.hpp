@@ -1,4 +1,4 @@
-// A step's spans added up by layer.
+// Sums up a step's spans by layer.
 #pragma once
 
 #include <string>
@@ -18,16 +18,16 @@ struct LaneTimes {
   Names compute, copy, submit;
 };
 
-/// Layers that are alike: of one kind, and computed on the same lanes.
+/// Layers of the same kind that are computed on the same lanes.
 struct ProfileColumn {
   std::string name;
-  int layers = 0;                // all times are of so many; 1 of what is no layer
+  int layers = 0;                // number of layers that the times cover; 1 outside the layers
   double seconds = 0, idle = 0;  // idle: no lane works
   std::vector<LaneTimes> lanes;
 };
 
-/// The time of a step is cut where the last product of a layer has been computed; columns are in
-/// the order of their first layer, between "start" and "logits".
+/// Layers are delimited by the end of their last matrix product. Columns are in the order of their
+/// first layer, between "start" and "logits".
 std::vector<ProfileColumn> profile_columns(const StepProfile& profile);
 
 }  // namespace ktx::engine

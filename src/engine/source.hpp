@@ -1,5 +1,5 @@
-// From a path to a checkpoint and the tokenizer in it: joins loader and text, which do not know
-// each other.
+// Opens a checkpoint and its tokenizer: connects loader and text, which do not depend on each
+// other.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 
 namespace ktx::engine {
 
-/// The one way to a model's weights: `model` is a path, as loader::open_checkpoint takes it, or a
-/// spec of a synthetic model ("synth:deepseek-v3,mix=q4_k_m"). Throws input error.
+/// Opens the weights of a model. model: a path as for loader::open_checkpoint, or the spec of a
+/// synthetic model ("synth:deepseek-v3,mix=q4_k_m"). Throws input error.
 std::unique_ptr<loader::TensorSource> open_source(const std::filesystem::path& model,
                                                   const loader::OpenOptions& options = {});
 

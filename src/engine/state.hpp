@@ -1,4 +1,4 @@
-// What an Engine owns: everything that is loaded once and shared by its sessions.
+// The state of an Engine: everything that is loaded once and shared by its sessions.
 #pragma once
 
 #include <memory>

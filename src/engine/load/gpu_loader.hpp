@@ -1,5 +1,5 @@
-// The way of weights to GPUs: they are packed, or read from the cache, in the CPU's memory, a
-// portion at a time, and copied.
+// Loads weights onto GPUs: they are packed, or read from the cache, in CPU staging memory, a
+// portion at a time, and then copied.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@ namespace ktx::engine {
 
 class GpuLoader {
  public:
-  /// queues: of the GPUs that the plan names; they outlive the loader. Takes the memory of all
-  /// weights there, and gives those of `modules` their addresses in it. Throws environment error.
+  /// queues: of the GPUs that the plan names; they must outlive the loader. Allocates GPU memory
+  /// for all their weights and sets the addresses in `modules`. Throws environment error.
   GpuLoader(std::span<device::Queue* const> queues, LoadedModules& modules);
 
-  /// Bytes of the CPU's memory that a part takes on its way.
+  /// Bytes of staging memory that a part needs.
   static uint64_t staged_bytes(const Part& part);
-  /// Points the destinations of parts into staging memory.
+  /// Points the destinations of parts to staging memory.
   void stage(std::span<Part* const> parts);
-  /// Copies what has been packed there; done when the call returns. Throws environment error.
+  /// Copies the packed parts to the GPUs; done when the call returns. Throws environment error.
   void upload(std::span<Part* const> parts);
-  /// The memory of the weights.
+  /// Hands over the GPU memory of the weights.
   std::vector<device::Block> take();
 
  private:

@@ -1,4 +1,5 @@
-// The memory of a model's weights: a block on each NUMA node and one that is interleaved over all.
+// Memory for a model's weights: a block on each NUMA node, and one that is interleaved over all
+// nodes.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,8 @@
 
 namespace ktx::engine {
 
-/// Deals a buffer's pages out to the nodes of the machine, for memory that all of them use. Nothing
-/// happens on a machine of one node, or one that is not this box.
+/// Spreads a buffer's pages over the nodes of the machine, for memory that all of them use. Does
+/// nothing if the machine has one node or is not this one.
 void interleave(base::Buffer& buffer, const hw::Machine& machine);
 
 class NodeMemory {
@@ -22,19 +23,19 @@ class NodeMemory {
   static constexpr int every_node = -1;
 
   NodeMemory() = default;
-  /// bytes: one block a node of the machine, and at last the interleaved one. On a machine that is
-  /// not this box the blocks are as many, but lie anywhere. A kernel that refuses to bind is logged
-  /// as a warning. Throws environment error when there is not enough memory.
+  /// bytes: the size of each node's block, then of the interleaved one. If the machine is not this
+  /// one, there are as many blocks, but they are not bound. If the kernel refuses to bind memory,
+  /// that is logged as a warning. Throws environment error when memory is short.
   NodeMemory(const hw::Machine& machine, std::span<const uint64_t> bytes);
 
-  /// The next unused bytes of a block; node: index into machine.nodes, or every_node.
+  /// Takes the next unused bytes of a block. node: index into machine.nodes, or every_node.
   std::byte* take(int node, uint64_t bytes);
 
-  /// The blocks' memory, those that are empty left out.
+  /// The memory of all blocks that are not empty.
   std::vector<std::span<std::byte>> blocks() noexcept;
 
-  /// Where the pages that are in use lie, as the kernel says: "node 0 12.3 GiB 100 %; node 1 …".
-  /// Empty on a machine of one node.
+  /// Where the used pages are according to the kernel: "node 0 12.3 GiB 100 %; node 1 …". Empty on
+  /// a machine with one node.
   std::string verified() const;
 
  private:

@@ -1,4 +1,4 @@
-// Threads that keep the disk busy: numbered blocks are read ahead of whoever consumes them.
+// Reads numbered blocks ahead of their consumers, on threads that keep the disk busy.
 #pragma once
 
 #include <condition_variable>
@@ -16,16 +16,16 @@
 
 namespace ktx::engine {
 
-/// Blocks 0, 1, 2 … are read in this order, several at a time, into a fixed number of buffers.
+/// Reads blocks 0, 1, 2, … in this order, several at a time, into a fixed number of buffers.
 class ReadAhead {
  public:
-  /// Reads a block into the buffer; gives where in it the block's bytes begin. May throw.
+  /// Reads a block into the buffer and returns where its bytes begin. May throw.
   using Read = std::function<const std::byte*(int64_t block, std::span<std::byte> buffer)>;
 
-  /// Reads in flight: what it takes to get all that a disk, or an array of them, gives.
+  /// Concurrent reads: enough to saturate a disk or an array of disks.
   static constexpr int readers = 8;
 
-  /// Bytes of its buffers: one a reader and one a consumer, but no more than blocks.
+  /// Bytes of its buffers: one per reader and consumer, but no more than there are blocks.
   static uint64_t memory_bytes(int64_t blocks, size_t buffer_bytes, int consumers) noexcept;
 
   ReadAhead(int64_t blocks, size_t buffer_bytes, int consumers, Read read);
@@ -39,13 +39,13 @@ class ReadAhead {
     const std::byte* bytes = nullptr;
     std::byte* buffer = nullptr;
   };
-  /// Waits for the next block that has been read; nothing when all have been taken, or after a
-  /// failure. Called by any thread.
+  /// Waits for the next block; nothing when all have been taken, or after a failure. May be called
+  /// by any thread.
   std::optional<Block> take();
-  /// Its buffer may be read into again.
+  /// Returns a block's buffer for reuse.
   void give_back(const Block& block);
 
-  /// Ends reading: take() gives nothing more. The first failure is what rethrow() throws.
+  /// Stops reading: take() returns nothing more, and rethrow() throws the first failure.
   void fail(std::exception_ptr failure) noexcept;
   void rethrow() const;
 

@@ -1,4 +1,4 @@
-// Cutting weights into the blocks that loading reads and packs one by one.
+// Cuts weights into the blocks that loading reads and packs one by one.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace ktx::engine {
 
-/// Rows [row_begin, row_end) of `matrices` matrices of a weight; of several matrices all rows, and
-/// of a transposed one too.
+/// Rows [row_begin, row_end) of `matrices` matrices of a weight: all rows if there are several
+/// matrices or they are transposed.
 struct WeightBlock {
   int64_t first_matrix = 0, matrices = 1;
   int64_t row_begin = 0, row_end = 0;  // row_begin is a multiple of ops::row_group
@@ -30,8 +30,8 @@ StoredRows stored_rows(const graph::Weight& weight, const WeightBlock& block) no
 uint64_t stored_bytes(const graph::Weight& weight, const WeightBlock& block) noexcept;
 uint64_t stored_bytes(const graph::Weight& weight) noexcept;
 
-/// In order, each of about 4 MiB as stored: large enough for the disk, small enough that a few of
-/// them a worker take no memory worth counting.
+/// In order, each of about 4 MiB as stored: large enough for the disk, small enough that a few per
+/// worker take little memory.
 std::vector<WeightBlock> cut(const graph::Weight& weight);
 
 }  // namespace ktx::engine

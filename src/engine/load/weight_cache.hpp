@@ -1,11 +1,11 @@
-// Packed weights on disk, so that a second start need neither read nor pack the checkpoint.
+// A cache of packed weights on disk, so that a second start neither reads nor packs the checkpoint.
 //
-// An entry is a file of packed bytes and a trailer that vouches for them, named by the digest of
-// what the bytes were made from and how. It appears under that name only when it is whole and on
-// the disk (rename). A link beside it, named by the state of the checkpoint's files, says which
-// entry they lead to: with it the next start finds its entries without reading the checkpoint;
-// where it is missing (the checkpoint was copied, say), the checkpoint is read once more, and what
-// has the same content is not stored twice.
+// An entry is a file of packed bytes with a trailer that validates it, named by a digest of what
+// the bytes were made from and how. It appears under that name only when it is complete and on disk
+// (rename). A link beside it, named by the state of the checkpoint's files, points to the entry, so
+// that the next start finds it without reading the checkpoint. If the link is missing (because the
+// checkpoint was copied, say), the checkpoint is read once more, but the same content is not stored
+// twice.
 #pragma once
 
 #include <atomic>
@@ -29,28 +29,28 @@ class WeightCache {
  public:
   using Pieces = std::vector<std::span<const std::byte>>;
 
-  /// Makes the directory if need be and removes what killed writers left in it. Throws environment
-  /// error when it can't be made.
+  /// Creates the directory if necessary and removes what killed writers left in it. Throws
+  /// environment error when it can't be created.
   explicit WeightCache(std::filesystem::path directory);
-  /// Does not wait: an entry that is being written is given up, it and the others are left for
+  /// Does not wait: an entry that is being written is abandoned, and unwritten ones are left for
   /// another start.
   ~WeightCache();
   WeightCache(const WeightCache&) = delete;
   WeightCache& operator=(const WeightCache&) = delete;
 
-  /// The entry of `size` bytes that a state of the checkpoint leads to, mapped; its first `size`
-  /// bytes are the data. Nothing when there is none; one that is broken is logged.
+  /// Maps the entry of `size` bytes for a state of the checkpoint; its first `size` bytes are the
+  /// data. Nothing when there is none; a broken entry is logged.
   std::optional<base::MappedFile> find(const base::Digest& state, uint64_t size) const;
 
-  /// Writes an entry, unless there is one of that content, and the link to it, on a thread of its
-  /// own; the pieces of data, stored one after another, must stay as they are until then or the
-  /// cache's end. Failure (a full disk) is logged and leaves no file; the cache then takes no more
-  /// entries.
+  /// Queues an entry and its link for writing by a background thread; an entry whose content is
+  /// already stored is not written again. The pieces, stored one after another, must stay unchanged
+  /// until they are written or the cache is destroyed. Failure (a full disk) is logged and leaves
+  /// no file; the cache then accepts no more entries.
   void store_soon(const base::Digest& state, const base::Digest& content, Pieces data);
 
-  /// Bytes written of those that there are to write.
+  /// Bytes written so far, and in total.
   using Progress = std::function<void(uint64_t done, uint64_t total)>;
-  /// Waits until all is written, calling progress (if there is one) ten times a second.
+  /// Waits until everything is written, calling progress (if given) ten times a second.
   void finish(const Progress& progress = {});
 
  private:

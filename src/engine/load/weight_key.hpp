@@ -1,4 +1,4 @@
-// What packed weights are addressed by: what they were made from, and how.
+// Keys of packed weights in the cache: digests of what they were made from, and how.
 #pragma once
 
 #include <span>
@@ -10,11 +10,11 @@
 
 namespace ktx::engine {
 
-/// How a weight is packed: shape, formats, layout, and a digest of what the code of this build
-/// makes of a sample, so that a changed codec, packer or layout is never taken for the one before.
+/// How a weight is packed: shape, formats, layout, and a digest of a sample packed by this build,
+/// so that a changed codec, packer or layout gives a different key.
 std::string packing_text(const LoadJob& job);
 
-/// The key of packed weights by the state of the checkpoint's files: known without reading them.
+/// The key by the state of the checkpoint's files, which is known without reading them.
 base::Digest state_key(std::span<const LoadJob* const> jobs, const loader::TensorSource& source);
 
 /// The key by content: one digest a job, of the bytes that it was packed from.

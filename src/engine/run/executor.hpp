@@ -1,4 +1,4 @@
-// Runs a program over a batch; between two layers a step can be suspended.
+// Runs a program over a batch, layer by layer; a step can be suspended between layers.
 #pragma once
 
 #include <cstdint>
@@ -13,32 +13,33 @@
 
 namespace ktx::engine {
 
-/// A batch on its way through the program. Another step may run on another workspace before this
-/// one goes on. Neither locks nor allocates. On the CPU a layer is done when advance() returns; on
-/// GPUs its work has been submitted.
+/// A batch running through the program. Another step may run on another workspace before this one
+/// continues. Neither locks nor allocates. When advance() returns, a layer's work on the CPU is
+/// done and its work on GPUs has been submitted.
 class Step {
  public:
-  /// All must outlive the step; the batch must not change meanwhile, and its sequences have pages
-  /// for their rows. recording: of this program and workspace, or null; if it has a graph for the
-  /// batch, that is launched at once. profile: of the program, gets when commands began and ended;
-  /// the recording then was made with it.
+  /// The arguments must outlive the step. The batch must not change meanwhile, and its sequences
+  /// must have pages for their rows. recording: of this program and workspace, or null; if it has a
+  /// graph for the batch, the graph is launched at once. profile: of the program, or null; records
+  /// when commands began and ended. The recording must have been made with it.
   Step(const Program& program, const Batch& batch, Workspace& workspace, KvStore& cache,
        hw::WorkerPool& pool, const Recording* recording = nullptr,
        Profile* profile = nullptr) noexcept;
 
-  /// Runs the next layer; what stands before the first one goes with it.
+  /// Runs the next layer; the first one includes what comes before the layers.
   void advance() noexcept;
   bool finished() const noexcept { return next_ == program_.layers().size() || failed(); }
-  /// A GPU does not answer; the rest of the step is not run. Program::devices says why.
+  /// Whether a GPU stopped answering; the rest of the step is then not run. Program::devices says
+  /// why.
   bool failed() const noexcept { return context_.workspace.failed; }
 
   /// Logits of the batch's logit_rows[begin, begin + rows): [rows, vocab], valid until the next
-  /// call. rows is at most graph::max_logit_rows. The step must be finished, and not failed; if it
-  /// fails now they are worth nothing.
+  /// call. rows is at most graph::max_logit_rows. The step must be finished and not failed. If it
+  /// fails during this call, the logits are meaningless.
   const float* logits(int64_t begin, int64_t rows) noexcept;
 
  private:
-  // Other steps, between two layers of this one, may use others.
+  // Steps that run between two layers of this one may use a different number.
   void use_workers() noexcept;
 
   const Program& program_;

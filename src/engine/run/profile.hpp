@@ -1,4 +1,4 @@
-// When the commands of a step began and ended, on the CPU and on GPUs.
+// Records when the commands of a step began and ended, on the CPU and on GPUs.
 #pragma once
 
 #include <chrono>
@@ -12,40 +12,40 @@
 
 namespace ktx::engine {
 
-/// Of a program's steps, one after another. A step that is given one marks the GPUs' queues around
-/// each command; of what a recording is given it, the graph holds the marks.
+/// Profiles the steps of a program, one at a time. A step with a profile puts timestamps around
+/// each command in the GPUs' queues; in a recording, the graph contains the timestamps.
 class Profile {
  public:
   using Clock = device::TimeMarks::Clock;
 
-  /// The program's devices are idle. Throws environment error.
+  /// The program's devices must be idle. Throws environment error.
   explicit Profile(const Program& program);
 
-  /// A step begins: forgets the one before, but what was recorded.
+  /// Begins a step: drops the previous one, except what was recorded.
   void begin();
-  /// What has been marked since begin() is part of every step to come.
+  /// Makes the timestamps taken since begin() part of every later step.
   void keep_recorded();
-  /// When it had ended; its GPUs have been waited for.
+  /// Ends the step at that time; its GPUs have been waited for.
   void end(Clock::time_point when) noexcept { ended_ = when; }
   double seconds() const noexcept;
-  /// Of the step that has ended. Throws environment error.
+  /// The spans of the step that has ended. Throws environment error.
   std::vector<Span> spans() const;
 
-  /// Of all lanes.
+  /// The names of all lanes.
   std::vector<std::string> lanes() const;
   double clock_error() const noexcept;
 
   /// Runs a command of a step.
   void run(const Command& command, const StepContext& step) noexcept;
-  /// What the CPU does in f() is a span.
+  /// Calls f() as a span of the CPU's lane.
   template <class F>
   void on_cpu(const char* name, int layer, SpanKind kind, const F& f) noexcept {
     const auto begin = Clock::now();
     f();
     cpu_.push_back({name, layer, kind, begin, Clock::now()});
   }
-  /// What f() submits to a queue of a GPU, while a command runs, is a span: of the GPU's lane, or
-  /// of the one for copies beside it.
+  /// Calls f(), which submits work to a GPU's queue during a command, as a span of the GPU's lane
+  /// or of its lane for copies.
   enum class Lane { main, copies };
   template <class F>
   void on_gpu(const char* name, Lane lane, SpanKind kind, device::Queue& queue,
@@ -89,7 +89,7 @@ class Profile {
   Clock::time_point begun_, ended_;
 };
 
-/// Runs it, as a span of the step's profile if there is one.
+/// Runs a command, as a span of the step's profile if it has one.
 inline void run_command(const Command& command, const StepContext& step) noexcept {
   if (step.profile == nullptr)
     command.run(step);
@@ -97,7 +97,7 @@ inline void run_command(const Command& command, const StepContext& step) noexcep
     step.profile->run(command, step);
 }
 
-/// f(), as a span of a profile's GPU if there is one.
+/// Calls f(), as a span of the profile if there is one.
 template <class F>
 void profiled(Profile* profile, const char* name, Profile::Lane lane, SpanKind kind,
               device::Queue& queue, const F& f) noexcept {

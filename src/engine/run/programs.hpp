@@ -1,5 +1,5 @@
-// A plan made ready to run: a program for each phase, since a module's place may differ between
-// them, and steps of decoding are small.
+// The programs of a plan: one for each phase, because modules may be placed differently in them and
+// decode steps are small.
 #pragma once
 
 #include <memory>
@@ -16,10 +16,11 @@ namespace ktx::engine {
 
 class Programs {
  public:
-  /// All must outlive it. Throws environment error when a GPU has too little memory.
+  /// The arguments must outlive it. Throws environment error when a GPU has too little memory.
   Programs(const placement::Plan& plan, const Weights& weights, const Devices& devices);
 
-  /// prefill: of slices of prompts; decode: of steps of decoding sequences and what joins them.
+  /// prefill: for slices of prompts; decode: for steps of decoding sequences and short prompts that
+  /// join them.
   const Program& of(Phase phase) const noexcept {
     return phase == Phase::prefill ? prefill_ : decode_;
   }
@@ -39,17 +40,16 @@ class Programs {
   Program prefill_, decode_;
 };
 
-/// The rows of a phase's steps at most.
+/// The most rows of a phase's steps.
 MostRows most_rows(const placement::Plan& plan, Phase phase) noexcept;
 
-/// The queue of the GPU of each of the model's caches, null where it is the CPU's; empty where all
-/// are.
+/// For each KV cache of the model the queue of its GPU, null if it is on the CPU; empty if all are.
 std::vector<device::Queue*> cache_queues(const placement::Plan& plan, const Devices& devices);
 
-/// The ring of experts that are streamed to a device; its gate_bytes are 0 where none are.
+/// The ring buffer of experts that are streamed to a device; gate_bytes is 0 if none are.
 ExpertStreamShape stream_shape(const placement::Plan& plan, const std::string& device);
 
-/// What running a plan takes besides weights and KV cache, of each device that it uses: for
+/// Memory that running a plan needs besides weights and KV cache, for each device that it uses: for
 /// placement::PlanOptions::run_memory.
 std::vector<placement::DeviceMemory> step_memory(const placement::Plan& plan);
 

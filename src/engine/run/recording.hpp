@@ -1,5 +1,5 @@
-// The GPUs' part of a decode step as graphs: one for each of some numbers of rows, launched with a
-// single call, whatever the batch.
+// The GPUs' part of a decode step, captured as CUDA graphs for several numbers of rows, each
+// launched with a single call.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +12,21 @@
 
 namespace ktx::engine {
 
-/// Of a program and a workspace. Rows up to that number are padded with unused ones to the next
-/// that there is a graph for.
+/// The graphs of a program and a workspace. A batch is padded with unused rows to the next number
+/// of rows that has a graph.
 class Recording {
  public:
   static constexpr int64_t most_rows = 64;
 
-  /// Captures everything while loading; throws environment error when a GPU refuses. All must
-  /// outlive it. profile: one graph alone is captured, of one row, with its marks.
+  /// Captures all graphs. Throws environment error when a GPU refuses. The arguments must outlive
+  /// it. profile: if given, captures only the graph for one row, with timestamps.
   Recording(const Program& program, Workspace& workspace, KvStore& cache, hw::WorkerPool& pool,
             Profile* profile = nullptr);
   ~Recording();
 
   bool holds(int64_t rows) const noexcept;
-  /// The batch is staged. Returns the rows that are computed.
+  /// Launches the graph for a batch that has been staged. Returns the number of rows computed,
+  /// padding included.
   int64_t launch(int64_t rows) const noexcept;
 
  private:

@@ -1,5 +1,5 @@
-// The tables of rotary embeddings that a plan's attention reads: one for all layers that rotate
-// alike, in the memory of every place where one does.
+// Tables of rotary embeddings: one for all layers with the same rotation, in the memory of every
+// place that needs it.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@ struct PlacedRope {
 };
 
 bool same_rope(const graph::Rope& a, const graph::Rope& b);
-/// Of a node of attention, else null.
+/// The rotation of an attention node; null for other nodes.
 const graph::Rope* rope_of(const graph::OpParams& params);
 
 class RopeTables {
@@ -28,7 +28,7 @@ class RopeTables {
   RopeTables(int64_t positions, const Devices* devices)
       : positions_(positions), devices_(devices) {}
 
-  /// Stays where it is. Throws environment error when a GPU has too little memory.
+  /// The address stays valid. Throws environment error when a GPU has too little memory.
   const PlacedRope& get(const graph::Rope& rope, int place);
 
  private:

@@ -1,4 +1,4 @@
-// What a GPU is told of a batch: plain arrays, copied there at the beginning of each step.
+// The arrays that describe a batch to a GPU, copied there at the beginning of each step.
 #pragma once
 
 #include <cstddef>
@@ -15,26 +15,27 @@ namespace ktx::engine {
 
 class Program;
 
-/// The largest batch, and what layers differ in.
+/// The size of the largest batch, and the defaults in which layers differ.
 struct InputShape {
   int64_t rows = 0, sequences = 0, pages = 0;  // pages: of a sequence
-  std::vector<int> default_experts;            // experts a token, each number once
+  std::vector<int> default_experts;            // distinct numbers of experts per token
 
   static InputShape of(const Program& program);
 };
 
-/// All arrays are i32, one behind the other in one block, so that one copy brings them.
+/// All arrays are i32 and in one block, so that a single copy transfers them.
 class StepInputs {
  public:
   /// Throws environment error when there is not enough memory.
   StepInputs(InputShape shape, device::Queue& queue);
 
-  /// Fills in the staging memory, after what it held before has been copied. Rows and sequences
-  /// beyond the batch's are unused ones.
+  /// Fills the staging memory, once its previous content has been copied. Rows and sequences beyond
+  /// the batch's are marked unused.
   void stage(const Batch& batch) noexcept;
-  /// In the queue: to the GPU.
+  /// Submits the copy to the GPU.
   void upload() noexcept;
-  /// In the queue, behind upload() or a graph that holds it: stage() waits until here.
+  /// To be called after upload(), or after launching a graph that contains it: stage() waits until
+  /// this point in the queue.
   void mark_uploaded() noexcept { queue_.record(*copied_); }
 
   const InputShape& shape() const noexcept { return shape_; }
@@ -44,9 +45,9 @@ class StepInputs {
   const int32_t* row_count() const noexcept { return at(row_count_); }  // [sequences]
   const int32_t* past() const noexcept { return at(past_); }            // [sequences]
   const int32_t* pages() const noexcept { return at(pages_); }          // [sequences, pages]
-  /// [rows] Of layers with that default; 0: an unused row.
+  /// [rows] for layers with that default; 0: an unused row.
   const int32_t* experts_per_token(int layer_default) const noexcept;
-  // What kernels derive of them.
+  // Derived by kernels.
   int32_t* sequence_of() const noexcept { return at(sequence_of_); }    // [rows]
   int32_t* position_of() const noexcept { return at(position_of_); }    // [rows]
   int32_t* pages_before() const noexcept { return at(pages_before_); }  // [rows + 1]

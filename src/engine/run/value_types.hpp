@@ -5,8 +5,7 @@
 
 namespace ktx::engine {
 
-/// Gives the values on GPUs their types and inserts what converts between them. Every node has its
-/// place.
+/// Sets the types of values on GPUs and inserts conversions. Every node must have its place.
 void give_types(graph::Graph& graph);
 
 }  // namespace ktx::engine

@@ -1,4 +1,5 @@
-// All memory that one step in flight writes: values, scratch, and what GPUs are told of the batch.
+// The memory that one running step writes: values, scratch, and the arrays that describe the batch
+// to GPUs.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +22,11 @@ struct ValueView {
   int64_t stride = 0, width = 0;
 };
 
-/// One step at a time; several workspaces of a program serve several steps.
+/// Serves one step at a time; concurrent steps of a program need a workspace each.
 class Workspace {
  public:
-  /// On several NUMA nodes memory of the CPU is interleaved; where there are GPUs it is pinned.
-  /// Throws environment error when there is not enough.
+  /// CPU memory is interleaved over NUMA nodes, and pinned if there are GPUs. Throws environment
+  /// error when memory is short.
   Workspace(const Program& program, const hw::Machine& machine);
   ~Workspace();
 
@@ -38,21 +39,21 @@ class Workspace {
   }
   /// Shared by the commands of a place, which run one after another.
   std::byte* scratch(int place) noexcept { return places_[static_cast<size_t>(place)].scratch; }
-  /// What a GPU reads of the batch; stage() fills it in.
+  /// The batch as a GPU reads it; filled in by stage().
   StepInputs& inputs(int place) noexcept { return *places_[static_cast<size_t>(place)].inputs; }
-  /// Tells the GPUs of a batch: in memory from which their first command copies. Waits until they
-  /// have copied what was staged before.
+  /// Describes the batch to the GPUs, in memory from which their first command copies. Waits until
+  /// they have copied what was staged before.
   void stage(const Batch& batch) noexcept;
 
   std::vector<int32_t> experts_per_token;    // [max_rows] of the layer being run
   std::vector<ops::SequenceRows> sequences;  // [max_sequences] as attention reads them
-  std::vector<ops::cuda::Prompt> prompts;    // those that GPUs take as prompts
-  /// Of the experts of the layer being run, where some are streamed: [experts] the numbers of those
-  /// that the CPU computes among its matrices, -1: the others; and how long it took.
+  std::vector<ops::cuda::Prompt> prompts;    // sequences that GPUs process as prompts
+  /// If experts of the layer being run are streamed: [experts] the index among the CPU's matrices
+  /// of each expert that the CPU computes, -1 for the others; and how long the CPU took.
   std::vector<int32_t> expert_slots;
   double expert_seconds = 0;
   ExpertUse expert_use;  // of all steps that ran here
-  bool failed = false;   // a GPU does not answer: nothing more is run
+  bool failed = false;   // a GPU stopped answering: nothing more is run
 
  private:
   struct PlaceMemory {
