@@ -1,4 +1,4 @@
-// What rule keywords do when a plan is made.
+// The effects of rule keywords on a plan.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace ktx::placement {
 
-/// A module's place as the keywords of its rule decide it, one after another.
+/// A module's place as it is built up by the keywords of its rule, one after another.
 struct Decision {
   const hw::Machine* machine = nullptr;
   const graph::Module* module = nullptr;
@@ -29,12 +29,12 @@ struct Decision {
   Given<int> defer{};
 };
 
-// match: whether the module fulfils the key; true when it was not given.
+// match: whether the module satisfies the key; true if the key was not given.
 bool matches_name(const Match& match, const graph::Module& module);
 bool matches_class(const Match& match, const graph::Module& module);
 bool matches_layers(const Match& match, const graph::Module& module);
 
-// place: each decides its part, or throws why that can't be.
+// place: each sets its part of the decision, or throws why that is impossible.
 void apply_device(const Place& place, Decision& decision);
 void apply_op(const Place& place, Decision& decision);
 void apply_format(const Place& place, Decision& decision);
@@ -49,7 +49,7 @@ void check_ram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_vram(const MachineNeeds& needs, const hw::Machine& machine);
 void check_isa(const MachineNeeds& needs, const hw::Machine& machine);
 
-/// Why kernels can't run on a GPU, for what it is; empty: they can, as far as is known.
+/// Why kernels can't run on this kind of GPU; empty: they can, as far as is known.
 std::string capability_refusal(const hw::Gpu& gpu);
 
 /// The op that runs a module. Throws a `bug` error when the module names none.

@@ -1,4 +1,4 @@
-// A placement that suggestions are chosen from, and the rules file that says it.
+// A placement that `suggest` considers, and its rules file.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace ktx::placement {
 
 /// Where the routed experts are.
 enum class Experts : uint8_t {
-  cpu,                // and everything else too
-  hybrid,             // on the CPU, the rest on the GPUs
-  streamed,           // so, but prompts share them with the GPUs
-  resident,           // some stay on the GPUs
-  resident_streamed,  // and prompts share the others with the GPUs
-  gpu                 // all on the GPUs
+  cpu,                // on the CPU, and everything else too
+  hybrid,             // on the CPU, the rest on GPUs
+  streamed,           // hybrid, and for prompts streamed through GPUs
+  resident,           // hybrid, with some experts resident on GPUs
+  resident_streamed,  // resident, and for prompts the others streamed through GPUs
+  gpu                 // everything on GPUs
 };
 
 bool keeps_residents(Experts experts) noexcept;
@@ -39,7 +39,7 @@ const graph::Module* routed_experts(const graph::Model& model);
 /// Why the embedding can't be on a GPU; empty: it can.
 std::string embedding_refusal(const graph::Model& model);
 
-/// Of the memory of the smallest of them, but for what other programs may take.
+/// The usable memory of the smallest of these GPUs, less a reserve for other programs.
 uint64_t room_on_gpus(const std::vector<size_t>& gpus, const hw::Machine& machine);
 
 /// The rules file.

@@ -1,4 +1,4 @@
-// How the tokens of a step fall on the routed experts of a layer, if any are chosen equally often.
+// How the tokens of a step are distributed over a layer's routed experts, assuming uniform routing.
 #pragma once
 
 #include <cstdint>
@@ -6,26 +6,26 @@
 
 namespace ktx::placement {
 
-/// Sums over some experts, a part of all of the layer's.
+/// Sums over a subset of a layer's experts.
 struct ExpertSums {
   double used = 0;  // experts that have tokens
-  double few = 0;   // of these, those with so few tokens that a kernel of few rows runs them
-  double rows = 0;  // tokens as they are multiplied: of the others in whole tiles
+  double few = 0;   // of these, experts with few enough tokens for a kernel of few rows
+  double rows = 0;  // rows multiplied: tokens, rounded up to whole tiles for the other experts
 };
 
-/// A token chooses an expert by chance: how many tokens an expert gets is binomial.
+/// Tokens choose experts at random, so the number of tokens of an expert is binomially distributed.
 class ExpertLoad {
  public:
   struct Shape {
     int64_t tokens = 1;
-    double chance = 0;  // of an expert to be one of a token's
-    int64_t few = 0;    // most tokens of an expert for a kernel of few rows
-    int64_t tile = 1;   // tokens that take as long as one
+    double chance = 0;  // probability that a token chooses a given expert
+    int64_t few = 0;    // the most tokens of an expert for a kernel of few rows
+    int64_t tile = 1;   // rows are multiplied in multiples of this
   };
   explicit ExpertLoad(const Shape& shape);
 
-  /// Of those that have tokens, the part that has the fewest, from 0 to 1; divided by the number of
-  /// all experts of the layer.
+  /// Sums over the fraction `part`, 0 to 1, of the experts with tokens that has the fewest of them;
+  /// divided by the number of all experts of the layer.
   ExpertSums fewest(double part) const;
   ExpertSums all() const { return up_to_.back(); }
 
@@ -33,8 +33,8 @@ class ExpertLoad {
   std::vector<ExpertSums> up_to_;  // of those with so many tokens or fewer; the first: none
 };
 
-/// Of one token's `used` experts now more, now fewer are among the `residents`: the mean of what
-/// the slower device takes, if all of them take cpu and gpu seconds.
+/// The expected time of the slower device for one token: a random number of its `used` experts are
+/// among the `residents` on the GPU; cpu and gpu are the seconds if all of them ran on that device.
 double slower_of_one_token(int experts, int used, int residents, double cpu, double gpu);
 
 }  // namespace ktx::placement

@@ -1,4 +1,4 @@
-// Which experts of each layer are used most: a profile, as a file says it.
+// Expert usage profiles: which experts of each layer are used most, from a file.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace ktx::placement {
 
-/// Of each layer some experts, most used first.
+/// For each layer some experts, most used first.
 using ExpertOrder = std::map<int, std::vector<int>>;
 
 /// A list of different experts, numbered from 0. what: for messages.

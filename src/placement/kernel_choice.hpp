@@ -1,4 +1,5 @@
-// The kernels of a module's two phases: the best that can run it, or the one that a rule names.
+// Chooses the kernels of a module for both phases: the best that can run it, or those that a rule
+// names.
 #pragma once
 
 #include <span>
@@ -20,7 +21,7 @@ namespace ktx::placement {
 struct KernelTask {
   const graph::Module* module = nullptr;
   graph::Op op = graph::Op::add;
-  std::span<const quant::Format> formats;  // one a weight of the module
+  std::span<const quant::Format> formats;  // one per weight of the module
   std::string device_kind;                 // "cpu" or "cuda"
   hw::Isa isa = hw::Isa::scalar;           // the machine's
   graph::KvFormat cache = graph::KvFormat::bf16;
@@ -30,7 +31,7 @@ struct KernelTask {
 
 struct KernelChoice {
   KernelPick decode, prefill;
-  std::vector<ops::Layout> layouts;  // one a weight of the module
+  std::vector<ops::Layout> layouts;  // one per weight of the module
 };
 
 /// Whether the op multiplies by this weight, which is then packed for a matrix kernel.
@@ -42,7 +43,7 @@ bool is_packed(graph::Op op, const graph::Weight& weight) noexcept;
 const ops::MatmulKernel& matmul_kernel(const KernelTask& task, std::string_view kernel,
                                        size_t weight);
 
-/// Empty when a GPU can run the module, its matrices in these formats, else the reason.
+/// Why a GPU can't run the module with its matrices in these formats; empty: it can.
 std::string gpu_refusal(graph::Op op, const graph::Module& module,
                         std::span<const quant::Format> formats);
 
@@ -50,9 +51,9 @@ std::string gpu_refusal(graph::Op op, const graph::Module& module,
 std::string gpu_formats(graph::Op op, const graph::Module& module);
 
 /// rows: the op's kernels, best first. decode, prefill: what the rule asks for. Both phases read
-/// the same packed bytes; with auto the second phase follows the first. A kernel for prefill alone
-/// that is named for decode too leaves decode to auto. Throws input error when a
-/// named kernel can't run the module, environment when the machine lacks its ISA.
+/// the same packed bytes; with `auto`, prefill follows decode. If the rule names a kernel that is
+/// for prefill only, decode is chosen automatically. Throws input error when a named kernel can't
+/// run the module, environment error when the machine lacks its ISA.
 KernelChoice choose_kernels(const KernelTask& task, std::span<const ops::KernelRow> rows,
                             const OpChoice& decode, const OpChoice& prefill);
 

@@ -1,4 +1,4 @@
-// NUMA policies: which one a module gets, and which node then holds which rows of its weights.
+// NUMA policies: which one a module gets, and which node holds which rows of its weights.
 #pragma once
 
 #include <span>
@@ -11,26 +11,26 @@
 
 namespace ktx::placement {
 
-/// The policy of a module for which a rule asks for `asked`, or for nothing. On a machine of one
-/// node that node, whatever was asked. Otherwise matrices are sharded unless the rule says more:
-/// every node then reads its own memory only, and nothing is stored twice. What one thread reads as
-/// a whole can't be sharded, and what is no matrix needs no copies: it is interleaved, and `note`
-/// says so when something else was asked for.
+/// The policy of a module. asked: the rule's, or null. On a machine with one node it is always that
+/// node. Otherwise matrices are sharded by default, so that every node reads only its own memory
+/// and nothing is stored twice. Weights that a single thread reads as a whole can't be sharded, and
+/// weights that are not matrices need no copies: these are interleaved, and `note` says so if the
+/// rule asked for something else.
 NumaPolicy effective_policy(graph::Op op, const NumaPolicy* asked, const hw::Machine& machine,
                             std::string& note);
 
-/// Which node holds which rows of each of a weight's matrices. node_threads: workers a node of the
-/// machine; a node without any gets no rows of its own. Vectors are interleaved where matrices are
-/// replicated or sharded.
+/// Which node holds which rows of a weight's matrices. node_threads: workers on each node of the
+/// machine; a node without any gets no rows of its own. If matrices are replicated or sharded,
+/// vectors are interleaved.
 std::vector<WeightPart> parts_of(const graph::Weight& weight, bool packed,
                                  const PlannedWeight& planned, const NumaPolicy& policy,
                                  const hw::Machine& machine, std::span<const int> node_threads);
 
-/// The whole of a weight in the memory of a GPU.
+/// A whole weight in the memory of a GPU.
 std::vector<WeightPart> part_on_gpu(const graph::Weight& weight, const PlannedWeight& planned);
 
-/// Bytes that each node of the plan's machine holds: of weights, and of what all nodes share an
-/// equal part: interleaved weights, and what loading or running takes besides.
+/// Bytes on each node of the plan's machine: its weights, and an equal share of interleaved weights
+/// and of what loading or running needs besides.
 std::vector<uint64_t> bytes_of_nodes(const Plan& plan);
 
 }  // namespace ktx::placement

@@ -1,4 +1,4 @@
-// One module's place: what its rule decides for both phases, and what follows from that.
+// Places one module: applies its rule for both phases, and derives kernels, formats and memory.
 #pragma once
 
 #include "core/graph/graph.hpp"
@@ -7,9 +7,9 @@
 
 namespace ktx::placement {
 
-/// The settings and the machine of `plan` are there; of the result all but `module` and what is
-/// counted later. Where experts stay on a GPU until a size is reached, one of them does so far.
-/// Throws input error for what can't be, environment for what the machine lacks.
+/// plan: with settings and machine filled in. The result is complete except for `module` and what
+/// is counted later. If experts stay on a GPU up to a size, the result has one of them so far.
+/// Throws input error for what is impossible, environment error for what the machine lacks.
 PlannedModule place_module(const Rule& rule, const graph::Module& module, const Plan& plan);
 
 }  // namespace ktx::placement

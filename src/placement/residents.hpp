@@ -1,4 +1,4 @@
-// Experts that stay on a GPU beside a CPU that runs the others: which ones, and their bytes.
+// Resident experts, which stay on a GPU while the CPU runs the others: which ones, and their bytes.
 #pragma once
 
 #include <string>
@@ -16,14 +16,15 @@ void check_experts_on_gpu(const PlannedModule& planned, const graph::Module& mod
                           std::string_view key, const std::string& device,
                           const std::string& where);
 
-/// The residents of a module that is placed otherwise; of those that a size decides, one so far.
-/// on: their GPU; empty: the one that prompts run on.
+/// Sets the resident experts of a module that is otherwise placed; if a size decides their number,
+/// one for now. on: their GPU; empty: the one that prompts run on.
 void start_residents(const Given<ResidentExperts>& asked, const std::string& on,
                      const graph::Module& module, PlannedModule& planned);
 
-/// More residents, by the rules that give a size, equally many in each layer, as long as all that
-/// the plan has on that GPU fits. The plan's memory is summed up; its weights are afterwards to be
-/// counted anew. Throws environment error when not even one of each layer fits.
+/// Adds resident experts for rules that give a size, equally many in each layer, as long as
+/// everything that the plan has on that GPU fits. The plan's memory must have been summed up; its
+/// weights must be counted anew afterwards. Throws environment error when not even one per layer
+/// fits.
 void fill_residents(const Rules& rules, Plan& plan);
 
 /// Bytes of one expert on a GPU.

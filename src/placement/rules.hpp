@@ -1,4 +1,4 @@
-// A rules file as values: what it asks for, each with the place in the file that asks it.
+// A rules file, parsed: every value with its position in the file.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 
 namespace ktx::placement {
 
-/// A value that the rules file gives, and where ("file:line:column").
+/// A value from the rules file, and its position ("file:line:column").
 template <class T>
 struct Given {
   T value;
@@ -61,19 +61,19 @@ struct OpChoice {
   std::string where;
 };
 
-/// Experts that stay on a GPU: so many of each layer, or what fits into so many bytes there.
+/// Resident experts: a number per layer, or as many as fit into a number of bytes.
 struct ResidentExperts {
   std::optional<int64_t> count;
   std::optional<uint64_t> vram;
-  std::vector<std::string> on;     // several: a range of layers each; none: where prompts run
+  std::vector<std::string> on;     // several: a range of layers each; empty: where prompts run
   Maybe<std::string> profile;      // a path, as written
-  bool random = false;             // other ones in each layer, the same in every run
-  ExpertOrder order;               // what it says
+  bool random = false;             // different ones in each layer, the same in every run
+  ExpertOrder order;               // content of the profile
   Maybe<std::vector<int>> listed;  // the same in every layer
   bool keep_ram = false;
 };
 
-/// What a rule asks for; what is not given is left to the defaults.
+/// What a rule asks for; keys that are not given have defaults.
 struct Place {
   Maybe<std::vector<std::string>> devices;
   std::optional<OpChoice> op;
@@ -89,18 +89,18 @@ struct Rule {
   std::string name, where;  // where: file:line:column
   Match match;
   Place place;
-  std::optional<Place> decode, prefill;  // given instead of `place`, key by key, in that phase
+  std::optional<Place> decode, prefill;  // override `place`, key by key, in that phase
   bool has_match = false, has_place = false;
   std::string text;  // match and place on one line, as written
 };
 
-/// What the box must have.
+/// What the machine must have.
 struct MachineNeeds {
   Maybe<uint64_t> ram, vram;  // bytes
   Maybe<hw::Isa> isa;
 };
 
-/// Routed experts that a token runs through, in place of the checkpoint's number.
+/// Routed experts per token, instead of the checkpoint's number.
 struct ExpertsPerToken {
   Maybe<int> everywhere;
   std::vector<std::pair<Given<LayerRange>, int>> layers;
@@ -115,7 +115,7 @@ struct CacheSettings {
   Maybe<graph::KvFormat> format;
 };
 
-/// How the model runs, whatever its modules. Paths are as written.
+/// Settings of the model as a whole. Paths are as written.
 struct RunSettings {
   Maybe<int64_t> context, sessions, threads, decode_threads, prefill_chunk;
   Maybe<std::string> tokenizer, weights_cache;

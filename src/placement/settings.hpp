@@ -1,5 +1,5 @@
-// How the model runs, whatever its modules: each setting from an option, else from the rules file,
-// else from the checkpoint or a default.
+// Settings of the model as a whole: each from an option, else the rules file, else the checkpoint
+// or a default.
 #pragma once
 
 #include <string>
@@ -10,15 +10,15 @@
 
 namespace ktx::placement {
 
-/// What a setting is decided from, and the plan that takes it.
+/// The inputs of a setting, and the plan that stores it.
 struct Setup {
   const Rules& rules;
   const PlanOptions& options;
   Plan& plan;  // its machine and model are there already
 };
 
-// Each sets its part of the plan and notes in plan.settings who decided. Throws input error for a
-// value out of range.
+// Each sets its part of the plan and records in plan.settings where the value came from. Throws
+// input error for a value out of range.
 void apply_model_path(const Setup& setup);
 void apply_context(const Setup& setup);
 void apply_sessions(const Setup& setup);
@@ -30,10 +30,9 @@ void apply_tokenizer(const Setup& setup);
 void apply_weights_cache(const Setup& setup);
 void apply_deterministic(const Setup& setup);
 
-/// Experts a token of each layer, and the most that any request may ask for: routers and moe nodes
-/// of the plan's graph get that many columns, the plan keeps what a token uses unless its request
-/// says otherwise. Throws input error when the model has no experts, too few of them, or none in a
-/// range of layers that is named.
+/// Experts per token of each layer, and the most that any request may ask for, which is the number
+/// of columns of routers and moe nodes in the plan's graph. Throws input error when the model has
+/// no experts, too few of them, or none in a given range of layers.
 void apply_experts_per_token(const Setup& setup);
 
 /// The model that the option or the rules file names. Throws input error when neither does.

@@ -1,5 +1,5 @@
-// A rules file for a model on a machine, found by planning what might be good and comparing what
-// the plans predict.
+// Suggests a rules file for a model on a machine: plans promising placements and compares their
+// predictions.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace ktx::placement {
 
-/// What is to be fast.
+/// What to optimize for.
 enum class Goal : uint8_t {
   decode,   // short questions, long answers
   prefill,  // long documents, short answers
@@ -24,7 +24,7 @@ enum class Goal : uint8_t {
 std::optional<Goal> find_goal(std::string_view name);
 
 struct SuggestOptions {
-  std::string model;       // as the file is to name it
+  std::string model;       // the name to write into the rules file
   int64_t context = 8192;  // tokens a session can hold; no more than the model was trained for
   int64_t sessions = 1;    // at once
   Goal goal = Goal::balanced;

@@ -1,4 +1,4 @@
-// Sums over a plan, for its printouts.
+// Totals of a plan, for its printouts.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ std::vector<ExpertUse> experts_used(const Plan& plan);
 /// Whether a NUMA policy says where weights of the module lie: one of its phases runs on the CPU.
 bool has_numa(const PlannedModule& planned);
 
-/// A part of a device's memory, under the name that printouts give it.
+/// A part of a device's memory, and its name in printouts.
 struct MemoryPart {
   const char* name;
   uint64_t DeviceMemory::*bytes;

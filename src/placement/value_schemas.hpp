@@ -1,4 +1,4 @@
-// JSON Schemas of the values of rule keywords: what the parsers of values.hpp take.
+// JSON Schemas of the values of rule keywords, matching the parsers of values.hpp.
 #pragma once
 
 #include "core/base/json.hpp"

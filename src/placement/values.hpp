@@ -1,4 +1,4 @@
-// The values of rule keywords: each from its YAML node, or an input error that says what is valid.
+// Parsers for the values of rule keywords. Each throws an input error that says what is valid.
 #pragma once
 
 #include <cstdint>

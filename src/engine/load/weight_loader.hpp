@@ -1,5 +1,4 @@
-// Streaming: blocks of weights are read ahead and packed by all workers, whatever weight they are
-// of.
+// Streams weights into memory: blocks of all weights are read ahead and packed by all workers.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +24,19 @@ struct LoadJob {
 };
 
 struct LoadHooks {
-  /// Called by the loading thread: a module being packed, and bytes of the checkpoint consumed so
-  /// far; at the end once more, with all.
+  /// Called by the loading thread with the module being packed and the bytes of the checkpoint
+  /// consumed so far, and a last time when everything is packed.
   std::function<void(const graph::Module& module, uint64_t done)> progress;
-  /// Called by the worker that packed the last of a job, with a digest of what the job read. Empty:
-  /// none is made.
+  /// Called by the worker that packed the last block of a job, with a digest of what the job read.
+  /// Empty: no digest is computed.
   std::function<void(size_t job, const base::Digest& content)> packed;
 };
 
-/// Returns when all is packed. Throws what the source throws, and what hooks throw.
+/// Returns when everything is packed. Throws what the source and the hooks throw.
 void load_weights(std::span<const LoadJob> jobs, const loader::TensorSource& source,
                   hw::WorkerPool& pool, const LoadHooks& hooks);
 
-/// Bytes of memory that load_weights needs for itself to load a model, at most.
+/// The most memory in bytes that load_weights itself needs to load a model.
 uint64_t loading_bytes(const graph::Model& model, const loader::TensorSource& source, int workers);
 
 }  // namespace ktx::engine

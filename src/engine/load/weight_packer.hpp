@@ -1,4 +1,4 @@
-// From a block of stored rows to packed memory: decode, transpose, quantize, pack.
+// Packs a block of stored rows: decode, transpose, quantize, pack.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +17,13 @@ struct Destination {
   std::byte* data = nullptr;
   int64_t row_begin = 0, row_end = 0;
   int64_t matrix_bytes = 0;
-  /// [matrices] of the weight: their numbers here, -1: not here. Null: all of them, as they are.
+  /// [matrices of the weight] the index here of each, -1: not here. Null: all of them, in order.
   const int32_t* slots = nullptr;
 
   int64_t slot(int64_t matrix) const noexcept { return slots == nullptr ? matrix : slots[matrix]; }
 };
 
-/// What one worker needs to pack; grows to the largest it has seen.
+/// Scratch of one worker; grows to the largest block it has packed.
 struct PackScratch {
   std::vector<float> floats, turned;
   std::vector<std::byte> encoded;

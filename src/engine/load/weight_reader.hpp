@@ -1,4 +1,4 @@
-// Rows of a module's weight, gathered from the tensors of the checkpoint that hold them.
+// Reads the rows of a module's weight from the checkpoint's tensors that hold them.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class WeightReader {
   /// Throws input error when the source's tensors are not those that the weight was made from.
   WeightReader(const loader::TensorSource& source, const graph::Weight& weight);
 
-  /// Text that tells the weight's bytes from all others without reading them (TensorSource::stamp).
+  /// A text that identifies the weight's bytes without reading them (TensorSource::stamp).
   std::string stamp() const;
 
   /// The tensor that holds a row, and the row's number in it.

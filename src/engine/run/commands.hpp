@@ -1,4 +1,4 @@
-// Making commands: a node of the lowered graph with its kernels, weights and values.
+// Creates commands: nodes of the lowered graph bound to their kernels, weights and values.
 #pragma once
 
 #include <cstddef>
@@ -14,28 +14,29 @@
 
 namespace ktx::engine {
 
-/// What commands are made from; all of it outlives them.
+/// What commands are made from; everything in it must outlive them.
 struct CommandContext {
   const placement::Plan* plan = nullptr;
   const Weights* weights = nullptr;
   const graph::Graph* graph = nullptr;  // lowered
-  const Devices* devices = nullptr;     // null: the CPU alone, or nothing is run
+  const Devices* devices = nullptr;     // null: only the CPU, or commands are made but not run
   std::span<const device::Place> places;
   const ModulePlaces* modules = nullptr;  // null: all on the CPU
   const ExpertSlots* slots = nullptr;
-  std::vector<ValueRef> values;  // one a value of the graph
+  std::vector<ValueRef> values;  // one per value of the graph
   RopeTables* ropes = nullptr;
   int64_t max_rows = 0, max_sequence_rows = 0, max_sequences = 1;
   int workers = 1;
 
   const device::Place& place(int index) const { return places[static_cast<size_t>(index)]; }
   bool is_gpu(int index) const { return place(index).kind == device::DeviceKind::cuda; }
-  /// Whether the experts of a module come to a GPU as a step goes on.
+  /// Whether experts of a module are streamed to a GPU during a step.
   bool streams(int module) const {
     return modules != nullptr && !modules->streams.empty() &&
            modules->streams[static_cast<size_t>(module)];
   }
-  /// Of the GPU at that place; the largest of today's where the plan's machine does not say.
+  /// Multiprocessors of the GPU at that place; if the plan's machine does not say, those of today's
+  /// largest GPU.
   int multiprocessors(int place) const;
 };
 
@@ -43,16 +44,16 @@ struct CommandContext {
 std::unique_ptr<Command> make_command(const CommandContext& context,
                                       std::span<const graph::Node> nodes);
 
-/// The same of nodes on a GPU, and of copies to or from one (cuda_commands.cpp). A copy to the CPU
-/// is begun by this command.
+/// The same for nodes on a GPU, and for copies to or from one (cuda_commands.cpp). For a copy to
+/// the CPU, this command only starts it.
 std::unique_ptr<Command> make_cuda_command(const CommandContext& context,
                                            std::span<const graph::Node> nodes);
 size_t cuda_scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);
 
-/// What stands around the nodes' commands where there are GPUs. Inputs: the batch to a GPU, first
-/// of all. Receive: on the CPU, waits until what was copied from a GPU has come. Answer: on the
-/// CPU, what was computed may be copied to a GPU. Post: on a GPU, where the CPU answers without
-/// having been sent anything.
+/// Commands between those of nodes, for plans with GPUs. Inputs: copies the batch to a GPU, before
+/// everything else. Receive: on the CPU, waits until data copied from a GPU has arrived. Answer: on
+/// the CPU, releases its results to be copied to a GPU. Post: on a GPU, if the CPU answers without
+/// having received anything.
 std::unique_ptr<Command> make_inputs_command(const CommandContext& context, int gpu);
 std::unique_ptr<Command> make_post_command(const CommandContext& context, int gpu);
 std::unique_ptr<Command> make_receive_command(const CommandContext& context, int gpu);
@@ -61,7 +62,7 @@ std::unique_ptr<Command> make_answer_command(const CommandContext& context, int 
 /// Bytes of scratch that the nodes need for any batch within the context's limits.
 size_t scratch_bytes(const CommandContext& context, std::span<const graph::Node> nodes);
 
-/// Whether the node runs once a logits row instead of once a row of the batch.
+/// Whether the node runs for the rows of logits instead of all rows of the batch.
 bool in_tail(const CommandContext& context, const graph::Node& node);
 
 }  // namespace ktx::engine

@@ -1,4 +1,4 @@
-// Shared by the files that hold commands of GPUs.
+// What the files with commands for GPUs share.
 #pragma once
 
 #include "engine/run/commands_internal.hpp"
@@ -20,7 +20,7 @@ class CudaCommand : public Command {
   void run(const StepContext& step) const noexcept final;
 
  protected:
-  /// Called while launches go to the command's GPU.
+  /// Called with the command's GPU as the current device.
   virtual void submit(const StepContext& step) const noexcept = 0;
 
   device::Queue& queue() const noexcept { return queue_; }
@@ -38,7 +38,7 @@ class CudaCommand : public Command {
   static uint16_t* bf16(const StepContext& step, const ValueRef& value) noexcept {
     return data<uint16_t>(step, value);
   }
-  /// y made of a and b, all f32.
+  /// Arguments for y = f(a, b), all f32.
   ops::cuda::PairArgs pair(const StepContext& step, const ValueRef& a, const ValueRef& b,
                            const ValueRef& y) const noexcept {
     return {.a = f32(step, a),
@@ -60,7 +60,8 @@ class CudaCommand : public Command {
   bool tail_;
 };
 
-/// A weight of a node's module where the node runs: one that there must be, or null.
+/// A weight of a node's module at the node's place. weight_of: it must exist; find_weight: null if
+/// it does not.
 inline const LoadedWeight& weight_of(const CommandContext& c, const graph::Node& node,
                                      std::string_view role) {
   return c.weights->get(node.module, role, c.place(node.place));
@@ -70,14 +71,14 @@ inline const LoadedWeight* find_weight(const CommandContext& c, const graph::Nod
   return c.weights->find(node.module, role, c.place(node.place));
 }
 
-/// The shape of a node's experts whose weights are stored so.
+/// Arguments that describe the shape of a node's experts, whose weights are stored like these.
 ops::cuda::MoeArgs moe_shape(const graph::Node& node, const LoadedWeight& gate,
                              const LoadedWeight& down);
 
 /// The step's batch as attention on a GPU reads it.
 ops::cuda::Batch cuda_batch(const StepContext& step, int gpu) noexcept;
 
-/// A node of attention, perhaps behind the norm of its latents.
+/// An attention node, optionally fused with the norm of its latents before it.
 std::unique_ptr<Command> make_cuda_attention(const CommandContext& context,
                                              std::span<const graph::Node> nodes);
 size_t cuda_attention_scratch(const CommandContext& context, const graph::Node& node);
@@ -88,7 +89,8 @@ std::unique_ptr<Command> make_cuda_moe(const CommandContext& context, const grap
 std::unique_ptr<Command> make_cuda_resident_moe(const CommandContext& context,
                                                 const graph::Node& node);
 size_t cuda_resident_moe_scratch(const CommandContext& context, const graph::Node& node);
-/// Experts that come from the CPU's memory as the step goes on, beside those that stay here.
+/// Experts that are streamed from CPU memory during the step, together with those resident on the
+/// GPU.
 std::unique_ptr<Command> make_cuda_streamed_moe(const CommandContext& context,
                                                 const graph::Node& node);
 size_t cuda_streamed_moe_scratch(const CommandContext& context, const graph::Node& node);

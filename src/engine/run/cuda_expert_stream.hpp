@@ -1,9 +1,9 @@
-// Routed experts that come from the CPU's memory to a GPU group by group while it computes those
-// that have come.
+// Streams routed experts from CPU memory to a GPU, group by group, while the GPU computes the
+// groups that have arrived.
 //
-// A ring of slots, each for one group of experts. Copies run in a queue of their own; two events a
-// slot tie it to the queue of the computation: copied, before a group is computed, and freed,
-// before its slot takes the next one. The CPU waits for nothing.
+// A ring of slots, each for one group of experts. Copies run in a queue of their own; two events
+// per slot synchronize it with the compute queue: "copied" before a group is computed, and "freed"
+// before its slot is reused. The CPU never waits.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@
 
 namespace ktx::engine {
 
-/// The matrices of a layer's experts in the CPU's memory, all that are ever streamed: in
-/// Layout::x16, and pinned, or their copies would make the CPU wait.
+/// The matrices in CPU memory of all experts of a layer that are ever streamed: in Layout::x16, and
+/// pinned, because copies from unpinned memory would block the CPU.
 struct LayerExperts {
   const LoadedWeight* gate = nullptr;
   const LoadedWeight* up = nullptr;
@@ -38,7 +38,7 @@ struct ExpertStreamShape {
   size_t pinned_piece = engine::pinned_piece;  // copies cross no address that is a multiple of it
 };
 
-/// What has been done since the stream was made.
+/// Totals since the stream was created.
 struct ExpertStreamTimes {
   int64_t bytes = 0;     // copied
   double copying = 0;    // seconds of these copies
@@ -49,11 +49,11 @@ enum class Timed { no, yes };
 
 class ExpertStream {
  public:
-  /// compute: the queue of the computation, which outlives the stream. Throws environment error.
+  /// compute: the compute queue, which must outlive the stream. Throws environment error.
   ExpertStream(device::Queue& compute, const ExpertStreamShape& shape, Timed timed = Timed::no);
   ~ExpertStream();
 
-  /// Bytes of the GPU's memory; here, so that a plan can be made without a CUDA toolkit.
+  /// Bytes of GPU memory. Inline, so that plans can be made in builds without CUDA.
   static constexpr int64_t bytes(const ExpertStreamShape& shape) noexcept {
     return shape.slots * shape.group *
            (2 * shape.gate_bytes + shape.down_bytes +

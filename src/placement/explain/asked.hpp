@@ -1,4 +1,4 @@
-// Which rule decided a module, and what its place asks for, key by key, as text.
+// The rule that decided a module, and the keys of its place as text.
 #pragma once
 
 #include <span>
@@ -17,7 +17,7 @@ struct PlaceKey {
   std::string (*where)(const Place& place);
   /// The value that it gives; only where it does.
   std::string (*value)(const Place& place);
-  /// What holds without it; empty: nothing, or what depends on the module.
+  /// The default; empty: none, or it depends on the module.
   std::string_view otherwise;
 };
 

@@ -1,4 +1,4 @@
-// Two plans of one model side by side.
+// Compares two plans of one model.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The view of a plan that all its printouts share: modules that are placed alike in several layers
-// are one.
+// The view of a plan that its printouts share: modules that are placed alike in several layers are
+// folded into one.
 #pragma once
 
 #include <cstddef>

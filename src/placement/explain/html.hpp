@@ -1,4 +1,4 @@
-// A plan as one HTML page that loads nothing.
+// A plan as one self-contained HTML page.
 #pragma once
 
 #include <string>

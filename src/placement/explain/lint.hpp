@@ -1,4 +1,4 @@
-// Warnings of what runs but is probably not meant.
+// Lint: warnings about what runs but is probably not intended.
 #pragma once
 
 #include <span>
@@ -14,7 +14,7 @@ namespace ktx::placement {
 struct Finding {
   std::string check;    // LintCheck::name
   std::string where;    // "file:line", a flag, or the file
-  std::string message;  // what is so, and what would be better
+  std::string message;  // what was found, and what would be better
 };
 
 /// "file:line: message [check]"
@@ -26,8 +26,8 @@ struct Linted {
   const Plan& plan;
 };
 
-/// A row of the table of checks. What can't be meant is no matter for them but an error: rules that
-/// never apply, for example.
+/// A row of the table of checks. What can only be a mistake is not a lint finding but an error: a
+/// rule that never applies, for example.
 struct LintCheck {
   std::string_view name;
   std::string_view doc;

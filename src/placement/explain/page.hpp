@@ -1,4 +1,4 @@
-// page.html, which CMake puts into the program.
+// The template page.html, which CMake embeds into the library.
 #pragma once
 
 #include <string_view>
@@ -7,7 +7,7 @@ namespace ktx::placement {
 
 extern const std::string_view page_template;
 
-/// What page_template has where the plan's data belong.
+/// The placeholder for the plan's data in page_template.
 inline constexpr std::string_view page_data_mark = "{{PLAN}}";
 
 }  // namespace ktx::placement

@@ -1,4 +1,4 @@
-// Tables of plain text, and the small words in them.
+// Plain-text tables, and formatting of their cells.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// EXPLAIN: a plan as tables for people.
+// A plan as plain-text tables for people.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace ktx::placement {
 
-/// What whoever runs the plan should know first, one line each: "SLOW: ..." for kernels that run
-/// far below the speed of their ISA.
+/// What to tell users before running the plan, one line each: "SLOW: ..." for kernels that run far
+/// below the speed of their ISA.
 std::vector<std::string> warnings(const Plan& plan);
 
 /// `further` warnings and the plan's, settings, modules with equal places folded over their layers,

@@ -1,4 +1,4 @@
-// The predicted course of a step: which device works on which module when.
+// The predicted timeline of a step: which device works on which module when.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// The story of one module: from the rules that were tried to what the plan predicts for it.
+// Explains the placement of one module, from the rules that were tried to its predicted time.
 #pragma once
 
 #include <string>

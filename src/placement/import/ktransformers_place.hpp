@@ -1,4 +1,4 @@
-// What the arguments of one of KTransformers' rules say: where its modules go in ktx's words.
+// Translates the arguments of a KTransformers rule to places of ktx.
 #pragma once
 
 #include <vector>

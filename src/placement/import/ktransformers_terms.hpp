@@ -1,4 +1,5 @@
-// KTransformers' words and what ktx has for them: Python classes, ops, devices, arguments.
+// Tables of KTransformers' terms and their equivalents in ktx: Python classes, ops, devices,
+// arguments.
 #pragma once
 
 #include <optional>

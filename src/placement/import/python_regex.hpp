@@ -1,4 +1,4 @@
-// Regular expressions of Python's `re` in PCRE2's writing.
+// Translates regular expressions of Python's `re` to PCRE2.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace ktx::placement {
 
-/// The same pattern for PCRE2, of equal meaning on module paths, which are ASCII and one line. What
-/// neither knows stays as it is: compiling it says what is wrong.
+/// An equivalent PCRE2 pattern for module paths, which are ASCII and one line. Syntax that neither
+/// knows is kept, so that compiling the pattern reports it.
 std::string python_to_pcre2(std::string_view pattern);
 
 }  // namespace ktx::placement

@@ -1,4 +1,4 @@
-// Writing a rules file: rules, and comments on what could not become one.
+// Writes a rules file: rules, and comments on what could not be translated.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// From a set of a model's modules to the `match` of rules that take just these.
+// Finds `match` conditions that select exactly a given set of modules.
 #pragma once
 
 #include <string>
