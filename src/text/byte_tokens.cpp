@@ -1,14 +1,9 @@
-// Two digits between a prefix and a suffix.
+// Parses "<0x", two hexadecimal digits, ">".
 #include "text/byte_tokens.hpp"
 
 #include <charconv>
 
 namespace ktx::text {
-
-std::string byte_token(uint8_t byte) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
-}
 
 std::optional<uint8_t> byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || !token.ends_with('>')) return std::nullopt;

@@ -33,8 +33,6 @@ constexpr const char* llama =
 }  // namespace
 
 TEST_CASE("byte tokens are spelled in hexadecimal") {
-  CHECK(ktx::text::byte_token(0x0A) == "<0x0A>");
-  CHECK(ktx::text::byte_token(0xFF) == "<0xFF>");
   CHECK(ktx::text::byte_of_token("<0x0A>") == 10);
   CHECK(ktx::text::byte_of_token("<0xff>") == 255);
   for (const char* none : {"", "<0x0>", "<0x0G>", "<0x00A>", "0x00", "<0x+1>", "<0x 1>", "<0X01>"})
