@@ -18,15 +18,15 @@ namespace ktx::loader {
 enum class CheckpointKind { gguf, safetensors };
 
 struct OpenOptions {
-  /// For planning: tensor data may be absent or cut off. The headers must still be whole; rows() of
-  /// a tensor whose data is not there is an input error.
+  /// For planning: tensor data may be missing or truncated. The headers must be complete; rows() of
+  /// a tensor whose data is missing throws an input error.
   bool header_only = false;
   /// KEY=VALUE: members of config.json ("rope_scaling.factor=40"), or keys of the GGUF metadata.
   std::vector<std::string> overrides = {};
 };
 
-/// A checkpoint that was opened and checked: every byte range below lies inside its files. All
-/// functions may be called from several threads at once.
+/// A checkpoint that was opened and checked: all byte ranges are inside its files. All functions
+/// may be called from several threads at once.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
@@ -49,14 +49,14 @@ class TensorSource {
   virtual std::span<const graph::TensorMeta> tensors() const noexcept = 0;
   /// The tensor of that name, or nullptr.
   virtual const graph::TensorMeta* find(std::string_view name) const noexcept = 0;
-  /// Names of the tensors that are there, or are said to be, and that ktx can't read.
+  /// Names of tensors that exist, or are said to exist, but that ktx can't read.
   virtual std::vector<std::string> unread() const { return {}; }
-  /// Why find(name) gives nullptr: "is not in the checkpoint", or what keeps ktx from reading it.
+  /// Why find(name) returns nullptr: "is not in the checkpoint", or why ktx can't read it.
   virtual std::string why_missing(std::string_view name) const = 0;
 
   /// Bytes of all rows in the layout of rows(). meta: one of tensors().
   virtual uint64_t tensor_bytes(const graph::TensorMeta& meta) const = 0;
-  /// Bytes of scratch that rows() needs for so many rows from first_row on.
+  /// Bytes of scratch that rows() needs for `rows` rows from first_row on.
   virtual size_t scratch_bytes(const graph::TensorMeta& meta, int64_t first_row,
                                int64_t rows) const = 0;
 
@@ -69,8 +69,8 @@ class TensorSource {
   virtual const std::byte* rows(const graph::TensorMeta& meta, int64_t first_row, int64_t rows,
                                 std::span<std::byte> scratch) const = 0;
 
-  /// Text that tells the tensor's bytes from all others without reading them: where they lie in
-  /// which state of a file (base::ByteSource::stamp), and how they are made into rows.
+  /// A text that identifies the tensor's bytes without reading them: their position in which state
+  /// of a file (base::ByteSource::stamp), and how they are made into rows.
   virtual std::string stamp(const graph::TensorMeta& meta) const = 0;
 };
 
@@ -91,9 +91,9 @@ std::vector<std::byte> read_rows(const TensorSource& source, const graph::Tensor
 std::unique_ptr<TensorSource> open_checkpoint(const std::filesystem::path& path,
                                               const OpenOptions& options = {});
 
-/// What a tokenizer is made from; null or empty where there is none.
+/// The files of a tokenizer; null or empty if absent.
 struct TokenizerFiles {
-  std::filesystem::path file;  // that the vocabulary stands in
+  std::filesystem::path file;  // that has the vocabulary
   Json gguf;                   // the metadata, when it is a GGUF file; then the others are null
   Json tokenizer;              // of tokenizer.json
   std::string tiktoken;        // the text of tiktoken.model

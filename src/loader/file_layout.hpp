@@ -1,4 +1,4 @@
-// Where everything goes in a checkpoint file that is to be written.
+// The layout of a checkpoint file to be written.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// GGUF's numbers for the types of metadata values.
+// GGUF's type codes of metadata values.
 #pragma once
 
 #include <cstdint>

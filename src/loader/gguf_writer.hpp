@@ -1,4 +1,5 @@
-// The beginning of a GGUF file: metadata and tensor table, for whoever writes the tensors' data.
+// Writes the beginning of a GGUF file: metadata and tensor table. The caller writes the tensors'
+// data.
 #pragma once
 
 #include <span>

@@ -1,4 +1,4 @@
-// Keys of a configuration that the user sets: KEY=VALUE.
+// Configuration keys that the user overrides: KEY=VALUE.
 #pragma once
 
 #include <span>

@@ -1,4 +1,4 @@
-// What config.json says of how a checkpoint's weights are quantized.
+// The quantization_config of a config.json: how a checkpoint's weights are quantized.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct Quantization {
   bool symmetric = false, ordered = false, zeros_less_one = true;
 };
 
-/// Text that tells it from all others.
+/// A text that identifies it.
 std::string to_text(const Quantization& quantization);
 
 /// config: the object of config.json. Throws input error when it names a method that ktx doesn't

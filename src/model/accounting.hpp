@@ -1,5 +1,5 @@
-// Nothing is dropped in silence: every tensor and every hyper-parameter has its use, is known to
-// need none, or is named.
+// Ensures that nothing is ignored silently: every tensor and hyper-parameter is used, known to be
+// ignorable, or reported.
 #pragma once
 
 #include "core/graph/graph.hpp"
@@ -8,9 +8,9 @@
 
 namespace ktx::model {
 
-/// Goes through what the built model did not use. What is known to need no use (model/harmless.hpp)
-/// and makes up a part of its own, like layers for multi-token prediction, becomes a module that is
-/// not run. Anything else is one input error that names it; with source.ignore_unused a warning.
+/// Checks everything that the built model did not use. Ignorable tensors (model/harmless.hpp) that
+/// form a part of their own, such as layers for multi-token prediction, become modules that are not
+/// run. Anything else is reported in one input error, or a warning with source.ignore_unused.
 void account(const Source& source, const Config& config, graph::Model& model);
 
 }  // namespace ktx::model

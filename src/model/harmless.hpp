@@ -1,5 +1,4 @@
-// The one table of what a checkpoint may hold without any use to ktx: tensors and keys whose
-// absence changes no answer, each with the reason.
+// The table of tensors and keys in checkpoints that ktx can safely ignore, each with the reason.
 #pragma once
 
 #include <optional>
@@ -10,7 +9,7 @@
 
 namespace ktx::model {
 
-/// Why nobody misses a tensor, and the part of the model that it is of.
+/// Why a tensor can be ignored, and the part of the model that it belongs to.
 struct HarmlessTensor {
   std::string_view reason;
   std::string_view part;  // a module's path, where it is one that isn't run; else empty
@@ -19,8 +18,8 @@ struct HarmlessTensor {
 /// name: as the checkpoint has it.
 std::optional<HarmlessTensor> harmless_tensor(std::string_view name);
 
-/// Whether a key that nothing has read changes no answer with that value. name: without GGUF's
-/// prefix, "rope_scaling.factor" in sections.
+/// Whether a key that nothing has read can be ignored with that value. name: without GGUF's prefix;
+/// "rope_scaling.factor" in sections.
 bool is_harmless_key(Naming naming, std::string_view name, const Json& value);
 
 }  // namespace ktx::model

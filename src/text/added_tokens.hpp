@@ -1,4 +1,4 @@
-// Tokens that are recognised in the text before anything else is done with it.
+// Added tokens: tokens that are recognised in the text before anything else is done with it.
 #pragma once
 
 #include <array>
@@ -14,26 +14,26 @@ namespace ktx::text {
 struct AddedToken {
   int32_t id = 0;
   std::string content;
-  bool special = false;      // steers the model: not recognised in text that may not hold markers
-  bool single_word = false;  // only where no word character stands next to it
-  bool lstrip = false;       // takes the white space before it, or after it, along
+  bool special = false;      // a control token: recognised only in text that may contain them
+  bool single_word = false;  // only where no word character is next to it
+  bool lstrip = false;       // includes the white space before it (rstrip: after it)
   bool rstrip = false;
-  bool normalized = false;  // looked for after the normalizer ran
+  bool normalized = false;  // searched for after the normalizer ran
 };
 
-/// Finds added tokens: the leftmost first, of those that begin there the longest.
+/// Finds added tokens: leftmost first, then longest.
 class AddedTokens {
  public:
   struct Match {
-    size_t begin = 0, end = 0;  // bytes, with the white space that was taken along
+    size_t begin = 0, end = 0;  // bytes, including the white space that it strips
     int32_t id = 0;
   };
 
   AddedTokens() = default;
   explicit AddedTokens(std::vector<AddedToken> tokens);
 
-  /// Appends the matches in `text`, none overlapping. Without `special` those tokens are passed
-  /// over. Takes linear time, whatever the tokens and the text are.
+  /// Appends the non-overlapping matches in `text`; without `special`, special tokens are ignored.
+  /// Takes linear time for any tokens and text.
   void find(std::string_view text, bool special, std::vector<Match>& matches) const;
 
   bool empty() const noexcept { return tokens_.empty(); }

@@ -1,4 +1,4 @@
-// The tokens of single characters and bytes: what a piece is made of before anything is merged.
+// The tokens of single characters and bytes, which a piece consists of before any merges.
 #pragma once
 
 #include <array>
@@ -11,15 +11,15 @@
 
 namespace ktx::text {
 
-/// Tokens by id, as the vocabulary spells them; nothing where there is none that text may become.
+/// Tokens by id, as the vocabulary spells them; nothing for ids that text can't become.
 using TokenTexts = std::vector<std::optional<std::string>>;
 
-/// How a vocabulary spells what a text is made of.
+/// How a vocabulary spells characters and bytes.
 struct AlphabetKind {
   bool byte_level = false;         // bytes, in the byte alphabet; else characters
   bool byte_fallback = false;      // characters without a token as the tokens <0x..> of their bytes
   std::optional<int32_t> unknown;  // for what has no token at all
-  bool fuse_unknown = false;       // one for a run of it
+  bool fuse_unknown = false;       // a run of unknown characters becomes one token
 };
 
 class Alphabet {

@@ -10,7 +10,7 @@ namespace ktx::text {
 /// The merge rules of a vocabulary and their application. Const use is thread-safe.
 class Bpe {
  public:
-  /// Room for that many rules; more may be added.
+  /// Reserves room for that many rules; more may be added.
   explicit Bpe(size_t rules = 0);
 
   /// The pair (left, right) becomes `result`; ranks count up from 0 with each call. A pair that is
@@ -18,7 +18,7 @@ class Bpe {
   void add(int32_t left, int32_t right, int32_t result);
 
   size_t size() const noexcept { return count_; }
-  /// Most slots that finding a rule looks at.
+  /// The most slots that a lookup probes, for tests.
   size_t longest_search() const noexcept;
 
   /// Applies the rule of the lowest rank, leftmost first, until none applies. In place;

@@ -1,4 +1,4 @@
-// The printable stand-ins for bytes in which byte-level vocabularies are written.
+// The alphabet of printable characters in which byte-level vocabularies spell bytes.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// Where models keep their chat templates.
+// Finds the chat templates in a model's files.
 #pragma once
 
 #include <filesystem>
@@ -15,16 +15,17 @@ struct NamedTemplate {
   std::string source, where;
 };
 
-/// What the files of a model say of its conversations.
+/// Chat templates and special tokens from a model's files.
 struct ChatFiles {
   std::vector<NamedTemplate> templates;
-  Json special_tokens = Json::object();  // what templates call them: bos_token, eos_token, ...
+  Json special_tokens = Json::object();  // by their names in templates: bos_token, eos_token, ...
 };
 
-/// Of a Hugging Face directory, with its tokenizer_config.json or null. Of templates of one name
-/// these count first: chat_template.jinja, additional_chat_templates/NAME.jinja, the text or the
-/// list of tokenizer_config.json, chat_template.json, assets/chat_template.jinja. Throws input
-/// error for what is malformed in them.
+/// Of a Hugging Face directory, with its tokenizer_config.json or null. If several templates have
+/// the same name, the first of these wins: chat_template.jinja,
+/// additional_chat_templates/NAME.jinja, the text or list in tokenizer_config.json,
+/// chat_template.json, assets/chat_template.jinja. Throws input error when one of them is
+/// malformed.
 ChatFiles chat_files_of_directory(const std::filesystem::path& directory,
                                   const Json& tokenizer_config);
 

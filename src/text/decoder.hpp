@@ -1,4 +1,4 @@
-// From tokens back to text: the decoder of a tokenizer.
+// The decoder of a tokenizer: from tokens back to text.
 #pragma once
 
 #include <cstddef>
@@ -12,24 +12,24 @@
 
 namespace ktx::text {
 
-/// What is taken away where a text begins, such as the space that SentencePiece put there. A value:
-/// each text has its own.
+/// What is stripped from the beginning of a text, such as the space that SentencePiece puts there.
+/// Each text needs a copy of its own.
 class TextStart {
  public:
-  /// The bytes that are left of the next token.
+  /// The bytes of the next token, stripped.
   std::string_view cut(std::string_view bytes);
-  /// Something that is no token's text stands there: nothing more is taken away.
+  /// Ends stripping, because something other than a token's text comes first.
   void end() { strip_count_ = 0; }
 
  private:
   friend class Decoder;
-  std::string strip_;  // taken away so many times while the text begins with it
+  std::string strip_;  // stripped up to strip_count_ times while the text begins with it
   size_t strip_count_ = 0;
   bool first_token_only_ = false;
 };
 
-/// Steps, one after the other, as in the `tokenizers` library. They work on single tokens, but for
-/// what TextStart does, so that a text comes out as its tokens come in.
+/// A sequence of steps, as in the `tokenizers` library. They work on single tokens (except for what
+/// TextStart does), so that text can be produced while tokens arrive.
 class Decoder {
  public:
   /// The tokens are the text.

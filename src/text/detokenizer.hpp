@@ -1,4 +1,4 @@
-// Token ids to text as they come, never part of a character.
+// Streaming detokenization: token ids to text, never part of a character.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,13 @@
 
 namespace ktx::text {
 
-/// Bytes to valid UTF-8, whatever the bytes are cut into: a character comes out once it is whole,
-/// and each maximal part of an invalid sequence as one U+FFFD, as the Unicode standard advises.
+/// Bytes to valid UTF-8, however the bytes are split: a character is returned once it is complete,
+/// and each maximal subpart of an invalid sequence becomes one U+FFFD, as the Unicode standard
+/// recommends.
 class Utf8Stream {
  public:
   std::string push(std::string_view bytes);
-  /// U+FFFD for a character that was not finished; the stream begins anew.
+  /// U+FFFD for an incomplete character; the stream starts over.
   std::string finish();
 
  private:

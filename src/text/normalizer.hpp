@@ -1,4 +1,4 @@
-// What is done to a text before it is cut: the normalizer of a tokenizer.
+// The normalizer of a tokenizer: what is done to a text before it is split.
 #pragma once
 
 #include <string>
@@ -15,12 +15,13 @@ namespace ktx::text {
 /// The spelling of a space in SentencePiece vocabularies: U+2581.
 inline constexpr const char* space_mark = "\u2581";
 
-/// Where a stretch of text stands in its section, which lies between two added tokens.
+/// Whether a stretch of text is at the beginning or end of its section, the text between two added
+/// tokens.
 struct SectionEnds {
   bool first = true, last = true;
 };
 
-/// Steps, one after the other, as in the `tokenizers` library. Const use is thread-safe.
+/// A sequence of steps, as in the `tokenizers` library. Const use is thread-safe.
 class Normalizer {
  public:
   Normalizer() = default;

@@ -1,4 +1,4 @@
-// How a piece of text becomes tokens: the model of a tokenizer.
+// The model of a tokenizer: turns a piece of text into tokens.
 #pragma once
 
 #include <cstdint>

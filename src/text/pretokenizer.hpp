@@ -1,4 +1,4 @@
-// Cuts text into the pieces that byte-pair encoding works on.
+// The pre-tokenizer: splits text into the pieces that byte-pair encoding works on.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Regular expressions over UTF-8 text: the door to PCRE2.
+// Regular expressions over UTF-8 text, by PCRE2.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +21,11 @@ struct RegexOptions {
 };
 
 /// A compiled pattern: UTF mode, Unicode properties for \w \d \s, JIT where the machine allows it.
-/// Patterns and texts may both be hostile. PCRE2's own limits count the backtracking of one match
-/// from one begin; here every item of the pattern that is tried and every character passed over is
-/// a step, summed over a call. Beyond the budget it is an input error, never a hang. Bytes that are
-/// not valid UTF-8 match nothing and bound the text on either side of them like its begin and end.
-/// Const use is thread-safe; copies share the compiled pattern.
+/// Patterns and texts may both be hostile. PCRE2's own limits only count the backtracking of one
+/// match from one position; here every item of the pattern that is tried and every character passed
+/// over counts as a step, summed over a call. Exceeding the budget is an input error, never a hang.
+/// Bytes that are not valid UTF-8 match nothing and separate the text on either side of them like
+/// its beginning and end. Const use is thread-safe; copies share the compiled pattern.
 class Regex {
  public:
   /// Throws input error "regular expression '...' does not compile: <reason> at offset N" at
@@ -34,7 +34,7 @@ class Regex {
 
   const std::string& pattern() const noexcept;
 
-  /// Does the pattern match anywhere? Throws input error beyond twenty million steps.
+  /// Whether the pattern matches anywhere. Throws input error beyond twenty million steps.
   bool search(std::string_view text) const { return find(text).has_value(); }
 
   /// The first match that begins at byte `start` or later; lookbehind sees what is before `start`.
@@ -64,7 +64,7 @@ class Regex {
   std::shared_ptr<const Compiled> compiled_;
 };
 
-/// `text` as a pattern that matches just it.
+/// A pattern that matches exactly `text`.
 std::string escape_regex(std::string_view text);
 
 }  // namespace ktx::text

@@ -1,4 +1,4 @@
-// The Replace step of normalizers and decoders: a text or a pattern, and what stands for it.
+// The Replace step of normalizers and decoders: a text or a pattern, and its replacement.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// UTF-8 and Unicode facts; the door to utf8proc.
+// UTF-8 decoding and Unicode properties, by utf8proc.
 #pragma once
 
 #include <cstddef>

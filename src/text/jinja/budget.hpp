@@ -1,4 +1,4 @@
-// What rendering a template may cost: templates are untrusted.
+// A budget for rendering a template, because templates are untrusted.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Functions that templates find there: filters, tests, methods of values, global functions. Each is
-// a row of a table; what is common to calling them stands here.
+// The builtin functions of templates: filters, tests, methods of values, global functions. Each is
+// a row of a table; this file has what calls to them share.
 #pragma once
 
 #include <span>
