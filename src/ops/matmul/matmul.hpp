@@ -1,23 +1,24 @@
-// Matrix product y = x W^T for a range of W's rows, on one thread: what linear, moe and mla are
-// made of.
+// Matrix product y = x W^T for a range of W's rows, on one thread: the building block of linear,
+// moe and mla.
 //
 // A matrix is packed once, while loading, into a Layout; all fast kernels of a format share one
 // layout, so that decode and prefill can use different kernels on the same bytes.
 //
 // Where things are:
 //   matmul.*        this contract, the table of kernels and its look-ups
-//   x86_<isa>*.cpp  the kernels compiled for one ISA, made of the templates in the rooms below;
-//                   x16_args.hpp is what they are given and export
+//   x86_<isa>*.cpp  the kernels compiled for one ISA, made of the templates in the subfolders;
+//                   x16_args.hpp has their arguments and exports, x86_all_formats.hpp what AVX2
+//                   and AVX-512 share
 //   layout_x16.*    the layout of the fast kernels, and packing into it
 //   activation.*    activations as the kernels read them
-//   decoded_rows.*  products with Layout::rows, for every format; ref.cpp is their loop in float32
+//   decoded_rows.*  products with Layout::rows, for every format; ref.cpp has their loop in float32
 //   node_rows.hpp   which rows the workers of a NUMA node compute
 //   integer/        integer weights (Q4_K, int4, ...) and those of codebooks (IQ1 to IQ3) with int8
 //                   activations
 //   float/          f32, f16, bf16 and fp8 weights with f32 activations
 //   tiles/          many tokens, in tiles of 16 rows of 64 bytes: AMX, AVX-512 BF16
 //   onednn/         many tokens of a linear layer, through oneDNN
-//   simd/           vectors of AVX2 and AVX-512 under one name, for those templates
+//   simd/           AVX2 and AVX-512 vectors behind one interface, for those templates
 #pragma once
 
 #include <cstddef>
