@@ -1,7 +1,5 @@
-// What the loader's tests share: a directory that goes away, raw bytes of files, caught errors.
+// What the loader's tests share: temporary directories, raw bytes of files, caught errors.
 #pragma once
-
-#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -12,34 +10,11 @@
 #include <utility>
 
 #include "ktx/error.hpp"
+#include "support/temp_dir.hpp"
 
 namespace ktx::loader {
 
-/// A fresh directory under the system's temporary one, removed with all it holds.
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "ktx-loader-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::filesystem::filesystem_error("mkdtemp", {});
-    path_ = name;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() {
-    std::error_code ec;
-    std::filesystem::remove_all(path_, ec);
-  }
-
-  /// Writes a file of the directory and gives its path.
-  std::filesystem::path write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path_ / name, std::ios::binary) << bytes;
-    return path_ / name;
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using test::TempDir;
 
 inline std::string read_bytes(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);

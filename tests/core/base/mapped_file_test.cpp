@@ -1,8 +1,6 @@
 // Mappings: their bytes, and which file lies at an address.
 #include "core/base/mapped_file.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -12,20 +10,15 @@
 #include "core/base/failure.hpp"
 #include "core/base/file.hpp"
 #include "ktx/mapped_file.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using namespace ktx::base;
 using test::failure;
+using test::TempDir;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A folder that goes away with its content.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("ktx_mapped_file_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
 
 std::string pattern(size_t size) {
   std::string text(size, '\0');
@@ -42,37 +35,37 @@ bool equal(const MappedFile& mapped, const std::string& text) {
 }  // namespace
 
 TEST_CASE("a mapping holds the file's bytes") {
-  const Folder folder;
+  const TempDir folder;
   for (const size_t size : {size_t{0}, size_t{1}, size_t{65537}}) {
     const auto text = pattern(size);
-    write_file(folder.path / "f", text);
-    const MappedFile mapped(folder.path / "f");
-    CHECK(mapped.path() == folder.path / "f");
+    write_file(folder.path() / "f", text);
+    const MappedFile mapped(folder.path() / "f");
+    CHECK(mapped.path() == folder.path() / "f");
     CHECK(equal(mapped, text));
   }
-  CHECK(failure([&] { MappedFile{folder.path}; }) ==
-        "input " + folder.path.string() + ": expected a regular file");
+  CHECK(failure([&] { MappedFile{folder.path()}; }) ==
+        "input " + folder.path().string() + ": expected a regular file");
 }
 
 TEST_CASE("a mapping moves") {
-  const Folder folder;
-  write_file(folder.path / "f", "content");
-  write_file(folder.path / "g", "other");
-  MappedFile a(folder.path / "f");
+  const TempDir folder;
+  write_file(folder.path() / "f", "content");
+  write_file(folder.path() / "g", "other");
+  MappedFile a(folder.path() / "f");
   MappedFile b(std::move(a));
   REQUIRE(a.bytes().empty());  // NOLINT(bugprone-use-after-move): what a move leaves is stated
   REQUIRE(b.bytes().size() == 7);
-  MappedFile c(folder.path / "g");
+  MappedFile c(folder.path() / "g");
   c = std::move(b);
   REQUIRE(c.bytes().size() == 7);
   REQUIRE(c.bytes()[0] == std::byte{'c'});
-  REQUIRE(c.path() == folder.path / "f");
+  REQUIRE(c.path() == folder.path() / "f");
   REQUIRE(MappedFile().bytes().empty());
 }
 
 TEST_CASE("an address leads to the file mapped there, as long as it is") {
-  const Folder folder;
-  const std::string names[] = {(folder.path / "f").string(), (folder.path / "g").string()};
+  const TempDir folder;
+  const std::string names[] = {(folder.path() / "f").string(), (folder.path() / "g").string()};
   for (const auto& name : names) write_file(name, pattern(5000));
   const auto name_at = [](const void* address) {
     const char* name = mapped_file_at(address);
@@ -101,10 +94,10 @@ TEST_CASE("an address leads to the file mapped there, as long as it is") {
 }
 
 TEST_CASE("populating changes nothing, in or out of range") {
-  const Folder folder;
+  const TempDir folder;
   const auto text = pattern(50'000);
-  write_file(folder.path / "f", text);
-  const MappedFile mapped(folder.path / "f");
+  write_file(folder.path() / "f", text);
+  const MappedFile mapped(folder.path() / "f");
   const size_t sizes[] = {0, 1, 4095, 4096, 12'345, 50'000, 1'000'000, SIZE_MAX / 2, SIZE_MAX};
   for (const size_t offset : sizes)
     for (const size_t size : sizes) mapped.populate(offset, size);

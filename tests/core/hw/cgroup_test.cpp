@@ -1,12 +1,11 @@
 // Memory limits of control groups, from folders that look like /sys/fs/cgroup.
 #include "core/hw/cgroup.hpp"
 
-#include <unistd.h>
-
 #include <fstream>
 #include <string>
 
 #include "catch.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx::hw;
 namespace fs = std::filesystem;
@@ -14,9 +13,9 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Groups {
-  fs::path path = fs::temp_directory_path() / ("ktx_cgroup_test_" + std::to_string(::getpid()));
+  ktx::test::TempDir folder;
+  const fs::path& path = folder.path();
   Groups() { fs::create_directories(path / "a/b"); }
-  ~Groups() { fs::remove_all(path); }
   void put(const std::string& file, const std::string& text) const {
     std::ofstream(path / file) << text;
   }

@@ -2,8 +2,6 @@
 // covers: files, mix, vocabulary
 #include "ktx/synth.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -19,20 +17,13 @@
 #include "ktx/checkpoint.hpp"
 #include "ktx/session.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using test::failure;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder that goes away with its content.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("ktx_synth_test_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  bool empty() const { return fs::is_empty(path); }
-};
 
 /// A model of the same architecture with small sizes.
 SynthOptions tiny(const std::string& model, const std::string& mix, const fs::path& out) {
@@ -57,8 +48,8 @@ SynthOptions tiny(const std::string& model, const std::string& mix, const fs::pa
   return options;
 }
 
-fs::path out_for(const Folder& folder, const std::string& mix) {
-  return folder.path / (mix == "fp8" ? "model" : "model.gguf");
+fs::path out_for(const test::TempDir& folder, const std::string& mix) {
+  return folder.path() / (mix == "fp8" ? "model" : "model.gguf");
 }
 
 uint64_t size_of(const fs::path& path) {
@@ -96,12 +87,12 @@ int experts_per_token(const std::string& model) {
 
 void check_model_and_mix(const std::string& model, const SynthChoice& mix) {
   INFO(model << " " << mix.name);
-  const Folder folder;
+  const test::TempDir folder;
   const SynthOptions options = tiny(model, mix.name, out_for(folder, mix.name));
   const SynthReport report = synthesize(options);
   CHECK(report.bytes == synth_bytes(options));
   CHECK(report.bytes == size_of(options.out));
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+  CHECK(folder.file_count() == 1);
   const CheckpointSummary summary = inspect(options.out);
   CHECK(summary.experts == 32);
   CHECK(summary.experts_per_token == experts_per_token(model));
@@ -117,31 +108,31 @@ TEST_CASE("synthetic checkpoints of every model and mix generate") {
 }
 
 TEST_CASE("bf16 is a directory of shards too") {
-  const Folder folder;
-  const auto options = tiny("deepseek-v3", "bf16", folder.path / "model/");
+  const test::TempDir folder;
+  const auto options = tiny("deepseek-v3", "bf16", folder.path() / "model/");
   const SynthReport report = synthesize(options);
-  CHECK(report.bytes == size_of(folder.path / "model"));
-  CHECK(fs::exists(folder.path / "model/model-00001-of-00001.safetensors"));
-  check_runs(folder.path / "model");
+  CHECK(report.bytes == size_of(folder.path() / "model"));
+  CHECK(fs::exists(folder.path() / "model/model-00001-of-00001.safetensors"));
+  check_runs(folder.path() / "model");
 }
 
 TEST_CASE("the same seed gives the same file, another one another") {
-  const Folder folder;
-  auto options = tiny("deepseek-v3", "q4_k_m", folder.path / "a.gguf");
+  const test::TempDir folder;
+  auto options = tiny("deepseek-v3", "q4_k_m", folder.path() / "a.gguf");
   synthesize(options);
-  options.out = folder.path / "b.gguf";
+  options.out = folder.path() / "b.gguf";
   options.threads = 1;
   synthesize(options);
-  options.out = folder.path / "c.gguf";
+  options.out = folder.path() / "c.gguf";
   options.seed = 2;
   synthesize(options);
-  const auto bytes = base::read_text(folder.path / "a.gguf");
-  CHECK(base::read_text(folder.path / "b.gguf") == bytes);
-  CHECK(base::read_text(folder.path / "c.gguf") != bytes);
+  const auto bytes = base::read_text(folder.path() / "a.gguf");
+  CHECK(base::read_text(folder.path() / "b.gguf") == bytes);
+  CHECK(base::read_text(folder.path() / "c.gguf") != bytes);
 }
 
 TEST_CASE("what exists is not replaced") {
-  const Folder folder;
+  const test::TempDir folder;
   for (const char* mix : {"q8_0", "fp8"}) {
     const fs::path out = out_for(folder, mix);
     base::write_file(out, "mine");
@@ -162,18 +153,18 @@ TEST_CASE("a mix needs the kind of file that it is published in") {
 }
 
 TEST_CASE("too small a disk is found out before anything is written") {
-  const Folder folder;
-  SynthOptions options{.model = "qwen3-235b", .mix = "bf16", .out = folder.path / "m.gguf"};
+  const test::TempDir folder;
+  SynthOptions options{.model = "qwen3-235b", .mix = "bf16", .out = folder.path() / "m.gguf"};
   options.sizes = {{"moe_intermediate_size", 1 << 20}, {"num_experts", 4096}};  // 10 PB
   const std::string message = failure([&] { synthesize(options); });
   INFO(message);
   CHECK(message.starts_with("environment " + options.out.string() + ": needs "));
   CHECK(message.find(", but the disk has ") != SIZE_MAX);
-  CHECK(folder.empty());
+  CHECK(folder.file_count() == 0);
 }
 
 TEST_CASE("a failed or stopped write leaves nothing") {
-  const Folder folder;
+  const test::TempDir folder;
   for (const char* mix : {"q8_0", "fp8"}) {
     auto options = tiny("deepseek-v3", mix, out_for(folder, mix));
     {
@@ -185,7 +176,7 @@ TEST_CASE("a failed or stopped write leaves nothing") {
       const std::string message = failure([&] { synthesize(options); });
       ::setrlimit(RLIMIT_FSIZE, &before);
       CHECK(message.ends_with(": can't be written: File too large"));
-      CHECK(folder.empty());
+      CHECK(folder.file_count() == 0);
     }
     uint64_t done = 0, total = 0;
     options.progress = [&](const SynthProgress& p) {
@@ -197,6 +188,6 @@ TEST_CASE("a failed or stopped write leaves nothing") {
           "environment " + options.out.string() + ": stopped; nothing of it is left");
     CHECK(total == synth_bytes(options));
     CHECK(done >= total / 4);
-    CHECK(folder.empty());
+    CHECK(folder.file_count() == 0);
   }
 }
