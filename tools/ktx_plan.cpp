@@ -1,4 +1,5 @@
-// ktx-plan: what a rules file does to a model on a machine, from the header alone.
+// ktx-plan: shows where a rules file places a model on a machine, from the checkpoint's header
+// alone.
 #include "ktx/plan.hpp"
 
 #include "ktx/bench.hpp"
@@ -9,26 +10,27 @@
 namespace {
 
 constexpr const char* footer = R"(
-Prints the settings and who gave each, and for every module of the model: op and kernel (prefill and
-decode), device, format, NUMA policy, bytes, and the rule that decided. Neither the weights nor the hardware are needed:
+Prints the settings and where each came from, and for every module of the model: op and kernel (for
+decode and prefill), device, format, NUMA policy, bytes, and the rule that decided. Needs neither the
+weights nor the hardware:
 
   ktx-plan --rules my-box.yaml                          the model that the file names, on this box
   ktx-plan --rules my-box.yaml --model deepseek-v3/ --machine two-sockets.yaml --json
                                                         for a box as in examples/my-machine.yaml
   ktx-plan --rules my-box.yaml --why model.layers.7.mlp.experts
-                                                        how one module came to its place
-  ktx-plan --rules my-box.yaml --html plan.html         the plan as a page: memory, devices, time
-  ktx-plan --rules my-box.yaml --lint                   what runs but is probably not meant
-  ktx-plan --diff my-box.yaml other.yaml                two plans side by side
+                                                        why one module is where it is
+  ktx-plan --rules my-box.yaml --html plan.html         the plan as an HTML page: memory, devices, time
+  ktx-plan --rules my-box.yaml --lint                   what runs but is probably not intended
+  ktx-plan --diff my-box.yaml other.yaml                compare two plans
   ktx-plan --keywords                                   every keyword of a rules file, with its meaning
-  ktx-plan --detect > box.yaml                          this box, for --machine
+  ktx-plan --detect > box.yaml                          describe this machine, for --machine
   ktx-plan suggest --model deepseek-v3/ --machine box.yaml
                                                         a rules file for that box
   ktx-plan import FILE                                  rules of KTransformers, translated
   ktx-plan schema                                       JSON Schema of a rules file, for editors
 )";
 
-// Their own lines need no --rules. The callback runs before CLI11 looks for what is required.
+// Subcommands need no --rules. The callback runs before CLI11 checks for required options.
 CLI::App* add_subcommand(CLI::App& app, const std::string& name, const std::string& what) {
   auto* sub = app.add_subcommand(name, what);
   sub->preparse_callback([&app](size_t) { app.get_option("--rules")->required(false); });
@@ -39,8 +41,8 @@ void add_suggest(CLI::App& app, ktx::SuggestOptions& options) {
   auto* sub = add_subcommand(app, "suggest", "write a rules file for a model on a machine");
   sub->footer(R"(
 Prints the rules file whose plan is predicted to be fastest among those that fit the machine, and what
-would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of answer, prefill by 8192 and
-64, balanced by 2048 and 512.
+would make it faster. The goals stand for these prompts and answers, in tokens: decode 256 and 1024,
+prefill 8192 and 64, balanced 2048 and 512.
 
   ktx-plan suggest --model DeepSeek-V3-Q4_K_M-00001-of-00009.gguf --machine box.yaml > my-box.yaml
   ktx-plan suggest --model deepseek-v3/ --machine box.yaml --vram 14GiB --goal decode
@@ -51,10 +53,10 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
       ->type_name("PATH")
       ->required();
   sub->add_option("--machine", options.machine,
-                  "the box as this YAML file says; default: this one, measured")
+                  "a YAML description of the machine; default: this one, measured")
       ->type_name("FILE");
   sub->add_option("-c,--context", options.context,
-                  "tokens a session can hold; no more than the model was trained for")
+                  "tokens that a session can hold; no more than the model was trained for")
       ->type_name("N")
       ->check(ktx::tools::whole_number(1, 1 << 24))
       ->capture_default_str();
@@ -62,10 +64,10 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
       ->type_name("N")
       ->check(ktx::tools::whole_number(1, 1024))
       ->capture_default_str();
-  sub->add_option("--goal", options.goal, "what is to be fast")
+  sub->add_option("--goal", options.goal, "what to optimize for")
       ->type_name("decode|prefill|balanced")
       ->capture_default_str();
-  sub->add_option("--vram", options.vram, "memory of each GPU to use at most; default: all")
+  sub->add_option("--vram", options.vram, "the most memory of each GPU to use; default: all")
       ->type_name("SIZE")
       ->check(ktx::tools::not_empty);
 }
@@ -73,8 +75,8 @@ would make it faster. Decoding is judged by 256 tokens of prompt and 1024 of ans
 void add_import(CLI::App& app, ktx::ImportOptions& options) {
   auto* sub = add_subcommand(app, "import", "translate KTransformers' or llama.cpp's placement");
   sub->footer(R"(
-Prints a rules file that gives every module of the model the place that it has there. Comments say
-what has no equal in ktx.
+Prints a rules file that places every module of the model as the other program would. Comments name
+what has no equivalent in ktx.
 
   ktx-plan import DeepSeek-V3-Chat-multi-gpu.yaml > my-box.yaml
   ktx-plan import --ot 'blk\.(3|4|5)\.ffn_.*=CUDA0,exps=CPU' --model deepseek-v3.gguf > my-box.yaml
@@ -90,11 +92,11 @@ what has no equal in ktx.
   sub->add_option(
          "--model,-m", options.model,
          "the model that the rules are for; its header is enough. Default: a published one "
-         "of the kind that FILE names, for overrides DeepSeek-V3")
+         "of the kind that FILE names; for overrides, DeepSeek-V3")
       ->type_name("PATH");
 }
 
-// Options of other modes would be ignored.
+// Refuses options of other modes, which would otherwise be ignored.
 void refuse_others(const CLI::App& app, const std::string& mode, const std::string& but = {}) {
   const auto refuse = [&](const CLI::App& options) {
     for (const auto* option : options.get_options())
@@ -106,7 +108,7 @@ void refuse_others(const CLI::App& app, const std::string& mode, const std::stri
     if (group->get_name().empty()) refuse(*group);  // an option group
 }
 
-// What to print of a plan; the plan as text when nothing is given.
+// What to print; by default the plan as text.
 struct Printout {
   bool json = false, lint = false;
   std::string why;
@@ -119,19 +121,17 @@ void add_printouts(CLI::App& app, Printout& printout) {
   group->add_flag("--json", printout.json, "print one JSON object");
   group
       ->add_option("--why", printout.why,
-                   "print how one module came to its place: rules tried, kernels skipped, memory, "
+                   "explain the placement of one module: rules tried, kernels skipped, memory, "
                    "predicted time")
       ->type_name("MODULE")
       ->check(ktx::tools::not_empty);
-  group
-      ->add_option("--html", printout.html,
-                   "write the plan as one page for browsers; it loads nothing")
+  group->add_option("--html", printout.html, "write the plan as one self-contained HTML page")
       ->type_name("FILE")
       ->check(ktx::tools::not_empty);
-  group->add_flag("--lint", printout.lint, "print what runs but is probably not meant");
+  group->add_flag("--lint", printout.lint, "print what runs but is probably not intended");
   group
       ->add_option("--diff", printout.diff,
-                   "print what differs if another rules file places the model; needs no --rules")
+                   "compare the plans of two rules files; needs no --rules")
       ->type_name("A.yaml B.yaml")
       ->expected(2)
       ->each([&app](const std::string&) { app.get_option("--rules")->required(false); });
@@ -172,7 +172,7 @@ int main(int argc, char** argv) {
   app.footer(footer);
   ktx::tools::add_plan_options(app, options);
   add_printouts(app, printout);
-  // These need no --rules. They run before CLI11 looks for what is required.
+  // These need no --rules. They run before CLI11 checks for required options.
   const auto needs_no_rules = [&app](bool& given) {
     return [&app, &given] {
       given = true;
@@ -180,8 +180,8 @@ int main(int argc, char** argv) {
     };
   };
   app.add_flag_callback("--detect", needs_no_rules(detect),
-                        "print this box as a file for --machine: what it has, and the speeds it "
-                        "reaches, of --model's disk too");
+                        "print a description of this machine for --machine: what it has, and the "
+                        "speeds it reaches, including the disk of --model");
   app.add_flag_callback("--keywords", needs_no_rules(keywords),
                         "print the keywords of a rules file and exit");
   add_suggest(app, for_suggest);

@@ -1,3 +1,4 @@
+// Formatting of ktx-bench's rows.
 #include "tools/common/bench_rows.hpp"
 
 #include <algorithm>

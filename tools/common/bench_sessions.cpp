@@ -1,3 +1,4 @@
+// Runs sessions on threads of their own and adds up what they did.
 #include "tools/common/bench_sessions.hpp"
 
 #include <algorithm>

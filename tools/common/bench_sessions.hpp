@@ -1,4 +1,4 @@
-// What ktx-bench measures of several sessions that run at once.
+// Benchmarks of several concurrent sessions, for ktx-bench.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The frame around every tool's main function.
+// Parsing, error reporting and exit codes of every tool.
 #include "tools/common/cli.hpp"
 
 #include <cerrno>
@@ -19,33 +19,32 @@ namespace ktx::tools {
 
 namespace {
 
-std::string tool_name;  // for warnings, which may come at any time
+std::string tool_name;  // for warnings
 
 void add_expert_options(CLI::App& app, PlanOptions& options) {
   app.add_option_function<int>(
          "--experts-per-token,-k",
          [&options](const int& count) { options.experts_per_token = count; },
-         "routed experts a token runs through, instead of the rules file's and the model's")
+         "routed experts per token; default: the rules file's, else the model's")
       ->type_name("K")
       ->check(whole_number(1));
   app.add_option_function<int>(
          "--max-experts", [&options](const int& count) { options.max_experts = count; },
-         "most experts a token that a request may ask for; default: the model's and the rules' "
-         "most")
+         "the most experts per token that a request may ask for; default: the model's or the "
+         "rules file's, whichever is more")
       ->type_name("K")
       ->check(whole_number(1));
 }
 
 void add_session_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--context,--cache-length,-c", options.cache_length,
-                 "tokens a session can hold; default: the model's context, at most 4096")
+                 "tokens that a session can hold; default: the model's context, at most 4096")
       ->type_name("N")
       ->check(whole_number(1, 1 << 24));
   app.add_option("--sessions", options.sessions, "sessions that can run at once; default: 1")
       ->type_name("N")
       ->check(whole_number(1, 1024));
-  app.add_option("--cache-format", options.cache_format,
-                 "how the KV cache stores its numbers; default: bf16")
+  app.add_option("--cache-format", options.cache_format, "format of the KV cache; default: bf16")
       ->type_name("f32|bf16|fp8")
       ->check(not_empty);
   app.add_option("--prefill-chunk", options.prefill_chunk,
@@ -54,7 +53,7 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
       ->check(whole_number(1, 65535));
   app.add_flag_callback(
       "--deterministic", [&options] { options.deterministic = true; },
-      "the same request gives the same text, whatever runs beside it");
+      "a request gives the same text, whatever else runs");
 }
 
 }  // namespace
@@ -67,7 +66,7 @@ const CLI::Validator not_empty(
 
 void add_plan_options(CLI::App& app, PlanOptions& options) {
   app.add_option("--rules", options.rules,
-                 "the rules file that places every module; the options stand above its settings")
+                 "the rules file that places every module; options override its settings")
       ->required()
       ->type_name("FILE")
       ->check(not_empty);
@@ -77,7 +76,7 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
       ->type_name("PATH")
       ->check(not_empty);
   app.add_option("--machine", options.machine,
-                 "the box as this YAML file describes it; default: this one as it is found")
+                 "a YAML description of the machine; default: this one, as detected")
       ->type_name("FILE")
       ->check(not_empty);
   app.add_option("--tokenizer", options.tokenizer,
@@ -85,20 +84,19 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "default: the model's own")
       ->type_name("PATH")
       ->check(not_empty);
-  app.add_option(
-         "--override", options.overrides,
-         "a key of config.json (rope_scaling.factor=40) or of the GGUF metadata "
-         "(deepseek2.rope.scaling.factor=40), instead of the model's; may be given several times")
+  app.add_option("--override", options.overrides,
+                 "replace a key of config.json (rope_scaling.factor=40) or of the GGUF metadata "
+                 "(deepseek2.rope.scaling.factor=40); may be given several times")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--ignore-unused", options.ignore_unused,
-               "run a model without the tensors and keys that ktx has no use for, which changes "
+               "run a model without the tensors and keys that ktx does not support, which changes "
                "its answers");
-  app.add_option("--threads,-t", options.threads, "CPU workers; default: one a physical core")
+  app.add_option("--threads,-t", options.threads, "CPU threads; default: one per physical core")
       ->type_name("N")
       ->check(whole_number(1, 4096));
   app.add_option("--decode-threads", options.decode_threads,
-                 "CPU workers of decode steps; default: --threads if given, else measured")
+                 "CPU threads of decode steps; default: --threads if given, else measured")
       ->type_name("N")
       ->check(whole_number(1, 4096));
   add_expert_options(app, options);

@@ -1,5 +1,4 @@
-// What all command lines share: the door to CLI11, options of one kind named once, errors, exit
-// codes.
+// What all command lines share, by CLI11: common options, error reporting, exit codes.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// Rows of an earlier `ktx-bench kernels --json`, to compare new ones with.
+// Rows of an earlier `ktx-bench kernels --json`, for comparison.
 #pragma once
 
 #include <filesystem>

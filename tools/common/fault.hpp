@@ -1,4 +1,4 @@
-// A file that is cut off while it is mapped ends a tool with a message.
+// Ends a tool with a message when a mapped file is truncated while in use.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Files that a command line names.
+// Files named on the command line.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// What Ctrl-C does for a while.
+// Handles Ctrl-C while an object lives.
 #pragma once
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-// A chat's messages, read from the terminal: with an editor where ktx has one, else line by line.
+// Reads a chat's messages from the terminal: with a line editor if ktx has one, else line by line.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Small pieces of the tools' text output.
+// Formatting of numbers, lists and columns for the tools' output.
 #pragma once
 
 #include <cstddef>
