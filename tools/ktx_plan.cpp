@@ -206,7 +206,7 @@ int main(int argc, char** argv) {
       return;
     }
     if (detect) {
-      ktx::tools::print(ktx::describe_box(options.model));
+      ktx::tools::print(ktx::describe_machine(options.model));
       return;
     }
     if (keywords) {

@@ -16,21 +16,21 @@ namespace ktx {
 
 namespace {
 
-// The workers of each NUMA node of the plan's machine, pinned to its CPUs if that is this box, one
-// hardware thread of each core first (NumaNode::cpus is ordered so). A plan for another box runs
-// here when this one has the instructions it uses; its CPU numbers mean nothing here.
+// The workers of each NUMA node of the plan's machine, pinned to its CPUs if that is this machine,
+// one hardware thread of each core first (NumaNode::cpus is ordered so). A plan for another machine
+// runs here when this one has the instructions it uses; its CPU numbers mean nothing here.
 std::vector<hw::PoolNode> pool_nodes(const Plan& plan) {
   const auto& details = engine::Access::details(plan);
   const auto& machine = details.machine;
   const auto here = hw::usable_isa();
-  if (!machine.is_this_box && machine.isa > here)
+  if (!machine.is_this_machine && machine.isa > here)
     throw_environment("the plan is for a machine with " + std::string(hw::name(machine.isa)) +
                           ", this one has " + std::string(hw::name(here)),
                       plan.options().machine.string());
   std::vector<hw::PoolNode> nodes;
   for (size_t n = 0; n < machine.nodes.size(); ++n)
     nodes.push_back({details.node_threads[n],
-                     machine.is_this_box ? machine.nodes[n].cpus : std::vector<int>{}});
+                     machine.is_this_machine ? machine.nodes[n].cpus : std::vector<int>{}});
   return nodes;
 }
 

@@ -55,7 +55,7 @@ hw::Machine machine_for(const PlanOptions& options) {
   machine.gpus = device::detect_gpus();
   if (!options.machine.empty()) {
     auto described = described_machine(options.machine);
-    if (!hw::is_same_box(machine, described)) return described;
+    if (!hw::is_same_machine(machine, described)) return described;
     hw::take_speeds(described, machine);
     return machine;
   }
@@ -63,7 +63,8 @@ hw::Machine machine_for(const PlanOptions& options) {
   return machine;
 }
 
-// What a run would say only after the weights were copied to the box: a plan from headers says it.
+// What a run would say only after the weights were copied to the machine: a plan from headers says
+// it.
 std::vector<std::string> tokenizer_warnings(const Plan& plan) {
   if (!plan.options().header_only) return {};
   try {
@@ -280,8 +281,8 @@ std::string suggest_rules(const SuggestOptions& options) {
                                   .goal = *goal,
                                   .vram = vram,
                                   .run_memory = std::ref(run_memory)};
-  const auto machine =
-      options.machine.empty() ? engine::measure_box() : machine_for({.machine = options.machine});
+  const auto machine = options.machine.empty() ? engine::measured_machine()
+                                               : machine_for({.machine = options.machine});
   return placement::suggest_rules(engine::build_model(*source), machine, asked);
 }
 

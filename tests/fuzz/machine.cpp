@@ -26,7 +26,8 @@ void use_machine(std::string_view input) {
   static const auto model = placement::sample::deepseek({.layers = 2});
   const auto machine = hw::parse_machine(base::parse_yaml(std::string(input), "machine.yaml"));
   const auto copy = read_back(machine);  // what was no UTF-8 in names was replaced
-  if (!hw::is_same_box(copy, read_back(copy))) throw_bug("a machine's text is another machine's");
+  if (!hw::is_same_machine(copy, read_back(copy)))
+    throw_bug("a machine's text is another machine's");
   const auto rules = placement::suggest_rules(model, machine, {.model = "model.gguf"});
   plan(parse_rules(rules), model, machine);
 }

@@ -1,4 +1,4 @@
-// The read bandwidth of this box's memory, measured.
+// Measures the read bandwidth of this machine's memory.
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -1,4 +1,4 @@
-// Machines from hwloc: this box, and synthetic ones.
+// Machines from hwloc: this machine, and synthetic ones.
 #include "core/hw/machine.hpp"
 
 #include <hwloc.h>
@@ -221,7 +221,7 @@ Machine detect_machine() {
   const bool one_node = objects(topology.get(), HWLOC_OBJ_NUMANODE).size() == 1;
   if (this_system) restrict_to_thread(topology.get());
   auto machine = read(topology.get(), usable_isa());
-  machine.is_this_box = this_system;
+  machine.is_this_machine = this_system;
   if (this_system && one_node) count_added_memory(machine.nodes.front());
   if (const auto limit = this_system ? cgroup_memory_limit() : std::nullopt)
     limit_memory(machine, *limit);

@@ -34,8 +34,8 @@ struct Gpu {
 };
 
 struct Machine {
-  std::string name;          // the CPU's model name, or the YAML file's `name`
-  bool is_this_box = false;  // whether CPU and node numbers are those of this machine
+  std::string name;              // the CPU's model name, or the YAML file's `name`
+  bool is_this_machine = false;  // whether CPU and node numbers are those of this machine
   Isa isa = Isa::scalar;
   int sockets = 1;
   double read_bandwidth = 0;      // bytes/s of all nodes together; 0: not known
@@ -82,7 +82,7 @@ std::string machine_text(const Machine& machine);
 
 /// Whether both have the same ISA, the same number of cores in each node, and GPUs of the same
 /// names.
-bool is_same_box(const Machine& a, const Machine& b) noexcept;
+bool is_same_machine(const Machine& a, const Machine& b) noexcept;
 
 /// Copies the speeds from a description of the same machine.
 void take_speeds(const Machine& from, Machine& to) noexcept;

@@ -227,7 +227,7 @@ Machine parse_machine(const Yaml& yaml) {
   return machine;
 }
 
-bool is_same_box(const Machine& a, const Machine& b) noexcept {
+bool is_same_machine(const Machine& a, const Machine& b) noexcept {
   return a.isa == b.isa &&
          std::ranges::equal(a.nodes, b.nodes, {}, &NumaNode::cores, &NumaNode::cores) &&
          std::ranges::equal(a.gpus, b.gpus, {}, &Gpu::name, &Gpu::name);

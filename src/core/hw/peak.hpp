@@ -1,4 +1,4 @@
-// The peak arithmetic of this box's CPUs, measured.
+// Measures the peak arithmetic throughput of this machine's CPUs.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,4 @@
-// describe_box: what this box has and reaches, as the YAML that ktx plans for.
+// describe_machine: what this machine has and reaches, as YAML for planning.
 #include "engine/bench/detect.hpp"
 
 #include <fcntl.h>
@@ -67,7 +67,7 @@ double measure_disk(const std::filesystem::path& file) {
 
 }  // namespace
 
-hw::Machine engine::measure_box() {
+hw::Machine engine::measured_machine() {
   auto machine = hw::detect_machine();
   machine.gpus = device::detect_gpus();
   measure_memory(machine);
@@ -76,8 +76,8 @@ hw::Machine engine::measure_box() {
   return machine;
 }
 
-std::string describe_box(const std::filesystem::path& model_file) {
-  auto machine = engine::measure_box();
+std::string describe_machine(const std::filesystem::path& model_file) {
+  auto machine = engine::measured_machine();
   if (!model_file.empty()) machine.disk_bandwidth = measure_disk(model_file);
   return hw::machine_text(machine);
 }

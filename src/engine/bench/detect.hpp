@@ -1,12 +1,12 @@
-// This box with the speeds that it reaches.
+// Describes this machine and measures its speeds.
 #pragma once
 
 #include "core/hw/machine.hpp"
 
 namespace ktx::engine {
 
-/// What hwloc and CUDA say of this box, and what predictions are made from, measured for some
-/// seconds. Throws environment error when memory is missing.
-hw::Machine measure_box();
+/// This machine as hwloc and CUDA report it, with the speeds that predictions need, measured for
+/// some seconds. Throws environment error when memory is short.
+hw::Machine measured_machine();
 
 }  // namespace ktx::engine

@@ -1,13 +1,13 @@
-// How fast this box's GPUs read, copy and multiply.
+// Measures how fast this machine's GPUs read, copy and multiply.
 #pragma once
 
 #include "core/hw/machine.hpp"
 
 namespace ktx::engine {
 
-/// Measures the speeds of machine.gpus, the box's own in their order, and what copying to the first
-/// and reading memory cost each other (machine.read_while_copying). A second or so a GPU. Throws
-/// environment error when a GPU has not a GiB free or fails.
+/// Fills in the speeds of machine.gpus, which are this machine's in order, and how copying to the
+/// first GPU and reading memory slow each other down (machine.read_while_copying). Takes about a
+/// second per GPU. Throws environment error when a GPU has less than a GiB free or fails.
 void measure_gpus(hw::Machine& machine);
 
 }  // namespace ktx::engine

@@ -1,4 +1,4 @@
-// Weights and activations for benchmarks: random numbers, packed for a kernel.
+// Random weights and activations for benchmarks, packed for a kernel.
 #pragma once
 
 #include <vector>
@@ -12,14 +12,14 @@ namespace ktx::engine {
 /// Bytes of one matrix as its decode kernel reads it.
 int64_t packed_bytes(const ops::PackedMatrix& matrix) noexcept;
 
-/// `count` equal matrices one after the other on 2 MiB pages.
+/// `count` matrices of the same shape, one after the other on 2 MiB pages.
 class PackedStack {
  public:
-  /// matrix: all but its data. Throws environment error when there is not enough memory.
+  /// matrix: everything but the data. Throws environment error when memory is short.
   PackedStack(const ops::PackedMatrix& matrix, int count, hw::WorkerPool& pool);
 
   ops::PackedMatrix at(int i) const noexcept;
-  /// The first, from which the others are found.
+  /// The first matrix, as ops::moe takes a stack of experts.
   ops::PackedMatrix experts() const noexcept;
 
  private:

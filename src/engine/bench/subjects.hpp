@@ -1,4 +1,4 @@
-// What benchmarks of kernels call: an op on weights that no cache holds.
+// The subjects of kernel benchmarks: ops on weights that are not in any cache.
 #pragma once
 
 #include <memory>
@@ -12,16 +12,15 @@ class BenchSubject {
  public:
   virtual ~BenchSubject() = default;
 
-  /// What the following calls multiply by: `tokens` tokens for each active expert, for the layer,
-  /// or for the matrix.
+  /// Sets the tokens of the following calls: per active expert, per layer, or per matrix.
   virtual void set_tokens(int64_t tokens) = 0;
   /// Multiplies by the next weights in turn.
   virtual void call() noexcept = 0;
 
-  virtual int active() const noexcept = 0;        // experts or matrices that a call multiplies by
-  virtual int64_t products() const noexcept = 0;  // of a token with one of them, in a call
-  virtual double weights() const noexcept = 0;    // of one of them
-  virtual int64_t bytes() const noexcept = 0;     // of one of them, packed
+  virtual int active() const noexcept = 0;        // experts or matrices used by a call
+  virtual int64_t products() const noexcept = 0;  // token-expert (or token-matrix) pairs of a call
+  virtual double weights() const noexcept = 0;    // per expert or matrix
+  virtual int64_t bytes() const noexcept = 0;     // per expert or matrix, packed
 };
 
 struct BenchSetup {
@@ -34,11 +33,11 @@ struct BenchSetup {
 /// Packed bytes of an expert (linear: a matrix).
 int64_t bench_bytes(const BenchSetup& setup) noexcept;
 
-/// Routed experts, `count` of them (linear: matrices) with random weights. The pool outlives the
-/// subject. Throws environment error when there is not enough memory.
+/// `count` routed experts (linear: matrices) with random weights. The pool must outlive the
+/// subject. Throws environment error when memory is short.
 std::unique_ptr<BenchSubject> make_moe_subject(const BenchSetup& setup, int count,
                                                hw::WorkerPool& pool);
-/// The same, all of them with every call: a layer's tokens go to them as a router sends them.
+/// The same, but every call runs all of them, with a layer's tokens distributed as by a router.
 std::unique_ptr<BenchSubject> make_layer_subject(const BenchSetup& setup, int count,
                                                  hw::WorkerPool& pool);
 std::unique_ptr<BenchSubject> make_linear_subject(const BenchSetup& setup, int count,

@@ -1,4 +1,5 @@
-// How benchmarks time a call: repeated when it is short, the median of several repetitions.
+// Times a call for benchmarks: short calls are repeated, and the median of several repetitions
+// counts.
 #pragma once
 
 #include <algorithm>

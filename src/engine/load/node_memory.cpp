@@ -20,7 +20,7 @@ std::vector<int> ids(const hw::Machine& machine) {
 }
 
 bool can_bind(const hw::Machine& machine) {
-  return machine.is_this_box && machine.nodes.size() > 1;
+  return machine.is_this_machine && machine.nodes.size() > 1;
 }
 
 void warn_unbound(const std::string& reason) {
@@ -44,7 +44,7 @@ void interleave(base::Buffer& buffer, const hw::Machine& machine) {
 NodeMemory::NodeMemory(const hw::Machine& machine, std::span<const uint64_t> bytes) {
   const auto nodes = ids(machine);
   require(bytes.size() == nodes.size() + 1, "a block of memory for every node and one for all");
-  if (!machine.is_this_box) unbound_ = "the plan is for another machine";
+  if (!machine.is_this_machine) unbound_ = "the plan is for another machine";
   for (size_t i = 0; i < bytes.size(); ++i) {
     const bool shared = i == nodes.size();
     auto& block = blocks_.emplace_back();

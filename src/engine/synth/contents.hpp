@@ -1,4 +1,4 @@
-// What goes into a synthetic checkpoint: its tensors, and the numbers in them.
+// The contents of a synthetic checkpoint: its tensors, and the distribution of their numbers.
 #pragma once
 
 #include <cstdint>
@@ -44,17 +44,15 @@ struct Recipe {
   Json metadata;  // of a GGUF file, without the tokenizer; null for Hugging Face
 };
 
-/// Throws input error for a model or a mix that there is not, and for changes that don't go
-/// together.
+/// Throws input error for an unknown model or mix, and for sizes that don't fit together.
 Recipe recipe_of(const SynthOptions& options, model::Naming naming);
 
-/// config.json in full: with how the weights are stored. Of a GGUF file all metadata.
+/// The complete config.json, including how the weights are stored; for a GGUF file, all metadata.
 Json full_config(const Recipe& recipe);
 
-/// Every tensor of the model, in the order of its modules: what model::build_model asks a
-/// checkpoint for. Scales are such that activations keep their size from layer to layer and routers
-/// choose all experts about equally. Throws input errors as build_model does, for sizes that don't
-/// go together.
+/// Every tensor that model::build_model needs, in the order of the modules. Scales are chosen so
+/// that activations keep their magnitude from layer to layer and routers choose all experts about
+/// equally. Throws input errors as build_model does, for sizes that don't fit together.
 std::vector<SynthTensor> contents(const Recipe& recipe);
 
 }  // namespace ktx::engine

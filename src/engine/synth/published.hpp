@@ -1,4 +1,4 @@
-// Published models that synthetic checkpoints have the shape of: their hyper-parameters, as
+// The published models whose shapes synthetic checkpoints can have: their hyper-parameters, as
 // config.json and as GGUF metadata.
 #pragma once
 
@@ -31,7 +31,7 @@ const PublishedModel& published_model(std::string_view name);
 /// The names in config.json of the sizes that can be changed.
 std::vector<std::string> size_names(const PublishedModel& model);
 
-/// What a synthetic model has other than the published one.
+/// How a synthetic model differs from the published one.
 struct ShapeChanges {
   std::optional<int> dense_layers, moe_layers, experts;
   std::map<std::string, int64_t> sizes;  // by their name in config.json

@@ -1,4 +1,4 @@
-// Writes the tensors of a file with random numbers, by several threads.
+// Writes the tensors of a file with random numbers, on several threads.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// A byte-level vocabulary of any size, so that synthetic checkpoints take and give text.
+// A byte-level vocabulary of any size, so that synthetic checkpoints can read and write text.
 #pragma once
 
 #include "core/base/json.hpp"

@@ -83,7 +83,7 @@ KernelBench bench_kernels(const KernelBenchOptions& options);
 /// the speeds it reaches, measured for some seconds. model_file: a large file whose disk is
 /// measured by reading up to 2 GiB of it; empty: no disk is measured. Throws ktx::Error:
 /// environment when memory is missing.
-std::string describe_box(const std::filesystem::path& model_file = {});
+std::string describe_machine(const std::filesystem::path& model_file = {});
 
 /// Attention of one layer of DeepSeek-V3 in a decode step: one token of each of `batch` sequences.
 /// Consecutive calls use the weights and KV caches of different layers, so that both come from

@@ -1,5 +1,5 @@
 // What the GPU kernels cannot run, and why: known without a GPU and in builds without CUDA, so that
-// plans for a box with GPUs are made anywhere.
+// plans for a machine with GPUs are made anywhere.
 #pragma once
 
 #include <cstdint>

@@ -28,7 +28,7 @@ TEST_CASE("a machine's text describes it") {
                    .peer_bandwidth = 300e9},
                   {.name = "unknown", .memory_bytes = uint64_t{24} << 30}};
   const auto read = parse_machine(base::parse_yaml(machine_text(machine), "m.yaml"));
-  REQUIRE(is_same_box(machine, read));
+  REQUIRE(is_same_machine(machine, read));
   REQUIRE(read.sockets == 2);
   REQUIRE(read.nodes.size() == machine.nodes.size());
   for (size_t i = 0; i < read.nodes.size(); ++i) {
@@ -54,7 +54,7 @@ TEST_CASE("a machine's text describes it") {
   REQUIRE(copy.gpus[1].tensor_flops == 0);
   Machine other = machine;
   other.gpus[1].name = "another";
-  REQUIRE_FALSE(is_same_box(machine, other));
+  REQUIRE_FALSE(is_same_machine(machine, other));
 }
 
 TEST_CASE("odd names, small sizes and rates in a machine's text") {
@@ -69,7 +69,7 @@ TEST_CASE("odd names, small sizes and rates in a machine's text") {
     machine.gpus = {{.name = name, .memory_bytes = uint64_t{70} << 40}};
     const auto read = parse_machine(base::parse_yaml(machine_text(machine), "m.yaml"));
     CHECK(read.name == name);
-    CHECK(is_same_box(machine, read));
+    CHECK(is_same_machine(machine, read));
     CHECK(read.nodes[0].memory_bytes == 1000);
     CHECK(read.l2_bytes == machine.l2_bytes);
     CHECK(read.tensor_flops == 72);

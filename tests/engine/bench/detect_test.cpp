@@ -9,12 +9,12 @@
 using namespace ktx;
 
 TEST_CASE("this box describes itself, with what predictions are made from") {
-  const auto text = describe_box(test::shipped_model);
+  const auto text = describe_machine(test::shipped_model);
   INFO(text);
   const auto machine = hw::parse_machine(base::parse_yaml(text, "box.yaml"));
   auto here = hw::detect_machine();
   here.gpus = device::detect_gpus();
-  CHECK(hw::is_same_box(machine, here));
+  CHECK(hw::is_same_machine(machine, here));
   CHECK(machine.read_bandwidth > 0);
   CHECK(machine.tensor_flops > 0);
   for (const auto& gpu : machine.gpus) {
