@@ -188,10 +188,10 @@ TEST_CASE("decoded tokens have the logits of a model that defers, prompts those 
 
 TEST_CASE("cuda: experts are deferred while a GPU runs the next layer") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
-  const test::KtxIsa exact("scalar");
   constexpr double tolerance = 2e-2;  // as of this model without deferral, in bf16
   for (const char* defer : {"1", "2"}) {
     INFO("defer: " << defer);
+    const test::KtxIsa exact("scalar");
     Deferring model(defer, "cuda:0");
     CHECK(model.error(std::string("defer ") + defer, true) < tolerance);
     CHECK(model.error("transformers", false) < tolerance);
