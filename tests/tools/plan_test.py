@@ -304,7 +304,7 @@ class Rules(Case):
         self.refuse("  - name: a\n    match: {name: '.*'}\n    place: {device: cpu, fromat: keep}\n",
                     ":5:26: unknown key 'fromat' in place\n"
                     "  note: did you mean 'format'?\n"
-                    "  note: valid keys: device, op, format, numa, spread, stream, experts\n")
+                    "  note: valid keys: device, op, format, numa, spread, stream, experts, defer\n")
 
     def test_a_typo_in_a_class_name(self):
         self.refuse("  - name: a\n    match: {class: moe.expert}\n    place: {device: cpu}\n",
