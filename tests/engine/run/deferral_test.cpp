@@ -173,6 +173,29 @@ TEST_CASE("layers that defer nothing take what was deferred before them") {
         "2: add 6 8 -> 9\n");
 }
 
+TEST_CASE("deferred experts are written beside the result that a GPU may still fetch") {
+  auto places = deferring({0, 2, 0, 2, 0, 2, 0});
+  places.places.push_back({device::DeviceKind::cuda, 0});
+  places.of_module = {{1}, {0}, {1}, {0}, {1}, {0}, {1}};  // routers and embedding on the GPU
+  constexpr int64_t rows = 8;
+  const auto lowered = engine::lower(layers(3), places);
+  const auto layout = graph::layout_values(lowered, rows, 1);
+  const auto begin = [&](int v) { return layout.offset[static_cast<size_t>(v)]; };
+  const auto end = [&](int v) {
+    return begin(v) + rows * layout.stride[static_cast<size_t>(v)] * int64_t{sizeof(float)};
+  };
+  int count = 0, fetched = -1;  // the value that a GPU was given last
+  for (const Node& node : lowered.nodes) {
+    if (node.op == Op::copy && node.on_gpu) fetched = node.inputs[0];
+    const auto* moe = std::get_if<graph::MoeParams>(&node.params);
+    if (moe == nullptr || moe->part != MoePart::deferred) continue;
+    ++count;
+    REQUIRE(fetched >= 0);
+    CHECK((end(node.output) <= begin(fetched) || end(fetched) <= begin(node.output)));
+  }
+  CHECK(count == 2);
+}
+
 TEST_CASE("decoded tokens have the logits of a model that defers, prompts those of the model") {
   const test::KtxIsa exact("scalar");
   for (const bool deterministic : {false, true})
