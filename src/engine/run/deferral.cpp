@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -36,8 +37,7 @@ class Deferring {
   }
 
  private:
-  // The experts that were deferred before, the node's own, and their sum. Deferred ones are
-  // computed while a GPU may still fetch this layer's result: as an input it stays until then.
+  // The experts that were deferred before, the node's own, and their sum.
   void add(Node node, bool may_defer) {
     const auto before = std::exchange(waiting_, std::nullopt);
     if (const int count = deferred_[static_cast<size_t>(node.module)]; may_defer && count > 0) {
@@ -45,7 +45,6 @@ class Deferring {
       params.deferred = count;
       params.part = MoePart::deferred;
       waiting_ = node;
-      waiting_->inputs.push_back(node.output);
       params.part = MoePart::immediate;
     }
     if (!before) {
@@ -53,13 +52,26 @@ class Deferring {
       return;
     }
     const int layer = node.layer, sum = node.output;
-    const int earlier = put(*before, layer, " deferred");
+    const int earlier = put(with_fetched(*before), layer, " deferred");
     const int own = put(std::move(node), layer, " alone");
     graph_.nodes.push_back({.op = Op::add,
                             .inputs = {earlier, own},
                             .output = sum,
                             .layer = layer,
                             .place = cpu_place});
+  }
+
+  // The node with what GPUs were given since its layer began, which they may still fetch while it
+  // runs: as an input it stays until then.
+  Node with_fetched(Node node) const {
+    for (const Node& made : graph_.nodes | std::views::reverse) {
+      if (made.layer < node.layer) break;
+      if (made.op != Op::copy || !made.on_gpu) continue;
+      const int given = made.inputs[0];
+      if (graph_.values[static_cast<size_t>(given)].place == cpu_place)
+        node.inputs.push_back(given);
+    }
+    return node;
   }
 
   // The node in that layer, its result a new value; which one.

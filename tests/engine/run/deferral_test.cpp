@@ -29,8 +29,9 @@ Ids part_of(const Ids& ids, const std::vector<float>& weights, MoePart part, int
   return out;
 }
 
-/// Layers of x -> router, moe, sum; the moe of layer l is module 2 l + 1.
-graph::Graph layers(int count) {
+/// Layers of x -> router, moe, sum; the moe of layer l is module 2 l + 1. shared: with two linear
+/// nodes beside it, both of the last module.
+graph::Graph layers(int count, bool shared = false) {
   graph::Graph graph;
   const auto add = [&](Op op, int module, std::vector<int> inputs, int layer) {
     const auto output = static_cast<int>(graph.values.size());
@@ -44,7 +45,13 @@ graph::Graph layers(int count) {
   int x = add(Op::embedding, 2 * count, {}, -1);
   for (int layer = 0; layer < count; ++layer) {
     const int chosen = add(Op::router, 2 * layer, {x}, layer);
-    const int y = add(Op::moe, 2 * layer + 1, {x, chosen}, layer);
+    int y = add(Op::moe, 2 * layer + 1, {x, chosen}, layer);
+    if (shared) {
+      const int h = add(Op::linear, 2 * count + 1, {x}, layer);
+      graph.values.back().width = 12;
+      const int z = add(Op::linear, 2 * count + 1, {h}, layer);
+      y = add(Op::add, -1, {y, z}, layer);
+    }
     x = add(Op::add, -1, {x, y}, layer);
   }
   return graph;
@@ -146,12 +153,12 @@ TEST_CASE("deferred experts stand before the next layer's, which they are added 
         "0: moe immediate 0 1 -> 2\n"
         "0: add 0 2 -> 3\n"
         "1: router 3 -> 4\n"
-        "1: moe deferred 0 1 2 -> 10\n"
+        "1: moe deferred 0 1 -> 10\n"
         "1: moe immediate 3 4 -> 11\n"
         "1: add 10 11 -> 5\n"
         "1: add 3 5 -> 6\n"
         "2: router 6 -> 7\n"
-        "2: moe deferred 3 4 5 -> 12\n"
+        "2: moe deferred 3 4 -> 12\n"
         "2: moe 6 7 -> 13\n"
         "2: add 12 13 -> 8\n"
         "2: add 6 8 -> 9\n");
@@ -164,7 +171,7 @@ TEST_CASE("layers that defer nothing take what was deferred before them") {
         "0: moe immediate 0 1 -> 2\n"
         "0: add 0 2 -> 3\n"
         "1: router 3 -> 4\n"
-        "1: moe deferred 0 1 2 -> 10\n"
+        "1: moe deferred 0 1 -> 10\n"
         "1: moe 3 4 -> 11\n"
         "1: add 10 11 -> 5\n"
         "1: add 3 5 -> 6\n"
@@ -174,11 +181,12 @@ TEST_CASE("layers that defer nothing take what was deferred before them") {
 }
 
 TEST_CASE("deferred experts are written beside the result that a GPU may still fetch") {
-  auto places = deferring({0, 2, 0, 2, 0, 2, 0});
+  const bool shared = GENERATE(false, true);
+  auto places = deferring({0, 2, 0, 2, 0, 2, 0, 0});
   places.places.push_back({device::DeviceKind::cuda, 0});
-  places.of_module = {{1}, {0}, {1}, {0}, {1}, {0}, {1}};  // routers and embedding on the GPU
+  places.of_module = {{1}, {0}, {1}, {0}, {1}, {0}, {1}, {0}};  // routers and embedding on the GPU
   constexpr int64_t rows = 8;
-  const auto lowered = engine::lower(layers(3), places);
+  const auto lowered = engine::lower(layers(3, shared), places);
   const auto layout = graph::layout_values(lowered, rows, 1);
   const auto begin = [&](int v) { return layout.offset[static_cast<size_t>(v)]; };
   const auto end = [&](int v) {
