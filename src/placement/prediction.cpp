@@ -40,9 +40,13 @@ class Predictor {
     for (const auto& node : plan.model.graph.nodes)
       if (node.module >= 0) node_of_[static_cast<size_t>(node.module)] = &node;
     router_device_.resize(static_cast<size_t>(plan.model.info.layers));
-    for (const auto& planned : plan.modules)
-      if (const auto& module = module_of(planned); module.op == "router")
+    for (const auto& planned : plan.modules) {
+      const auto& module = module_of(planned);
+      if (module.op == "router")
         router_device_[static_cast<size_t>(module.layer)] = &planned.device;
+      if (module.op == "moe" && !is_gpu(planned.device))
+        last_experts_ = std::max(last_experts_, module.layer);
+    }
   }
 
   StepTime run() {
@@ -230,9 +234,10 @@ class Predictor {
     const auto residents = static_cast<int>(planned.residents.experts.size());
     const double resident = residents / experts;
     const auto cpu = on_cpu(planned, module, false);
-    const bool defers = !shape_.prefill && planned.deferred > 0;
-    const double deferred =
-        defers ? planned.deferred / static_cast<double>(used_experts(module)) : 0;
+    const bool defers = !shape_.prefill && planned.deferred > 0 && module.layer < last_experts_;
+    const double deferred = defers && router_on_gpu(module.layer)
+                                ? planned.deferred / static_cast<double>(used_experts(module))
+                                : 0;  // that run beside a GPU
     if (shape_.rows == 1 && residents > 0)
       out.time.seconds = slower_of_one_token(static_cast<int>(experts), used_experts(module),
                                              residents, (1 - deferred) * cpu.seconds(1), by_gpu);
@@ -240,7 +245,7 @@ class Predictor {
     out.time.gpu = resident * by_gpu;
     if (defers) {  // in a call of their own
       const double call = cpu.kernel.call;
-      out.time.deferred = call + deferred * (out.time.cpu - call);
+      if (deferred > 0) out.time.deferred = call + deferred * (out.time.cpu - call);
       out.time.cpu += call;
     }
     out.time.seconds = std::max({out.time.seconds, out.time.cpu - out.time.deferred, out.time.gpu});
@@ -322,7 +327,7 @@ class Predictor {
   }
 
   /// When each module begins; to the end of the step. Experts on the CPU run beside shared ones on
-  /// a GPU, where residents come after these; those that are deferred, until the next experts.
+  /// a GPU, where residents come after these; those that are deferred, until the CPU's next module.
   double schedule(std::vector<ModuleTime>& times) const {
     double now = 0, deferred_until = 0;
     ModuleTime* experts = nullptr;  // of this layer, on the CPU beside a GPU
@@ -347,11 +352,11 @@ class Predictor {
         gpu = &device;
       }
       times[i].gpu_begin = now;
-      times[i].begin = beside ? std::max(now, deferred_until) : now;
+      times[i].begin = is_gpu(device) ? now : std::max(now, deferred_until);
       if (beside)
         experts = &times[i];
       else
-        now += times[i].seconds;
+        now = times[i].begin + times[i].seconds;
     }
     join();
     return now;
@@ -361,6 +366,7 @@ class Predictor {
   StepShape shape_;
   std::vector<const graph::Node*> node_of_;              // by module
   std::vector<const std::string*> router_device_;        // by layer; null: it has no router
+  int last_experts_ = -1;                                // the last layer with some on the CPU
   std::map<std::pair<int, int64_t>, ExpertLoad> loads_;  // by experts of a token, and tile
   bool known_ = true;
 };

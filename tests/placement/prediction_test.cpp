@@ -184,11 +184,12 @@ TEST_CASE("a GPU runs shared experts before residents") {
 }
 
 TEST_CASE("deferred experts take no time where a GPU takes longer for what follows") {
-  const auto time_with = [](const std::string& defer, double gpu_bandwidth) {
+  const auto time_with = [](const std::string& defer, double gpu_bandwidth,
+                            const std::string& rules = rest) {
     auto machine = known_machine();
     machine.gpus[0].read_bandwidth = gpu_bandwidth;
     const auto plan = plan_of(
-        "  - {name: experts, match: {class: moe.experts}, place: {defer: " + defer + "}}\n" + rest,
+        "  - {name: experts, match: {class: moe.experts}, place: {defer: " + defer + "}}\n" + rules,
         machine);
     return step_time(plan, {});
   };
@@ -199,13 +200,28 @@ TEST_CASE("deferred experts take no time where a GPU takes longer for what follo
   };
   const auto all = time_with("0", 5e9), two = time_with("2", 5e9);
   const double deferred = sum(two, &ModuleTime::deferred);
-  constexpr double calls = 3 * 60e-6;  // of the layers' second call
-  CHECK(deferred == Approx(calls + 2 / 8.0 * (sum(all, &ModuleTime::cpu) - calls)));
+  constexpr double call = 60e-6, calls = 2 * call;  // a second one of each layer but the last
+  const double of_a_layer = sum(all, &ModuleTime::cpu) / 3;
+  CHECK(deferred == Approx(2 * (call + 2 / 8.0 * (of_a_layer - call))));
   CHECK(two.seconds == Approx(all.seconds + calls - deferred));
-  // Else the CPU does its work in any case, but for the last layer's.
+  // Else the CPU does its work in any case.
   const double fast = time_with("2", 1e15).seconds;
-  CHECK(fast > sum(all, &ModuleTime::cpu) + calls - deferred / 2);
+  CHECK(fast > sum(all, &ModuleTime::cpu) + calls);
   CHECK(fast < time_with("0", 1e15).seconds + calls);
+  const auto alone = [&](const std::string& defer) {
+    return time_with(defer, 5e9, "  - {name: cpu, match: {name: '.*'}, place: {device: cpu}}\n")
+        .seconds;
+  };
+  CHECK(alone("2") == Approx(alone("0") + calls));
+  // A layer of the CPU's begins when it is done with what was deferred.
+  const auto last = [&](const std::string& defer) {
+    return time_with(
+               defer, 1e15,
+               "  - {name: last, match: {name: 'model.layers.2..*'}, place: {device: cpu}}\n" +
+                   rest)
+        .seconds;
+  };
+  CHECK(last("2") > last("0") + calls - crossing_of(1));
 }
 
 TEST_CASE("few rows wait for codebooks where threads decode slower than memory is read") {
