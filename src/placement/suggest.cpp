@@ -252,8 +252,10 @@ class Suggestion {
     return plan;
   }
 
-  /// The same plan with an expert of each layer on the CPU deferred.
-  static Plan with_deferral(Plan plan) {
+  /// The same plan with an expert of each layer on the CPU deferred. Of fewer than four that a
+  /// token has, one has too much weight.
+  std::optional<Plan> with_deferral(Plan plan) const {
+    if (model_.info.experts_per_token < 4) return std::nullopt;
     for (auto& planned : plan.modules)
       if (plan.module_of(planned).op == "moe" && planned.device == "cpu") planned.deferred = 1;
     plan.predicted_prefill.clear();

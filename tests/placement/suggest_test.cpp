@@ -97,6 +97,24 @@ TEST_CASE("GPUs that are too weak stay out, whatever their numbers") {
   CHECK_FALSE(has(shared, "'cuda:0'"));
 }
 
+TEST_CASE("deferral is named where a token has experts enough that one has little weight") {
+  auto machine = known_machine(1);
+  machine.read_bandwidth = 1e9;
+  machine.gpus[0].read_bandwidth = 2e9;
+  const auto all = plan_of(suggest(machine), machine).find_device("cuda:0")->most();
+  for (const int experts : {1, 4}) {
+    sample::DeepSeek shape;
+    shape.q_lora = 256;
+    shape.expert_width = 512;
+    shape.top_k = experts;
+    const auto text =
+        suggest_rules(sample::deepseek(shape), machine, {.model = "model.gguf", .vram = all});
+    INFO(text);
+    CHECK(has(text, "# Routed experts on the CPU"));
+    CHECK(has(text, "defer: 1 in the place of the routed experts") == (experts >= 4));
+  }
+}
+
 TEST_CASE("GPUs that kernels can't run on stay out, and nothing need be known of them") {
   auto machine = known_machine(2);
   machine.gpus[0] = {.name = "GTX 1080", .memory_bytes = 8 * gib, .capability = 61};
