@@ -154,7 +154,8 @@ class Run(Case):
         self.assertEqual(self.good("ktx-run", *say, *braces, "--stop", "}{}"), "{}\n")
         self.assertEqual(self.good("ktx-run", *say, *braces, "--stop", "{}"), "\n")
         for no_text, found in (("", "a text, found none"), ("a\udcff", "UTF-8, found bytes that are none behind 'a'")):
-            self.fails("ktx-run", *say, "--stop", no_text, message=f"ktx-run: stop string: expected {found}\n")
+            self.fails("ktx-run", *say, "--stop", no_text, code=2,
+                       message=f"ktx-run: --stop: stop string: expected {found}\n")
 
     def test_penalties_and_logit_biases(self):
         say = [*PLACE, "-p", "The history of", "-n", "6"]

@@ -112,7 +112,11 @@ void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampli
 }
 
 void check(const GenerationOptions& options, const Tokenizer& tokenizer) {
-  const TextStream refuses(tokenizer, {.stop = options.stop});
+  try {
+    const TextStream refuses(tokenizer, {.stop = options.stop});
+  } catch (const Error& e) {
+    throw Error(e.category(), e.message(), "--stop");
+  }
   for (const auto& [id, bias] : options.sampling.logit_bias)
     if (id >= tokenizer.vocab_size())
       throw Error(ErrorCategory::input,
