@@ -24,6 +24,7 @@ class Arguments {
   const std::string& device() const noexcept { return device_; }
   const std::string& prefill_device() const noexcept { return prefill_device_; }
   const std::string& format() const noexcept { return format_; }
+  int deferred() const noexcept { return deferred_; }
   std::vector<Remark> remarks;
 
  private:
@@ -57,11 +58,14 @@ class Arguments {
       read_op(key, value, find_kt_backend(value.scalar));
     else if (name == "prefill_op" || name == "prefill_mlp_type")
       remark(key, value, "no equal: prompts read the same weights as decoding, by ktx's kernels");
+    else if (name == "n_deferred_experts" && value.kind == base::YamlKind::scalar)
+      deferred_ = parse_defer(value);
     else
       remark(key, value, "no equal: " + std::string(why_no_argument(name)));
   }
 
   std::string device_ = "cuda:0", prefill_device_, format_;
+  int deferred_ = 0;
 };
 
 ModuleSet those(const graph::Model& model, const ModuleSet& modules,
@@ -76,6 +80,9 @@ bool is_experts(const graph::Module& module) {
 }
 bool is_attention(const graph::Module& module) {
   return module.op == "mla" || module.op == "gqa";
+}
+bool is_no_experts(const graph::Module& module) {
+  return !is_experts(module);
 }
 bool is_neither(const graph::Module& module) {
   return !is_experts(module) && !is_attention(module);
@@ -98,13 +105,24 @@ InjectedPlaces places_of(const InjectionRule& rule, const graph::Model& model,
   const auto &device = arguments.device(), &prompts = arguments.prefill_device();
   WrittenPlace place{.devices = {device}};
   if (!is_empty(those(model, modules, has_matrix))) place.format = arguments.format();
+  const auto experts = those(model, modules, is_experts);
+  WrittenPlace deferring = place;
+  if (device == "cpu")
+    deferring.defer = arguments.deferred();
+  else if (arguments.deferred() > 0)
+    places.remarks.push_back(
+        {rule.line, "n_deferred_experts: no equal: experts on a GPU are not deferred"});
   if (prompts == device) {
-    add_part(places, {modules, place, {}});
+    if (deferring == place) {
+      add_part(places, {modules, place, {}});
+    } else {
+      add_part(places, {experts, deferring, {}});
+      add_part(places, {those(model, modules, is_no_experts), place, {}});
+    }
     return places;
   }
   const bool stream = device == "cpu";  // else a second copy
-  add_part(places,
-           {those(model, modules, is_experts), place, {.devices = {prompts}, .stream = stream}});
+  add_part(places, {experts, deferring, {.devices = {prompts}, .stream = stream}});
   const auto attention = those(model, modules, is_attention);
   if (!is_empty(attention))
     places.remarks.push_back({rule.line, "prefill_device: " + prompts +

@@ -77,7 +77,8 @@ constexpr std::array arguments{
     // KTransformers spells it so.
     ArgumentRow{"per_layer_prefill_intput_threshold",
                 "prompts of every length run as prefill: says"},
-    ArgumentRow{"n_deferred_experts", "every expert's result goes into its own layer's sum"},
+    // A number is translated; of ranges it is not known what they mean.
+    ArgumentRow{"n_deferred_experts", "give defer: N, for the N experts of least weight"},
     ArgumentRow{"use_npu_graph", "ktx has no kernels for NPUs"},
 };
 

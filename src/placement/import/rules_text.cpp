@@ -58,6 +58,7 @@ std::string WrittenPlace::text() const {
   if (names.size() > 1) keys.push_back("device: [" + base::join(names) + "], spread: layers");
   if (!format.empty()) keys.push_back("format: " + format);
   if (stream) keys.emplace_back("stream: yes");
+  if (defer > 0) keys.push_back("defer: " + std::to_string(defer));
   return "{" + base::join(keys) + "}";
 }
 

@@ -14,6 +14,7 @@ struct WrittenPlace {
   std::vector<std::string> devices;  // several: the layers are spread over them
   std::string format;                // empty: keep
   bool stream = false;
+  int defer = 0;
 
   std::string text() const;  // {device: 'cuda:0', format: int4/64}
   bool operator==(const WrittenPlace&) const = default;

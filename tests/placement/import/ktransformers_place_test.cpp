@@ -49,6 +49,23 @@ TEST_CASE("experts pass through the GPU for prompts") {
   CHECK(at.parts[0].prefill == WrittenPlace{.devices = {"cuda:0"}, .stream = true});
 }
 
+TEST_CASE("experts on the CPU are deferred, and they alone") {
+  const auto at =
+      places("generate_device: cpu, prefill_device: cuda, n_deferred_experts: 3", "experts$");
+  REQUIRE(at.parts.size() == 1);
+  CHECK(at.parts[0].place.text() == "{device: cpu, defer: 3}");
+  CHECK(at.parts[0].prefill == WrittenPlace{.devices = {"cuda:0"}, .stream = true});
+  CHECK(at.remarks.empty());
+  const auto all =
+      places("generate_device: cpu, prefill_device: cpu, n_deferred_experts: 3", R"(layers\.1\.)");
+  REQUIRE(all.parts.size() == 2);
+  CHECK(all.parts[0].place.defer == 3);
+  CHECK(all.parts[1].place == WrittenPlace{.devices = {"cpu"}});
+  const auto gpu = places("n_deferred_experts: 3", "experts$");
+  CHECK(gpu.parts.at(0).place == WrittenPlace{.devices = {"cuda:0"}});
+  CHECK(gpu.remarks.at(0).text.ends_with("experts on a GPU are not deferred"));
+}
+
 TEST_CASE("in two phases attention stays where its cache lies, others are there twice") {
   const auto at = places("generate_device: cpu, prefill_device: cuda", R"(layers\.1\.)");
   REQUIRE(at.parts.size() == 3);
