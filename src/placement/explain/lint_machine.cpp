@@ -121,18 +121,38 @@ void find_idle_streams(const Linted& linted, std::vector<Finding>& findings) {
 }
 
 void find_idle_deferral(const Linted& linted, std::vector<Finding>& findings) {
-  const auto caches = caches_of(linted.plan);
-  std::set<std::string> reported;  // rules
-  for (const auto& planned : linted.plan.modules) {
+  const auto& plan = linted.plan;
+  const auto attention = caches_of(plan);
+  std::map<int, const PlannedModule*> routers;
+  int last = -1;  // layer that has experts on the CPU
+  for (const auto& planned : plan.modules) {
+    const auto& module = plan.module_of(planned);
+    if (module.op == "router") routers[module.layer] = &planned;
+    if (module.op == "moe" && !is_gpu(planned.device)) last = std::max(last, module.layer);
+  }
+  const auto on_cpu = [](const auto& of_layers, int layer) {
+    const auto found = of_layers.find(layer);
+    return found != of_layers.end() && !is_gpu(found->second->device);
+  };
+  std::set<std::string> deferring, reported;  // rules
+  for (const auto& planned : plan.modules) {
     if (planned.deferred == 0) continue;
-    const auto next = caches.find(linted.plan.module_of(planned).layer + 1);
-    if (next == caches.end() || is_gpu(next->second->device)) continue;
-    if (reported.insert(planned.rule_where).second)
-      findings.push_back({.where = planned.rule_where,
-                          .message = "rule '" + planned.rule_name +
-                                     "' defers experts, but attention of layer " +
-                                     std::to_string(next->first) +
-                                     " is on the cpu too: nothing runs beside them"});
+    const int layer = plan.module_of(planned).layer, next = layer + 1;
+    if (layer < last) deferring.insert(planned.rule_where);
+    std::string why;
+    if (on_cpu(attention, next))
+      why = "attention of layer " + std::to_string(next) +
+            " is on the cpu too: nothing runs beside them";
+    else if (layer < last && on_cpu(routers, next))
+      why = "the router of layer " + std::to_string(next) +
+            " is on the cpu too: they run behind attention, not beside it";
+    else if (layer == last && !deferring.contains(planned.rule_where))
+      why = "layer " + std::to_string(layer) +
+            " is the last with experts on the cpu, and that defers none";
+    if (!why.empty() && reported.insert(planned.rule_where).second)
+      findings.push_back(
+          {.where = planned.rule_where,
+           .message = "rule '" + planned.rule_name + "' defers experts, but " + why});
   }
 }
 

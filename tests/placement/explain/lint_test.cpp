@@ -89,6 +89,28 @@ std::vector<std::pair<std::string, Box>> boxes() {
 
 }  // namespace
 
+TEST_CASE("deferral needs a GPU beside it, and a layer of experts behind it") {
+  const auto messages_of = [](const std::string& rules) {
+    std::string text;
+    for (const auto& finding : lint_of(on_two_gpus(rules)))
+      if (finding.check == "idle-deferral") text += finding.message;
+    return text;
+  };
+  const std::string cpu = "  - {name: cpu, match: {class: moe.experts}, place: {device: cpu}}\n";
+  const std::string all =
+      "  - {name: all, match: {class: moe.experts}, place: {device: cpu, defer: 1}}\n";
+  CHECK(messages_of(all).empty());
+  CHECK(messages_of("  - {name: routers, match: {class: moe.router}, place: {device: cpu}}\n" +
+                    all) ==
+        "rule 'all' defers experts, but the router of layer 2 is on the cpu too: they run behind "
+        "attention, not beside it");
+  CHECK(messages_of("  - {name: end, match: {class: moe.experts, layers: 5}, place: {device: cpu, "
+                    "defer: 1}}\n" +
+                    cpu) ==
+        "rule 'end' defers experts, but layer 5 is the last with experts on the cpu, and that "
+        "defers none");
+}
+
 TEST_CASE("every check has a box that it warns of") {
   const auto all = boxes();
   CHECK(std::ranges::equal(all, lint_checks(), {}, &std::pair<std::string, Box>::first,
