@@ -1,25 +1,17 @@
 // ktx::Plan: header, rules and machine brought together.
 #include "ktx/plan.hpp"
 
-#include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
-#include "core/base/printable.hpp"
-#include "core/base/text.hpp"
-#include "core/device/gpus.hpp"
 #include "core/hw/machine.hpp"
-#include "engine/bench/detect.hpp"
 #include "engine/build_model.hpp"
 #include "engine/generation_defaults.hpp"
-#include "engine/load/weight_loader.hpp"
-#include "engine/run/programs.hpp"
+#include "engine/plan_inputs.hpp"
 #include "engine/source.hpp"
-#include "engine/synth/source.hpp"
 #include "ktx/error.hpp"
 #include "ktx/tokenizer.hpp"
 #include "placement/explain/diff.hpp"
@@ -34,7 +26,6 @@
 #include "placement/rules.hpp"
 #include "placement/schema.hpp"
 #include "placement/settings.hpp"
-#include "placement/suggest.hpp"
 #include "placement/values.hpp"
 #include "placement/weights.hpp"
 
@@ -42,23 +33,9 @@ namespace ktx {
 
 namespace {
 
-/// A file's machine, whose names will be printed.
-hw::Machine described_machine(const std::filesystem::path& file) {
-  auto machine = hw::read_machine(file);
-  machine.name = base::printable(machine.name);
-  for (auto& gpu : machine.gpus) gpu.name = base::printable(gpu.name);
-  return machine;
-}
-
 hw::Machine machine_for(const PlanOptions& options) {
-  auto machine = hw::detect_machine();
-  machine.gpus = device::detect_gpus();
-  if (!options.machine.empty()) {
-    auto described = described_machine(options.machine);
-    if (!hw::is_same_machine(machine, described)) return described;
-    hw::take_speeds(described, machine);
-    return machine;
-  }
+  if (!options.machine.empty()) return engine::described_machine(options.machine);
+  auto machine = engine::this_machine();
   if (options.measure) machine.read_bandwidth = hw::measure_read_bandwidth(machine.core_count());
   return machine;
 }
@@ -203,29 +180,10 @@ placement::PlanOptions placement_options(const PlanOptions& options) {
   return out;
 }
 
-// What running takes besides weights and KV cache. Plans of one source that have as many threads
-// take the same to load.
-class RunMemory {
- public:
-  explicit RunMemory(const loader::TensorSource& source) : source_(source) {}
-
-  std::vector<placement::DeviceMemory> operator()(const placement::Plan& plan) {
-    const auto [loading, is_new] = loading_.try_emplace(plan.threads);
-    if (is_new) loading->second = engine::loading_bytes(plan.model, source_, plan.threads);
-    auto memory = engine::step_memory(plan);
-    memory.front().loading = loading->second;
-    return memory;
-  }
-
- private:
-  const loader::TensorSource& source_;
-  std::map<int64_t, uint64_t> loading_;  // bytes by threads
-};
-
 placement::Plan place(const placement::Rules& rules, const loader::TensorSource& source,
                       hw::Machine machine, const PlanOptions& options) {
   auto settings = placement_options(options);
-  settings.run_memory = RunMemory(source);
+  settings.run_memory = engine::RunMemory(source);
   return placement::make_plan(rules, engine::build_model(source, options.ignore_unused),
                               std::move(machine), settings);
 }
@@ -253,37 +211,6 @@ std::string Plan::diff(const std::filesystem::path& rules) const {
   const bool own_model = options_.model.empty() && others.model.path;
   const auto source = own_model ? open_model(others, options_) : source_;
   return placement::diff(*plan_, place(others, *source, plan_->machine, options_));
-}
-
-namespace {
-
-/// As a rules file names it wherever that is put: its relative paths are beside itself.
-std::string lasting_name(const std::filesystem::path& model) {
-  if (engine::is_synthetic(model)) return model.string();
-  return std::filesystem::absolute(model).lexically_normal().string();
-}
-
-}  // namespace
-
-std::string suggest_rules(const SuggestOptions& options) {
-  const auto goal = placement::find_goal(options.goal);
-  if (!goal)
-    throw_input("no such goal: '" + options.goal + "'", "--goal",
-                {"goals: decode, prefill, balanced"});
-  const auto vram = base::parse_bytes(options.vram);
-  if (!options.vram.empty() && vram.value_or(0) == 0)
-    throw_input("expected a size such as 14GiB, found '" + options.vram + "'", "--vram");
-  const auto source = engine::open_source(options.model, {.header_only = true});
-  RunMemory run_memory(*source);
-  placement::SuggestOptions asked{.model = lasting_name(options.model),
-                                  .context = options.context,
-                                  .sessions = options.sessions,
-                                  .goal = *goal,
-                                  .vram = vram,
-                                  .run_memory = std::ref(run_memory)};
-  const auto machine = options.machine.empty() ? engine::measured_machine()
-                                               : machine_for({.machine = options.machine});
-  return placement::suggest_rules(engine::build_model(*source), machine, asked);
 }
 
 std::string rules_reference() {
