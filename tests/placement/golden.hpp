@@ -113,15 +113,7 @@ rules:
 
 /// The box and the model of gpu_rules().
 inline hw::Machine gpu_machine() {
-  auto machine = machine_with_gpus(2);
-  machine.read_bandwidth = 20e9;
-  machine.tensor_flops = 1e12;
-  for (auto& gpu : machine.gpus) {
-    gpu.read_bandwidth = 1e12;
-    gpu.copy_bandwidth = 25e9;
-    gpu.tensor_flops = 100e12;
-  }
-  return machine;
+  return with_speeds(machine_with_gpus(2));
 }
 inline DeepSeek gpu_shape() {
   DeepSeek shape;

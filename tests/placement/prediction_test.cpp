@@ -20,13 +20,7 @@ const std::string streamed =
     "prefill: {device: 'cuda:0', stream: yes}}\n";
 
 hw::Machine known_machine() {
-  auto machine = sample::machine_with_gpus(1);
-  machine.read_bandwidth = 20e9;
-  machine.tensor_flops = 1e12;
-  machine.gpus[0].read_bandwidth = 1e12;
-  machine.gpus[0].copy_bandwidth = 10e9;
-  machine.gpus[0].tensor_flops = 100e12;
-  return machine;
+  return sample::with_speeds(sample::machine_with_gpus(1));
 }
 
 Plan plan_of(const std::string& lines, const hw::Machine& machine, int64_t prefill_chunk = 512) {
@@ -53,10 +47,11 @@ Found find(const Plan& plan, const StepTime& step, const std::string& path) {
 const std::string experts_of_2 = "model.layers.2.mlp.experts";
 constexpr double layer_weights = 32.0 * 3 * 256 * 256;  // of one layer's experts, bf16
 constexpr double bytes = 2 * layer_weights;
+constexpr double copying = 25e9;     // bytes/s between the CPU's memory and a GPU
 constexpr double crossing = 9.6e-6;  // plus two hidden states
 
 double crossing_of(double rows) {
-  return crossing + 2 * 4 * rows * 256 / 10e9;
+  return crossing + 2 * 4 * rows * 256 / copying;
 }
 
 }  // namespace
@@ -108,7 +103,7 @@ TEST_CASE("between layers on different GPUs the hidden state is copied") {
   };
   const auto hop = [](double rows, double bandwidth) { return 10e-6 + rows * 4 * 256 / bandwidth; };
   // To the second GPU and back; through the CPU's memory.
-  CHECK(more_than_one_gpu(layers("1-2"), {}) == Approx(2 * hop(1, 5e9)));
+  CHECK(more_than_one_gpu(layers("1-2"), {}) == Approx(2 * hop(1, copying / 2)));
   machine.gpus[0].peer_bandwidth = machine.gpus[1].peer_bandwidth = 20e9;
   CHECK(more_than_one_gpu(layers("1-2"), {}) == Approx(2 * hop(1, 20e9)));
   CHECK(more_than_one_gpu(layers("1-2"), {.rows = 512, .prefill = true}) ==
@@ -265,17 +260,17 @@ TEST_CASE("fewer threads are slower: of prompts all, of decoding the decode thre
 }
 
 TEST_CASE("prompts: CPU and GPU share the experts so that both finish together") {
-  const auto check = [&](const hw::Machine& machine, int64_t tokens, bool copying) {
+  const auto check = [&](const hw::Machine& machine, int64_t tokens, bool copies) {
     const auto plan = plan_of(streamed + rest, machine, tokens);
     const auto step = step_time(plan, {.rows = tokens, .prefill = true});
     const auto [planned, time] = find(plan, step, experts_of_2);
     CHECK(time.seconds == Approx(time.cpu + crossing_of(static_cast<double>(tokens))));
     // Of 16 of the 32 experts, or of all that are on their way.
-    const double arrival = bytes / 10e9 * std::min(16.0 / 32, planned.stream_share);
-    CHECK(time.cpu == Approx((copying ? time.copied : time.gpu) + arrival));
+    const double arrival = bytes / copying * std::min(16.0 / 32, planned.stream_share);
+    CHECK(time.cpu == Approx((copies ? time.copied : time.gpu) + arrival));
     CHECK(planned.stream_share > 0);
     CHECK(planned.stream_share < 1);
-    if (copying) CHECK(time.copied == Approx(planned.stream_share * bytes / 10e9));
+    if (copies) CHECK(time.copied == Approx(planned.stream_share * bytes / copying));
   };
   const auto machine = known_machine();
   check(machine, 512, true);

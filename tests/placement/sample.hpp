@@ -197,6 +197,18 @@ inline hw::Machine machine_with_gpus(int count, uint64_t gib = 24) {
   return m;
 }
 
+/// The speeds that predictions need, for a machine and its GPUs.
+inline hw::Machine with_speeds(hw::Machine m) {
+  m.read_bandwidth = 20e9;
+  m.tensor_flops = 1e12;
+  for (auto& gpu : m.gpus) {
+    gpu.read_bandwidth = 1e12;
+    gpu.copy_bandwidth = 25e9;
+    gpu.tensor_flops = 100e12;
+  }
+  return m;
+}
+
 inline Rules rules(const std::string& text) {
   return parse_rules(base::parse_yaml(text, "r.yaml"), "r.yaml");
 }

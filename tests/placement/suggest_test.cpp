@@ -19,15 +19,8 @@ namespace {
 constexpr uint64_t mib = uint64_t{1} << 20, gib = 1024 * mib;
 
 hw::Machine known_machine(int gpus, int nodes = 1) {
-  auto machine = gpus > 0 ? sample::machine_with_gpus(gpus) : sample::machine(hw::Isa::avx2, nodes);
-  machine.read_bandwidth = 20e9;
-  machine.tensor_flops = 1e12;
-  for (auto& gpu : machine.gpus) {
-    gpu.read_bandwidth = 1e12;
-    gpu.copy_bandwidth = 25e9;
-    gpu.tensor_flops = 100e12;
-  }
-  return machine;
+  return sample::with_speeds(gpus > 0 ? sample::machine_with_gpus(gpus)
+                                      : sample::machine(hw::Isa::avx2, nodes));
 }
 
 std::string suggest(const hw::Machine& machine, const SuggestOptions& options = {},
