@@ -5,7 +5,9 @@
 #include <cmath>
 #include <vector>
 
+#include "catch.hpp"
 #include "core/quant/half.hpp"
+#include "ops/attention/cuda.hpp"
 #include "ops/attention/cuda_batch.hpp"
 #include "ops/attention/paged_cache.hpp"
 #include "ops/attention/rope.hpp"
@@ -83,6 +85,32 @@ class GpuBatch {
   std::vector<device::Block> kept_;
   device::Block bytes_;
 };
+
+/// The prompts of a batch, which follow its decoding sequences, and the shape of its step.
+struct Prompts {
+  Prompts(const Batch& batch, size_t decoding)
+      : step{.rows = batch.rows, .decode_rows = batch.rows} {
+    for (size_t i = decoding; i < batch.sequences.size(); ++i) {
+      const ops::SequenceRows& p = batch.sequences[i];
+      list.push_back({int32_t(i), p.first_row, p.rows, p.past});
+      step.decode_rows = std::min(step.decode_rows, p.first_row);
+      step.tokens = std::max(step.tokens, p.tokens());
+    }
+  }
+  std::vector<ops::cuda::Prompt> list;
+  ops::cuda::StepShape step;
+};
+
+/// Every sequence's output: queries, weights and sums are rounded to bf16, in mla wide ones twice,
+/// of an f32 cache keys and values too.
+inline void check_outputs(const Batch& batch, const std::vector<float>& got,
+                          const std::vector<float>& expected, int64_t width) {
+  for (const ops::SequenceRows& sequence : batch.sequences) {
+    INFO(sequence.rows << " rows behind " << sequence.past);
+    REQUIRE(relative_distance(rows_of(got, sequence, width), rows_of(expected, sequence, width)) <
+            0.015);
+  }
+}
 
 /// A rope's table on a GPU.
 struct GpuRope {

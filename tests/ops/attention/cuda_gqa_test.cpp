@@ -49,21 +49,14 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
   const auto q = gpu.upload(s.q), k = gpu.upload(s.k), v = gpu.upload(s.v);
   const auto out = gpu.poisoned(size_t(on_cpu.rows * s.q_width()) * 2);
   const test::GpuRope rope(gpu, s.rope);
-  std::vector<ops::cuda::Prompt> prompts;
-  ops::cuda::StepShape most{.rows = on_cpu.rows, .decode_rows = on_cpu.rows};
-  for (size_t i = c.decoding.size(); i < parts.size(); ++i) {
-    const ops::SequenceRows& p = on_cpu.sequences[i];
-    prompts.push_back({int32_t(i), p.first_row, p.rows, p.past});
-    most.decode_rows = std::min(most.decode_rows, p.first_row);
-    most.tokens = std::max(most.tokens, p.tokens());
-  }
-  const auto scratch = gpu.poisoned(ops::cuda::gqa_scratch_bytes(s.params, most));
+  const test::Prompts prompts(on_cpu, c.decoding.size());
+  const auto scratch = gpu.poisoned(ops::cuda::gqa_scratch_bytes(s.params, prompts.step));
   ops::cuda::gqa({.params = &s.params,
                   .rope = rope.rope,
                   .batch = on_gpu.batch,
                   .cache = on_gpu.cache,
-                  .decode_rows = most.decode_rows,
-                  .prompts = prompts,
+                  .decode_rows = prompts.step.decode_rows,
+                  .prompts = prompts.list,
                   .q = q.as<float>(),
                   .q_stride = s.q_width() + 1,
                   .k = k.as<float>(),
@@ -79,12 +72,7 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format) {
   ops::GqaArgs args = test::gqa_args(s, on_cpu.pages.cache, expected.data());
   args.sequences = on_cpu.sequences;
   ops::gqa_ref(args);
-  for (const ops::SequenceRows& sequence : on_cpu.sequences) {
-    INFO(sequence.rows << " rows behind " << sequence.past);
-    // Queries, weights and sums are rounded to bf16, of an f32 cache keys and values too.
-    REQUIRE(test::relative_distance(test::rows_of(got, sequence, s.q_width()),
-                                    test::rows_of(expected, sequence, s.q_width())) < 0.015);
-  }
+  test::check_outputs(on_cpu, got, expected, s.q_width());
 }
 
 }  // namespace

@@ -82,16 +82,9 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format,
   if (c.norm) norm_latents(s, norm, 1e-5f);  // those on the GPU are as they were
   const auto out = gpu.poisoned(size_t(on_cpu.rows * s.out_width()) * 2);
   const test::GpuRope rope(gpu, s.rope);
-  std::vector<ops::cuda::Prompt> prompts;
-  ops::cuda::StepShape most{.rows = on_cpu.rows, .decode_rows = on_cpu.rows};
-  for (size_t i = c.decoding.size(); i < parts.size(); ++i) {
-    const ops::SequenceRows& p = on_cpu.sequences[i];
-    prompts.push_back({int32_t(i), p.first_row, p.rows, p.past});
-    most.decode_rows = std::min(most.decode_rows, p.first_row);
-    most.tokens = std::max(most.tokens, p.tokens());
-  }
-  const auto scratch =
-      gpu.poisoned(ops::cuda::mla_scratch_bytes(s.params, matrices, most, gpu.multiprocessors()));
+  const test::Prompts prompts(on_cpu, c.decoding.size());
+  const auto scratch = gpu.poisoned(
+      ops::cuda::mla_scratch_bytes(s.params, matrices, prompts.step, gpu.multiprocessors()));
   const ops::cuda::HeadProducts products(gpu.queue());
   const ops::cuda::MlaArgs on_gpu_args{.params = &s.params,
                                        .k_b = {k_b.data(), matrices.k_b},
@@ -99,8 +92,8 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format,
                                        .rope = rope.rope,
                                        .batch = on_gpu.batch,
                                        .cache = on_gpu.cache,
-                                       .decode_rows = most.decode_rows,
-                                       .prompts = prompts,
+                                       .decode_rows = prompts.step.decode_rows,
+                                       .prompts = prompts.list,
                                        .q = {.f32 = q.as<float>()},
                                        .q_stride = s.q_width() + 1,
                                        .latent = latent.as<float>(),
@@ -118,12 +111,7 @@ void check(test::Gpu& gpu, const Case& c, graph::KvFormat format,
   ops::MlaArgs args = test::mla_args(s, on_cpu.pages.cache, expected.data());
   args.sequences = on_cpu.sequences;
   ops::mla_ref(args);
-  for (const ops::SequenceRows& sequence : on_cpu.sequences) {
-    INFO(sequence.rows << " rows behind " << sequence.past);
-    // Queries, weights and sums are rounded to bf16, wide ones twice.
-    REQUIRE(test::relative_distance(test::rows_of(got, sequence, s.out_width()),
-                                    test::rows_of(expected, sequence, s.out_width())) < 0.015);
-  }
+  test::check_outputs(on_cpu, got, expected, s.out_width());
   if (c.prompts.empty() && on_cpu.rows <= 8 && format != graph::KvFormat::f32)
     CHECK(test::launches_of(gpu, [&] { ops::cuda::mla(on_gpu_args, products, gpu.queue()); }) == 3);
 }

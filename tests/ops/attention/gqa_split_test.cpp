@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "ops/attention/batch_check.hpp"
 #include "ops/attention/gqa.hpp"
 #include "ops/attention/gqa_fixture.hpp"
 #include "ops/attention/paged_cache.hpp"
@@ -20,45 +21,21 @@ GqaSequence make_rows(int64_t rows, int window) {
   return s;
 }
 
-/// Outputs of a batch's rows, its cache left as it was.
-std::vector<float> run(const GqaSequence& s, const Batch& batch,
-                       std::span<const ops::SequenceRows> sequences, int threads) {
-  PagedCache pages = batch.pages;
-  int64_t rows = 0;
-  for (const auto& sequence : sequences) rows += sequence.rows;
-  GuardedScratch scratch(
-      ops::gqa_scratch_bytes({sequences.front().kernel, sequences.back().kernel}, s.params,
-                             {.rows = rows, .sequences = int64_t(sequences.size())}, threads));
-  std::vector<float> out(size_t(batch.rows * s.q_width()));
-  auto args = gqa_args(s, pages.cache, out.data());
-  args.sequences = sequences;
-  args.scratch = scratch.data();
-  ops::gqa(args, pool_of(threads));
-  REQUIRE(scratch.intact());
-  return out;
-}
+struct Gqa {
+  const GqaSequence& s;
 
-std::vector<float> run_ref(const GqaSequence& s, const Batch& batch) {
-  PagedCache pages = batch.pages;
-  std::vector<float> out(size_t(batch.rows * s.q_width()));
-  auto args = gqa_args(s, pages.cache, out.data());
-  args.sequences = batch.sequences;
-  ops::gqa_ref(args);
-  return out;
-}
-
-/// Every sequence against the formula on the same cache, and bit for bit against itself alone.
-void check(const GqaSequence& s, const Batch& batch) {
-  const auto expected = run_ref(s, batch);
-  const auto out = run(s, batch, batch.sequences, 3);
-  REQUIRE(run(s, batch, batch.sequences, 1) == out);
-  for (const ops::SequenceRows& sequence : batch.sequences) {
-    INFO(sequence.kernel->name << ", " << sequence.rows << " rows at " << sequence.past);
-    const auto own = rows_of(out, sequence, s.q_width());
-    REQUIRE(relative_distance(own, rows_of(expected, sequence, s.q_width())) <
-            bound_of(*sequence.kernel));
-    REQUIRE(rows_of(run(s, batch, {&sequence, 1}, 1), sequence, s.q_width()) == own);
+  int64_t width() const { return s.q_width(); }
+  ops::GqaArgs args(const ops::KvPages& cache, float* out) const { return gqa_args(s, cache, out); }
+  size_t scratch_bytes(std::initializer_list<const ops::AttentionKernel*> kernels,
+                       const ops::BatchShape& most, int threads) const {
+    return ops::gqa_scratch_bytes(kernels, s.params, most, threads);
   }
+  static constexpr auto run = ops::gqa;
+  static constexpr auto ref = ops::gqa_ref;
+};
+
+void check(const GqaSequence& s, const Batch& batch) {
+  check_batch(Gqa{s}, batch);
 }
 
 }  // namespace

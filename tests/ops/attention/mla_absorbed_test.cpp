@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "ops/attention/attention_tiles.hpp"
+#include "ops/attention/batch_check.hpp"
 #include "ops/attention/mla.hpp"
 #include "ops/attention/mla_fixture.hpp"
 #include "ops/attention/paged_cache.hpp"
@@ -33,45 +34,21 @@ MlaSequence make_rows(int64_t rows, const graph::MlaParams& params = small_param
   return s;
 }
 
-/// Outputs of a batch's rows, its cache left as it was.
-std::vector<float> run(const MlaSequence& s, const Batch& batch,
-                       std::span<const ops::SequenceRows> sequences, int threads) {
-  PagedCache pages = batch.pages;
-  int64_t rows = 0;
-  for (const auto& sequence : sequences) rows += sequence.rows;
-  GuardedScratch scratch(ops::mla_scratch_bytes(
-      {sequences.front().kernel, sequences.back().kernel}, s.params, s.k_b[0], s.v_b[0],
-      {.rows = rows, .sequences = int64_t(sequences.size())}, threads));
-  std::vector<float> out(size_t(batch.rows * s.out_width()));
-  auto args = mla_args(s, pages.cache, out.data());
-  args.sequences = sequences;
-  args.scratch = scratch.data();
-  ops::mla(args, pool_of(threads));
-  REQUIRE(scratch.intact());
-  return out;
-}
+struct Mla {
+  const MlaSequence& s;
 
-std::vector<float> run_ref(const MlaSequence& s, const Batch& batch) {
-  PagedCache pages = batch.pages;
-  std::vector<float> out(size_t(batch.rows * s.out_width()));
-  auto args = mla_args(s, pages.cache, out.data());
-  args.sequences = batch.sequences;
-  ops::mla_ref(args);
-  return out;
-}
-
-/// Every sequence against the formula on the same cache, and bit for bit against itself alone.
-void check(const MlaSequence& s, const Batch& batch) {
-  const auto expected = run_ref(s, batch);
-  const auto out = run(s, batch, batch.sequences, 3);
-  REQUIRE(run(s, batch, batch.sequences, 1) == out);
-  for (const ops::SequenceRows& sequence : batch.sequences) {
-    INFO(sequence.kernel->name << ", " << sequence.rows << " rows at " << sequence.past);
-    const auto own = rows_of(out, sequence, s.out_width());
-    REQUIRE(relative_distance(own, rows_of(expected, sequence, s.out_width())) <
-            bound_of(*sequence.kernel));
-    REQUIRE(rows_of(run(s, batch, {&sequence, 1}, 1), sequence, s.out_width()) == own);
+  int64_t width() const { return s.out_width(); }
+  ops::MlaArgs args(const ops::KvPages& cache, float* out) const { return mla_args(s, cache, out); }
+  size_t scratch_bytes(std::initializer_list<const ops::AttentionKernel*> kernels,
+                       const ops::BatchShape& most, int threads) const {
+    return ops::mla_scratch_bytes(kernels, s.params, s.k_b[0], s.v_b[0], most, threads);
   }
+  static constexpr auto run = ops::mla;
+  static constexpr auto ref = ops::mla_ref;
+};
+
+void check(const MlaSequence& s, const Batch& batch) {
+  check_batch(Mla{s}, batch);
 }
 
 }  // namespace
@@ -173,7 +150,7 @@ TEST_CASE("mla: rows of a sequence choose their matmul kernel, not those of the 
   const Batch batch(
       KvFormat::f32, cache_row(s.params),
       {{1, 100, kernel}, {4, 60, kernel}, {1, 0, kernel}, {9, 200, kernel}, {2, 130, kernel}});
-  run(s, batch, batch.sequences, 1);
+  run_batch(Mla{s}, batch, batch.sequences, 1);
   CHECK(prefilled == 9 * s.params.heads * 2);  // k_b and v_b
 }
 
