@@ -11,6 +11,7 @@
 #include "support/ktx_isa.hpp"
 #include "support/own_file.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 namespace fs = std::filesystem;
@@ -236,8 +237,7 @@ TEST_CASE("on machines of several NUMA nodes the logits are those of one, under 
 
 TEST_CASE("the cache of packed weights serves several NUMA nodes") {
   const std::vector<int32_t> ids{0, 417, 3072, 290};
-  const auto cache = test::own_file("engine_test_cache");
-  fs::remove_all(cache);
+  const test::TempDir cache;
   Engine one(make_plan(options(test::shipped_model)));
   const auto expected = logits(one, ids);
   for (const std::string policy : {"interleave", "replicate", "shard"}) {
@@ -246,7 +246,7 @@ TEST_CASE("the cache of packed weights serves several NUMA nodes") {
                                  .machine = machine_file("{count: 2, cores: 2, memory: 8GiB}"),
                                  .threads = 3,
                                  .cache_format = "f32",
-                                 .weights_cache = cache});
+                                 .weights_cache = cache.path()});
     for (const bool again : {false, true}) {
       INFO(policy << (again ? ", from the cache" : ""));
       Engine engine(plan);

@@ -1,14 +1,12 @@
 // End tokens and sampling, as a checkpoint's files say them.
 #include "engine/generation_defaults.hpp"
 
-#include <unistd.h>
-
 #include "catch.hpp"
 #include "core/base/failure.hpp"
-#include "core/base/file.hpp"
 #include "engine/source.hpp"
 #include "ktx/log.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 namespace fs = std::filesystem;
@@ -45,8 +43,7 @@ TEST_CASE("end tokens are the union of all that name some") {
   CHECK(engine::end_tokens(tokenizer(), {}, {{"eos_token_id", 99}}, "m") == Ids{3, 2});
   set_log_sink({});
   REQUIRE(said.size() == 1);
-  CHECK(said[0] ==
-        "m/config.json: 'eos_token_id' 99 is outside of the vocabulary of 4: it ends nothing");
+  CHECK(said[0] == "m/config.json: 'eos_token_id' 99 is outside of the vocabulary of 4: it ends nothing");
 }
 
 TEST_CASE("sampling is as the checkpoint's files say it") {
@@ -62,11 +59,11 @@ TEST_CASE("sampling is as the checkpoint's files say it") {
   CHECK(given.top_p == 0.75f);
   CHECK_FALSE(given.min_p.has_value());  // impossible
 
-  const fs::path folder = fs::temp_directory_path() / ("ktx-defaults-" + std::to_string(getpid()));
-  fs::copy(test::data_dir / "quantized/awq", folder);
+  const test::TempDir folder;
+  fs::copy(test::data_dir / "quantized/awq", folder.path());
   const auto all_with = [&](const std::string& text) {
-    base::write_file(folder / "generation_config.json", text);
-    return engine::sampling_defaults(*engine::open_source(folder));
+    folder.write("generation_config.json", text);
+    return engine::sampling_defaults(*engine::open_source(folder.path()));
   };
   const auto with = [&](const std::string& text) { return all_with(text).temperature; };
   CHECK(with(R"({"temperature": 0.6, "do_sample": true})") == 0.6f);
@@ -77,5 +74,4 @@ TEST_CASE("sampling is as the checkpoint's files say it") {
   CHECK(penalties.repetition_penalty == 1.1f);
   CHECK(penalties.frequency_penalty == 0.5f);
   CHECK(penalties.presence_penalty == 1.5f);
-  fs::remove_all(folder);
 }

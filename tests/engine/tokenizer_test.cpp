@@ -6,18 +6,16 @@
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
 #include "ktx/error.hpp"
-#include "support/own_file.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 
 TEST_CASE("a GGUF file and a directory with a tokenizer.json alone give the same ids") {
-  const auto folder = std::filesystem::path(KTX_BINARY_DIR) / "tokenizer_test";
-  std::filesystem::create_directories(folder);
+  const test::TempDir folder;
   std::filesystem::copy_file(test::data_dir / "tokenizer/tiny-v3-tokenizer.json",
-                             folder / "tokenizer.json",
-                             std::filesystem::copy_options::overwrite_existing);
-  const auto gguf = Tokenizer::open(test::shipped_model), json = Tokenizer::open(folder);
+                             folder.path() / "tokenizer.json");
+  const auto gguf = Tokenizer::open(test::shipped_model), json = Tokenizer::open(folder.path());
   for (const std::string text : {"The history of", "naïve café — 日本語", "", "<｜User｜>x"}) {
     CHECK(gguf.encode(text) == json.encode(text));
     CHECK(gguf.decode(gguf.encode(text), true) == text);
@@ -29,8 +27,8 @@ TEST_CASE("a GGUF file and a directory with a tokenizer.json alone give the same
 }
 
 TEST_CASE("a tokenizer.json and a tiktoken.model may be named themselves") {
-  const auto folder = test::own_file("tokenizer_test_files");
-  std::filesystem::create_directories(folder);
+  const test::TempDir dir;
+  const auto& folder = dir.path();
   std::filesystem::copy_file(test::data_dir / "tokenizers/tiktoken.model",
                              folder / "tiktoken.model");
   const Json vectors = base::read_json(test::data_dir / "tokenizers/tiktoken.json");
@@ -43,13 +41,13 @@ TEST_CASE("a tokenizer.json and a tiktoken.model may be named themselves") {
   const auto json = test::data_dir / "tokenizer/tiny-v3-tokenizer.json";
   CHECK(Tokenizer::open(json).encode("The history of") ==
         Tokenizer::open(test::shipped_model).encode("The history of"));
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("the space that the tokenizer put before a text stays where the text goes on") {
-  const auto file = test::own_file("tokenizer_test_spm.json");
   const Json vectors = base::read_json(test::data_dir / "tokenizers/tokenizers.json");
-  base::write_file(file, base::dump_json(vectors["cases"][0]["tokenizer"]));
+  const test::TempDir folder;
+  const auto file =
+      folder.write("tokenizer.json", base::dump_json(vectors["cases"][0]["tokenizer"]));
   const auto tokenizer = Tokenizer::open(file);
   const auto ids = tokenizer.encode("to the end");
   CHECK(tokenizer.decode(ids) == "to the end");
@@ -61,7 +59,6 @@ TEST_CASE("the space that the tokenizer put before a text stays where the text g
   };
   CHECK(streamed({}) == " to the end");               // behind a prompt
   CHECK(streamed({.begins = true}) == "to the end");  // the answer of a chat
-  std::filesystem::remove(file);
 }
 
 TEST_CASE("text in a message can't become a special token") {
@@ -84,8 +81,8 @@ TEST_CASE("a stream gives the text of the whole, never part of a character") {
 }
 
 TEST_CASE("ids of generation_config.json stop too, and are checked against the vocabulary") {
-  const auto folder = test::own_file("tokenizer_test_ids");
-  std::filesystem::create_directories(folder);
+  const test::TempDir dir;
+  const auto& folder = dir.path();
   std::filesystem::copy_file(test::data_dir / "tokenizer/tiny-v3-tokenizer.json",
                              folder / "tokenizer.json");
   const auto stops_with = [&](const std::string& eos) {
@@ -110,7 +107,6 @@ TEST_CASE("ids of generation_config.json stop too, and are checked against the v
   CHECK(test::failure([&] { Tokenizer::open(folder); }) ==
         "input " + (folder / "generation_config.json").string() +
             ": 'the file': expected an object, found array");
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a folder without a tokenizer is refused") {

@@ -6,7 +6,7 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/file.hpp"
-#include "support/own_file.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx::text;
 using ktx::Json;
@@ -23,7 +23,8 @@ std::string found(const ChatFiles& files, const std::string& name) {
 }  // namespace
 
 TEST_CASE("a directory's templates: files first, then tokenizer_config.json, then older places") {
-  const auto folder = ktx::test::own_file("chat_template_files");
+  const ktx::test::TempDir dir;
+  const auto& folder = dir.path();
   std::filesystem::create_directories(folder / "assets");
   std::filesystem::create_directories(folder / "additional_chat_templates");
   const auto files = [&](const Json& config) { return chat_files_of_directory(folder, config); };

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "core/base/failure.hpp"
+#include "support/temp_dir.hpp"
 #include "text/tokenizer_data.hpp"
 
 using ktx::Json;
@@ -57,9 +58,8 @@ TEST_CASE("every reference vector of tiny-v3, from both file formats") {
 TEST_CASE("every reference vector of DeepSeek-V3's published tokenizer") {
   if (std::system("command -v xz > /dev/null") != 0)
     SKIP("there is no xz to unpack deepseek-v3-tokenizer.json.xz");
-  const std::string folder = KTX_BINARY_DIR "/tokenizer-test";
-  std::filesystem::create_directories(folder);
-  const std::string file = folder + "/deepseek-v3-tokenizer.json";
+  const ktx::test::TempDir folder;
+  const auto file = (folder.path() / "tokenizer.json").string();
   const std::string command =
       "xz -dkc '" KTX_TEST_DATA "/tokenizer/deepseek-v3-tokenizer.json.xz' > '" + file + "'";
   REQUIRE(std::system(command.c_str()) == 0);

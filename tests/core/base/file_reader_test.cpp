@@ -11,6 +11,7 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/file.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using namespace ktx::base;
@@ -22,15 +23,14 @@ namespace {
 constexpr size_t file_size = 100'001;  // ends inside a page
 
 struct File {
-  fs::path path =
-      fs::temp_directory_path() / ("ktx-file-reader-" + std::to_string(::getpid()) + ".bin");
+  const test::TempDir folder;
+  const fs::path path = folder.path() / "file";
   std::string bytes;
 
   File() {
     for (size_t i = 0; i < file_size; ++i) bytes += static_cast<char>(i * 2654435761u >> 13);
     write_file(path, bytes);
   }
-  ~File() { fs::remove(path); }
 
   // write_file has synced it, so that the page cache may forget it.
   void drop_from_cache() const {
@@ -110,7 +110,6 @@ TEST_CASE("the stamp is that of one file, by whichever way it is reached") {
   const File file;
   const auto link = fs::path(file.path).concat(".link"),
              other = fs::path(file.path).concat(".twin");
-  for (const auto& left : {link, other}) fs::remove(left);
   const std::string stamp = FileReader(file.path).stamp();
   fs::create_symlink(file.path, link);
   CHECK(FileReader(link).stamp() == stamp);
@@ -118,5 +117,4 @@ TEST_CASE("the stamp is that of one file, by whichever way it is reached") {
   fs::remove(link);
   fs::create_hard_link(file.path, other);  // of equal size and times, as shards may be
   CHECK(FileReader(other).stamp() != FileReader(file.path).stamp());
-  fs::remove(other);
 }

@@ -1,10 +1,9 @@
 // Free memory as the kernel tells it.
 #include "core/hw/free_memory.hpp"
 
-#include <fstream>
-
 #include "catch.hpp"
 #include "core/hw/machine.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx::hw;
 
@@ -15,10 +14,10 @@ TEST_CASE("free memory is some of what there is") {
 }
 
 TEST_CASE("MemAvailable is read in KiB; without it nothing is known") {
-  const auto file = std::filesystem::path(KTX_BINARY_DIR) / "free_memory_test_meminfo";
-  std::ofstream(file) << "MemTotal:  4096 kB\nMemFree:  12 kB\nMemAvailable:    2048 kB\n";
-  CHECK(free_memory(file) == uint64_t{2} << 20);
-  std::ofstream(file) << "MemTotal:  4096 kB\n";
-  CHECK(free_memory(file) == 0);
+  const ktx::test::TempDir folder;
+  const auto read = [&](const char* text) { return free_memory(folder.write("meminfo", text)); };
+  CHECK(read("MemTotal:  4096 kB\nMemFree:  12 kB\nMemAvailable:    2048 kB\n") == uint64_t{2}
+                                                                                       << 20);
+  CHECK(read("MemTotal:  4096 kB\n") == 0);
   CHECK(free_memory("/no/such/file") == 0);
 }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <vector>
 
 #include "catch.hpp"
@@ -12,8 +11,8 @@
 #include "ktx/plan.hpp"
 #include "loader/checkpoint.hpp"
 #include "support/gpu.hpp"
-#include "support/own_file.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using engine::GpuLoader;
@@ -74,17 +73,17 @@ TEST_CASE("weights on a GPU that nobody gave a queue of are a bug") {
 TEST_CASE("cuda: weights on a GPU have the CPU's bytes, packed anew and from the cache") {
   if (!test::have_gpu()) SKIP(test::no_gpu);
   const auto plan_of = [](const char* place) {
-    const auto file = test::own_file("gpu_loader_test.yaml");
-    std::ofstream(file) << "ktx: 1\nrules:\n"
-                           "  - {name: experts, match: {class: moe.experts}, place: "
-                        << place
-                        << "}\n  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n";
+    const test::TempDir folder;
+    const auto file = folder.write(
+        "rules.yaml", std::string("ktx: 1\nrules:\n"
+                                  "  - {name: experts, match: {class: moe.experts}, place: ") +
+                          place +
+                          "}\n  - {name: rest, match: {name: '.*'}, place: {device: cpu}}\n");
     return engine::Access::details(
         make_plan({.model = test::shipped_model, .rules = file, .threads = 2}));
   };
   const auto source = loader::open_checkpoint(test::shipped_model);
-  const auto cache = test::own_file("gpu_loader_test_cache");
-  std::filesystem::remove_all(cache);
+  const test::TempDir cache;
   hw::WorkerPool pool(2);
   test::Gpu gpu;
   const auto cpu_plan = plan_of("{device: cpu}");
@@ -97,7 +96,7 @@ TEST_CASE("cuda: weights on a GPU have the CPU's bytes, packed anew and from the
     INFO(place);
     const bool first = compared == 0;
     const auto plan = plan_of(place);
-    engine::Weights weights(plan, *source, pool, {.cache = cache, .gpus = {&gpu.queue()}});
+    engine::Weights weights(plan, *source, pool, {.cache = cache.path(), .gpus = {&gpu.queue()}});
     weights.finish_cache();
     CHECK((weights.source_bytes() > 0) == first);
     for (const auto& planned : plan.modules)
@@ -119,5 +118,4 @@ TEST_CASE("cuda: weights on a GPU have the CPU's bytes, packed anew and from the
       }
   }
   CHECK(compared > 0);
-  std::filesystem::remove_all(cache);
 }

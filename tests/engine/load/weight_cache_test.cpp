@@ -1,8 +1,6 @@
 // Entries are found when they are whole, and only then.
 #include "engine/load/weight_cache.hpp"
 
-#include <unistd.h>
-
 #include <cstring>
 #include <string>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "core/base/file.hpp"
 #include "ktx/error.hpp"
 #include "ktx/log.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using base::Digest;
@@ -20,18 +19,15 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Folder {
-  fs::path path = fs::temp_directory_path() / ("ktx-weight-cache-" + std::to_string(::getpid()));
+  const test::TempDir parent;
+  const fs::path path = parent.path() / "cache";  // made by the cache
   std::vector<std::string> warnings;
 
   Folder() {
-    fs::remove_all(path);
     set_log_sink([this](LogLevel, std::string_view message) { warnings.emplace_back(message); },
                  LogLevel::warning);
   }
-  ~Folder() {
-    set_log_sink({});
-    fs::remove_all(path);
-  }
+  ~Folder() { set_log_sink({}); }
 
   std::vector<fs::path> files(const std::string& extension) const {
     std::vector<fs::path> found;

@@ -21,8 +21,8 @@
 #include "ktx/plan.hpp"
 #include "loader/safetensors_writer.hpp"
 #include "support/ktx_isa.hpp"
-#include "support/own_file.hpp"
 #include "support/reference.hpp"
+#include "support/temp_dir.hpp"
 #include "support/watched_source.hpp"
 
 using namespace ktx;
@@ -30,8 +30,8 @@ using namespace ktx;
 namespace {
 
 placement::Plan plan_for(const std::filesystem::path& model, const std::string& rules) {
-  const auto file = test::own_file("weights_test.yaml");
-  std::ofstream(file) << rules;
+  const test::TempDir folder;
+  const auto file = folder.write("rules.yaml", rules);
   const test::KtxIsa isa("scalar");  // reference kernels keep rows as they are: easy to compare
   return engine::Access::details(make_plan({.model = model, .rules = file, .threads = 2}));
 }
@@ -132,20 +132,12 @@ TEST_CASE("a module without a weight of that role is a bug, found or not") {
 
 namespace {
 
-struct CacheFolder {
-  std::filesystem::path path;
-  explicit CacheFolder(const char* name = "weights_test_cache") : path(test::own_file(name)) {
-    std::filesystem::remove_all(path);
-  }
-  ~CacheFolder() { std::filesystem::remove_all(path); }
-
-  std::set<std::string> entries() const {
-    std::set<std::string> names;
-    for (const auto& file : std::filesystem::directory_iterator(path))
-      if (file.path().extension() == ".packed") names.insert(file.path().filename().string());
-    return names;
-  }
-};
+std::set<std::string> entries_of(const test::TempDir& cache) {
+  std::set<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(cache.path()))
+    if (file.path().extension() == ".packed") names.insert(file.path().filename().string());
+  return names;
+}
 
 // What one start with a cache did.
 struct Start {
@@ -200,72 +192,72 @@ std::string experts_in(const std::string& format) {
 }  // namespace
 
 TEST_CASE("a second start maps what the first one packed and reads no weight") {
-  const CacheFolder cache;
+  const test::TempDir cache;
   const auto model = test::data_dir / "arch/deepseek-v3-fp8";
   const auto none = start({}, model, experts_in("int8"));
-  const auto first = start(cache.path, model, experts_in("int8"));
+  const auto first = start(cache.path(), model, experts_in("int8"));
   CHECK(first.read > 0);
   CHECK(first.mapped == 0);
   CHECK(first.last_done == first.last_total);
   CHECK(first.last_done == static_cast<uint64_t>(first.read));
   CHECK(difference(first.packed, none.packed) == "");
-  const auto second = start(cache.path, model, experts_in("int8"));
+  const auto second = start(cache.path(), model, experts_in("int8"));
   CHECK(second.read == 0);
   CHECK(second.mapped == second.bytes);
   CHECK(difference(second.packed, none.packed) == "");
 }
 
 TEST_CASE("a changed rule packs anew what it places, and only that") {
-  const CacheFolder cache;
+  const test::TempDir cache;
   const auto model = test::data_dir / "arch/qwen2-moe";
-  const auto all = start(cache.path, model, experts_in("int8/32"));
-  const auto other = start(cache.path, model, experts_in("int4/32"));
+  const auto all = start(cache.path(), model, experts_in("int8/32"));
+  const auto other = start(cache.path(), model, experts_in("int4/32"));
   CHECK(other.read > 0);
   CHECK(other.read < all.read);
   CHECK(other.mapped > 0);
   CHECK(difference(other.packed, start({}, model, experts_in("int4/32")).packed) == "");
-  CHECK(start(cache.path, model, experts_in("int8/32")).read == 0);
+  CHECK(start(cache.path(), model, experts_in("int8/32")).read == 0);
 }
 
 TEST_CASE(
     "a changed checkpoint is read anew; the same content under other times is not kept twice") {
-  const CacheFolder cache;
+  const test::TempDir cache;
   const auto model = test::data_dir / "arch/llama";
-  const auto first = start(cache.path, model, keep);
-  const auto entries = cache.entries();
+  const auto first = start(cache.path(), model, keep);
+  const auto entries = entries_of(cache);
   // Touched, or copied: the state differs, the content does not.
-  const auto touched = start(cache.path, model, keep, "touched");
+  const auto touched = start(cache.path(), model, keep, "touched");
   CHECK(touched.read == first.read);
   CHECK(difference(touched.packed, first.packed) == "");
-  CHECK(cache.entries() == entries);
-  CHECK(start(cache.path, model, keep, "touched").read == 0);
+  CHECK(entries_of(cache) == entries);
+  CHECK(start(cache.path(), model, keep, "touched").read == 0);
   // One number changed.
-  const CacheFolder copy("weights_test_model");
-  std::filesystem::copy(model, copy.path);
+  const test::TempDir copy;
+  std::filesystem::copy(model, copy.path());
   {
-    std::fstream file(copy.path / "model.safetensors",
+    std::fstream file(copy.path() / "model.safetensors",
                       std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(-2, std::ios::end);
     file.write("\x12\x3f", 2);
   }
-  const auto changed = start(cache.path, copy.path, keep);
+  const auto changed = start(cache.path(), copy.path(), keep);
   CHECK(changed.read == first.read);
   CHECK(difference(changed.packed, first.packed) != "");
-  CHECK(difference(changed.packed, start({}, copy.path, keep).packed) == "");
-  CHECK(cache.entries().size() == entries.size() + 1);
+  CHECK(difference(changed.packed, start({}, copy.path(), keep).packed) == "");
+  CHECK(entries_of(cache).size() == entries.size() + 1);
 }
 
 TEST_CASE("a cut off entry is made anew") {
-  const CacheFolder cache;
+  const test::TempDir cache;
   const auto model = test::data_dir / "arch/llama";
-  const auto first = start(cache.path, model, keep);
-  const auto entries = cache.entries();
-  for (const auto& name : entries) std::filesystem::resize_file(cache.path / name, 100);
-  const auto second = start(cache.path, model, keep);
+  const auto first = start(cache.path(), model, keep);
+  const auto entries = entries_of(cache);
+  for (const auto& name : entries) std::filesystem::resize_file(cache.path() / name, 100);
+  const auto second = start(cache.path(), model, keep);
   CHECK(second.read == first.read);
   CHECK(difference(second.packed, first.packed) == "");
-  CHECK(cache.entries() == entries);
-  CHECK(start(cache.path, model, keep).read == 0);
+  CHECK(entries_of(cache) == entries);
+  CHECK(start(cache.path(), model, keep).read == 0);
 }
 
 namespace {
@@ -274,7 +266,6 @@ namespace {
 // shape lie at the same place.
 void write_layers_apart(const std::filesystem::path& folder) {
   const auto model = test::data_dir / "arch/llama";
-  std::filesystem::create_directories(folder);
   std::filesystem::copy(model / "config.json", folder / "config.json");
   const auto source = loader::open_checkpoint(model);
   std::map<std::string, std::vector<loader::NamedArray>> files;
@@ -326,12 +317,12 @@ void give_equal_times(const std::filesystem::path& a, const std::filesystem::pat
 }  // namespace
 
 TEST_CASE("files of equal size and times are not taken for each other") {
-  const CacheFolder cache, model("weights_test_shards");
-  write_layers_apart(model.path);
-  give_equal_times(model.path / "0.safetensors", model.path / "1.safetensors");
-  const auto none = start({}, model.path, keep);
-  start(cache.path, model.path, keep);
-  const auto second = start(cache.path, model.path, keep);
+  const test::TempDir cache, model;
+  write_layers_apart(model.path());
+  give_equal_times(model.path() / "0.safetensors", model.path() / "1.safetensors");
+  const auto none = start({}, model.path(), keep);
+  start(cache.path(), model.path(), keep);
+  const auto second = start(cache.path(), model.path(), keep);
   CHECK(second.read == 0);
   CHECK(difference(second.packed, none.packed) == "");
 }

@@ -6,7 +6,7 @@
 #include "catch.hpp"
 #include "core/base/failure.hpp"
 #include "engine/source.hpp"
-#include "support/own_file.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using namespace ktx::engine;
@@ -24,14 +24,13 @@ const std::string mla_sizes =
 
 /// The checkpoint that ktx-synth writes for a spec.
 struct Written {
-  fs::path path;
-  Written(const std::string& spec, const char* name) : path(test::own_file(name)) {
-    fs::remove_all(path);
+  const test::TempDir folder;
+  const fs::path path;
+  Written(const std::string& spec, const char* name) : path(folder.path() / name) {
     auto options = parse_spec(spec);
     options.out = path;
     synthesize(options);
   }
-  ~Written() { fs::remove_all(path); }
 };
 
 void compare(const std::string& spec, const char* file) {

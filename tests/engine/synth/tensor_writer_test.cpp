@@ -6,14 +6,12 @@
 
 #include "catch.hpp"
 #include "core/base/file.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace ktx;
 using namespace ktx::engine;
-namespace fs = std::filesystem;
 
 namespace {
-
-const fs::path path = fs::path(KTX_BINARY_DIR) / "tensor_writer_test.bin";
 
 /// Two tensors of more than a chunk with a gap between them.
 TensorFile file() {
@@ -27,12 +25,12 @@ TensorFile file() {
 }
 
 std::string written(const WriteOptions& options, const TensorFile& tensors = file()) {
+  const test::TempDir folder;
+  const auto path = folder.path() / "tensors";
   base::PartialFile out(path);
   write_tensors(out, tensors, options);
   out.commit();
-  std::string bytes = base::read_text(path);
-  fs::remove(path);
-  return bytes;
+  return base::read_text(path);
 }
 
 }  // namespace
@@ -57,7 +55,8 @@ TEST_CASE("every byte is reported; an exception from there comes out") {
   (void)written({.threads = 3, .wrote = [&](uint64_t bytes) { sum += bytes; }});
   CHECK(sum == file().tensors[0].bytes() + file().tensors[1].bytes());
 
-  base::PartialFile out(path);
+  const test::TempDir folder;
+  base::PartialFile out(folder.path() / "tensors");
   int calls = 0;
   const auto stop = [&](uint64_t) {
     ++calls;
