@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -28,7 +30,9 @@ struct Session::State {
   std::atomic_flag in_use = ATOMIC_FLAG_INIT;
 
   int64_t position() const noexcept { return std::ssize(tokens); }
+  int64_t vocab_size() const noexcept;
   void check_token(int32_t id) const;
+  void check_biases(const std::vector<LogitBias>& biases) const;
   void check(std::span<const int32_t> ids) const;
   void check_experts(int experts_per_token) const;
   void check_position(int64_t to, const char* action) const;
@@ -52,11 +56,24 @@ class Session::Use {
   std::atomic_flag& in_use_;
 };
 
+int64_t Session::State::vocab_size() const noexcept {
+  return engine->programs->of(engine::Phase::decode).logits().width;
+}
+
 void Session::State::check_token(int32_t id) const {
-  const auto vocab = engine->programs->of(engine::Phase::decode).logits().width;
-  if (id < 0 || id >= vocab)
+  if (id < 0 || id >= vocab_size())
     throw_input("token id " + std::to_string(id) + " is not in the vocabulary: expected 0 to " +
-                std::to_string(vocab - 1));
+                std::to_string(vocab_size() - 1));
+}
+
+void Session::State::check_biases(const std::vector<LogitBias>& biases) const {
+  std::set<int32_t> banned;
+  for (const auto& [id, bias] : biases) {
+    check_token(id);
+    if (bias == -std::numeric_limits<float>::infinity()) banned.insert(id);
+  }
+  if (std::ssize(banned) == vocab_size())
+    throw_input("logit biases ban all tokens: expected at least one that is allowed", "sampling");
 }
 
 void Session::State::check(std::span<const int32_t> ids) const {
@@ -157,7 +174,7 @@ Generation Session::generate(std::span<const int32_t> prompt, const GenerateOpti
   const Use use(*state_, "generate");
   state_->check(prompt);
   state_->check_experts(options.experts_per_token);
-  for (const auto& [id, bias] : options.sampling.logit_bias) state_->check_token(id);
+  state_->check_biases(options.sampling.logit_bias);
   engine::Sampler sampler(options.sampling);
   engine::Request request;
   request.prompt = prompt;

@@ -6,11 +6,13 @@
 #include <thread>
 
 #include "catch.hpp"
+#include "core/base/failure.hpp"
 #include "engine/state.hpp"
 #include "ktx/error.hpp"
 #include "support/reference.hpp"
 
 using namespace ktx;
+using test::failure;
 
 namespace {
 
@@ -285,4 +287,13 @@ TEST_CASE("sampling options out of range are refused") {
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.logit_bias = {{4096, 1}}}}), Error);
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.temperature = -1.0f}}), Error);
   CHECK_THROWS_AS(session.generate(prompt(), {.sampling = {.top_p = 0.0f}}), Error);
+  Sampling all_banned;
+  for (int32_t id = 0; id < 4096; ++id)
+    all_banned.logit_bias.push_back({id, -std::numeric_limits<float>::infinity()});
+  CHECK(failure([&] { session.generate(prompt(), {.sampling = all_banned}); }) ==
+        "input sampling: logit biases ban all tokens: expected at least one that is allowed");
+  CHECK(session.position() == 0);  // the prompt was not read
+  all_banned.logit_bias.erase(all_banned.logit_bias.begin() + 77);
+  CHECK(session.generate(prompt(), {.max_new_tokens = 2, .sampling = all_banned}).ids ==
+        std::vector<int32_t>{77, 77});
 }

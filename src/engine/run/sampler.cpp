@@ -215,7 +215,8 @@ void Sampler::find_maxima(hw::WorkerPool* pool) {
 int32_t Sampler::best() const {
   const float most = maximum(maxima_);
   if (most == minus_infinity && maximum(logits_) > minus_infinity)
-    throw_input("logit bias: every token is banned; expected at least one that is not", "sampling");
+    throw_input("logit biases and penalties ban all tokens: expected at least one that is allowed",
+                "sampling");
   if (most == minus_infinity)
     throw_bug("no token can be chosen: no logit of " + std::to_string(logits_.size()) +
               " is a number above -inf");

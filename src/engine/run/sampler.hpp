@@ -34,7 +34,8 @@ class Sampler {
 
   /// The next token: an index into `logits` (one per vocabulary entry). `history`: the ids so far,
   /// oldest first; ids beyond the logits are passed over. A pool shares the passes over all logits.
-  /// Throws bug error when no logit is greater than -inf: something before went wrong.
+  /// Throws input error when biases and penalties ban all tokens; bug error when no logit is
+  /// greater than -inf: something before went wrong.
   int32_t sample(std::span<const float> logits, std::span<const int32_t> history,
                  hw::WorkerPool* pool = nullptr);
 

@@ -318,6 +318,22 @@ TEST_CASE("NaN and infinite logits") {
           "bug no token can be chosen: no logit of 0 is a number above -inf");
 }
 
+TEST_CASE("biases and penalties that leave no token are input errors") {
+  const std::string error =
+      "input sampling: logit biases and penalties ban all tokens: expected at least one that is "
+      "allowed";
+  const SamplerOptions banned{.logit_bias = {{0, -infinite}, {1, -infinite}}};
+  CHECK(failure([&] { once(banned, {1, 2}); }) == error);
+  CHECK(failure([&] { once(banned, {1, 2, -infinite}); }) == error);
+  CHECK(once(banned, {1, 2, -1e30f}) == 2);
+  // The one that is left, until penalties have banned it, too.
+  Sampler sampler({.frequency_penalty = 3e38f, .logit_bias = {{0, -infinite}}});
+  const std::vector<float> logits{1, 2};
+  CHECK(sampler.sample(logits, {}) == 1);
+  CHECK(sampler.sample(logits, {}) == 1);
+  CHECK(failure([&] { sampler.sample(logits, {}); }) == error);
+}
+
 TEST_CASE("options out of range are input errors") {
   const auto refused = [](const SamplerOptions& options) {
     return failure([&] { Sampler{options}; });
