@@ -34,13 +34,14 @@ Json rule_list_schema() {
 
 // Each row of a table: keyword, type of its value, documentation, schema, parser, effect.
 constexpr std::array match_table{
-    MatchKeyword{"name", "pattern", "PCRE2 pattern, searched anywhere in the module's path.",
+    MatchKeyword{"name", "pattern", "PCRE2 pattern, searched for anywhere in the module's path.",
                  pattern_schema,
                  [](const Yaml& v, Match& m) {
                    m.name = {parse_pattern(v), v.where};
                  },
                  matches_name},
-    MatchKeyword{"class", "class", "The module's class, or that of a module around it.",
+    MatchKeyword{"class", "class",
+                 "A class of the module, which may be that of the block it belongs to.",
                  class_schema,
                  [](const Yaml& v, Match& m) {
                    m.class_name = {parse_class(v), v.where};
@@ -55,25 +56,25 @@ constexpr std::array match_table{
 };
 
 constexpr std::array place_table{
-    PlaceKeyword{
-        "device", "cpu | cuda:N | a list",
-        "Where the module runs and its weights lie. Default: cpu. A list needs spread: layers. "
-        "prefill: {device: ...} places prompts elsewhere than decoding, with a second copy of the "
-        "weights there (see stream); attention has one device, where its KV cache lies.",
-        devices_schema,
-        [](const Yaml& v, Place& p) {
-          p.devices = {parse_devices(v, "device"), v.where};
-        },
-        apply_device},
+    PlaceKeyword{"device", "cpu | cuda:N | a list",
+                 "Where the module runs and its weights are stored. Default: cpu. A list needs "
+                 "spread: layers. prefill: {device: ...} runs prompts on another device than "
+                 "decoding, with a second copy of the weights there (see stream); attention has "
+                 "one device, which holds its KV cache.",
+                 devices_schema,
+                 [](const Yaml& v, Place& p) {
+                   p.devices = {parse_devices(v, "device"), v.where};
+                 },
+                 apply_device},
     PlaceKeyword{"op", "OP.KERNEL | OP.auto | auto",
                  "The op, which must be the module's own, and its kernel. Default: auto, the best "
-                 "kernel that the machine and the module's formats allow.",
+                 "kernel that supports the machine and the module's formats.",
                  op_schema, [](const Yaml& v, Place& p) { p.op = parse_op(v); }, apply_op},
     PlaceKeyword{
         "format", "keep | a format",
         "How matrices are stored: as in the checkpoint (keep, the default), or quantized to this "
-        "format while loading. Norms, biases and routers always run in f32, and what latent "
-        "attention multiplies by on a GPU in bf16, or in int8 where it has 8 bits or fewer.",
+        "format while loading. Norms, biases and routers always run in f32, kv_b_proj of latent "
+        "attention on a GPU in bf16, or in int8 if it has 8 bits or fewer.",
         format_schema,
         [](const Yaml& v, Place& p) {
           p.format = {parse_format(v), v.where};
@@ -81,76 +82,72 @@ constexpr std::array place_table{
         apply_format},
     PlaceKeyword{
         "numa", "replicate | shard | interleave | node:N",
-        "Where weights lie on a machine of several NUMA nodes; on a machine of one all are equal. "
-        "replicate: a copy on every node, each computes a part from its own. shard: every node "
-        "stores and computes some of each matrix's rows. interleave: one copy, its pages dealt out "
-        "to the nodes. node:N: one copy on node N, whose threads compute with it. Without the key: "
-        "shard for linear layers and experts, interleave for the rest.",
+        "Where weights are stored on a machine with several NUMA nodes; with one node, all "
+        "policies are the same. replicate: a copy on every node, from which the node computes its "
+        "share. shard: every node stores and computes a share of each matrix's rows. interleave: "
+        "one copy, its pages distributed over the nodes. node:N: one copy on node N, whose threads "
+        "compute with it. Default: shard for linear layers and experts, interleave for the rest.",
         numa_schema,
         [](const Yaml& v, Place& p) {
           p.numa = {parse_numa(v), v.where};
         },
         apply_numa},
-    PlaceKeyword{
-        "spread", "layers",
-        "With a list of devices: splits the layers that match: {layers: ...} gives, or all of the "
-        "model's, into ranges of equal length, one a device in turn. The embedding goes to the "
-        "first device, the final norm and the head to the last.",
-        spread_schema,
-        [](const Yaml& v, Place& p) {
-          p.spread = {parse_spread(v), v.where};
-        },
-        apply_spread},
-    PlaceKeyword{
-        "stream", "yes | no",
-        "With prefill: {device: cuda:N, stream: yes} and experts on the cpu: instead of a second "
-        "copy, experts pass through the GPU while a prompt runs, and both devices share the work. "
-        "Default: no.",
-        flag_schema,
-        [](const Yaml& v, Place& p) {
-          p.stream = {v.as_bool("stream"), v.where};
-        },
-        apply_stream},
+    PlaceKeyword{"spread", "layers",
+                 "With a list of devices: splits the layers given by match: {layers: ...}, or all "
+                 "layers of the model, into ranges of equal length, one for each device in order. "
+                 "The embedding goes to the first device, the final norm and the head to the last.",
+                 spread_schema,
+                 [](const Yaml& v, Place& p) {
+                   p.spread = {parse_spread(v), v.where};
+                 },
+                 apply_spread},
+    PlaceKeyword{"stream", "yes | no",
+                 "With prefill: {device: cuda:N, stream: yes} and experts on the cpu: instead of "
+                 "having a second copy there, experts are streamed through the GPU while a prompt "
+                 "runs, and both devices share the work. Default: no.",
+                 flag_schema,
+                 [](const Yaml& v, Place& p) {
+                   p.stream = {v.as_bool("stream"), v.where};
+                 },
+                 apply_stream},
     PlaceKeyword{
         "experts",
         "{resident: N | vram: SIZE, on: GPUs, by: FILE | random, list: [..], keep_ram: no}",
-        "Keeps N routed experts of each layer on a GPU, where they run while the others run on the "
-        "cpu; or as many as fit when the plan may use SIZE of that GPU's memory for all it has "
-        "there. on: cuda:N, or a list, each with a range of layers; default where prompts run (see "
-        "stream). Which: those that FILE, relative to this one, gives as layers: {3: [5, 17], 4: "
-        "[8]}, most used first; or those of the list, in every layer; or random ones of each "
-        "layer, the same in every run; or the first by number. keep_ram: yes leaves a copy of them "
-        "on the cpu.",
+        "Keeps N routed experts of each layer on a GPU, which runs them while the cpu runs the "
+        "others; or, with vram, as many as fit if the plan may use SIZE of that GPU's memory in "
+        "total. on: cuda:N, or a list, each GPU with a range of layers; default: the GPU that runs "
+        "prompts (see stream). Which experts: those in FILE, relative to this one, as layers: {3: "
+        "[5, 17], 4: [8]}, most used first; or those of the list, in every layer; or random ones "
+        "in each layer, the same in every run; by default the first by number. keep_ram: yes also "
+        "keeps a copy of them in the cpu's memory.",
         experts_schema,
         [](const Yaml& v, Place& p) {
           p.experts = {parse_experts(v), v.where};
         },
         apply_experts},
-    PlaceKeyword{
-        "defer", "N",
-        "While a token is decoded, those N of its experts on the cpu that have the least weight "
-        "are "
-        "computed while a GPU runs the next layer, and added there: faster, but not quite the same "
-        "model. Prompts are read as without. Default: 0.",
-        defer_schema,
-        [](const Yaml& v, Place& p) {
-          p.defer = {parse_defer(v), v.where};
-        },
-        apply_defer},
+    PlaceKeyword{"defer", "N",
+                 "While decoding, the N experts of a token on the cpu that have the least weight "
+                 "are computed while a GPU runs the next layer, and added after that: faster, but "
+                 "not exactly the same model. Prompts are not affected. Default: 0.",
+                 defer_schema,
+                 [](const Yaml& v, Place& p) {
+                   p.defer = {parse_defer(v), v.where};
+                 },
+                 apply_defer},
 };
 
 constexpr std::array machine_table{
-    MachineKeyword{"ram", "size, e.g. 382GiB", "Least memory of the machine.", size_schema,
+    MachineKeyword{"ram", "size, e.g. 382GiB", "Minimum memory of the machine.", size_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.ram = {parse_size(v, "ram"), v.where};
                    },
                    check_ram},
-    MachineKeyword{"vram", "size, e.g. 14GiB", "Least memory of all GPUs together.", size_schema,
+    MachineKeyword{"vram", "size, e.g. 14GiB", "Minimum memory of all GPUs together.", size_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.vram = {parse_size(v, "vram"), v.where};
                    },
                    check_vram},
-    MachineKeyword{"isa", "level", "Least instruction-set level of the CPU.", isa_schema,
+    MachineKeyword{"isa", "level", "Minimum instruction-set level of the CPU.", isa_schema,
                    [](const Yaml& v, MachineNeeds& m) {
                      m.isa = {parse_isa(v), v.where};
                    },
@@ -160,7 +157,7 @@ constexpr std::array machine_table{
 constexpr std::array model_table{
     ModelKeyword{"path", "path | synth:MODEL,...",
                  "The model: a .gguf, the first file of a split, or a Hugging Face directory, "
-                 "relative to this file; or a synthetic one. --model stands above it.",
+                 "relative to this file; or a synthetic one. Overridden by --model.",
                  pattern_schema,
                  [](const Yaml& v, ModelSettings& m) {
                    m.path = {parse_path(v, "path"), v.where};
@@ -168,52 +165,53 @@ constexpr std::array model_table{
                  apply_model_path},
     ModelKeyword{
         "experts_per_token", "6 | {default: 8, layers: {3-20: 6}}",
-        "Routed experts that a token runs through, unless its request says otherwise. Default: the "
-        "checkpoint's number. --experts-per-token stands above it.",
+        "Routed experts per token, unless a request asks for another number. Default: the "
+        "checkpoint's number. Overridden by --experts-per-token.",
         experts_per_token_schema,
         [](const Yaml& v, ModelSettings& m) { m.experts_per_token = parse_experts_per_token(v); },
         apply_experts_per_token},
 };
 
 constexpr std::array cache_table{
-    CacheKeyword{"format", "f32 | bf16 | fp8",
-                 "How the KV cache stores its numbers. Default: bf16. --cache-format stands above "
-                 "it.",
-                 cache_format_schema,
-                 [](const Yaml& v, CacheSettings& c) {
-                   c.format = {parse_cache_format(v), v.where};
-                 },
-                 apply_cache_format},
+    CacheKeyword{
+        "format", "f32 | bf16 | fp8",
+        "How the KV cache stores its numbers. Default: bf16. Overridden by --cache-format.",
+        cache_format_schema,
+        [](const Yaml& v, CacheSettings& c) {
+          c.format = {parse_cache_format(v), v.where};
+        },
+        apply_cache_format},
 };
 
 constexpr std::array rule_table{
-    RuleKeyword{"name", "text", "What the plan and messages call the rule; required, once a file.",
+    RuleKeyword{"name", "text",
+                "Name of the rule in the plan and in messages; required, unique in the file.",
                 text_schema, [](const Yaml& v, Rule& r) { r.name = v.as_string("name"); }, nullptr},
-    RuleKeyword{
-        "match", "map",
-        "Which modules the rule takes: all keys given must hold. The first rule of the file "
-        "that matches a module decides.",
-        match_schema,
-        [](const Yaml& v, Rule& r) {
-          r.has_match = true;
-          r.match.where = v.where;
-          parse_keywords(v, match_keywords(), "match", r.match);
-        },
-        nullptr},
+    RuleKeyword{"match", "map",
+                "Which modules the rule applies to: those that fulfil all keys given. The first "
+                "rule in the file that matches a module decides.",
+                match_schema,
+                [](const Yaml& v, Rule& r) {
+                  r.has_match = true;
+                  r.match.where = v.where;
+                  parse_keywords(v, match_keywords(), "match", r.match);
+                },
+                nullptr},
     RuleKeyword{"place", "map", "Where and how those modules run.", place_schema,
                 [](const Yaml& v, Rule& r) {
                   r.has_place = true;
                   parse_keywords(v, place_keywords(), "place", r.place);
                 },
                 nullptr},
-    RuleKeyword{
-        "decode", "map",
-        "Keys of place that differ while decoding: op, or device and with it format and numa.",
-        place_schema,
-        [](const Yaml& v, Rule& r) {
-          parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
-        },
-        nullptr},
+    RuleKeyword{"decode", "map",
+                "Keys of place that differ in decode steps: op, or device and with it format and "
+                "numa. In steps of 9 rows or more (many sessions at once), linear layers, norms "
+                "and the like use prefill's kernels, unless deterministic.",
+                place_schema,
+                [](const Yaml& v, Rule& r) {
+                  parse_keywords(v, place_keywords(), "decode", r.decode.emplace());
+                },
+                nullptr},
     RuleKeyword{
         "prefill", "map",
         "Keys of place that differ for prompts: op, stream, or device and with it format and numa.",
@@ -247,7 +245,7 @@ constexpr std::array file_table{
         nullptr},
     FileKeyword{"context", "tokens",
                 "Tokens that a session can hold. Default: the model's context, at most 4096. "
-                "--context stands above it.",
+                "Overridden by --context.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.context = {v.as_int("context"), v.where};
@@ -255,7 +253,7 @@ constexpr std::array file_table{
                 apply_context},
     FileKeyword{"sessions", "N",
                 "Sessions that can run at once; memory is planned for all of them. Default: 1. "
-                "--sessions stands above it.",
+                "Overridden by --sessions.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.sessions = {v.as_int("sessions"), v.where};
@@ -266,42 +264,42 @@ constexpr std::array file_table{
         [](const Yaml& v, Rules& r) { parse_keywords(v, cache_keywords(), "cache", r.cache); },
         nullptr},
     FileKeyword{"threads", "N",
-                "CPU workers. Default: one a physical core. --threads stands above it.",
+                "CPU threads. Default: one per physical core. Overridden by --threads.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.threads = {v.as_int("threads"), v.where};
                 },
                 apply_threads},
     FileKeyword{"decode_threads", "N",
-                "CPU workers of decode steps, up to `threads`: more than the memory can feed make "
-                "them slower. Default: as many as `threads` where that is given, else what is "
-                "fastest, measured while loading. --decode-threads stands above it.",
+                "CPU threads of decode steps, at most `threads`: more of them than memory can feed "
+                "are slower. Default: `threads` if that is given, else the fastest number, "
+                "measured while loading. Overridden by --decode-threads.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.decode_threads = {v.as_int("decode_threads"), v.where};
                 },
                 apply_decode_threads},
     FileKeyword{"prefill_chunk", "tokens",
-                "Tokens of a prompt that run at once. With more, each expert gets more tokens for "
-                "the work of reading it, and activations take more memory. Default: 2048. "
-                "--prefill-chunk stands above it.",
+                "Tokens of a prompt that run at once (a slice). Larger slices read each expert for "
+                "more tokens at a time, but need more memory for activations. Default: 2048. "
+                "Overridden by --prefill-chunk.",
                 count_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.prefill_chunk = {v.as_int("prefill_chunk"), v.where};
                 },
                 apply_prefill_chunk},
     FileKeyword{"weights_cache", "directory",
-                "Keeps packed weights there, relative to this file, and maps them on the next "
-                "start. Default: none. --cache stands above it.",
+                "Directory for packed weights, relative to this file: later starts map them "
+                "instead of packing again. Default: none. Overridden by --cache.",
                 pattern_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.weights_cache = {parse_path(v, "weights_cache"), v.where};
                 },
                 apply_weights_cache},
     FileKeyword{"tokenizer", "path",
-                "The tokenizer, where it is not the model's own: a .gguf, a tokenizer.json, a "
-                "tiktoken.model or a directory with one of the two, relative to this file. "
-                "--tokenizer stands above it.",
+                "The tokenizer, if it is not the model's own: a .gguf, a tokenizer.json, a "
+                "tiktoken.model or a directory with one of the last two, relative to this file. "
+                "Overridden by --tokenizer.",
                 pattern_schema,
                 [](const Yaml& v, Rules& r) {
                   r.run.tokenizer = {parse_path(v, "tokenizer"), v.where};
@@ -309,17 +307,16 @@ constexpr std::array file_table{
                 apply_tokenizer},
     FileKeyword{
         "deterministic", "true | false",
-        "Whether the same request always gives the same text, whatever runs beside it: "
-        "kernels are then chosen for each sequence, not for a step of many; where there are "
-        "GPUs each sequence decodes in steps of its own. Default: false. --deterministic stands "
-        "above it.",
+        "Whether a request always gives the same text, whatever runs beside it. Kernels are then "
+        "chosen for each sequence, not for the whole step; with GPUs, each sequence decodes in "
+        "steps of its own. Default: false. Overridden by --deterministic.",
         flag_schema,
         [](const Yaml& v, Rules& r) {
           r.run.deterministic = {v.as_bool("deterministic"), v.where};
         },
         apply_deterministic},
-    FileKeyword{"rules", "list", "The rules, first match wins.", rule_list_schema,
-                [](const Yaml& v, Rules& r) { parse_rule_list(v, r); }, nullptr},
+    FileKeyword{"rules", "list", "The rules; the first one that matches a module decides.",
+                rule_list_schema, [](const Yaml& v, Rules& r) { parse_rule_list(v, r); }, nullptr},
 };
 
 std::string wrapped(std::string_view text, size_t indent) {
@@ -383,8 +380,8 @@ std::span<const FileKeyword> file_keywords() noexcept {
 
 std::string keyword_reference() {
   std::string out =
-      "A rules file says for every module of a model which op, device, format and NUMA policy it\n"
-      "gets. First match wins, in file order.\n";
+      "A rules file decides the op, device, format and NUMA policy of every module of a model.\n"
+      "The first rule that matches a module wins.\n";
   out += describe("Top level", file_keywords());
   out += describe("machine:", machine_keywords());
   out += describe("model:", model_keywords());

@@ -9,7 +9,7 @@ std::string rules_schema() {
   Json out{{"$schema", "http://json-schema.org/draft-07/schema#"},
            {"title", "ktx rules file"},
            {"description",
-            "Says for every module of a model which op, device, format and NUMA policy it gets."}};
+            "Decides the op, device, format and NUMA policy of every module of a model."}};
   out.update(map_schema(file_keywords(), {"ktx", "rules"}));
   return base::dump_json(out, 2) + "\n";
 }

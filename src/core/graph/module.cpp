@@ -31,7 +31,7 @@ const std::vector<ClassInfo>& classes() noexcept {
       {"moe.router", "the gate that chooses the routed experts"},
       {"moe.experts", "the routed experts of a layer, all together"},
       {"mtp", "layers for multi-token prediction, which are not run"},
-      {"other", "parts that see or hear, which are not run"},
+      {"other", "vision and audio parts, which are not run"},
   };
   return table;
 }
