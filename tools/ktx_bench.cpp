@@ -329,8 +329,9 @@ void bench_model(const Arguments& a) {
 
 void bench_attention(KernelArguments a) {
   if (!a.compare.empty() || a.bench.all_experts || a.bench.threads.size() > 1)
-    throw ktx::Error(ktx::ErrorCategory::input,
-                     "op mla has no --compare, no --all-experts and one number of --threads");
+    throw ktx::Error(
+        ktx::ErrorCategory::input,
+        "op mla takes neither --compare nor --all-experts, and one number of --threads");
   if (!a.bench.formats.empty()) a.attention.formats = a.bench.formats;
   a.attention.kernels = a.bench.kernels;
   if (!a.bench.threads.empty()) a.attention.threads = a.bench.threads.front();
@@ -374,12 +375,12 @@ void add_model_options(CLI::App& app, Arguments& a) {
       ->type_name("N,...");
   app.add_option("-d,--depth", a.depth, "tokens in the cache before decoding begins; default: 0")
       ->check(tools::whole_number(0, 1 << 20));
-  app.add_option("-n,--decode", a.decode, "tokens to decode after a prompt of one; 0: none")
+  app.add_option("-n,--decode", a.decode, "tokens to decode after a prompt of one token; 0: none")
       ->type_name("N")
       ->check(tools::whole_number(0, 1 << 20))
       ->capture_default_str();
   tools::add_list(app, "--decode-experts", a.decode_experts,
-                  "experts a token while decoding, a row for each number; default: as planned",
+                  "experts per token while decoding, a row for each number; default: as planned",
                   tools::whole_number(1, 1 << 20))
       ->type_name("K,...");
   app.add_option("-r,--repeat", a.repeat, "repetitions of each row")
@@ -387,7 +388,8 @@ void add_model_options(CLI::App& app, Arguments& a) {
       ->check(tools::whole_number(1, 1000))
       ->capture_default_str();
   add_output_options(app, a.json);
-  app.add_option("--profile", a.trace, "where the time of a slice and of a decode step goes")
+  app.add_option("--profile", a.trace,
+                 "measure where the time of a slice and of a decode step goes")
       ->type_name("[FILE]")
       ->expected(0, 1)
       ->excludes("--json");
@@ -407,7 +409,7 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
   tools::add_list(*sub, "--kernels", o.kernels, "kernels, as in rules; default: auto, the best")
       ->type_name("NAME,...");
   auto* of_expert = tools::add_list(*sub, "--tokens-per-expert", o.tokens,
-                                    "tokens of each active expert", tools::whole_number(1))
+                                    "tokens per active expert", tools::whole_number(1))
                         ->type_name("N,...");
   auto* all = sub->add_flag("--all-experts", o.all_experts, "all routed experts of a layer at once")
                   ->excludes(of_expert);
@@ -416,7 +418,7 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->type_name("N,...")
       ->needs(all);
   sub->add_option("--experts", o.experts,
-                  "experts in memory; default: more than caches hold, a layer: 256")
+                  "experts in memory; default: more than caches hold, with --all-experts 256")
       ->type_name("N")
       ->check(tools::whole_number(1));
   sub->add_option("--hidden", o.hidden, "width of the model")
@@ -442,14 +444,14 @@ void add_kernels(CLI::App& app, KernelArguments& a) {
       ->type_name("N")
       ->check(tools::whole_number(1, 1024));
   tools::add_list(*sub, "-t,--threads", o.threads,
-                  "CPU workers, each number in turn; default: one a physical core",
+                  "CPU threads, each number in turn; default: one per physical core",
                   tools::whole_number(1, 4096))
       ->type_name("N,...");
   sub->add_option("-r,--repeat", o.repeat, "repetitions of each row")
       ->type_name("N")
       ->check(tools::whole_number(1, 1000))
       ->capture_default_str();
-  sub->add_option("--compare", a.compare, "an earlier output of --json, to print ratios to")
+  sub->add_option("--compare", a.compare, "an earlier output of --json to compare with")
       ->type_name("FILE");
   add_output_options(*sub, a.json);
   // A model and its rules belong to the other mode.

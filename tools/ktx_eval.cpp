@@ -166,7 +166,7 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
       "shorter than a window is left out.\n");
   tools::add_plan_options(*sub, o.plan);
   sub->add_option("--text", o.text, "the text to score")->required()->type_name("FILE");
-  sub->add_option("--window", o.window, "tokens a window")
+  sub->add_option("--window", o.window, "tokens per window")
       ->check(tools::whole_number(2, 1 << 20))
       ->capture_default_str();
   sub->add_option("--windows", o.windows, "score the first N windows only")
@@ -177,7 +177,7 @@ void add_perplexity(CLI::App& app, PerplexityOptions& o) {
 }
 
 void add_logits(CLI::App& app, LogitsOptions& o) {
-  auto* sub = app.add_subcommand("logits", "the logits after each of some tokens");
+  auto* sub = app.add_subcommand("logits", "the logits after each of the given tokens");
   tools::add_plan_options(*sub, o.plan);
   tools::add_list(*sub, "--ids", o.ids, "token ids, the first usually BOS", tools::whole_number(0))
       ->required()
@@ -191,8 +191,9 @@ void add_logits(CLI::App& app, LogitsOptions& o) {
 void add_tokenize(CLI::App& app, TokenizeOptions& o) {
   auto* sub = app.add_subcommand("tokenize", "token ids of a text, as JSON");
   sub->footer("\nSpecial tokens written in the text are recognised; none is added.\n");
-  sub->add_option("--model,-m", o.model,
-                  "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the two")
+  sub->add_option(
+         "--model,-m", o.model,
+         "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the last two")
       ->required()
       ->type_name("PATH");
   auto* input = sub->add_option_group("input");
@@ -203,9 +204,9 @@ void add_tokenize(CLI::App& app, TokenizeOptions& o) {
 }
 
 void add_chat(CLI::App& app, ChatCommand& o) {
-  auto* sub = app.add_subcommand("chat", "the text that a chat template makes of messages");
+  auto* sub = app.add_subcommand("chat", "the text that a chat template renders from messages");
   sub->footer("\nPrints exactly that text, no line end after it.\n");
-  auto* model = sub->add_option("--model,-m", o.model, "whose template and special tokens to take")
+  auto* model = sub->add_option("--model,-m", o.model, "whose template and special tokens to use")
                     ->type_name("PATH");
   tools::add_chat_options(*sub, o.options);
   auto* file = sub->get_option("--template");
@@ -213,7 +214,7 @@ void add_chat(CLI::App& app, ChatCommand& o) {
       ->required()
       ->type_name("FILE");
   sub->add_flag("--no-generation-prompt", o.no_prompt,
-                "without what begins the assistant's next reply");
+                "omit what begins the assistant's next reply");
   sub->callback([model, file] {
     if (model->count() + file->count() == 0) throw CLI::RequiredError("--model or --template");
   });
@@ -226,7 +227,7 @@ int main(int argc, char** argv) {
   LogitsOptions for_logits;
   TokenizeOptions for_tokenize;
   ChatCommand for_chat;
-  CLI::App app("Numbers to judge a model and a plan by", "ktx-eval");
+  CLI::App app("Measure the quality of a model under a plan", "ktx-eval");
   app.footer(footer);
   app.require_subcommand(1);
   add_perplexity(app, for_perplexity);

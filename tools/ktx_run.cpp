@@ -38,12 +38,12 @@ Text goes to stdout, everything else to stderr. Without a prompt, on a terminal,
   ktx-run --rules optimize_rules/cpu.yaml -m tiny-v3-Q4_K_M.gguf --prompt "The whale"
   ktx-run ... --experts-per-token 6                           6 experts instead of 8
 
-The model, the context's length, threads and more can stand in the rules file (ktx-plan --keywords);
-options stand above it.
-The prompt is completed as it stands, after the model's BOS token; with --chat it is a user's message
-in the model's chat template, after what --system tells the model. Temperature 0 takes the most
-probable token each time; it is the default, but in chats, where the model's files may say how to sample.
-The first Ctrl-C ends the generation, the second one the program; in chats it ends the answer only.
+The rules file can also set the model, the context length, threads and more (ktx-plan --keywords);
+options override it.
+The prompt is completed as it stands, after the model's BOS token; with --chat it becomes a user's
+message in the model's chat template, after the message of --system. The default temperature of 0
+always takes the most probable token; in chats, the model's files may set other sampling defaults.
+The first Ctrl-C stops the generation, the second one the program; in chats, it only stops the answer.
 )";
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -72,7 +72,7 @@ std::vector<int32_t> encode_prompt(const Arguments& a, const std::string& text,
                                    const Tokenizer& tokenizer) {
   if (a.chat) {
     if (tokenizer.encode(text) != tokenizer.encode(text, false))
-      tools::warn("the message spells special tokens: in a message they are plain text");
+      tools::warn("the message contains special tokens, which are plain text in messages");
     auto messages = tools::opening(a.system);
     messages.push_back({ChatMessage::Role::user, text});
     return tokenizer.encode_chat(messages, a.chat_options);
@@ -91,7 +91,7 @@ void check_length(const std::vector<int32_t>& prompt, const Plan& plan) {
     throw Error(ErrorCategory::input,
                 "the prompt has " + std::to_string(prompt.size()) +
                     " tokens, but the cache holds " + std::to_string(room),
-                {}, {"give a longer context (--context), or a shorter prompt"});
+                {}, {"use a longer context (--context), or a shorter prompt"});
 }
 
 tools::Json phase_json(int64_t tokens, double seconds) {

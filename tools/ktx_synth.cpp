@@ -107,20 +107,20 @@ int main(int argc, char** argv) {
   app.add_option("--moe-layers", options.moe_layers, "layers with experts; default: the model's")
       ->type_name("N")
       ->check(tools::whole_number(0));
-  app.add_option("--experts", options.experts, "routed experts a layer; default: the model's")
+  app.add_option("--experts", options.experts, "routed experts per layer; default: the model's")
       ->type_name("N")
       ->check(tools::whole_number(1));
-  app.add_option("--set", sizes, "another size of the model, by its name in config.json")
+  app.add_option("--set", sizes, "change a size of the model, by its name in config.json")
       ->type_name("NAME=N");
-  app.add_option("--seed", options.seed, "of the random numbers")
+  app.add_option("--seed", options.seed, "seed of the random numbers")
       ->type_name("N")
       ->check(tools::whole_number(0, std::numeric_limits<uint64_t>::max()))
       ->capture_default_str();
   app.add_option("--threads,-t", options.threads,
-                 "threads that write; default: one a CPU, at most 8")
+                 "threads that write; default: one per CPU, at most 8")
       ->type_name("N")
       ->check(tools::whole_number(1, 4096));
-  app.add_flag("--dry-run", dry_run, "only say how large it would be");
+  app.add_flag("--dry-run", dry_run, "only print how large it would be");
   return tools::run_tool(app, argc, argv, [&] {
     for (const auto& size : sizes) options.sizes.insert(parse_size(size));
     write(options, dry_run);

@@ -37,7 +37,7 @@ void add_eos(const Json& config, const std::string& where, int32_t vocabulary,
     else
       base::log(LogLevel::warning, where + ": 'eos_token_id' " + std::to_string(id) +
                                        " is outside of the vocabulary of " +
-                                       std::to_string(vocabulary) + ": it ends nothing");
+                                       std::to_string(vocabulary) + ": ignored");
   }
 }
 

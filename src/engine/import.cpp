@@ -49,8 +49,8 @@ std::string model_of(const base::Yaml& file) {
   });
   if (found == published.end()) return usual_model;
   if (found->model == nullptr)
-    throw_input("these rules are for a model of another kind than DeepSeek, Kimi or Qwen3-MoE",
-                file.where, {"name it: --model PATH; its header is enough"});
+    throw_input("these rules are for a model other than DeepSeek, Kimi or Qwen3-MoE", file.where,
+                {"name it: --model PATH; its header is enough"});
   return found->model;
 }
 

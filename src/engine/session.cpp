@@ -85,16 +85,16 @@ void Session::State::check(std::span<const int32_t> ids) const {
   std::string message = "the prompt has " + std::to_string(count) +
                         " tokens, but the cache holds " + std::to_string(length);
   if (taken > 0) message += ", of which " + std::to_string(taken) + " are taken";
-  throw_input(std::move(message), {}, {"give a larger cache length, or a shorter prompt"});
+  throw_input(std::move(message), {}, {"use a longer context, or a shorter prompt"});
 }
 
 void Session::State::check_experts(int experts_per_token) const {
   const int most = engine->details.max_experts_per_token;
   if (experts_per_token == 0 || (experts_per_token > 0 && experts_per_token <= most)) return;
   if (most == 0)
-    throw_input("experts a token: expected none, found " + std::to_string(experts_per_token) +
+    throw_input("experts per token: expected none, found " + std::to_string(experts_per_token) +
                 ": the model has no routed experts");
-  throw_input("experts a token: expected 1 to " + std::to_string(most) + ", found " +
+  throw_input("experts per token: expected 1 to " + std::to_string(most) + ", found " +
                   std::to_string(experts_per_token),
               {}, {"a plan made with --max-experts has room for more"});
 }

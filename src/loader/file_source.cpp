@@ -38,7 +38,7 @@ FileSource::FileSource(CheckpointContents contents) : c_(std::move(contents)) {
   for (size_t i = 0; i < metas_.size(); ++i) by_name_.emplace(metas_[i].name, i);
   if (!c_.missing_files.empty())
     base::log(LogLevel::warning, c_.path.string() +
-                                     ": what is in these files is not known, for they "
+                                     ": the contents of these files are unknown, because they "
                                      "are missing: " +
                                      missing_files());
 }
@@ -64,7 +64,7 @@ void FileSource::check_sums() const {
   for (const auto& meta : metas_) {
     weights += matrix_rows(meta) * matrix_cols(meta);
     if (weights > limits::weights)
-      refuse(limits::weights, " weights in all tensors, found more by tensor '" + meta.name + "'");
+      refuse(limits::weights, " weights in all tensors, found more at tensor '" + meta.name + "'");
   }
 }
 

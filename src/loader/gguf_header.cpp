@@ -98,7 +98,7 @@ Json HeaderParser::read_metadata(uint64_t keys) {
     in_.subject = "metadata '" + key + "'";
     const auto type = in_.read<uint32_t>();
     base::append(metadata, key, read_value(type, 0));
-    if (!names.insert(key).second) in_.fail("the key is there twice");
+    if (!names.insert(key).second) in_.fail("the key occurs twice");
   }
   return metadata;
 }
@@ -270,7 +270,7 @@ void HeaderParser::place_tensors(std::vector<GgufTensor>& tensors, uint64_t alig
                       ", found a file of " + std::to_string(file_size) + " bytes",
                   in_.file());
     if (i + 1 < order.size() && order[i + 1]->offset < end)
-      throw_input("tensor '" + order[i + 1]->name + "': its data overlap those of tensor '" +
+      throw_input("tensor '" + order[i + 1]->name + "': its data overlaps that of tensor '" +
                       tensor.name + "'",
                   in_.file());
   }

@@ -56,7 +56,7 @@ const Dtype* find_dtype(std::string_view name) noexcept {
 
 // Takes the header apart while it is being parsed: {"name": {"dtype": "F32", "shape": [2, 3],
 // "data_offsets": [0, 24]}, ..., "__metadata__": {"key": "text"}}. Unlike a tree of JSON values
-// this costs no more memory than the entries and sees a name that is there twice.
+// this costs no more memory than the entries and sees a name that occurs twice.
 class HeaderHandler : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderHandler(std::string file) : file_(std::move(file)) {}
@@ -215,7 +215,7 @@ void check_cover(std::vector<SafetensorsEntry>& entries, uint64_t data_size, boo
     const SafetensorsEntry& entry = entries[i];
     const std::string subject = "tensor '" + entry.name + "': ";
     if (entry.offset < end)
-      throw_input(subject + "its data overlap those of tensor '" + entries[i - 1].name + "'", file);
+      throw_input(subject + "its data overlaps that of tensor '" + entries[i - 1].name + "'", file);
     if (entry.offset > end)
       throw_input(subject + "expected its data at byte " + std::to_string(end) +
                       " of the data, where those before it end, found byte " +

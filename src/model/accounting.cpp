@@ -150,7 +150,7 @@ class Accounting {
 
   void say_foreign() const {
     if (foreign_.empty()) return;
-    base::log(LogLevel::warning, source_.where + ": not read, for they are no part of a " +
+    base::log(LogLevel::warning, source_.where + ": not read, because they are not part of a " +
                                      model_.info.architecture + " model: tensors " +
                                      base::shortened(base::join(foreign_), 200));
   }
@@ -162,12 +162,13 @@ class Accounting {
                                     problems_.begin() + static_cast<std::ptrdiff_t>(named));
     if (named < problems_.size())
       others.push_back(std::to_string(problems_.size() - named) + " more");
-    const std::string message = problems_.front() + " has no place in " + model_.info.architecture +
-                                " as ktx runs it: answers would not be those of its makers";
+    const std::string message = problems_.front() + " is not supported in " +
+                                model_.info.architecture +
+                                " models: ignoring it would change the answers";
     std::vector<std::string> notes;
     if (!others.empty()) notes.push_back("also: " + base::join(others));
     if (!source_.ignore_unused) {
-      notes.emplace_back("--ignore-unused runs the model without");
+      notes.emplace_back("--ignore-unused runs the model without it");
       throw_input(message, source_.where, std::move(notes));
     }
     std::string text = source_.where + ": " + message;

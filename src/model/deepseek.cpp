@@ -93,7 +93,7 @@ void read_groups(const Config& config, MoeShape& moe) {
   }
   if (r.group_by_top2 && r.groups > 1 && moe.experts / r.groups < 2) {
     config.fail(groups_key,
-                "must leave two experts a group, found " + std::to_string(r.groups) +
+                "must leave two experts or more per group, found " + std::to_string(r.groups) +
                     " groups of " + std::to_string(moe.experts) + " experts",
                 {"so many groups take " + std::to_string(2 * r.groups) + " experts or more"});
   }

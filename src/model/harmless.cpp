@@ -22,8 +22,9 @@ struct TensorRow {
   std::string_view pattern, reason, part = {};
 };
 
-constexpr std::string_view no_vision = "sees or hears; ktx runs the language model";
-constexpr std::string_view no_static = "activations are not quantized by the checkpoint's scales";
+constexpr std::string_view no_vision = "vision or audio; ktx runs only the language model";
+constexpr std::string_view no_static =
+    "ktx does not quantize activations by the checkpoint's scales";
 constexpr std::string_view own_cache = "of an FP8 cache, whose scales ktx makes itself";
 
 constexpr TensorRow tensors[] = {

@@ -43,7 +43,7 @@ std::string refuse_matmul(const KernelRow& row, const KernelQuery& query) {
 // tiles it rounds what it reads of the cache to bf16.
 std::string refuse_attention(const KernelRow& row, const KernelQuery& query) {
   if (query.cache == graph::KvFormat::f32 && find_attention_kernel(row.name)->tiles != nullptr)
-    return "attends in bf16, the cache is to be exact (f32)";
+    return "computes in bf16, but the cache is exact (f32)";
   return matrix_refusal(query, nullptr);
 }
 

@@ -88,7 +88,7 @@ void apply_device(const Place& place, Decision& decision) {
   const auto& [devices, where] = *place.devices;
   for (const auto& device : devices) check_gpu(device, *decision.machine, where);
   if (devices.size() > 1 && !place.spread)
-    throw_input("device: " + base::join(devices) + " is a list, without a word how to use it",
+    throw_input("device: " + base::join(devices) + " is a list, but the rule has no spread",
                 where, {"add spread: layers, or give one device"});
   decision.device =
       devices.size() == 1 ? devices.front() : device_of_layer(devices, decision, where);
@@ -123,7 +123,7 @@ void apply_numa(const Place& place, Decision& decision) {
         std::ranges::find(place.devices->value, "cpu") != place.devices->value.end())
       return;  // it is for the rule's other layers
     throw_input("numa: " + decision.module->path + " is on " + decision.device +
-                    ", whose memory has no NUMA nodes",
+                    ", which has no NUMA nodes",
                 where, {"leave numa out"});
   }
   decision.numa = place.numa;

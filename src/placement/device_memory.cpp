@@ -94,7 +94,7 @@ std::string advice(const Plan& plan, const DeviceMemory& memory) {
     return has_wide_weights(plan)
                ? "a smaller format for the largest modules would help, e.g. int4/64 for the routed "
                  "experts"
-               : "a checkpoint of fewer bits a weight would help";
+               : "a checkpoint with fewer bits per weight would help";
   for (const auto& planned : plan.modules)
     if (planned.residents.device == memory.device)
       return "fewer resident experts would help, or experts: {vram: SIZE} to fill what is left";

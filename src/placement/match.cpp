@@ -89,7 +89,7 @@ std::vector<std::string> no_match_notes(const Match& match, const graph::Model& 
     notes.push_back("no module has class " + match.class_name->value +
                     "; classes of this model: " + used_classes(model));
   if (!any_used(model, [&](const auto& m) { return matches_name(match, m); })) {
-    notes.push_back("no module's path contains a match of '" + match.name->value.text + "'");
+    notes.push_back("no module's path matches '" + match.name->value.text + "'");
     if (names_gguf_tensors(match.name->value.text))
       notes.emplace_back("it names tensors of GGUF files; `ktx-plan import --ot` translates these");
     const auto near = base::nearest(plain_text(match.name->value.text), path_pieces(model));
@@ -100,7 +100,7 @@ std::vector<std::string> no_match_notes(const Match& match, const graph::Model& 
                     base::shortened(to_string(match.layers->value), 80) +
                     "; layers of this model: 0-" + std::to_string(model.info.layers - 1));
   if (notes.empty())
-    notes.push_back("each key alone matches modules, but no module fulfils all of them");
+    notes.push_back("each key alone matches modules, but no module matches all of them");
   return notes;
 }
 
@@ -149,7 +149,7 @@ bool matches(const Match& match, const graph::Module& module) {
 std::vector<std::string> mismatch(const Match& match, const graph::Module& module) {
   std::vector<std::string> reasons;
   if (!matches_name(match, module))
-    reasons.push_back("its path contains no match of '" + match.name->value.text + "'");
+    reasons.push_back("its path does not match '" + match.name->value.text + "'");
   if (!matches_class(match, module))
     reasons.push_back("its classes are " + base::join(module.classes) + ", not " +
                       match.class_name->value);

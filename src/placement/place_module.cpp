@@ -60,7 +60,7 @@ Decision decide_phase(const std::optional<Place>& place, const Decision& both, c
 void check_stream(const Rule& rule, const Decision& decode, const Decision& prefill) {
   for (const auto* place : {&rule.place, rule.decode ? &*rule.decode : nullptr})
     if (place != nullptr && place->stream)
-      throw_input("stream: prompts alone stream experts", place->stream->where,
+      throw_input("stream: only prompts stream experts", place->stream->where,
                   {"give it in prefill: {device: cuda:0, stream: yes}"});
   if (!prefill.stream) return;
   const auto& where = rule.prefill->stream->where;
@@ -77,7 +77,7 @@ void check_stream(const Rule& rule, const Decision& decode, const Decision& pref
 // Experts of a token that are deferred while it is decoded.
 int deferred_experts(const Rule& rule, const Decision& decode, const Plan& plan) {
   if (rule.prefill && rule.prefill->defer)
-    throw_input("defer: prompts defer no experts", rule.prefill->defer->where,
+    throw_input("defer: prompts do not defer experts", rule.prefill->defer->where,
                 {"give it in place or decode"});
   const auto& [count, where] = decode.defer;
   if (count == 0) return 0;
@@ -89,8 +89,8 @@ int deferred_experts(const Rule& rule, const Decision& decode, const Plan& plan)
   if (count >= used)
     throw_input("defer: " + std::to_string(count) + " of the " + std::to_string(used) +
                     " experts that a token has in " + decode.module->path +
-                    "; at least one has to be computed in its own layer",
-                where, {"at most " + std::to_string(used - 1) + "; 1 or 2 are mostly enough"});
+                    "; at least one must be computed in its own layer",
+                where, {"at most " + std::to_string(used - 1) + "; 1 or 2 are usually enough"});
   return count;
 }
 

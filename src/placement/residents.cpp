@@ -153,7 +153,7 @@ void start_residents(const Given<ResidentExperts>& asked, const std::string& on,
                      const graph::Module& module, PlannedModule& planned) {
   const auto& [experts, where] = asked;
   if (planned.device != "cpu" || !planned.prefill_weights.empty())
-    throw_input("experts: they stay on a GPU beside a CPU that runs the others; " + module.path +
+    throw_input("experts: some stay on a GPU while the cpu runs the others, but " + module.path +
                     (planned.device != "cpu" ? " is on " + planned.device
                                              : " has a copy on " + planned.prefill_device),
                 where, {"place: {device: cpu}, with prefill: {stream: yes} at most"});

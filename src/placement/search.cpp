@@ -234,7 +234,7 @@ Trial Search::attempt(const Candidate& candidate, const hw::Machine& machine) co
 std::string Search::why_not_worth_it(const Candidate& candidate, const Plan& plan,
                                      const hw::Machine& machine) const {
   if (streams(candidate.experts) && stream_share(plan) < least_stream)
-    return "hardly an expert would pass through a GPU";
+    return "hardly any expert would be streamed through a GPU";
   for (const auto& memory : plan.devices) {
     const bool on_cpu = memory.device == "cpu";
     if (!on_cpu && has_more_alike(candidate.gpus.size()) &&

@@ -42,7 +42,7 @@ class Suggestion {
                       {what_it_needs(refused),
                        "the machine has " + base::format_bytes(has) + " of memory, of which " +
                            base::format_bytes(kept_free("cpu", has)) + " should stay free",
-                       "a checkpoint of fewer bits a weight needs less"});
+                       "a checkpoint with fewer bits per weight needs less"});
   }
 
   std::string what_it_needs(const Trial& refused) const {

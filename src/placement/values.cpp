@@ -43,7 +43,7 @@ std::string_view trim(std::string_view text) {
   std::vector<std::string> notes;
   if (!note.empty()) notes.push_back(std::move(note));
   if (value.scalar.find_first_of(":.") != std::string::npos)
-    notes.emplace_back("a range is written first-last, and its last layer belongs to it");
+    notes.emplace_back("a range is first-last, both included");
   throw_input(std::string(what) +
                   ": expected a layer (7), a range (3-60) or a list of them (3-20,30), found " +
                   value.describe(),
@@ -300,7 +300,7 @@ ResidentExperts parse_experts(const Yaml& value) {
   if ((experts.profile || experts.random) && experts.listed)
     throw_input("experts: by and list both say which; give one of them", value.where);
   if (!experts.count && !experts.vram && !experts.listed)
-    throw_input("experts: how many is missing: resident: N of each layer, vram: SIZE or a list",
+    throw_input("experts: expected how many: resident: N of each layer, vram: SIZE or a list",
                 value.where);
   return experts;
 }

@@ -136,7 +136,7 @@ void Regex::Matcher::State::refuse(size_t bytes, const std::string& reason) cons
 
 void Regex::Matcher::State::refuse_backwards() const {
   throw_input("regular expression " + shown(compiled.pattern) +
-                  " finds a match that begins before the one before it ends",
+                  " finds a match that overlaps the one before",
               compiled.where, {"\\K inside a lookbehind is the usual cause"});
 }
 

@@ -41,7 +41,7 @@ void read_line(std::string_view line, size_t number, TokenTexts& tokens, const s
   if (rank >= tokens.size()) tokens.resize(rank + 1);
   if (tokens[rank])
     throw_input(
-        "line " + std::to_string(number) + ": rank " + std::to_string(rank) + " is there twice",
+        "line " + std::to_string(number) + ": rank " + std::to_string(rank) + " occurs twice",
         where);
   tokens[rank] = to_byte_alphabet(*bytes);
 }

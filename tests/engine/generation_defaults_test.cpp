@@ -43,7 +43,7 @@ TEST_CASE("end tokens are the union of all that name some") {
   CHECK(engine::end_tokens(tokenizer(), {}, {{"eos_token_id", 99}}, "m") == Ids{3, 2});
   set_log_sink({});
   REQUIRE(said.size() == 1);
-  CHECK(said[0] == "m/config.json: 'eos_token_id' 99 is outside of the vocabulary of 4: it ends nothing");
+  CHECK(said[0] == "m/config.json: 'eos_token_id' 99 is outside of the vocabulary of 4: ignored");
 }
 
 TEST_CASE("sampling is as the checkpoint's files say it") {

@@ -110,7 +110,7 @@ TEST_CASE("the model is a published one of the kind that a file names, or the on
   } catch (const Error& error) {
     CHECK(std::string(error.what()) ==
           file.string() +
-              ":1:1: these rules are for a model of another kind than DeepSeek, Kimi or "
+              ":1:1: these rules are for a model other than DeepSeek, Kimi or "
               "Qwen3-MoE\n  note: name it: --model PATH; its header is enough");
   }
   CHECK(import_rules({.ktransformers = file, .model = test::shipped_model}).find("tiny-v3") !=

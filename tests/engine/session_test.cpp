@@ -53,7 +53,7 @@ TEST_CASE("a prompt that can't run is refused with its reason") {
   CHECK(message({0, -1}) == "token id -1 is not in the vocabulary: expected 0 to 4095");
   CHECK(message(std::vector<int32_t>(65, 5)) ==
         "the prompt has 65 tokens, but the cache holds 64\n"
-        "  note: give a larger cache length, or a shorter prompt");
+        "  note: use a longer context, or a shorter prompt");
 }
 
 TEST_CASE("a refused prompt leaves the session as it was") {

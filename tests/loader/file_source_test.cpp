@@ -59,10 +59,10 @@ TEST_CASE("more tensors or weights than any checkpoint has are refused") {
   };
   CHECK(error({huge("a"), huge("b")}) == "no error");
   CHECK(error({huge("a"), huge("b"), tensor("c", quant::Format::f32, {1}, {})}) ==
-        "expected at most 281474976710656 weights in all tensors, found more by tensor 'c'");
+        "expected at most 281474976710656 weights in all tensors, found more at tensor 'c'");
   // Of 200 tensors of 2^56 weights the sum would not fit 64 bits.
   CHECK(error(std::vector(200, tensor("t", quant::Format::f32, {1 << 28, 1 << 28}, {}))) ==
-        "expected at most 281474976710656 weights in all tensors, found more by tensor 't'");
+        "expected at most 281474976710656 weights in all tensors, found more at tensor 't'");
   CHECK(error(std::vector((1 << 20) + 1, tensor("t", quant::Format::f32, {}, {}))) ==
         "expected at most 1048576 tensors, found 1048577");
 }

@@ -137,14 +137,15 @@ TEST_CASE("GGUF: what is wrong at the file's start") {
         "the tensor table: expected at most 1048576 tensors, found 9223372036854775808");
   w.tensor_count = 1ull << 20;
   CHECK(read_error(w.bytes()) ==
-        "the tensor table: the file ends inside it: expected 1048576 tensors, found 8 bytes");
+        "the tensor table: the file ends inside it: expected 1048576 tensors, found 8 "
+        "bytes");
 }
 
 TEST_CASE("GGUF: broken metadata") {
   const auto with = [](const std::string& name, uint32_t type, const std::string& value) {
     return read_error(RawGguf().key("first", gguf_u8, "\x01").key(name, type, value).bytes());
   };
-  CHECK(with("first", gguf_u8, "\x01") == "metadata 'first': the key is there twice");
+  CHECK(with("first", gguf_u8, "\x01") == "metadata 'first': the key occurs twice");
   CHECK(with("", gguf_u8, "\x01") ==
         "metadata key 2 of 2: expected a name of 1 to 65535 bytes, found 0");
   CHECK(with(std::string(65536, 'x'), gguf_u8, "\x01") ==
@@ -158,9 +159,9 @@ TEST_CASE("GGUF: broken metadata") {
   CHECK(with("x", gguf_array, raw<uint32_t>(77) + raw<uint64_t>(0)) ==
         "metadata 'x': expected a value type of 0 to 12, found 77");
   for (const uint32_t type : {gguf_u8, gguf_u64, gguf_text, gguf_array})
-    CHECK(
-        with("x", gguf_array, raw(type) + raw<uint64_t>(1ull << 61)).substr(0, 88) ==
-        "metadata 'x': the file ends inside it: expected an array of 2305843009213693952 values, ");
+    CHECK(with("x", gguf_array, raw(type) + raw<uint64_t>(1ull << 61)).substr(0, 88) ==
+          "metadata 'x': the file ends inside it: expected an array of "
+          "2305843009213693952 values, ");
   for (const uint32_t alignment : {0u, 3u, 33u})
     CHECK(with("general.alignment", gguf_u32, raw(alignment)) ==
           "metadata 'general.alignment': expected a power of two, found " +
@@ -185,7 +186,7 @@ TEST_CASE("GGUF: broken tensors") {
         "tensor 't': the shape [1099511627776, 1099511627776] is too large");
   CHECK(with({8}, f32_type, 40) ==
         "tensor 't': its offset 40 is not a multiple of the alignment 32");
-  CHECK(with({8}, f32_type, 0) == "tensor 't': its data overlap those of tensor 'first'");
+  CHECK(with({8}, f32_type, 0) == "tensor 't': its data overlaps that of tensor 'first'");
   CHECK(with({8}, f32_type, ~0ull - 31) ==
         "tensor 't': its offset 18446744073709551584 is too large");
   CHECK(with({8}, f32_type, 1ull << 62) ==
@@ -208,7 +209,7 @@ TEST_CASE("GGUF: tensors may touch, but not share a byte") {
     return read_error(w.bytes() + std::string(4096, '\0'));
   };
   CHECK(second_at(32) == "no error");
-  CHECK(second_at(31) == "tensor 'b': its data overlap those of tensor 'a'");
+  CHECK(second_at(31) == "tensor 'b': its data overlaps that of tensor 'a'");
 }
 
 TEST_CASE("GGUF: what can't be read of a tensor matters to who wants it") {
@@ -231,7 +232,7 @@ TEST_CASE("GGUF: header_only takes a file without its data, but no broken table"
   REQUIRE(h.tensors.size() == 2);
   CHECK(h.tensors[0].size == 1ull << 42);
   w.tensor_at("c", {8}, f32_type, 1ull << 41);
-  CHECK(read_error(w.bytes(), true) == "tensor 'c': its data overlap those of tensor 'a'");
+  CHECK(read_error(w.bytes(), true) == "tensor 'c': its data overlaps that of tensor 'a'");
 }
 
 TEST_CASE("every ggml type of the block file decodes to its reference") {

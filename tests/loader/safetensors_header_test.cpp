@@ -128,8 +128,8 @@ TEST_CASE("safetensors: overlaps, holes and ends") {
   const std::string data(12, 'x');
   CHECK(two("[0,4]", "[4,12]", data) == "no error");
   CHECK(two("[8,12]", "[0,8]", data) == "no error");
-  CHECK(two("[0,4]", "[0,8]", data) == "tensor 'b': its data overlap those of tensor 'a'");
-  CHECK(two("[4,8]", "[0,8]", data) == "tensor 'a': its data overlap those of tensor 'b'");
+  CHECK(two("[0,4]", "[0,8]", data) == "tensor 'b': its data overlaps that of tensor 'a'");
+  CHECK(two("[4,8]", "[0,8]", data) == "tensor 'a': its data overlaps that of tensor 'b'");
   CHECK(two("[0,4]", "[8,16]", data) ==
         "tensor 'b': expected its data at byte 4 of the data, where those before it end, found "
         "byte 8");

@@ -21,9 +21,9 @@ std::string error_with(const std::string& tensor, std::vector<int64_t> shape) {
   return error_of([&] { f.build(); });
 }
 
-const std::string no_place =
-    " has no place in deepseek_v3 as ktx runs it: answers would not be those of its makers";
-const std::string hint = "\n  note: --ignore-unused runs the model without";
+const std::string not_supported =
+    " is not supported in deepseek_v3 models: ignoring it would change the answers";
+const std::string hint = "\n  note: --ignore-unused runs the model without it";
 
 }  // namespace
 
@@ -33,7 +33,7 @@ TEST_CASE("tensors that no module takes are named") {
         "output.bias", "blk.1.post_attention_norm.weight", "blk.0.indexer.attn_q_b.weight",
         "blk.1.ffn_gate_exps.scale", "output_norm.bias", "rope_freqs.weight"}) {
     CHECK(error_with(name, {4}) ==
-          "model.gguf: tensor '" + std::string(name) + "'" + no_place + hint);
+          "model.gguf: tensor '" + std::string(name) + "'" + not_supported + hint);
   }
 }
 
@@ -44,7 +44,7 @@ TEST_CASE("a tensor that can't be read needs a use like any other") {
   source.why_missing = [](std::string_view) { return "has a type that ktx doesn't read"; };
   CHECK(error_of([&] { build_model(source); }) ==
         "model.gguf: tensor 'blk.1.attn_sinks.weight' (has a type that ktx doesn't read)" +
-            no_place + hint);
+            not_supported + hint);
 }
 
 TEST_CASE("all that has no use is in one message; --ignore-unused makes it a warning") {
@@ -52,7 +52,7 @@ TEST_CASE("all that has no use is in one message; --ignore-unused makes it a war
   f.key("attn_logit_softcapping", 5.0);
   for (int i = 0; i < 10; ++i) f.add("blk.0.extra." + std::to_string(i), {4});
   const std::string error = error_of([&] { f.build(); });
-  CHECK(error.starts_with("model.gguf: tensor 'blk.0.extra.0'" + no_place));
+  CHECK(error.starts_with("model.gguf: tensor 'blk.0.extra.0'" + not_supported));
   CHECK(error.find("tensor 'blk.0.extra.7', 3 more") != std::string::npos);
 
   f.ignore_unused = true;
@@ -71,7 +71,7 @@ TEST_CASE("keys that nothing reads are named unless they are known to be harmles
     return error_of([&] { f.build(); });
   };
   CHECK(error_of_key("attn_logit_softcapping", 5.0) ==
-        "model.gguf: 'deepseek2.attn_logit_softcapping' = 5.0" + no_place + hint);
+        "model.gguf: 'deepseek2.attn_logit_softcapping' = 5.0" + not_supported + hint);
   CHECK(error_of_key("attention.sliding_window", 4).find("sliding_window' = 4") !=
         std::string::npos);
   CHECK(error_of_key("rope.scaling.attn_factor", 0.5).find("attn_factor") != std::string::npos);
@@ -115,7 +115,7 @@ TEST_CASE("a language model within a larger one: other parts are modules that ar
     f.add("vision_tower.b.weight", {4});
     const graph::Model model = f.build();
     const graph::Module& tower = *module_of(model, "vision_tower");
-    CHECK(tower.unused == "sees or hears; ktx runs the language model");
+    CHECK(tower.unused == "vision or audio; ktx runs only the language model");
     CHECK(tower.weights.size() == 2);
     CHECK(model.info.architecture == "deepseek_v3");
     CHECK(model.graph.nodes.size() == fixture("kimi-k2").build().graph.nodes.size());
@@ -131,8 +131,9 @@ TEST_CASE("tensors outside of the model are no part of it, and said") {
   set_log_sink({});
   CHECK(module_of(model, "score")->unused == "no part of the model");
   REQUIRE(said.size() == 1);
-  CHECK(said[0] ==
-        "config.json: not read, for they are no part of a llama model: tensors 'score.weight'");
+  CHECK(
+      said[0] ==
+      "config.json: not read, because they are not part of a llama model: tensors 'score.weight'");
 }
 
 TEST_CASE("parts outside of the model that are too many have one name") {

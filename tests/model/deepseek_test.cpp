@@ -188,7 +188,8 @@ TEST_CASE("impossible routers") {
   CHECK(error_with("kimi-k2", "topk_group", 2) ==
         "config.json: 'topk_group' must be at most the 1 groups, found 2");
   CHECK(error_with("kimi-k2", "n_group", 8) ==
-        "config.json: 'n_group' must leave two experts a group, found 8 groups of 8 experts\n"
+        "config.json: 'n_group' must leave two experts or more per group, found 8 groups of 8 "
+        "experts\n"
         "  note: so many groups take 16 experts or more");
   CHECK(error_with("kimi-k2", "n_group", 1025) ==
         "config.json: 'n_group' must be at most 1024, found 1025");

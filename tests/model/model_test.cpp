@@ -141,6 +141,6 @@ TEST_CASE("layers for further tokens have numbers that layers can have") {
     return error_of([&] { fake.build(); });
   };
   CHECK(with_layer(511).empty());
-  CHECK(with_layer(512).find("tensor 'blk.512.nextn.eh_proj.weight' has no place") !=
+  CHECK(with_layer(512).find("tensor 'blk.512.nextn.eh_proj.weight' is not supported") !=
         std::string::npos);
 }

@@ -53,7 +53,7 @@ TEST_CASE("a list of devices and spread belong together") {
   CHECK(error_with(mlps, "device: [cpu, 'cuda:0'], spread: layers").find("has no GPU") !=
         std::string::npos);
   CHECK(error_with(mlps, "device: [cpu, 'cuda:0']", sample::machine_with_gpus(1)) ==
-        "r.yaml:3:59: device: cpu, cuda:0 is a list, without a word how to use it\n"
+        "r.yaml:3:59: device: cpu, cuda:0 is a list, but the rule has no spread\n"
         "  note: add spread: layers, or give one device");
   CHECK(error_with(mlps, "spread: layers") ==
         "r.yaml:3:59: spread: layers needs a list of devices, e.g. device: [cuda:0, cuda:1]");
@@ -83,7 +83,7 @@ TEST_CASE("streaming is for routed experts") {
 TEST_CASE("a GPU has no NUMA nodes") {
   CHECK(
       error_with("name: lm_head", "device: 'cuda:0', numa: shard", sample::machine_with_gpus(1)) ==
-      "r.yaml:3:72: numa: lm_head is on cuda:0, whose memory has no NUMA nodes\n"
+      "r.yaml:3:72: numa: lm_head is on cuda:0, which has no NUMA nodes\n"
       "  note: leave numa out");
   CHECK(error_with("class: linear", "device: [cpu, 'cuda:0'], spread: layers, numa: shard",
                    sample::machine_with_gpus(1))

@@ -139,7 +139,7 @@ TEST_CASE("attention to an exact cache goes on floats, the tiles' reason is told
   CHECK(exact.decode.name == "avx512");
   CHECK(exact.prefill.name == "avx512");
   CHECK(std::ranges::any_of(exact.decode.skipped, [](const auto& skipped) {
-    return skipped.reason == "attends in bf16, the cache is to be exact (f32)";
+    return skipped.reason == "computes in bf16, but the cache is exact (f32)";
   }));
 }
 

@@ -57,7 +57,7 @@ TEST_CASE("a module without a rule") {
 TEST_CASE("a rule that matches nothing") {
   CHECK(error_with("  - {name: a, match: {name: 'self_atn'}, place: {}}\n" + std::string(rest)) ==
         "r.yaml:3:22: rule 'a' matches no module of this model\n"
-        "  note: no module's path contains a match of 'self_atn'\n"
+        "  note: no module's path matches 'self_atn'\n"
         "  note: did you mean 'self_attn'?");
   CHECK(error_with("  - {name: a, match: {layers: 7-9}, place: {}}\n" + std::string(rest)) ==
         "r.yaml:3:22: rule 'a' matches no module of this model\n"
@@ -65,7 +65,7 @@ TEST_CASE("a rule that matches nothing") {
   CHECK(error_with("  - {name: a, match: {class: moe, layers: 0}, place: {}}\n" +
                    std::string(rest)) ==
         "r.yaml:3:22: rule 'a' matches no module of this model\n"
-        "  note: each key alone matches modules, but no module fulfils all of them");
+        "  note: each key alone matches modules, but no module matches all of them");
   CHECK(error_with("  - {name: a, match: {class: mtp}, place: {}}\n" + std::string(rest)) ==
         "r.yaml:3:22: rule 'a' matches only modules that are not run\n"
         "  note: model.layers.4: predicts further tokens, which ktx doesn't use\n"

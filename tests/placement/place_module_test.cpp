@@ -144,10 +144,10 @@ TEST_CASE("experts pass through a GPU: no copy, and the CPU's kernels") {
 
 TEST_CASE("what streaming needs") {
   CHECK(error_with(experts + "place: {stream: yes}}\n" + rest) ==
-        "r.yaml:3:66: stream: prompts alone stream experts\n"
+        "r.yaml:3:66: stream: only prompts stream experts\n"
         "  note: give it in prefill: {device: cuda:0, stream: yes}");
   CHECK(error_with(experts + "place: {}, decode: {stream: yes}}\n" + rest)
-            .find("stream: prompts alone stream experts") != std::string::npos);
+            .find("stream: only prompts stream experts") != std::string::npos);
   CHECK(error_with(experts + "place: {}, prefill: {stream: yes}}\n" + rest) ==
         "r.yaml:3:79: stream: model.layers.1.mlp.experts prefills on cpu; experts pass through a "
         "GPU\n  note: give it, e.g. prefill: {device: cuda:0, stream: yes}");

@@ -235,7 +235,7 @@ TEST_CASE("too little memory") {
   small.matrices = small.down = quant::Format::q4_k;
   CHECK(error_of([&] {
           make_plan(rules, sample::deepseek(small), sample::machine(), {});
-        }).find("a checkpoint of fewer bits a weight would help") != std::string::npos);
+        }).find("a checkpoint with fewer bits per weight would help") != std::string::npos);
   const auto long_cache = error_of(
       [&] { make_plan(rules, sample::deepseek(), sample::machine(), {.cache_length = 16000000}); });
   CHECK(long_cache.find("a shorter context (--context) or fewer sessions would help most") !=

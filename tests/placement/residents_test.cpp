@@ -169,7 +169,7 @@ TEST_CASE("what can't stay on a GPU") {
     });
   };
   CHECK(placed("place: {device: 'cuda:1', experts: {resident: 1, on: 'cuda:0'}}")
-            .find("beside a CPU that runs the others; model.layers.1.mlp.experts is on cuda:1") !=
+            .find("while the cpu runs the others, but model.layers.1.mlp.experts is on cuda:1") !=
         std::string::npos);
   CHECK(placed("place: {experts: {resident: 1, on: 'cuda:0'}}, prefill: {device: 'cuda:0'}")
             .find("model.layers.1.mlp.experts has a copy on cuda:0") != std::string::npos);

@@ -38,8 +38,7 @@ TEST_CASE("bad layers") {
                                     "layer: 3-60");
   for (const char* bad : {"3..5", "3:5"})
     CHECK(layers_error("'" + std::string(bad) + "'") ==
-          "r.yaml:1:6" + expected + "'" + bad +
-              "'\n  note: a range is written first-last, and its last layer belongs to it");
+          "r.yaml:1:6" + expected + "'" + bad + "'\n  note: a range is first-last, both included");
   for (const char* bad : {"3-", "-3", "a-b", "3,,4", "4096", "99999999999", "3-5-7", "+3"})
     CHECK(layers_error(bad) == "r.yaml:1:6" + expected + "'" + bad + "'");
   CHECK(layers_error("[]") == "r.yaml:1:6" + expected + "a list");
@@ -175,7 +174,7 @@ TEST_CASE("experts that stay: how many, which, where") {
   CHECK(error("{resident: 0, on: 'cuda:0'}") ==
         "r.yaml:1:17: resident: expected at least 1 expert, found '0'");
   CHECK(error("{on: 'cuda:0'}") ==
-        "r.yaml:1:6: experts: how many is missing: resident: N of each layer, vram: SIZE or a "
+        "r.yaml:1:6: experts: expected how many: resident: N of each layer, vram: SIZE or a "
         "list");
   CHECK(error("{resident: 1, vram: 1GiB, on: 'cuda:0'}") ==
         "r.yaml:1:6: experts: resident and vram both say how many; give one of them");

@@ -63,7 +63,7 @@ TEST_CASE("files that are no vocabulary of Kimi's") {
         "input hf/tokenizer_config.json: 'tokenizer_config.json': expected an object, found null");
   REQUIRE(failure_of("YQ== 0\nYg== 2\n", config()) == "input hf/tiktoken.model: rank 1 is missing");
   REQUIRE(failure_of("YQ== 0\nYg== 0\n", config()) ==
-          "input hf/tiktoken.model: line 2: rank 0 is there twice");
+          "input hf/tiktoken.model: line 2: rank 0 occurs twice");
   REQUIRE(failure_of("", config()) == "input hf/tiktoken.model: the vocabulary is empty");
   for (const char* line : {"YQ==", "YQ== x", "YQ== -1", "YQ== 1.5", "Y 0", " 0", "YQ==  0",
                            "YQ== 99999999", "YQ== 0 "}) {

@@ -67,7 +67,7 @@ class Run(Case):
                                  r"  note: the next start makes it anew\n$")
         done = run("ktx-run", *args, "-n", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stderr, r"expected \d+ bytes, found 0; it is made anew\n")
+        self.assertRegex(done.stderr, r"expected \d+ bytes, found 0; it is written again\n")
 
     def test_a_synthetic_model_runs_without_a_file(self):
         small = "hidden_size=256,intermediate_size=512,moe_intermediate_size=256,vocab_size=600"
@@ -146,7 +146,7 @@ class Run(Case):
         stop = text[10:16]
         done = run("ktx-run", *say, "--stop", "never said", "--stop", stop)
         self.assertEqual(done.stdout, text[: text.index(stop)] + "\n")
-        self.assertTrue(done.stderr.endswith("; stopped: a text of --stop\n"), done.stderr)
+        self.assertTrue(done.stderr.endswith("; stopped: found a --stop text\n"), done.stderr)
         out = json.loads(self.good("ktx-run", *say, "--stop", stop, "--json"))
         self.assertEqual((out["text"], out["stop"]), (text[: text.index(stop)], "stop_string"))
         # What the option parser takes for lists.
@@ -179,7 +179,7 @@ class Run(Case):
     def test_prompt_longer_than_the_cache(self):
         self.fails("ktx-run", *PLACE, "-p", "the " * 50, "--cache-length", "20",
                    message="ktx-run: the prompt has 52 tokens, but the cache holds 20\n"
-                           "  note: give a longer context (--context), or a shorter prompt\n")
+                           "  note: use a longer context (--context), or a shorter prompt\n")
 
     def test_without_a_limit_the_cache_ends_it(self):
         done = run("ktx-run", *PLACE, "-p", "The history of", "-n", "-1", "--cache-length", "20")
@@ -323,7 +323,7 @@ class Run(Case):
         eight, _ = chat(b"Hello\n/exit\n")
         six, _ = chat(b"Hello\n/exit\n", "--experts-per-token", "6", "--max-experts", "8")
         self.assertEqual(out, eight + six + eight)
-        self.assertIn("6 experts a token\n", err)
+        self.assertIn("6 experts per token\n", err)
         self.assertIn("/experts: expected 1 to 8, found '9'\n", err)
         self.assertIn("/experts: expected 1 to 8, found 'x'\n", err)
         self.assertEqual(err.count("loaded in"), 1)

@@ -199,7 +199,7 @@ class Bench(Case):
         text = self.good("ktx-bench", *layer, "--context", "9", "--formats", "bf16", "--cache", "fp8", "--kernels", "ref")
         self.assertRegex(text, r"\n\| bf16 \| ref \| fp8 \| 9 \| 1 \| ")
         self.fails("ktx-bench", *layer, "--all-experts",
-                   message="ktx-bench: op mla has no --compare, no --all-experts and one number of --threads\n")
+                   message="ktx-bench: op mla takes neither --compare nor --all-experts, and one number of --threads\n")
 
     def test_compare(self):
         small = ["--hidden", "256", "--intermediate", "512", "--experts", "9", "-t", "2", "-r", "1",
@@ -234,7 +234,7 @@ class Bench(Case):
                          r"^ktx-bench: no such kernel: 'avx3'\n  note: did you mean 'avx2'")
         self.assertRegex(run("ktx-bench", "kernels", "--op", "mao").stderr, "^--op: mao not in {moe,linear,mla}\n")
         self.fails("ktx-bench", "kernels", "--hidden", "100", "--formats", "q4_k",
-                   message="ktx-bench: format q4_k can't store rows of 100 numbers, which are no multiple of 256\n")
+                   message="ktx-bench: format q4_k can't store rows of 100 numbers, which is not a multiple of 256\n")
         self.fails("ktx-bench", "kernels", "--tokens-per-expert", "1048577",
                    message="ktx-bench: can't measure 1048577 tokens: expected 1 to 1048576\n")
         self.assertIn("--tokens-per-expert: expected a whole number from 1",
@@ -283,7 +283,7 @@ class Synth(Case):
             running.send_signal(signal.SIGINT)
             out, err = running.communicate(timeout=60)
         self.assertEqual(running.returncode, 1)
-        self.assertEqual(err, f"ktx-synth: {self.folder}/m.gguf: stopped; nothing of it is left\n")
+        self.assertEqual(err, f"ktx-synth: {self.folder}/m.gguf: stopped; nothing was kept\n")
         self.assertEqual(list(self.folder.iterdir()), [])
 
 

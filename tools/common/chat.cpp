@@ -126,7 +126,7 @@ void add_chat_options(CLI::App& app, ChatOptions& options) {
            options.tools = read_file(file);
            options.tools_where = file;
          },
-         "what the model may call, for its template: a JSON array")
+         "tools that the model may call, for its template: a JSON array")
       ->type_name("FILE");
   app.add_option_function<std::vector<std::string>>(
          "--set",
@@ -161,7 +161,7 @@ void chat(Engine& engine, const GenerationOptions& options, const std::string& s
   Chat chat(engine, options, system, chat_options);
   const auto lines = open_line_reader();
   const InterruptAction ignored(SIG_IGN);  // but where lines are read and answers are made
-  std::fprintf(stderr, "%s; /help tells the commands, Ctrl-D ends\n", format.c_str());
+  std::fprintf(stderr, "%s; /help lists the commands, Ctrl-D ends the chat\n", format.c_str());
   while (!chat.ended()) {
     const Line line = lines->read();
     if (line.end == Line::End::end_of_input) {

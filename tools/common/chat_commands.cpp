@@ -36,7 +36,7 @@ std::string set_experts(ChatState& state, const std::string& argument) {
                 "expected 1 to " + std::to_string(state.max_experts) + ", found '" + argument + "'",
                 "/experts");
   state.experts_per_token = count;
-  return (argument.empty() ? "the plan's" : argument) + " experts a token\n";
+  return (argument.empty() ? "the plan's" : argument) + " experts per token\n";
 }
 
 std::string set_system(ChatState& state, const std::string& argument) {
@@ -74,13 +74,12 @@ std::string end(ChatState& state, const std::string&) {
 
 constexpr ChatCommand commands[] = {
     {"/help", "", "these lines", help},
-    {"/experts", "[N]", "N experts a token from the next answer on; without N, the plan's",
+    {"/experts", "[N]", "run N experts per token from the next answer on; without N, as planned",
      set_experts},
-    {"/system", "[TEXT]", "what the system tells the model from now on; without TEXT, nothing",
-     set_system},
-    {"/reset", "", "forget the conversation, but not the system's message", reset},
-    {"/save", "FILE", "write the conversation as JSON messages, in place of what FILE held", save},
-    {"/load", "FILE", "go on with the conversation in FILE", load},
+    {"/system", "[TEXT]", "the system message from now on; without TEXT, none", set_system},
+    {"/reset", "", "forget the conversation, but not the system message", reset},
+    {"/save", "FILE", "save the conversation in FILE as JSON messages", save},
+    {"/load", "FILE", "continue the conversation in FILE", load},
     {"/exit", "", "end the chat", end},
 };
 

@@ -53,7 +53,7 @@ void add_session_options(CLI::App& app, PlanOptions& options) {
       ->check(whole_number(1, 65535));
   app.add_flag_callback(
       "--deterministic", [&options] { options.deterministic = true; },
-      "a request gives the same text, whatever else runs");
+      "a request always gives the same text, whatever runs beside it");
 }
 
 }  // namespace
@@ -79,9 +79,10 @@ void add_plan_options(CLI::App& app, PlanOptions& options) {
                  "a YAML description of the machine; default: this one, as detected")
       ->type_name("FILE")
       ->check(not_empty);
-  app.add_option("--tokenizer", options.tokenizer,
-                 "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the two; "
-                 "default: the model's own")
+  app.add_option(
+         "--tokenizer", options.tokenizer,
+         "a .gguf, tokenizer.json or tiktoken.model, or a directory with one of the last two; "
+         "default: the model's own")
       ->type_name("PATH")
       ->check(not_empty);
   app.add_option("--override", options.overrides,

@@ -32,7 +32,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
   say(tool_name.c_str());
   say(": ");
   say(file);
-  say(": was cut off while it was in use\n  note: the next start makes it anew\n");
+  say(": was truncated while in use\n  note: the next start writes it again\n");
   ::_exit(exit_failed);
 }
 

@@ -31,17 +31,17 @@ LogitBias bias_of(const std::string& text) {
 void add_penalty_options(CLI::App& app, Sampling& sampling) {
   const auto any = number_that_is("", [](double) { return true; });
   app.add_option("--repetition-penalty", sampling.repetition_penalty,
-                 "make tokens of the last 64 less probable; 1: off")
+                 "make the last 64 tokens less probable; 1: off")
       ->type_name("R")
       ->check(number_that_is("above 0", [](double x) { return x > 0; }))
       ->capture_default_str();
   app.add_option("--frequency-penalty", sampling.frequency_penalty,
-                 "subtract this from a token's logit for each time that the text has it")
+                 "subtract this from a token's logit for each time it was generated")
       ->type_name("F")
       ->check(any)
       ->capture_default_str();
   app.add_option("--presence-penalty", sampling.presence_penalty,
-                 "subtract this from the logit of every token that the text has")
+                 "subtract this from the logit of every token generated so far")
       ->type_name("P")
       ->check(any)
       ->capture_default_str();
@@ -64,24 +64,25 @@ void add_generation_options(CLI::App& app, GenerationOptions& o) {
       ->type_name("N")
       ->check(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
-  app.add_option("--stop", o.stop, "end before this text, which is not given out; may be repeated")
+  app.add_option("--stop", o.stop, "stop before this text, which is not printed; may be repeated")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   app.add_flag("--ignore-eos", o.ignore_eos,
-               "go on where the model would end its text: for measurements");
-  app.add_option("--temperature", o.sampling.temperature, "0: the most probable token each time")
+               "continue where the model would end its text; for measurements");
+  app.add_option("--temperature", o.sampling.temperature, "0: always take the most probable token")
       ->type_name("T")
       ->check(not_negative)
       ->capture_default_str();
-  app.add_option("--top-k", o.sampling.top_k, "sample among the K most probable; 0: all")
+  app.add_option("--top-k", o.sampling.top_k, "sample from the K most probable tokens; 0: from all")
       ->type_name("K")
       ->check(whole_number(0))
       ->capture_default_str();
-  app.add_option("--top-p", o.sampling.top_p, "sample among the fewest that have probability P")
+  app.add_option("--top-p", o.sampling.top_p,
+                 "sample from the fewest tokens with probability P together")
       ->type_name("P")
       ->check(number_that_is("above 0, at most 1", [](double x) { return x > 0 && x <= 1; }))
       ->capture_default_str();
-  app.add_option("--min-p", o.sampling.min_p, "drop what is less probable than P times the best")
+  app.add_option("--min-p", o.sampling.min_p, "drop tokens less probable than P times the best")
       ->type_name("P")
       ->check(number_that_is("from 0 to 1", [](double x) { return x >= 0 && x <= 1; }))
       ->capture_default_str();
@@ -108,7 +109,7 @@ void take_defaults(const SamplingDefaults& defaults, const CLI::App& app, Sampli
   take("--frequency-penalty", defaults.frequency_penalty, sampling.frequency_penalty);
   take("--presence-penalty", defaults.presence_penalty, sampling.presence_penalty);
   if (!taken.empty())
-    std::fprintf(stderr, "sampling as the model's files say: %s\n", taken.c_str());
+    std::fprintf(stderr, "sampling defaults from the model's files: %s\n", taken.c_str());
 }
 
 void check(const GenerationOptions& options, const Tokenizer& tokenizer) {
@@ -188,7 +189,7 @@ namespace {
 // Only what cut the text off: its own end needs no word, and a Ctrl-C is known to who pressed it.
 std::string cut_text(StopReason reason, bool in_chat) {
   if (reason == StopReason::max_new_tokens) return "; stopped: --max-new-tokens reached";
-  if (reason == StopReason::stop_string) return "; stopped: a text of --stop";
+  if (reason == StopReason::stop_string) return "; stopped: found a --stop text";
   if (reason != StopReason::cache_full) return {};
   return std::string("; stopped: the cache is full") +
          (in_chat ? "; /reset forgets the conversation" : "");

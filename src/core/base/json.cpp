@@ -48,7 +48,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
   bool end_object() override {
     if (const std::string* key = repeated_key(*open_.back())) {
-      problem = "the key '" + *key + "' is there twice";
+      problem = "the key '" + *key + "' occurs twice";
       return false;
     }
     return close();

@@ -68,7 +68,7 @@ void check(const AttentionBenchOptions& o, const graph::MlaParams& p) {
     for (const int64_t cols : {p.nope, p.kv_lora})
       if (const Format format = format_named(name); !quant::fits(format, cols))
         throw_input("format " + name + " can't store rows of " + std::to_string(cols) +
-                    " numbers, which are no multiple of " +
+                    " numbers, which is not a multiple of " +
                     std::to_string(quant::info(format).block));
   cache_named(o.cache);
   const auto names = kernel_names();

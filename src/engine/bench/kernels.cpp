@@ -77,7 +77,7 @@ const MatmulKernel& choose_kernel(const KernelBenchOptions& o, const std::string
                                   Format format, int64_t rows, int64_t cols) {
   if (!quant::fits(format, cols))
     throw_input("format " + std::string(quant::name(format)) + " can't store rows of " +
-                std::to_string(cols) + " numbers, which are no multiple of " +
+                std::to_string(cols) + " numbers, which is not a multiple of " +
                 std::to_string(quant::info(format).block));
   if (name == "auto")
     return o.op == "moe" ? ops::best_matmul_kernel(isa, format, rows, cols)

@@ -91,10 +91,10 @@ std::optional<base::MappedFile> WeightCache::find(const base::Digest& state, uin
     base::MappedFile entry(file);
     const std::string problem = defect(entry, size, name);
     if (problem.empty()) return entry;
-    warn(file, problem + "; it is made anew");
+    warn(file, problem + "; it is written again");
     fs::remove(file, ec);
   } catch (const Error& e) {
-    warn(file, "can't be used, is made anew: " + e.message());
+    warn(file, "can't be used and is written again: " + e.message());
   }
   return std::nullopt;
 }
@@ -149,7 +149,7 @@ void WeightCache::write_entries() {
     try {
       if (!store(entry)) return;
     } catch (const std::exception& e) {
-      warn(directory_, std::string("packed weights are not kept: ") + e.what());
+      warn(directory_, std::string("packed weights are not cached: ") + e.what());
       lock.lock();
       failed_ = true;
       waiting_.clear();

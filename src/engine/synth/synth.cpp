@@ -36,8 +36,8 @@ model::Naming naming_of(const SynthOptions& options) {
   const Mix& mix = find_mix(options.mix);
   if (!(gguf ? mix.gguf : mix.hugging_face))
     throw_input("the mix " + options.mix +
-                    (gguf ? " is one of Hugging Face directories: expected a name without .gguf"
-                          : " is one of GGUF files: expected a name that ends in .gguf"),
+                    (gguf ? " is for Hugging Face directories: expected a name without .gguf"
+                          : " is for GGUF files: expected a name that ends in .gguf"),
                 options.out.string());
   return gguf ? model::Naming::gguf : model::Naming::hugging_face;
 }
@@ -109,7 +109,7 @@ class Progress {
   void add(uint64_t bytes) {
     progress_.done += bytes;
     if (options_.progress && !options_.progress(progress_))
-      throw_environment("stopped; nothing of it is left", options_.out.string());
+      throw_environment("stopped; nothing was kept", options_.out.string());
   }
 
   const SynthOptions& options_;

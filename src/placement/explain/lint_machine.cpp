@@ -55,7 +55,7 @@ void find_more_threads(const Linted& linted, std::vector<Finding>& findings) {
   findings.push_back({.where = who_set(plan, "threads"),
                       .message = plural(static_cast<size_t>(plan.threads), "thread") + " on " +
                                  plural(static_cast<size_t>(cores), "core") +
-                                 ": those of one core wait for each other"});
+                                 ": threads of one core slow each other down"});
 }
 
 // One that kernels can't run on is of no use, and one that is weaker than all that are used would
@@ -97,9 +97,9 @@ void find_full_devices(const Linted& linted, std::vector<Finding>& findings) {
          .message = memory.device + " is full: the plan needs " +
                     base::format_bytes(memory.most()) + " of its " + base::format_bytes(has) +
                     ", and " +
-                    (is_gpu(memory.device) ? "a screen or another program takes some too"
-                                           : "the system takes some too") +
-                    (experts ? "; fewer resident experts would leave room" : "")});
+                    (is_gpu(memory.device) ? "a display or other programs need some too"
+                                           : "the system needs some too") +
+                    (experts ? "; fewer resident experts would leave more" : "")});
   }
 }
 
@@ -112,11 +112,12 @@ void find_idle_streams(const Linted& linted, std::vector<Finding>& findings) {
     for (const auto& planned : plan.modules)
       if (planned.rule_name == rule.name) most = std::max(most, planned.stream_share);
     if (most >= 0 && most < least_stream)
-      findings.push_back({.where = file_and_line(rule.prefill->stream->where),
-                          .message = "stream of rule '" + rule.name +
-                                     "': hardly an expert is predicted to pass through the GPU in "
-                                     "slices of " +
-                                     std::to_string(plan.prefill_chunk) + " tokens"});
+      findings.push_back(
+          {.where = file_and_line(rule.prefill->stream->where),
+           .message = "stream of rule '" + rule.name +
+                      "': hardly any expert is predicted to be streamed through the GPU in "
+                      "slices of " +
+                      std::to_string(plan.prefill_chunk) + " tokens"});
   }
 }
 
@@ -142,7 +143,7 @@ void find_idle_deferral(const Linted& linted, std::vector<Finding>& findings) {
     std::string why;
     if (on_cpu(attention, next))
       why = "attention of layer " + std::to_string(next) +
-            " is on the cpu too: nothing runs beside them";
+            " is on the cpu too: nothing runs at the same time";
     else if (layer < last && on_cpu(routers, next))
       why = "the router of layer " + std::to_string(next) +
             " is on the cpu too: they run behind attention, not beside it";
@@ -194,7 +195,7 @@ void find_alternating_layers(const Linted& linted, std::vector<Finding>& finding
   }
   if (returning == nullptr) return;
   findings.push_back({.where = returning->rule_where,
-                      .message = "attention comes back to " + returning->device + " in layer " +
+                      .message = "attention returns to " + returning->device + " in layer " +
                                  std::to_string(linted.plan.module_of(*returning).layer) +
                                  ": a token changes devices " + std::to_string(changes) +
                                  " times where " + plural(devices.size() - 1, "change") +

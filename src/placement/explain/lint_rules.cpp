@@ -216,9 +216,9 @@ void find_requantized(const Linted& linted, std::vector<Finding>& findings) {
                                    " as " + std::string(quant::name(first->format)) +
                                    ", but the checkpoint has " +
                                    std::string(quant::name(first->source)) +
-                                   (wider ? ": more bytes to read for the same numbers"
-                                          : ": quantizing twice loses twice") +
-                                   "; format: keep takes it as it is"});
+                                   (wider ? ": more bytes to read, nothing gained"
+                                          : ": quantizing twice adds the errors of both") +
+                                   "; format: keep leaves it as it is"});
   }
 }
 

@@ -86,8 +86,8 @@ std::vector<Override> parse(const std::string& text) {
     const size_t equals = part.find('=');
     if (equals == std::string::npos || equals == 0)
       throw_input("expected regex=BUFFER, found '" + part + "'", place(begin),
-                  {"an example: --ot 'exps=CPU'; overrides are parted by commas, so that a regex "
-                   "can't have one"});
+                  {"an example: --ot 'exps=CPU'; overrides are separated by commas, so a regex "
+                   "can't contain one"});
     Override next{part.substr(0, equals),
                   part.substr(equals + 1),
                   text::Regex(part.substr(0, equals), place(begin)),

@@ -51,7 +51,7 @@ TEST_CASE("a JSON error names file, line and column") {
 
 TEST_CASE("a repeated key is an error") {
   REQUIRE(failure([] { (void)parse_json(R"({"a": {"b": 1, "c": 2, "b": 3}})", "c.json"); }) ==
-          "input c.json: not valid JSON: the key 'b' is there twice");
+          "input c.json: not valid JSON: the key 'b' occurs twice");
 }
 
 TEST_CASE("deep JSON is an error, not a crash") {
@@ -109,7 +109,7 @@ TEST_CASE("an object of a million keys takes no quadratic time") {
   REQUIRE(next == count);
   text.back() = ',';
   REQUIRE(failure([&] { (void)parse_json(text + "\"token500000\":0}", "f"); }) ==
-          "input f: not valid JSON: the key 'token500000' is there twice");
+          "input f: not valid JSON: the key 'token500000' occurs twice");
 }
 
 TEST_CASE("read_json reads a file and names it in errors") {

@@ -65,7 +65,7 @@ TEST_CASE("attention: wrong names and numbers are told before anything is measur
   options = small();
   options.formats = {"q4_k"};
   CHECK(failure(options) ==
-        "input format q4_k can't store rows of 128 numbers, which are no multiple of 256");
+        "input format q4_k can't store rows of 128 numbers, which is not a multiple of 256");
   options = small();
   options.kernels = {"avx51"};
   CHECK(failure(options).starts_with("input no such kernel: 'avx51'\n  note: did you mean"));

@@ -155,7 +155,7 @@ TEST_CASE("wrong names and numbers are told before anything is measured") {
   options = small();
   options.formats = {"q4_k"};
   CHECK(failure(options) ==
-        "input format q4_k can't store rows of 128 numbers, which are no multiple of 256");
+        "input format q4_k can't store rows of 128 numbers, which is not a multiple of 256");
   options = small();
   options.kernels = {"avx2"};
   const test::KtxIsa forced("scalar");

@@ -262,7 +262,7 @@ TEST_CASE("experts a token out of range are refused") {
     } catch (const Error& e) {
       message = e.what();
     }
-    CHECK(message == "experts a token: expected 1 to 8, found " + std::to_string(experts) +
+    CHECK(message == "experts per token: expected 1 to 8, found " + std::to_string(experts) +
                          "\n  note: a plan made with --max-experts has room for more");
   }
 }

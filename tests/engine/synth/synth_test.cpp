@@ -144,10 +144,10 @@ TEST_CASE("what exists is not replaced") {
 
 TEST_CASE("a mix needs the kind of file that it is published in") {
   CHECK(failure([] { synthesize(tiny("kimi-k2", "fp8", "x.gguf")); }) ==
-        "input x.gguf: the mix fp8 is one of Hugging Face directories: expected a name without "
+        "input x.gguf: the mix fp8 is for Hugging Face directories: expected a name without "
         ".gguf");
   CHECK(failure([] { synthesize(tiny("kimi-k2", "q4_k", "x")); }) ==
-        "input x: the mix q4_k is one of GGUF files: expected a name that ends in .gguf");
+        "input x: the mix q4_k is for GGUF files: expected a name that ends in .gguf");
   CHECK(failure([] { synthesize(tiny("kimi-k2", "fp8", "")); }) ==
         "input expected the name of a file or directory to write");
 }
@@ -185,7 +185,7 @@ TEST_CASE("a failed or stopped write leaves nothing") {
       return p.done < p.total / 4;
     };
     CHECK(failure([&] { synthesize(options); }) ==
-          "environment " + options.out.string() + ": stopped; nothing of it is left");
+          "environment " + options.out.string() + ": stopped; nothing was kept");
     CHECK(total == synth_bytes(options));
     CHECK(done >= total / 4);
     CHECK(folder.file_count() == 0);

@@ -124,8 +124,8 @@ TEST_CASE("what is no override") {
     CHECK(
         error_in("exps=" + buffer).starts_with("--ot, column 6: unknown buffer '" + buffer + "'"));
   const std::string example =
-      "\n  note: an example: --ot 'exps=CPU'; overrides are parted by commas, so that a regex "
-      "can't have one";
+      "\n  note: an example: --ot 'exps=CPU'; overrides are separated by commas, so a regex "
+      "can't contain one";
   CHECK(error_in("exps") == "--ot, column 1: expected regex=BUFFER, found 'exps'" + example);
   CHECK(error_in("exps=CPU,a{1,2}=CPU") ==
         "--ot, column 10: expected regex=BUFFER, found 'a{1'" + example);

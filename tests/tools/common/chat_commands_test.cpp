@@ -46,14 +46,14 @@ TEST_CASE("commands: /help has every command and what it takes") {
 
 TEST_CASE("commands: /experts takes what the engine allows") {
   auto state = talked();
-  CHECK(run_command(state, "/experts 6") == "6 experts a token\n");
+  CHECK(run_command(state, "/experts 6") == "6 experts per token\n");
   CHECK(state.experts_per_token == 6);
   for (const std::string wrong : {"0", "9", "x", "6x", "-1", "6 7", "99999999999999999999"}) {
     CHECK_THROWS_WITH(run_command(state, "/experts " + wrong),
                       "/experts: expected 1 to 8, found '" + wrong + "'");
     CHECK(state.experts_per_token == 6);
   }
-  CHECK(run_command(state, "/experts ") == "the plan's experts a token\n");
+  CHECK(run_command(state, "/experts ") == "the plan's experts per token\n");
   CHECK(state.experts_per_token == 0);
   state.max_experts = 0;
   CHECK_THROWS_WITH(run_command(state, "/experts 1"), "/experts: the model has no routed experts");
