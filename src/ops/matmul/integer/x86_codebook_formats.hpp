@@ -1,6 +1,6 @@
-// How the kernels read the formats with codebooks, IQ1 to IQ3, of Layout::x16: as
-// x86_integer_formats.hpp, whose interface this is, reads the others. A block's words lie as in the
-// format itself (quant/blocks.hpp), its scale d apart; the comments count them.
+// How the kernels read the codebook formats, IQ1 to IQ3, in Layout::x16. The interface is that of
+// x86_integer_formats.hpp, which reads the other formats. The words of a block are in the order of
+// the format itself (quant/blocks.hpp), but its scale d is apart; comments refer to word numbers.
 #pragma once
 
 #include "ops/matmul/integer/x86_codebooks.hpp"
@@ -15,7 +15,7 @@ template <class S>
   return S::load(at<S>(block + n * 64, 0, part));
 }
 
-/// Bits [bit, bit + 32) of the bits that begin at word n, as far as they lie in one word.
+/// Bits [bit, bit + 32) counted from the beginning of word n, as far as they are in one word.
 template <class S>
 [[gnu::always_inline]] inline typename S::I bits_at(const uint8_t* block, int64_t n, int64_t bit,
                                                     int part) {
@@ -38,7 +38,7 @@ struct CodebookFormat {
  protected:
   using I = typename S::I;
 
-  /// scale(block, n): the n-th q, n an Index.
+  /// scale(block, n): the n-th q; n is an Index.
   template <class Scale>
   [[gnu::always_inline]] static Unit<S, Scales> open_with(const uint8_t* block, typename S::F unit,
                                                           const Scale& scale) {
@@ -61,7 +61,7 @@ struct CodebookFormat {
 
 // ---- iq2: 8 weights an index, with signs ----
 
-// Words 2 j and 2 j + 1 for block j: 4 indices of a byte; 4 times 7 sign bits, 4 of scale.
+// Words 2 j and 2 j + 1 for block j: 4 indices of 8 bits; 4 x 7 sign bits and 4 bits of scale.
 template <class S>
 struct Iq2Xxs : CodebookFormat<S, 16, 8, 7, iq2_zero> {
   using I = typename S::I;
@@ -88,8 +88,8 @@ struct Iq2Xxs : CodebookFormat<S, 16, 8, 7, iq2_zero> {
   }
 };
 
-// Words 2 j and 2 j + 1 for block j: 4 times 9 bits of index, 7 of sign; 16, 17: 4 bits of scale
-// for every 16 columns.
+// Words 2 j and 2 j + 1 for block j: 4 x 9 bits of index and 7 sign bits; words 16 and 17: 4 bits
+// of scale for every 16 columns.
 template <class S>
 struct Iq2Xs : CodebookFormat<S, 18, 16, 7, iq2_zero> {
   using I = typename S::I;
@@ -124,8 +124,8 @@ struct Iq2Xs : CodebookFormat<S, 18, 16, 7, iq2_zero> {
   }
 };
 
-// Words 0 to 7: 4 indices' lower bytes; 8 to 15: 4 times 8 sign bits; 16, 17: 2 bits above each
-// index; 18, 19: 4 bits of scale for every 16 columns.
+// Words 0 to 7: the low bytes of 4 indices; 8 to 15: 4 x 8 sign bits; 16 and 17: the 2 high bits of
+// each index; 18 and 19: 4 bits of scale for every 16 columns.
 template <class S>
 struct Iq2S : CodebookFormat<S, 20, 16, 7, iq2_zero> {
   using I = typename S::I;
@@ -156,7 +156,7 @@ struct Iq2S : CodebookFormat<S, 20, 16, 7, iq2_zero> {
 
 // ---- iq3: 4 weights an index, with signs ----
 
-// Words 2 j and 2 j + 1 for block j: 8 indices of a byte; 16 to 23: 4 times 7 sign bits, 4 of
+// Words 2 j and 2 j + 1 for block j: 8 indices of 8 bits; 16 to 23: 4 x 7 sign bits and 4 bits of
 // scale.
 template <class S>
 struct Iq3Xxs : CodebookFormat<S, 24, 8, 7, iq3_xxs_zero> {
@@ -182,8 +182,8 @@ struct Iq3Xxs : CodebookFormat<S, 24, 8, 7, iq3_xxs_zero> {
   }
 };
 
-// Words 2 j and 2 j + 1 for block j: 8 indices' lower bytes; 16, 17: a bit above each index; 18 to
-// 25: 4 times 8 sign bits; 26: 4 bits of scale for every 32 columns.
+// Words 2 j and 2 j + 1 for block j: the low bytes of 8 indices; 16 and 17: the high bit of each
+// index; 18 to 25: 4 x 8 sign bits; 26: 4 bits of scale for every 32 columns.
 template <class S>
 struct Iq3S : CodebookFormat<S, 27, 8, 5, iq3_s_zero> {
   using I = typename S::I;
@@ -210,8 +210,8 @@ struct Iq3S : CodebookFormat<S, 27, 8, 5, iq3_s_zero> {
 
 // ---- iq1: 8 ternary weights an index, moved by an eighth ----
 
-// Words 0 to 7: 4 indices' lower bytes; 8 to 11: for each block 4 times 3 bits above, 3 of scale,
-// and whether the offset points down. Codes are 0 to 2, and m holds the offset.
+// Words 0 to 7: the low bytes of 4 indices; 8 to 11: for each block the 3 high bits of 4 indices, 3
+// bits of scale and the sign of the offset. Codes are 0 to 2, and m includes the offset.
 template <class S>
 struct Iq1S : CodebookFormat<S, 12, 8, 2, -1> {
   using I = typename S::I;
@@ -242,8 +242,8 @@ struct Iq1S : CodebookFormat<S, 12, 8, 2, -1> {
   }
 };
 
-// Words 0 to 7: 4 indices' lower bytes; 8 to 11: for each index 3 bits above, and whether the
-// offset points down; 12, 13: 4 times 12 bits of scales for every 16 columns, 4 bits of d.
+// Words 0 to 7: the low bytes of 4 indices; 8 to 11: for each index its 3 high bits and the sign of
+// the offset; 12 and 13: 4 x 12 bits of scales for every 16 columns and 4 bits of d.
 template <class S>
 struct Iq1M : CodebookFormat<S, 14, 16, 5, iq1_m_zero> {
   using I = typename S::I;

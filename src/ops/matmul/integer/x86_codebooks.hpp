@@ -1,9 +1,9 @@
-// How the kernels look weights up in the codebooks of the IQ formats: 4 columns of each row at a
-// time, as codes of one byte.
+// Codebook look-ups of the IQ formats: 4 columns of each row at a time, as codes of one byte.
 //
-// Vectors that look bytes up in registers (S::looks_up_bytes) take a codebook as two planes: byte b
-// of the 16-bit codes of all entries. 64 indices, which are 32 columns of 16 rows, are looked up at
-// once. For the other vectors entries are loaded one by one, an index in each 32-bit lane.
+// Vectors that can look up bytes in registers (S::looks_up_bytes) hold a codebook as two planes:
+// the low and the high bytes of the 16-bit codes of all entries. They look up 64 indices, 32
+// columns of 16 rows, at once. Other vectors load the entries one by one, with an index in each
+// 32-bit lane.
 #pragma once
 
 #include "core/quant/iq_codes.hpp"
@@ -27,7 +27,7 @@ constexpr Planes<4 * Words> planes_of(const uint64_t (&codes)[Words]) {
   return planes;
 }
 
-/// Codes of one byte by the 6 bits: which magnitude, then the sign, then bits that don't count.
+/// Codes of one byte by 6 bits: the magnitude's index, then the sign, then bits that are ignored.
 struct Levels {
   alignas(64) uint8_t of[64];
 };
@@ -48,17 +48,17 @@ constexpr auto iq2_s_planes = planes_of(quant::iq2_s_codes);
 constexpr auto iq3_xxs_planes = planes_of(quant::iq3_xxs_codes);
 constexpr auto iq3_s_planes = planes_of(quant::iq3_s_codes);
 
-/// The code of weight 0: the least power of two above all magnitudes.
+/// The code of weight 0: the smallest power of two above all magnitudes.
 constexpr int iq2_zero = 64, iq3_xxs_zero = 64, iq3_s_zero = 16;
 constexpr Levels iq2_levels = levels_of(quant::iq2_values, 2, iq2_zero);
 constexpr Levels iq3_xxs_levels = levels_of(quant::iq3_xxs_values, 3, iq3_xxs_zero);
 constexpr Levels iq3_s_levels = levels_of(quant::iq3_s_values, 3, iq3_s_zero);
 
-/// The codebook of iq1. Its entries are sorted, so that among 16 neighbours the upper byte changes
-/// once at most: three look-ups of 128 find it, where the lower one takes sixteen.
+/// The codebook of iq1. Its entries are sorted, so that among 16 neighbours the high byte changes
+/// at most once: three look-ups in 128 entries find it, whereas the low byte takes sixteen.
 struct Iq1Planes {
   alignas(64) uint8_t lower[2048];
-  // Of entries 16 b to 16 b + 15: the upper byte of the first same[b], and of the others.
+  // For entries 16 b to 16 b + 15: the high byte of the first same[b] entries, and of the others.
   alignas(64) uint8_t first[128], last[128], same[128];
 };
 constexpr Iq1Planes iq1_planes = [] {
@@ -126,7 +126,7 @@ struct Octets {
               look_up<S, Entries>(planes.of[1], low, high)} {}
   [[gnu::always_inline]] Octets(const Iq1Planes& planes, typename S::I low, typename S::I high)
       : plane{look_up<S, 2048>(planes.lower, low, high), upper_byte<S>(planes, low, high)} {}
-  /// From bit `To` of each byte on; the others are anything.
+  /// Shifted to bit `To` of each byte; the other bits are undefined.
   template <int J, int H, int To = 0>
   [[gnu::always_inline]] typename S::I codes() const {
     return S::template spread<8 * J - To, 2>(plane[H]);
@@ -157,7 +157,7 @@ template <class S, int Bits, int Bit>
   return S::look_up_64(levels.of, S::select(S::set_byte((1 << Bits) - 1), codes, above));
 }
 
-/// Byte j: the 8 sign bits for the 7 from bit 7 j of the lane on.
+/// Byte j: the 8 sign bits for the 7 bits of the lane that begin at bit 7 j.
 template <class S>
 [[gnu::always_inline]] inline typename S::I even_signs(typename S::I words) {
   return S::look_up_128(reinterpret_cast<const uint8_t*>(&quant::iq_signs),
@@ -186,7 +186,7 @@ template <class S, int Bit>
                        S::set_int(0x08040201 << Bit % 8));
 }
 
-/// The lowest byte: the 8 sign bits for the lowest 7 of the lane.
+/// The lowest byte: the 8 sign bits for the lowest 7 bits of the lane.
 template <class S>
 [[gnu::always_inline]] inline typename S::I even_signs_of_one(typename S::I lane) {
   alignas(16) static constexpr uint8_t odd[16] = {0,    0x80, 0x80, 0,    0x80, 0,    0,    0x80,

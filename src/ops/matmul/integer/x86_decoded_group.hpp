@@ -1,6 +1,6 @@
-// Products of formats whose codes are dear to decode with many tokens, for CPUs without VNNI: 16
-// rows are decoded once, 256 columns at a time, to codes and scales in the L1 cache that serve all
-// tokens. (With VNNI that is worth it for every format: x86_vnni_panel.hpp.)
+// Products with many tokens, for CPUs without VNNI and formats whose codes are costly to decode: 16
+// rows are decoded once, 256 columns at a time, to codes and scales in the L1 cache that all tokens
+// use. (With VNNI this pays for every format: x86_vnni_panel.hpp.)
 #pragma once
 
 #include "ops/matmul/integer/x86_integer_kernel.hpp"
@@ -22,7 +22,7 @@ struct Decoded {
   static constexpr int blocks = 8, scales = Format::scales, bits = Format::bits,
                        zero = Format::zero;
   static constexpr bool is_4bit = false, row_scale = false;
-  static constexpr int64_t unit_bytes = 0;  // none is prefetched
+  static constexpr int64_t unit_bytes = 0;  // no prefetching
   using Columns = DecodedUnit<scales>;
 
   [[gnu::always_inline]] static Unit<S, scales> open(const uint8_t* group, int64_t, int part) {
@@ -70,8 +70,8 @@ struct DecodedGroup {
     for (int64_t u = 0; u < a.cols / decoded_columns; ++u) {
       decode(packed, u, columns);
       group.group = columns.codes[0][0];
-      // From the columns of a token on: its codes take a byte each, the numbers of 32 columns 4 and
-      // 8.
+      // Relative to the codes of a token at these columns: codes take one byte per column, scales
+      // and sums 4 or 8 bytes per 32 columns.
       group.scales = a.scales + u * (32 - decoded_columns);
       group.sums = a.sums + u * (32 - decoded_columns);
       group.half_sums = a.half_sums + u * (64 - decoded_columns);
@@ -97,7 +97,7 @@ struct DecodedGroup {
     for (int part = 0; part < S::parts; ++part) {
       const auto unit = Format::open(group, u, part);
       for (int64_t j = 0; j < 8; ++j) {
-        typename S::I codes[8];  // before any is stored: they share look-ups
+        typename S::I codes[8];  // all before the first store, because they share look-ups
         unroll<0, 8>([&](auto k) __attribute__((always_inline)) {
           codes[k] = Format::template codes<k>(unit.codes, j, part);
         });
@@ -134,7 +134,7 @@ struct DecodedGroup {
   }
 };
 
-/// From so many tokens on, decoding once for all is faster than for each few.
+/// From this number of tokens on, decoding once for all is faster than once for every few.
 constexpr int64_t least_decoded_tokens = 9;
 
 /// The kernels of a format with a codebook, for few tokens and many.

@@ -4,7 +4,7 @@
 // A format over vectors S has
 //   blocks      blocks of 32 columns in a unit: of those that open() reads together
 //   scales      scales of a row in a unit: 1, blocks, or 2 * blocks (one each 16 columns)
-//   bits        of a code; 8-bit codes have zero point 128, and kernels may read them as signed
+//   bits        per code; 8-bit codes have zero point 128, and kernels may read them as signed
 //   is_4bit     whether codes are stored in 4 bits, as values or as indices of `levels`
 //   zero        the code of weight 0, so that m = zero * s; -1 where m is a number of its own
 //   row_scale   whether one scale, scale_of_row(), serves the whole row: those of units are then 1
@@ -155,7 +155,7 @@ struct WithMin {
   static constexpr int64_t unit_bytes = 64 + 64 * Bits;
   [[gnu::always_inline]] static Unit<S, 1> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* base = group + u * unit_bytes;
-    const auto m = S::load_f16(base + 32 + part * S::lanes * 2);  // of weight = d * code + m
+    const auto m = S::load_f16(base + 32 + part * S::lanes * 2);  // in weight = d * code + m
     return {base + 64, {S::load_f16(base + part * S::lanes * 2)}, {S::mul(m, S::set(-1))}};
   }
   template <int K>
@@ -182,7 +182,7 @@ template <class S>
 struct Q2K {
   static constexpr int blocks = 2, scales = 4, bits = 2, zero = -1;
   static constexpr bool is_4bit = false, row_scale = false;
-  static constexpr int64_t unit_bytes = 384;  // with what lies between blocks
+  static constexpr int64_t unit_bytes = 384;  // including what is between blocks
   [[gnu::always_inline]] static Unit<S, 4> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* block = group + u / 4 * 1344;
     const uint8_t* quarter = block + 64 + u % 4 * 320;
@@ -209,7 +209,7 @@ template <class S>
 struct Q3K {
   static constexpr int blocks = 2, scales = 4, bits = 3, zero = 4;
   static constexpr bool is_4bit = false, row_scale = false;
-  static constexpr int64_t unit_bytes = 512;  // with what lies between blocks
+  static constexpr int64_t unit_bytes = 512;  // including what is between blocks
   static constexpr int64_t body_bytes = 1728;
   [[gnu::always_inline]] static Unit<S, 4> open(const uint8_t* group, int64_t u, int part) {
     const uint8_t* body = pair_body<body_bytes>(group, u / 4);
@@ -321,8 +321,8 @@ struct Iq4Xs {
   }
 };
 
-// Units in fours, each with 16 bytes of e8m0. Shifted to where f32 has its exponent, a code is
-// twice the scale; 0, which stands for 2^-127, counts as 0.
+// Units in groups of four, each with 16 bytes of e8m0. Shifted to the exponent of an f32, a code is
+// twice the scale; 0, which means 2^-127, is treated as 0.
 template <class S>
 struct Mxfp4 {
   static constexpr int blocks = 1, scales = 1, bits = 5, zero = 16;

@@ -1,6 +1,6 @@
 // The kernel of the integer formats with q8 activations: a block of 32 columns x 16 rows is decoded
-// into registers once for up to S::max_tokens tokens; of one token, two groups of 16 rows go
-// together.
+// into registers once for up to S::max_tokens tokens. With a single token, two groups of 16 rows
+// are processed together.
 #pragma once
 
 #include "ops/matmul/integer/x86_integer_formats.hpp"
@@ -11,14 +11,14 @@ namespace {
 
 // ---- dots of unsigned codes with signed activations, without VNNI ----
 
-/// How many 16-bit products of pairs can be added before they could overflow: pairs are at most
-/// 2 * 127 * (2^bits - 1). Codes of 2, 3 and 6 bits have a scale every 4 steps.
+/// How many 16-bit sums of pairs can be added without overflow: a pair is at most 2 * 127 * (2^bits
+/// - 1). Codes of 2, 3 and 6 bits have a scale every 4 steps.
 constexpr int pair_sums(int bits) {
   return bits < 4 ? 4 : bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 }
 
-/// Sums of four products each lane, through 16-bit sums of two. 8-bit codes would overflow those:
-/// they are read as signed and multiplied by magnitude, which is exact (128 * 127 * 2 < 2^15).
+/// Sums of four products per lane, through 16-bit sums of two. 8-bit codes would overflow these, so
+/// they are read as signed and their magnitudes multiplied, which is exact (128 * 127 * 2 < 2^15).
 template <class S>
 struct PairDot {
   template <int Bits>
@@ -57,7 +57,7 @@ struct IntegerGroup {
   static constexpr bool with_min = !Dot::template is_signed<bits>;
   using Units = Unit<S, scales>[G];
 
-  /// Adds block j of the units, or its half H when halves have scales of their own.
+  /// Adds block j of the units, or its half H if halves have scales of their own.
   template <int H>
   [[gnu::always_inline]] static void add(const GroupArgs& a, const Units& units, int64_t j,
                                          int64_t block, int part, F (&acc)[G][T]) {
@@ -132,7 +132,7 @@ struct Integer {
 
   static void run(const X16Args& a) noexcept {
     int64_t row = 0;
-    // A group alone is bound by instructions, not by memory: two share what they read of a token.
+    // A single group would be bound by instructions, not memory; two share the loads of a token.
     if (S::parts == 1 && a.tokens == 1)
       for (; row + 16 < a.rows; row += 32) {
         GroupArgs pair = group_args(a, row, 2);

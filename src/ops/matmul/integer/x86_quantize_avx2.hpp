@@ -24,7 +24,7 @@ namespace {
   return _mm_cvtss_f32(_mm_castsi128_ps(m));
 }
 
-// Nearest integers; 0 for what is no number of steps (NaN, infinity).
+// Nearest integers; 0 for NaN and infinity.
 [[gnu::always_inline]] inline __m256i steps(const float* x, __m256 inverse) {
   const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x), inverse);
   const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), scaled);

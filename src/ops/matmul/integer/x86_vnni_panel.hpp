@@ -1,11 +1,11 @@
 // Products of the integer formats with many tokens, for AVX-512 VNNI: a panel of 32 rows is decoded
-// once, 256 columns at a time, to codes and scales in the L1 cache that serve all tokens.
+// once, 256 columns at a time, to codes and scales in the L1 cache that all tokens use.
 //
-// What bounds it, in micro-operations of the two vector ports for 32 columns of 16 rows and a
-// token: 8 products, and 3 for scale and minimum of the weights and scale of the token; 2 in
-// formats with a zero point. Loads of 64 bytes come at little more than one a cycle, with which one
-// vector of rows a token would take as long to load as to multiply: sums of 2 vectors of rows x 6
-// tokens load 8 operands for 12 products, and with their float sums fill 24 registers.
+// It is bound by the two vector ports. For 32 columns of 16 rows and one token they execute 8
+// products, and 3 micro-operations for the weights' scale and minimum and the token's scale (2 in
+// formats with a zero point). Little more than one load of 64 bytes completes per cycle, so with
+// one vector of rows loading would take as long as multiplying. 2 vectors of rows x 6 tokens load 8
+// operands for 12 products; their integer and float sums fill 24 registers.
 #pragma once
 
 #include "ops/matmul/integer/x86_integer_kernel.hpp"
@@ -17,9 +17,9 @@ namespace {
 constexpr int64_t vnni_panel_rows = 32, vnni_panel_columns = 256;
 /// Their activations and sums of a panel's columns are 24 KiB.
 constexpr int64_t vnni_panel_tokens = 64;
-constexpr int64_t tokens_at_once = 6;  // whose sums are in registers
+constexpr int64_t tokens_at_once = 6;  // with sums in registers
 
-/// From so many tokens on, equal parts of at most tokens_at_once have at least 4.
+/// From this number of tokens on, equal parts of at most tokens_at_once have at least 4 tokens.
 constexpr int64_t least_vnni_panel_tokens = 9;
 
 /// 1.5 * 2^23: the bits of this float plus an integer of less than 2^22 are the float of their sum.
@@ -32,7 +32,7 @@ constexpr float sum_base = 12582912.0f;
 template <bool Halves, bool ZeroPoint>
 struct Scaling {
   static constexpr bool halves = Halves, zero_point = ZeroPoint;
-  static constexpr int steps = halves ? 4 : 8;  // of 4 columns, that share a scale
+  static constexpr int steps = halves ? 4 : 8;  // of 4 columns that share a scale
   static constexpr int scales_of_block = halves ? 2 : 1;
   static constexpr int scales = 8 * scales_of_block;  // of 256 columns
 };
@@ -56,7 +56,7 @@ struct Columns {
   int64_t block, blocks;
 };
 
-/// vector: of the two of the panel.
+/// vector: one of the two of the panel.
 template <class Format, class Scaling>
 [[gnu::always_inline]] inline void decode_group(const uint8_t* group, const Columns& columns,
                                                 int vector, VnniPanel<Scaling>& panel) {
@@ -82,8 +82,8 @@ template <class Format, class Scaling>
   }
 }
 
-/// The sums of q are those of the row of x divided by its scales: less than 2^12, they are found
-/// among the integers by a reciprocal of 14 bits.
+/// Sums of q are the row's sums of x divided by its scales. They are integers below 2^12, so that a
+/// reciprocal of 14 bits is exact enough to recover them.
 template <class Format, class Scaling>
 [[gnu::always_inline]] inline void set_start(const X16Args& a, const uint8_t* x,
                                              const Columns& columns, int32_t* start) {
@@ -160,7 +160,7 @@ template <class Scaling, int T>
   });
 }
 
-/// The two groups of a panel; without a second one the first stands in, and is not stored.
+/// The two groups of a panel; a missing second group is replaced by the first and not stored.
 struct PanelGroups {
   const uint8_t* group[2];
   int64_t rows;  // 1..32
@@ -172,8 +172,8 @@ inline PanelGroups panel_at(const X16Args& a, int64_t row) {
   return {{first, rows > 16 ? first + a.group_bytes : first}, rows};
 }
 
-/// The weights read next, fetched in equal parts between products: all at once would stall the
-/// loads.
+/// Prefetches the next weights in equal parts between products, because fetching all at once would
+/// stall loads.
 struct Ahead {
   const uint8_t* group[2];
   int64_t begin, end;  // bytes of each
@@ -188,7 +188,7 @@ struct Ahead {
   }
 };
 
-/// col: behind the columns that are multiplied now, of the panel at `row`.
+/// col: the column after those being multiplied, in the panel at `row`.
 inline Ahead ahead_of(const X16Args& a, int64_t row, int64_t col) {
   const auto bytes = [&](int64_t c) {
     return c < a.cols ? a.group_bytes * c / a.cols : a.group_bytes;
