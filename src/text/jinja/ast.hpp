@@ -55,7 +55,7 @@ struct CallExpr {
   CallArguments arguments;
 };
 struct FilterExpr {
-  ExprPtr subject = nullptr;  // null: what a filter block or a set block holds
+  ExprPtr subject = nullptr;  // null: the content of a filter block or a set block
   std::string name;
   CallArguments arguments;
 };

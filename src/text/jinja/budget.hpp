@@ -9,20 +9,20 @@
 
 namespace ktx::text::jinja {
 
-/// Values and expressions are nested no deeper: what walks them recursively has the stack for it.
+/// The maximum depth of values and expressions, for which recursive functions have enough stack.
 constexpr int max_depth = 200;
 
-/// A step is a node evaluated, an item made or looked at, or some bytes: about 0.1 microseconds.
-/// What makes something larger than what it was given pays before it does.
+/// A step, about 0.1 microseconds, is a node evaluated, an item created or visited, or some bytes.
+/// Whatever creates more than it was given pays before it does so.
 class Budget {
  public:
-  /// `input_bytes`: of the template and of what it renders.
+  /// `input_bytes`: size of the template and of its variables.
   explicit Budget(size_t input_bytes) noexcept : steps_(4'000'000 + uint64_t{64} * input_bytes) {}
 
   void pay(uint64_t steps) { steps_.pay(steps, "rendering the template"); }
   void pay_bytes(uint64_t bytes) { pay(1 + bytes / 16); }
 
-  /// One level deeper for as long as it lives.
+  /// Counts one level of nesting during its lifetime.
   class Level {
    public:
     explicit Level(Budget& budget) : budget_(budget) {

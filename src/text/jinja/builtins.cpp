@@ -48,7 +48,7 @@ const Builtin& named(std::initializer_list<std::span<const Builtin>> tables, std
               base::suggestions(name, names, kind + "s"));
 }
 
-// What looking at a value costs a function that goes through it.
+// Steps that a function pays for going through a value.
 uint64_t cost(const Value& value) {
   if (value.is_string()) return value.text().size() / 16;
   if (value.is_list()) return value.list().items.size();

@@ -13,8 +13,8 @@ namespace ktx::text::jinja {
 
 class Call;
 
-/// `parameters`: their names with spaces between; "count?" may be left out, "*" takes what further
-/// positional and "**" what further named arguments there are.
+/// `parameters`: names separated by spaces. "count?" is optional, "*" takes further positional
+/// arguments, "**" further named ones.
 struct Builtin {
   std::string_view name, parameters;
   Value (*run)(Call&);
@@ -31,9 +31,9 @@ class Call {
   const Value& subject;  // what a filter, a test or a method is applied to
   Arguments rest;        // of "*" and "**"
 
-  /// Is the i-th parameter given, and not None?
+  /// Whether the i-th parameter is given and not None.
   bool has(size_t i) const { return arguments_[i] != nullptr && !arguments_[i]->is_none(); }
-  /// Even if it is None; null when it is not given.
+  /// The argument, even if it is None; null if it is not given.
   const Value* find(size_t i) const { return arguments_[i]; }
   const Value& value(size_t i) const { return *arguments_[i]; }
   /// Throw input error when the argument is of another type.

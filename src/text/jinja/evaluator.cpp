@@ -9,7 +9,7 @@ namespace ktx::text::jinja {
 
 namespace {
 
-// Bytes and items: what rendering may take grows with them.
+// The size of a value in bytes and items, on which the budget of a rendering depends.
 size_t weight(const Value& value) {
   size_t sum = 16;
   if (value.is_string()) sum += value.text().size();
@@ -34,7 +34,7 @@ ScopePtr scope_of(const Dict& variables) {
   return scope;
 }
 
-// As Jinja's messages name a value.
+// A value's name as in Jinja's messages.
 std::string described(const Value& value) {
   if (value.is_none()) return "'None'";
   return "'" + std::string(type_name(value)) + " object'";

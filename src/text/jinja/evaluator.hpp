@@ -13,7 +13,7 @@
 
 namespace ktx::text::jinja {
 
-/// Names of a block and, through `parent`, of what is around it.
+/// The names of a block and, through `parent`, of the blocks around it.
 struct Scope {
   std::shared_ptr<Scope> parent;
   base::NameMap<Value> names;
@@ -23,7 +23,7 @@ using ScopePtr = std::shared_ptr<Scope>;
 /// One rendering of one template.
 class Evaluator {
  public:
-  /// `variables` are the names that the template finds; `now` is what strftime_now tells.
+  /// `variables`: the names defined for the template; `now`: the time that strftime_now returns.
   Evaluator(const Dict& variables, std::time_t now, size_t template_bytes);
   ~Evaluator();
   Evaluator(const Evaluator&) = delete;
@@ -39,7 +39,7 @@ class Evaluator {
   /// value.name and value[key]; undefined when there is no such thing.
   Value attribute(const Value& value, const std::string& name);
   Value item(const Value& value, const Value& key);
-  /// What the value has itself: a method, an attribute of an object.
+  /// A method of the value, or an attribute of an object, but no item.
   std::optional<Value> own_attribute(const Value& value, const std::string& name);
 
   Value filter(std::string_view name, const Value& subject, Arguments arguments);
@@ -49,12 +49,12 @@ class Evaluator {
   /// Renders a recursive loop's body once more, over other items.
   Value call_loop(const For& loop, const ScopePtr& around, const Value& items, int depth);
 
-  /// Objects that may come to hold themselves: what they hold is dropped when rendering ends.
+  /// Objects that may contain themselves; their contents are dropped when rendering ends.
   void clear_at_end(std::function<void()> clear);
 
  private:
   enum class Flow { next, break_loop, continue_loop };
-  class Inner;  // the time of a scope, and of an output, of its own
+  class Inner;  // enters a scope and an output of its own for its lifetime
 
   Value evaluate(const Expr& expr);
   Value evaluate_optional(ExprPtr expr) { return expr == nullptr ? Value() : evaluate(*expr); }
@@ -103,7 +103,7 @@ class Evaluator {
   Position at_;  // of what is being evaluated
   ScopePtr scope_;
   Text* out_ = nullptr;
-  const Value* filter_subject_ = nullptr;  // what FilterExpr without a subject is applied to
+  const Value* filter_subject_ = nullptr;  // the input of a FilterExpr without a subject
   std::vector<std::function<void()>> clear_at_end_;
 };
 

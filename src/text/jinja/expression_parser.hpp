@@ -17,13 +17,13 @@ class ExpressionParser {
 
   /// a if b else c
   ExprPtr expression();
-  /// Without a conditional: where a following `if` means something else.
+  /// No conditional expression, for places where a following `if` means something else.
   ExprPtr plain_expression();
   /// One expression, or several with commas between: a tuple.
   ExprPtr tuple(bool conditional = true);
   /// name, name|filter|..., with the arguments of each; `subject` is null in filter blocks.
   ExprPtr filters(ExprPtr subject);
-  /// What may be called: a name, what it leads to, a call of it.
+  /// A primary expression: a name, with attributes, subscripts and calls after it.
   ExprPtr primary_with_postfix();
 
  protected:
@@ -62,7 +62,7 @@ class ExpressionParser {
   size_t next_ = 0;
   const std::string& where_;
   Tree& tree_;
-  // Names that a macro is given only where it speaks of them.
+  // Names that a macro receives only if its body mentions them.
   struct Mentions {
     bool caller = false, varargs = false, kwargs = false;
   } mentions_;

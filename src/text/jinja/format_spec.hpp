@@ -19,13 +19,13 @@ struct FormatSpec {
   char type = 0;
 };
 
-/// Throws input error for what is none.
+/// Throws input error if it is not a specification.
 FormatSpec parse_format_spec(std::string_view text);
 
 /// The value as the specification says. Throws input error when it doesn't fit the value's type.
 Text format_value(const Value& value, const FormatSpec& spec, Budget& budget);
 
-/// A run of digits at `at`, which goes behind it; `otherwise` when there is none.
+/// Reads digits at `at` and advances it past them; `otherwise` if there are none.
 int64_t read_count(std::string_view text, size_t& at, int64_t otherwise);
 
 }  // namespace ktx::text::jinja

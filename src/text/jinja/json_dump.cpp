@@ -1,4 +1,4 @@
-// json.dumps of Python, marks of given text kept.
+// Python's json.dumps, which keeps the marks of given text.
 #include "text/jinja/json_dump.hpp"
 
 #include <algorithm>

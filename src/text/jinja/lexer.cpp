@@ -19,7 +19,7 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// Line ends become \n, and the last one goes.
+// Line ends become \n, and a final one is removed.
 std::string normalized(std::string_view source) {
   std::string out;
   out.reserve(source.size());
@@ -51,7 +51,7 @@ class Lexer {
     throw_at(where_, position(at), std::move(message));
   }
 
-  // Of an offset at or after the last one asked for.
+  // The position of an offset that is not before the last one asked for.
   Position position(size_t at) {
     for (; counted_ < at; ++counted_) {
       const bool line_end = source_[counted_] == '\n';
@@ -109,8 +109,8 @@ class Lexer {
            (source_[at + 1] == '%' || source_[at + 1] == '{' || source_[at + 1] == '#');
   }
 
-  // Text before a tag: "-" strips its white space, "+" keeps it; without a sign what stands before
-  // the tag in its line is dropped where it is white space and the tag is a block or a comment.
+  // Text before a tag: "-" strips white space, "+" keeps it. Without a sign, white space between
+  // the start of the line and the tag is dropped if the tag is a block or a comment.
   void add_data(std::string_view text, char sign, bool lstrip) {
     const bool line_starts = at_ == 0 || source_[at_ - 1] == '\n';
     size_t end = text.size();

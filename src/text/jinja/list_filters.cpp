@@ -36,7 +36,7 @@ Items attribute_path(const Value& attribute) {
   return path;
 }
 
-// What an `attribute=` argument says of an item; without one the item itself.
+// The attribute of an item that an `attribute=` argument names; without one the item itself.
 class Getter {
  public:
   Getter(Call& call, const Value* attribute, const Value* otherwise = nullptr)
@@ -303,7 +303,8 @@ Value map(Call& c) {
   return generator(std::move(out));
 }
 
-// The items, or their attributes, for which a test, or without one their truth, is `wanted`.
+// The items for which a test of the item or of its attribute yields `wanted`; the default test is
+// truth.
 Value chosen(Call& c, bool wanted, bool by_attribute) {
   Arguments arguments = c.rest;
   auto& positional = arguments.positional;

@@ -62,7 +62,7 @@ Value partition(Call& c) {
   return list_of(std::move(parts), List::Kind::tuple);
 }
 
-// The part of the text that the arguments from the i-th on choose, and where it begins.
+// The part of the text selected by the arguments from the i-th on, and where it begins.
 struct Window {
   std::string_view text;
   size_t begin = 0, begin_character = 0;
@@ -108,7 +108,7 @@ Value count_text(Call& c) {
   return count;
 }
 
-// One of several: a tuple is given.
+// Whether any of several texts fits, if the argument is a tuple.
 template <bool at_end>
 Value starts_or_ends_with(Call& c) {
   const Window in = window(c, 1);

@@ -14,7 +14,8 @@ namespace ktx::text::jinja {
 
 namespace {
 
-// Without white space around it and single underscores between digits; nothing for other ones.
+// The text without surrounding white space and single underscores between digits; nothing if it has
+// other underscores.
 std::optional<std::string> plain_digits(std::string_view text) {
   const std::string all = stripped(Text(std::string(text)), nullptr).bytes();
   std::string out;

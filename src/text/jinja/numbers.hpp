@@ -9,9 +9,9 @@
 
 namespace ktx::text::jinja {
 
-/// int(text, base); nothing when it is none. Throws input error for one of more than 64 bits.
+/// int(text, base); nothing if it is not an integer. Throws input error for more than 64 bits.
 std::optional<int64_t> parse_integer(std::string_view text, int64_t base);
-/// float(value); nothing when it is none.
+/// float(value); nothing if it is not a number.
 std::optional<double> to_number(const Value& value);
 /// round(value, digits): halves to even.
 Value rounded(const Value& value, int64_t digits);

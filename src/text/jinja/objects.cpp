@@ -84,7 +84,7 @@ void Loop::finish() {
   options_.recurse = nullptr;
 }
 
-// Of a loop that chooses its items it is known once all of them were looked at.
+// With a filter (`for ... if`), the length is known only after all items have been tested.
 int64_t Loop::length() {
   if (!options_.length) {
     std::vector<Value> rest;
@@ -113,7 +113,7 @@ std::optional<Value> Loop::attribute(std::string_view name) {
   if (name == "nextitem") return peek() ? *peek() : Undefined{"there is no next item"};
   const Builtin* method = find_builtin(loop_methods, name);
   if (method == nullptr) return std::nullopt;
-  // Not kept by the loop: the function holds it only as long as it is called.
+  // Not stored in the loop: the function holds it only during the call.
   return function_of(*method, Value(std::shared_ptr<Object>(shared_from_this())));
 }
 

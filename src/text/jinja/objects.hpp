@@ -31,7 +31,7 @@ class Loop : public Object {
     std::vector<Value> items;
     std::optional<size_t> length;            // where it is known without going through them
     std::function<bool(const Value&)> keep;  // which items the loop takes; empty: all
-    int depth0 = 0;                          // of recursive loops
+    int depth0 = 0;                          // nesting level of recursive loops
     std::function<Value(const Value&, int depth0)> recurse;
   };
   Loop(Options options, Budget& budget);
@@ -44,7 +44,7 @@ class Loop : public Object {
   /// Goes to the next item; false when there is none.
   bool advance();
   const Value& item() const { return *current_; }
-  /// Lets go of the functions: the loop is over, but templates may still hold it.
+  /// Drops the functions: the loop is over, but templates may still refer to it.
   void finish();
   /// loop.changed(...)
   bool changed(std::vector<Value> values);

@@ -27,7 +27,7 @@ void refuse_undefined(const Value& value) {
   if (value.is_undefined()) throw_input(value.undefined().message);
 }
 
-// By reference: `value` is what computing `overflow` writes.
+// By reference, because computing `overflow` writes `value`.
 int64_t fitting(bool overflow, const int64_t& value) {
   if (overflow) throw_input("an integer has more than 64 bits");
   return value;
@@ -166,7 +166,7 @@ SliceRange slice_range(const Value& start, const Value& stop, const Value& step,
   out.first = bound(start, back ? highest : lowest);
   const int64_t last = bound(stop, back ? lowest : highest);
   const int64_t span = back ? out.first - last : last - out.first;
-  // A step of more than the size is as good as one of the size.
+  // A step larger than the size has the same effect as one of the size.
   out.step = std::clamp(out.step, -size - 1, size + 1);
   if (span > 0) out.count = (span - 1) / std::abs(out.step) + 1;
   return out;

@@ -5,8 +5,8 @@
 
 namespace ktx::text::jinja {
 
-/// Throw input error where the operand's types have no such operation, and for integers that don't
-/// fit in 64 bits.
+/// Throw input error if the operands' types do not support the operation, and for integers that
+/// don't fit in 64 bits.
 Value binary(BinaryOp op, const Value& left, const Value& right, Evaluator& evaluator);
 Value negative(const Value& value);
 Value positive(const Value& value);

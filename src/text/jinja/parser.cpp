@@ -25,7 +25,7 @@ class Parser : public ExpressionParser {
   }
 
  private:
-  // Up to the tag that begins with one of `ends`, whose name is taken.
+  // Parses up to the tag that begins with one of `ends`, and consumes its name.
   std::string statements(Body& body, Ends ends) {
     const Nesting nesting(*this);
     for (;;) {

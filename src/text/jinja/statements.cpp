@@ -36,7 +36,7 @@ class MacroObject : public Object {
   ScopePtr around_;
 };
 
-// The named argument, which is taken out.
+// Removes and returns the named argument.
 std::optional<Value> take_named(Arguments& arguments, std::string_view name) {
   const auto found = std::ranges::find(
       arguments.named, name, [](const auto& item) -> std::string_view { return item.first; });
@@ -121,7 +121,7 @@ Evaluator::Flow Evaluator::exec(const If& s) {
 
 Evaluator::Flow Evaluator::exec(const For& s) {
   const Value items = evaluate(*s.iterable);
-  const ScopePtr around = scope_;  // which is another one while the loop runs
+  const ScopePtr around = scope_;  // scope_ changes while the loop runs
   run_loop(s, around, items, 0);
   return Flow::next;
 }
@@ -153,7 +153,7 @@ void Evaluator::run_loop(const For& loop, const ScopePtr& around, const Value& i
     assign(loop.target, state->item());
     const Flow flow = run(loop.body);
     if (flow == Flow::break_loop) break;
-    any |= flow == Flow::next;  // Jinja's `else` runs, too, after a loop of which no round ends
+    any |= flow == Flow::next;  // Jinja's `else` also runs if no iteration was completed
   }
   if (any) return;
   const Inner inner(*this, scope_in(around));
@@ -240,7 +240,7 @@ Evaluator::Flow Evaluator::exec(const Scoped& s) {
   return run(s.body);
 }
 
-// The macro holds its scope, and the scope may hold the macro.
+// The macro refers to its scope, and the scope may refer to the macro.
 Value Evaluator::macro_value(std::shared_ptr<const MacroDef> macro) {
   clear_at_end([scope = scope_] { scope->names.clear(); });
   return Value(std::shared_ptr<Object>(std::make_shared<MacroObject>(std::move(macro), scope_)));

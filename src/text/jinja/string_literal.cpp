@@ -13,7 +13,7 @@ bool is_character(unsigned code) {
   return code < 0xD800 || (code >= 0xE000 && code <= 0x10FFFF);
 }
 
-// Reads a code of up to `most` digits at `at`, which goes behind it.
+// Reads a code of up to `most` digits at `at` and advances it past them.
 std::optional<unsigned> read_code(std::string_view text, size_t& at, size_t most, int base) {
   unsigned code = 0;
   const char* begin = text.data() + at;

@@ -7,8 +7,8 @@
 
 namespace ktx::text::jinja {
 
-/// What stands between the quotes, its escapes resolved as Python does; nothing when one of them is
-/// broken or no character.
+/// The text between the quotes, with escapes resolved as in Python; nothing if one is malformed or
+/// not a character.
 std::optional<std::string> unescaped(std::string_view literal);
 
 }  // namespace ktx::text::jinja

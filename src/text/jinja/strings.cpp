@@ -62,7 +62,7 @@ std::vector<Text> split_at_spaces(const Text& text, const SplitOptions& options)
       words.back().second = c.end;
   });
   const auto most = options.most < 0 ? words.size() : static_cast<size_t>(options.most);
-  if (most < words.size()) {  // the rest stays one piece, but for white space at its outer end
+  if (most < words.size()) {  // the rest stays one piece, without white space at its outer end
     if (options.from_right) {
       const size_t keep = words.size() - most;
       words[keep - 1].first = 0;
@@ -93,7 +93,7 @@ Text stripped(const Text& text, const std::string* chars, Ends ends) {
   const auto goes = [&](char32_t c) {
     return chars == nullptr ? is_python_space(c) : set.find(c) != std::u32string::npos;
   };
-  size_t begin = text.size(), end = 0;  // of what stays
+  size_t begin = text.size(), end = 0;  // of the part that is kept
   for_each_character(text.bytes(), [&](const Character& c) {
     if (goes(c.code)) return;
     begin = std::min(begin, c.begin);

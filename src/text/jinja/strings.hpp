@@ -30,7 +30,7 @@ struct SplitOptions {
 std::vector<Text> split(const Text& text, const SplitOptions& options);
 std::vector<Text> split_lines(const Text& text, bool keep_ends);
 
-/// All or the first `most` places of `old`; an empty one is around every character.
+/// Replaces all or the first `most` occurrences of `old`; an empty one is around every character.
 struct Replacement {
   const std::string& old;
   const Text& by;
@@ -55,8 +55,8 @@ Text with_tabs_expanded(const Text& text, int64_t width, Budget& budget);
 Text html_escaped(const Text& text);
 Text percent_encoded(const Text& text, std::string_view safe);
 
-/// Of all characters of a text that is not empty; for `cased` of at least one with case and no
-/// other in the other one.
+/// Whether this holds for all characters of a text that is not empty; `cased`: at least one
+/// character has that case and none has the other.
 enum class CharacterClass {
   letter,
   decimal,

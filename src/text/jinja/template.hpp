@@ -28,9 +28,9 @@ class Template {
   /// Throws input error with line and column; `where` names the template.
   Template(std::string_view source, std::string where);
 
-  /// The text, with the marks of what was given in `variables`. `now`, else the clock, is what
-  /// strftime_now tells. Throws input error with line and column: for what the template raises,
-  /// for mistakes in it, and when it takes more steps, memory or depth than templates may.
+  /// The text, with marks on what came from `variables`. strftime_now returns `now` if given, else
+  /// the current time. Throws input error with line and column for what the template raises, for
+  /// mistakes in it, and if it exceeds the limits of steps, memory or depth.
   Text render(const Dict& variables, std::optional<std::time_t> now = {}) const;
 
  private:

@@ -1,4 +1,4 @@
-// What stands after `is`.
+// Tests, which follow `is`.
 #include <algorithm>
 
 #include "core/base/error.hpp"
@@ -48,7 +48,7 @@ Value is_iterable(Call& c) {
          (v.is_object() && v.object().type() == "LoopContext");
 }
 
-// What has a length and items that a key finds.
+// Values with a length and items that are found by a key.
 Value is_sequence(Call& c) {
   const Value& v = c.subject;
   return v.is_string() || v.is_dict() || v.is_undefined() ||

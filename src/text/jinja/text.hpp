@@ -11,9 +11,9 @@ namespace ktx::text::jinja {
 
 /// UTF-8 bytes, each of them the template's own or *given*: from a message, a tool, a variable.
 ///
-/// Whatever cuts and joins texts does so with slice() and append(), which keep the marks, so that
-/// the rendered text still tells what users wrote from what the template's author wrote: only the
-/// latter may become special tokens.
+/// All functions cut and join texts with slice() and append(), which keep the marks, so that the
+/// rendered text still distinguishes what users wrote from what the template's author wrote: only
+/// the latter may become special tokens.
 class Text {
  public:
   using Range = std::pair<size_t, size_t>;  // bytes [first, second)
@@ -35,8 +35,8 @@ class Text {
   void append(const Text& other) { append(other, 0, other.size()); }
   /// The bytes [begin, end) of `other`, which may not be this text itself.
   void append(const Text& other, size_t begin, size_t end);
-  /// All bytes are given from here on: for text that was made of given text in ways that don't tell
-  /// which byte comes from where.
+  /// Marks all bytes as given, for text computed from given text in ways that lose the origin of
+  /// each byte.
   void mark_all_given();
 
  private:

@@ -1,4 +1,4 @@
-// Values of templates: what Python's are to a template.
+// Values of templates, with the types and the behavior that Python's have there.
 #pragma once
 
 #include <concepts>
@@ -30,22 +30,22 @@ class Object : public std::enable_shared_from_this<Object> {
   /// Throws input error when it can't be called.
   virtual Value call(Evaluator& evaluator, Arguments arguments);
   virtual bool is_callable() const { return true; }
-  /// How deep the values are nested that it holds.
+  /// The depth of nesting of the values it contains.
   virtual int depth() const { return 0; }
 };
 
-/// What a name stands for that nothing defines: empty and false, but an error in arithmetic.
+/// The value of an undefined name: empty and false, but an error in arithmetic.
 struct Undefined {
-  std::string message;  // that error
+  std::string message;  // of that error
 };
 
-/// Immutable, but that generators are used up.
+/// Immutable, except that generators are consumed.
 struct List {
   enum class Kind { list, tuple, range, generator, keys, values, items };
   Kind kind = Kind::list;
   std::vector<Value> items;
   std::string label;  // how a range prints itself
-  size_t taken = 0;   // items of a generator that are used up
+  size_t taken = 0;   // items of a generator that have been consumed
   int depth = 1;
 };
 
@@ -57,7 +57,7 @@ struct Dict {
   /// The value of a key, or null.
   const Value* find(std::string_view key) const;
   const Value* find(const Value& key, Budget& budget) const;
-  /// While it is being made: the value of a key that may be there already.
+  /// During construction: the value of a key, which may exist already.
   void set(const Value& key, Value value, Budget& budget);
 };
 
@@ -103,7 +103,7 @@ class Value {
   const Undefined& undefined() const { return *std::get<std::shared_ptr<const Undefined>>(data_); }
 
   int depth() const noexcept;
-  /// Are they one and the same, as Python's `is` says?
+  /// Whether they are the same object, as with Python's `is`.
   bool is_same(const Value& other) const noexcept { return data_ == other.data_; }
 
  private:
@@ -129,8 +129,8 @@ bool truth(const Value& value);
 /// Number of items or characters; nothing for what has no length.
 std::optional<size_t> length_of(const Value& value);
 
-/// The items that a loop over the value goes through: of a text its characters, of a dict its keys.
-/// A generator is used up. Throws input error when it can't be gone through.
+/// The items of a loop over the value: the characters of a text, the keys of a dict. A generator is
+/// consumed. Throws input error if the value is not iterable.
 std::vector<Value> iterate(const Value& value, Budget& budget);
 
 bool equal(const Value& a, const Value& b, Budget& budget);
