@@ -1,5 +1,4 @@
-// The commands of the small ops and of linear layers; those of attention and experts stand in files
-// of their own.
+// The commands of small ops and linear layers; attention and experts have files of their own.
 #include "engine/run/commands.hpp"
 
 #include <algorithm>
@@ -205,7 +204,7 @@ class CopyCommand final : public Command {
   bool tail_;
 };
 
-// Whether nodes run on a GPU, or copy from one.
+// Whether a GPU runs these nodes, or is the source of their copies.
 bool is_cuda(const CommandContext& c, const Node& node) {
   return c.is_gpu(node.place) || (node.op == Op::copy && c.is_gpu(input(c, node, 0).place));
 }
@@ -214,14 +213,14 @@ bool is_cuda(const CommandContext& c, const Node& node) {
 
 bool in_tail(const CommandContext& context, const Node& node) {
   const auto& nodes = context.graph->nodes;
-  // The output of last_rows and everything after it has one row a logits row.
+  // The output of last_rows and everything after it has one row for each logits row.
   const auto cut =
       std::find_if(nodes.begin(), nodes.end(), [](const Node& n) { return n.op == Op::last_rows; });
   return std::any_of(cut, nodes.end(), [&](const Node& n) { return n.output == node.output; });
 }
 
-// The kernels of both phases on the CPU: a phase whose kernel is a GPU's never runs here, but for
-// short prompts that join a decode step.
+// The CPU kernels of both phases. A phase planned for a GPU runs here only for short prompts that
+// join a decode step: it then gets the other phase's kernel.
 template <class Find>
 auto kernels_of_cpu(const placement::PlannedModule& planned, const Find& find) {
   auto* decode = find(planned.decode.name);
@@ -279,7 +278,7 @@ std::unique_ptr<Command> make_command(const CommandContext& c, std::span<const N
     case Op::copy:
       return std::make_unique<CopyCommand>(c, nodes);
     case Op::convert:
-      break;  // of GPUs alone
+      break;  // only on GPUs
   }
   throw_bug("an op without a command");
 }

@@ -8,7 +8,7 @@ namespace ktx::engine {
 
 namespace {
 
-// What the plan named for a module, in each phase.
+// The kernels that the plan names for a module, in each phase.
 struct Kernels {
   Kernels(const CommandContext& c, const graph::Node& node)
       : decode(find(c.plan->find(node.module)->decode)),
@@ -21,7 +21,7 @@ struct Kernels {
   const ops::AttentionKernel *decode, *prefill;
 };
 
-// One matrix a head, and what each NUMA node holds of it.
+// One matrix per head, and the rows of it that each NUMA node holds.
 struct Heads {
   std::vector<ops::NodeRows> nodes;  // [heads, nodes], or empty
   std::vector<ops::PackedMatrix> matrices;

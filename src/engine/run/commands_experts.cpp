@@ -70,8 +70,8 @@ ops::PackedMatrix expert_matrix(const CommandContext& c, const Node& node, std::
   return packed_matrix(c, node.module, c.weights->get(node.module, role));
 }
 
-// The nodes that command_nodes() gives with those of routed experts: gate, up, SiLU product, down
-// and sum of the shared expert, or none of these; and perhaps a sum with another value.
+// The nodes that command_nodes() returns together with routed experts: all nodes of the shared
+// expert (gate, up, SiLU product, down, sum) or none; and perhaps a sum with another value.
 class ExpertNodes {
  public:
   explicit ExpertNodes(std::span<const Node> all) : all_(all) {}
@@ -87,7 +87,7 @@ class ExpertNodes {
     const Node &made = all_[end - 1], &sum = all_[end];
     return sum.inputs[sum.inputs[0] == made.output ? 1 : 0];
   }
-  // The nodes of each command where they are not run together.
+  // The commands for these nodes when they can't run as one.
   std::vector<std::span<const Node>> apart() const {
     std::vector<std::span<const Node>> out{all_.first(1)};
     size_t next = 1;
@@ -113,8 +113,8 @@ std::optional<ops::SharedExpert> shared_expert(const CommandContext& c, const Ex
       .gate = matrix(nodes.gate()), .up = matrix(nodes.up()), .down = matrix(nodes.down())};
 }
 
-// Bytes of the ids of the experts that a node computes, if these are not all: they stand first in
-// its scratch.
+// Bytes of the expert ids at the start of a node's scratch; 0 if the node computes all experts and
+// needs no list.
 size_t chosen_bytes(const CommandContext& c, const graph::MoeParams& params) {
   if (params.part == graph::MoePart::all) return 0;
   constexpr size_t line = 64;
@@ -192,7 +192,7 @@ class MoeCommand : public Command {
   }
 
  private:
-  // Of the chosen experts those of the node's part. Prompts defer none.
+  // Selects the chosen experts that this node computes. Prompts do not defer experts.
   const int32_t* ids_of_part(const Batch& batch, const RoutingView& chosen,
                              int32_t* ids) const noexcept {
     const auto top_k = static_cast<size_t>(args_.top_k);
@@ -215,9 +215,9 @@ class MoeCommand : public Command {
   uint64_t expert_bytes_ = 0;
 };
 
-// Routed experts, the shared one and the sums: of few rows in the two passes of the experts; of
-// more one after the other, with the kernels that linear layers of prompts have. A shared expert
-// with biases is always apart.
+// Routed experts, the shared expert and the sums. With few rows, the two passes over routed experts
+// include the shared one; with more rows, it runs after them, with the linear layers' prefill
+// kernels. A shared expert with biases always runs separately.
 class MoeAndSumsCommand final : public MoeCommand {
  public:
   MoeAndSumsCommand(const CommandContext& c, std::span<const Node> all)

@@ -31,8 +31,8 @@ inline int64_t rows_of(const StepContext& step, bool tail) noexcept {
   return tail ? static_cast<int64_t>(step.logit_rows.size()) : step.batch.rows();
 }
 
-/// The float loops that the plan named for a node's module: decode's up to as many rows as in
-/// linear layers.
+/// The float loops that the plan names for a node's module. As in linear layers, decode's are used
+/// up to ops::decode_tokens rows.
 struct Loops {
   Loops(const CommandContext& context, const graph::Node& node);
   const ops::f32::Kernel* of(const Batch& batch, int64_t rows) const noexcept {

@@ -40,7 +40,7 @@ class CudaEmbedding final : public CudaCommand {
   ops::cuda::EmbeddingArgs args_;
 };
 
-// A norm, and the rounding of what it makes if that is read in both types.
+// A norm, and its output rounded to bf16 if nodes read it in both types.
 class CudaNorm final : public CudaCommand {
  public:
   CudaNorm(const CommandContext& c, std::span<const Node> nodes)
@@ -57,7 +57,7 @@ class CudaNorm final : public CudaCommand {
              .eps = std::get<graph::NormParams>(nodes.front().params).eps};
   }
   int64_t groups() const noexcept { return args_.groups; }
-  /// x += value first.
+  /// x += value, before the norm.
   void add_before(const ValueRef& value) {
     add_ = value;
     adds_ = true;
@@ -102,7 +102,7 @@ class CudaPair final : public CudaCommand {
   Function function_;
 };
 
-// A sum and its norm: one kernel where the sum takes the place of what is added to.
+// A sum and its norm: one kernel if the sum is stored in place of its first operand.
 class CudaSumNorm final : public Command {
  public:
   CudaSumNorm(const CommandContext& c, std::span<const Node> nodes)
@@ -129,7 +129,7 @@ class CudaSumNorm final : public Command {
   bool is_one_ = false;
 };
 
-// One linear node, perhaps with the sum that its output goes into, or several with the same input.
+// One linear node, perhaps with the sum that adds its output, or several with the same input.
 class CudaLinear final : public CudaCommand {
  public:
   CudaLinear(const CommandContext& c, std::span<const Node> nodes)

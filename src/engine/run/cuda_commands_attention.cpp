@@ -20,8 +20,8 @@ struct RowsOfStep {
   std::span<const Prompt> prompts;
 };
 
-// A recorded step has no prompts: its rows are few, and which sequence they are of is read on the
-// GPU.
+// A recorded step has no prompts: it has few rows, and the GPU reads from memory which sequence
+// each row belongs to.
 RowsOfStep rows_of_step(const StepContext& step) noexcept {
   if (step.submission == Submission::recorded) return {.decode_rows = step.rows, .prompts = {}};
   const auto& sequences = step.batch.sequences;

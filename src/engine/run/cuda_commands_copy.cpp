@@ -1,4 +1,4 @@
-// Numbers that cross between places, and what the CPU and GPUs tell each other.
+// Copies between places, and the handshake between the CPU and GPUs.
 #include <array>
 #include <utility>
 #include <vector>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t most_copies = std::tuple_size_v<device::Pieces>;
 
-/// Rows of one value on their way.
+/// Rows of one value to be copied.
 struct Rows {
   const std::byte* from;
   std::byte* to;
@@ -45,7 +45,7 @@ class Crossing {
     }
   }
 
-  /// All of them as a hand-shake takes them.
+  /// All of them, as arguments of the handshake.
   device::Pieces pieces(Workspace& workspace, int64_t rows) const noexcept {
     device::Pieces pieces{};
     size_t count = 0;
@@ -107,7 +107,7 @@ class CopyToGpu final : public CudaCommand {
   Crossing crossing_;
 };
 
-// The same of a value that is added to another one as it comes.
+// The same, for a value that is added to another one when it arrives.
 class CopyToSum final : public CudaCommand {
  public:
   CopyToSum(const CommandContext& c, std::span<const Node> nodes)
@@ -135,7 +135,7 @@ class CopyToSum final : public CudaCommand {
   ValueRef copied_, add_, sum_;
 };
 
-// The source goes on when the copy has been made: it may use the memory again.
+// The source continues only after the copy, because it may reuse the memory.
 class CopyBetweenGpus final : public CudaCommand {
  public:
   CopyBetweenGpus(const CommandContext& c, std::span<const Node> nodes)
@@ -169,7 +169,7 @@ class InputsCommand final : public CudaCommand {
   }
 };
 
-// A GPU's flag without numbers: the CPU can answer what it has not been asked.
+// A GPU's flag without data, for steps in which the CPU answers without having received anything.
 class PostCommand final : public CudaCommand {
  public:
   PostCommand(const CommandContext& c, int gpu) : CudaCommand(c, gpu, false) {}

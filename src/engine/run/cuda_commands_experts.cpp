@@ -52,8 +52,8 @@ class CudaRouter final : public CudaCommand {
   ops::cuda::RouterArgs args_;
 };
 
-/// Rows that experts are run on at a time, as many as this scratch holds: with more of them each
-/// expert is read less often.
+/// Rows that experts process at a time, as many as this scratch holds: the more rows, the less
+/// often each expert is read.
 constexpr int64_t most_scratch = int64_t{512} << 20, least_rows = 512;
 
 int64_t expert_rows(const ops::cuda::MoeArgs& shape, int64_t max_rows) {
@@ -61,7 +61,7 @@ int64_t expert_rows(const ops::cuda::MoeArgs& shape, int64_t max_rows) {
   return std::min(max_rows, std::max(least_rows, most_scratch / row / 64 * 64));
 }
 
-// Experts that lie in the GPU's memory.
+// Experts that are resident in the GPU's memory.
 class CudaMoe final : public CudaCommand {
  public:
   CudaMoe(const CommandContext& c, const Node& node)

@@ -16,7 +16,7 @@ using graph::Node;
 
 namespace {
 
-/// Layers whose times are taken together to correct the rates.
+/// Number of layers whose times are averaged to correct the rates.
 constexpr int layers_of_rates = 4;
 
 LayerExperts layer_experts(const CommandContext& c, int module) {
@@ -25,7 +25,7 @@ LayerExperts layer_experts(const CommandContext& c, int module) {
           .down = &c.weights->get(module, "down")};
 }
 
-// What the plan's machine says, or what such machines have: corrected as soon as layers have run.
+// The plan's machine description, or typical values: corrected as soon as layers have run.
 SplitRates first_rates(const CommandContext& c, int gpu) {
   const auto& machine = c.plan->machine;
   const auto& card = machine.gpus[static_cast<size_t>(c.place(gpu).index)];
@@ -106,7 +106,7 @@ class CudaStreamedMoe final : public CudaCommand {
   }
 
  private:
-  // A ring full of experts, twice: the first time all is new to the driver.
+  // Copies a full ring of experts twice, because the first time includes the driver's set-up.
   void measure_copies(SharedStream& shared) const {
     for (int i = 0; i < 2; ++i) {
       const auto before = shared.stream.times();
@@ -129,12 +129,12 @@ class CudaStreamedMoe final : public CudaCommand {
     const int32_t* ids = routing(step.workspace, on_cpu_, max_rows_).ids;
     for (int64_t i = 0; i < step.rows * args_.top_k; ++i)
       if (ids[i] >= 0) ++tokens_[static_cast<size_t>(ids[i])];
-    if (!resident_moe_)  // those of another GPU are no work of this one
+    if (!resident_moe_)  // residents of another GPU are not this GPU's work
       for (const int32_t e : residents_) tokens_[static_cast<size_t>(e)] = 0;
   }
 
-  // The CPU's time is that of the layer before, which has ended; the GPU's is what has been timed
-  // since.
+  // The CPU's time is that of the previous layer, which has ended; the GPU's is what has been
+  // measured since.
   void correct_rates(const StepContext& step, SharedStream& shared) const noexcept {
     shared.elapsed.cpu += std::exchange(step.workspace.expert_seconds, 0.0);
     if (is_fixed_ || ++shared.layers < layers_of_rates) return;
@@ -142,7 +142,7 @@ class CudaStreamedMoe final : public CudaCommand {
     const double copying = times.copying - shared.times.copying;
     const double computing = times.computing - shared.times.computing;
     shared.elapsed.gpu = std::max(copying, computing);
-    if (copying > computing)  // of the next layers too, which no split has predicted
+    if (copying > computing)  // includes copies for the next layers, which no split has predicted
       shared.predicted.gpu =
           static_cast<double>(times.bytes - shared.times.bytes) / shared.rates.rates().copy_bytes;
     shared.rates.add(shared.predicted, shared.elapsed);
@@ -173,7 +173,7 @@ class CudaStreamedMoe final : public CudaCommand {
     auto& popular = shared.popular[module_];
     std::ranges::stable_sort(popular, std::ranges::greater{},
                              [&](int32_t e) { return tokens_[static_cast<size_t>(e)]; });
-    // What earlier steps chose must not change a deterministic plan's sums.
+    // In a deterministic plan, earlier steps must not influence how sums are split.
     if (next_.gate != nullptr && !streamed.empty() && !is_fixed_)
       shared.stream.prefetch(next_, shared.popular[next_module_]);
   }
@@ -187,9 +187,9 @@ class CudaStreamedMoe final : public CudaCommand {
   std::vector<int32_t> residents_;         // of any GPU
   std::unique_ptr<Command> resident_moe_;  // of this one
   double expert_bytes_ = 0;
-  LayerExperts next_;  // of the next layer; its gate is null behind the last
+  LayerExperts next_;  // of the next layer; after the last layer, its gate is null
   size_t next_module_ = 0;
-  // Of the step at hand: all steps of a program are of one thread.
+  // Of the current step: one thread runs all steps of a program.
   mutable std::vector<int32_t> tokens_;
   mutable std::vector<StreamedExpert> order_;
 };

@@ -1,5 +1,5 @@
-// Routed experts that come from the CPU's memory to a GPU group by group while it computes those
-// that have come.
+// Copies routed experts from the CPU's memory to a GPU, group by group, while the GPU computes the
+// groups that have arrived.
 #include "engine/run/cuda_expert_stream.hpp"
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace ktx::engine {
 
 namespace {
 
-/// Where in a slot the matrices of a role begin, and the bytes from one expert's to the next: large
-/// enough for every layer, so that the table of the ring never changes.
+/// Where the matrices of a role begin in a slot, and the bytes from one expert to the next. Large
+/// enough for every layer, so that the ring's table of addresses never changes.
 struct RolePlace {
   int64_t offset = 0, stride = 0;
 };
@@ -30,7 +30,7 @@ struct SlotLayout {
   }
 };
 
-/// Which of the matrices here is the expert's; -1: it is elsewhere.
+/// The index of the expert's matrix here; -1: it is stored elsewhere.
 int64_t index_of(const LoadedWeight& weight, int32_t expert) noexcept {
   return weight.slots.empty() ? expert : weight.slots[static_cast<size_t>(expert)];
 }
@@ -48,15 +48,15 @@ struct PinnedCopies {
     }
   }
 
-  /// The experts' matrices, each `stride` after the one before: piece by piece where several nodes
-  /// hold rows, and in one copy those that follow one another here as there. Returns the bytes.
+  /// Copies the experts' matrices, `stride` bytes apart: in pieces if several NUMA nodes hold rows
+  /// of them, and in one copy if they are adjacent in source and destination. Returns the bytes.
   int64_t copy_matrices(const LoadedWeight& weight, std::span<const StreamedExpert> experts,
                         std::byte* to, int64_t stride) const noexcept {
     const int64_t group_bytes = ops::x16_group_bytes(*ops::x16_format(weight.format), weight.cols);
     const ops::NodeRows whole{weight.data, 0, weight.rows, weight.matrix_bytes};
     const std::span<const ops::NodeRows> nodes =
         weight.nodes.empty() ? std::span(&whole, 1) : std::span(weight.nodes);
-    int64_t row = 0;  // rows before are copied; a node that holds no others is a replica
+    int64_t row = 0;  // rows before it are copied; a node without further rows is a replica
     int64_t at = 0;   // in each matrix
     for (const ops::NodeRows& node : nodes) {
       if (node.row_begin != row || node.row_end == row) continue;
@@ -79,7 +79,7 @@ struct PinnedCopies {
 
 }  // namespace
 
-/// Seconds of spans of work in queues, between events that are read when they have passed.
+/// Measures work in queues by pairs of events, which are read once they have passed.
 class ExpertStream::Timer {
  public:
   explicit Timer(device::Place place) {
@@ -95,8 +95,8 @@ class ExpertStream::Timer {
     }
   }
 
-  /// submit() enqueues work and returns the bytes that it copies. When all spans are in use it is
-  /// neither timed nor counted.
+  /// submit() enqueues work and returns the bytes that it copies. If all spans are in use, the work
+  /// is neither timed nor counted.
   template <class Submit>
   void time(device::Queue& queue, double ExpertStreamTimes::*seconds,
             const Submit& submit) noexcept {
@@ -170,8 +170,8 @@ int ExpertStream::take_slot() noexcept {
   return slot;
 }
 
-/// The experts of a slot from `begin` on, in the order of their numbers: then more of them follow
-/// one another in memory.
+/// Sorts the experts of the slot that begins at `begin` by number, so that more of them are
+/// adjacent in memory.
 std::span<StreamedExpert> ExpertStream::group_at(size_t begin) noexcept {
   const size_t count = std::min(static_cast<size_t>(shape_.group), experts_.size() - begin);
   const auto group = std::span(experts_).subspan(begin, count);
@@ -182,8 +182,8 @@ std::span<StreamedExpert> ExpertStream::group_at(size_t begin) noexcept {
   return group;
 }
 
-/// Puts the experts in the order in which they are computed, and says where in the ring each will
-/// be. Returns how many are there already: the first ones.
+/// Puts the experts in the order in which they are computed and assigns ring slots to them. Returns
+/// how many of them, the first ones, are in the ring already.
 int ExpertStream::arrange(const LayerExperts& layer,
                           std::span<const StreamedExpert> experts) noexcept {
   const auto ready = prefetched(layer);
@@ -289,8 +289,8 @@ void ExpertStream::fetch(const LayerExperts& layer, int slot,
   copies_->record(*events.copied);
 }
 
-/// Runs experts [begin, end) of the order, which are in one slot: as many at once as scratch has
-/// space for their pairs.
+/// Runs experts [begin, end) of the order, which are in one slot: at a time, as many as scratch has
+/// space for pairs of tokens and experts.
 void ExpertStream::compute(const ops::cuda::MoeArgs& args, int slot, int begin, int end) noexcept {
   Slot& events = slots_[static_cast<size_t>(slot)];
   compute_.wait(*events.copied);

@@ -35,7 +35,7 @@ struct ExpertStreamShape {
   int64_t gate_bytes = 0, down_bytes = 0;
   int slots = 4;  // at least 2
   int group = 4;  // experts in a slot; slots * group at most ops::cuda::most_expert_slots
-  size_t pinned_piece = engine::pinned_piece;  // copies cross no address that is a multiple of it
+  size_t pinned_piece = engine::pinned_piece;  // no copy crosses a multiple of it
 };
 
 /// Totals since the stream was created.
@@ -60,30 +60,30 @@ class ExpertStream {
             static_cast<int64_t>(sizeof(ops::cuda::ExpertWeights)));
   }
 
-  /// y = add, or 0, + what these experts give to their tokens, in the queue of the computation;
-  /// copies begin at once. An expert's tokens are those whose ids name it: all of them, as many as
-  /// `experts` says. Of args, table and formats are filled in here; scratch has space for as many
-  /// pairs as there are tokens, or more.
+  /// y = (add or 0) + these experts' outputs for their tokens, in the compute queue; copies begin
+  /// at once. An expert's tokens are those whose ids name it, as many as `experts` says. The table
+  /// and formats of args are filled in here; scratch needs space for at least as many pairs as
+  /// there are tokens.
   void run(const LayerExperts& layer, std::span<const StreamedExpert> experts,
            ops::cuda::MoeArgs args) noexcept;
-  /// Until it is null, copies and products are spans of this profile, of the command that runs.
+  /// While it is not null, copies and products are recorded as spans of the running command.
   void set_profile(Profile* profile) noexcept { profile_ = profile; }
 
-  /// Copies the first of these experts that lie in the CPU's memory, as many as the ring holds, as
-  /// soon as what has been run leaves its slots. If the next run() is of this layer it begins with
-  /// those that it is asked for; the others are forgotten.
+  /// Copies the first of these experts that are in the CPU's memory, as many as the ring holds,
+  /// once earlier work has freed the slots. If the next run() is of this layer, it begins with
+  /// those of them that it needs; the others are dropped.
   void prefetch(const LayerExperts& layer, std::span<const int32_t> experts) noexcept;
-  /// Experts of a layer that its run() would not copy.
+  /// Experts of a layer that are already in the ring, so that run() would not copy them.
   std::span<const int32_t> prefetched(const LayerExperts& layer) const noexcept;
 
-  /// submit() gives the computation's queue products of experts that stay on the GPU: their time
-  /// counts as that of the others.
+  /// submit() enqueues products of resident experts in the compute queue; their time is counted
+  /// like that of streamed ones.
   void time_products(const std::function<void()>& submit) noexcept;
 
-  /// The caller waits. Throws environment error when the GPU has failed.
+  /// Blocks the caller until all is done. Throws environment error when the GPU has failed.
   void wait_for_copies() { copies_->synchronize(); }
 
-  /// With Timed::yes; waits for nothing: what is still running is counted by a later call.
+  /// Requires Timed::yes. Does not wait: work that is still running is counted by a later call.
   ExpertStreamTimes times() noexcept;
 
  private:
@@ -107,10 +107,10 @@ class ExpertStream {
   int next_ = 0;  // slot
 
   const LoadedWeight* prefetched_layer_ = nullptr;  // its gate
-  std::vector<int32_t> prefetched_;                 // a slot's group after the other
+  std::vector<int32_t> prefetched_;                 // the groups of the slots, one after another
   int prefetched_slot_ = 0;                         // the first one
 
-  // Of the layer at hand.
+  // Of the current layer.
   std::vector<StreamedExpert> experts_;  // as they are copied and computed
   ops::cuda::ExpertOrder order_;         // the same for the GPU
   std::unique_ptr<Timer> timer_;         // null: nothing is timed

@@ -30,9 +30,9 @@ class Timer {
     ready_ = sequence_.reserve(1);
   }
 
-  // Seconds of a step of so many workers; infinity: it can't run. The same token every time: its
-  // experts are then in memory where weights are mapped from a file, and no cache holds a step of a
-  // model for which this matters.
+  // Seconds of a step with that number of workers; infinity: it can't run. Every step has the same
+  // token, so that its experts are in memory even if weights are mapped from a file; models for
+  // which this matters read more per step than any cache holds.
   double step(int threads) {
     const Batch batch{.ids = {0},
                       .sequences = {{.rows = 1, .pages = sequence_.pages()}},
@@ -95,7 +95,7 @@ std::vector<ThreadsTrial> measure_decode_threads(const TrialResources& resources
   const int most = resources.pool.threads();
   Timer timer(resources);
   if (most == 1 || !timer.ready()) return {};
-  timer.step(most);  // what is first used costs more
+  timer.step(most);  // warms up: first use costs more
   const double once = timer.step(most);
   if (once == never) return {};
   const int steps = std::clamp(static_cast<int>(least_seconds / once), 1, most_steps);

@@ -1,4 +1,4 @@
-// Queues and kits, one a place.
+// Queues and kits, one per place.
 #include "engine/run/devices.hpp"
 
 #include <algorithm>

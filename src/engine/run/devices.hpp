@@ -27,7 +27,7 @@ uint64_t cuda_kit_bytes() noexcept;
 double stream_bandwidth(const CudaKit& kit) noexcept;
 /// Whether one side has given up waiting for the other.
 bool lost_handshake(const CudaKit& kit) noexcept;
-/// Both sides begin anew. Throws environment error when the GPU has failed.
+/// Resets both sides. Throws environment error when the GPU has failed.
 void reset_handshake(CudaKit& kit);
 
 /// The places that a plan names: the CPU first.
@@ -48,14 +48,14 @@ class Devices {
 
   /// Whether a GPU has failed; costs little and does not wait.
   bool failed() const noexcept;
-  /// Whether the CPU and a GPU have lost each other. A GPU's last wait can end so behind the CPU's
-  /// part of a step: to be asked when GPUs have been waited for.
+  /// Whether the handshake of the CPU and a GPU has timed out. A GPU's last wait may time out after
+  /// the CPU's part of a step, so call this after waiting for the GPUs.
   bool lost() const noexcept;
   /// Waits for all work. Throws environment error when a GPU has failed.
   void synchronize() const;
-  /// After a step has failed: waits for all work, and makes ready for another step when all that
-  /// was wrong is that the CPU and a GPU have waited for each other for too long. Throws
-  /// environment error with the reason when a GPU has failed.
+  /// After a failed step: waits for all work. If the only fault was that the CPU and a GPU had
+  /// waited too long for each other, makes everything ready for another step. Throws environment
+  /// error with the reason when a GPU has failed.
   void recover() const;
 
  private:

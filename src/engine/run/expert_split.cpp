@@ -19,7 +19,7 @@ double cpu_seconds(const ExpertWork& work, const SplitRates& rates, int32_t toke
 
 /// How much faster a side was than predicted.
 double speed(double predicted, double elapsed) noexcept {
-  constexpr double weight = 0.25, most = 2;  // of the newest layer; that one layer may say
+  constexpr double weight = 0.25, most = 2;  // of the newest layer; limit for one layer
   if (predicted <= 0 || elapsed <= 0) return 1;
   return std::pow(std::clamp(predicted / elapsed, 1 / most, most), weight);
 }
@@ -29,7 +29,7 @@ double speed(double predicted, double elapsed) noexcept {
 ExpertSplit split_experts(const ExpertWork& work, const SplitRates& rates,
                           std::span<StreamedExpert> order) noexcept {
   size_t count = 0;
-  int64_t gpu_tokens = 0;  // of residents, and below of all experts before n
+  int64_t gpu_tokens = 0;  // of residents; in the loop, plus all experts before n
   for (int32_t expert = 0; expert < static_cast<int32_t>(work.tokens.size()); ++expert) {
     const int32_t tokens = work.tokens[static_cast<size_t>(expert)];
     if (std::binary_search(work.residents.begin(), work.residents.end(), expert))

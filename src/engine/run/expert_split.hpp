@@ -42,21 +42,21 @@ struct ExpertSplit {
   SplitSeconds predicted;
 };
 
-/// The split whose slower side takes least. Prefetched experts come first, then those with most
-/// tokens: each costs the GPU one copy, but the CPU its tokens. order: space for [experts], of
-/// which the result is made.
+/// The split that minimizes the time of the slower side. Prefetched experts come first, then those
+/// with most tokens: the GPU pays one copy per expert, the CPU pays per token. order: space for
+/// [experts], which the result refers to.
 ExpertSplit split_experts(const ExpertWork& work, const SplitRates& rates,
                           std::span<StreamedExpert> order) noexcept;
 
-/// Rates corrected by how long both sides took: an exponential average, in which one layer in which
-/// the machine did something else counts little. Not for a `deterministic` plan: which experts the
-/// GPU computes would depend on time.
+/// Rates corrected by how long both sides took: an exponential average with limited steps, so that
+/// a single disturbed layer counts little. Not for `deterministic` plans, in which timing must not
+/// decide which experts the GPU computes.
 class MeasuredRates {
  public:
   explicit MeasuredRates(const SplitRates& rates) noexcept : rates_(rates) {}
 
   const SplitRates& rates() const noexcept { return rates_; }
-  /// predicted: of a split made by rates(), of the last layers. A side that did nothing has 0.
+  /// predicted: by splits with rates(), summed over the last layers. An idle side has 0.
   void add(const SplitSeconds& predicted, const SplitSeconds& elapsed) noexcept;
 
  private:

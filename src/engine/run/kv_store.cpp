@@ -1,4 +1,4 @@
-// Pages with a count of users, and the list of those without.
+// Reference counts of pages, and the list of free ones.
 #include "engine/run/kv_store.hpp"
 
 #include <algorithm>
@@ -100,8 +100,8 @@ KvSequence::KvSequence(KvSequence&& other) noexcept
 bool KvSequence::reserve(int64_t tokens) {
   const auto held = static_cast<int64_t>(pages_.size());
   const int64_t missing = std::max<int64_t>(0, pages_of(tokens) - held);
-  // The page that the next token goes to, when earlier tokens in it belong to others too. Pages
-  // after it hold no token, and are never shared.
+  // The page of the next token, if other sequences share the earlier tokens in it. Pages after it
+  // hold no tokens and are never shared.
   const auto next = static_cast<size_t>(tokens_ / page_tokens);
   const bool copies =
       tokens > tokens_ && tokens_ % page_tokens > 0 && store_->is_shared(pages_[next]);

@@ -96,7 +96,7 @@ class Placing {
     return static_cast<int>(out_.values.size()) - 1;
   }
 
-  // A partial result on each place, and their sum where the input lies.
+  // A partial result on each place, and their sum on the place of the input.
   void add_on_each(const Node& node, std::span<const int> places) {
     const int home = place_of_value(out_, node.inputs.front());
     const auto module = static_cast<size_t>(node.module);
@@ -157,7 +157,7 @@ class Ordering {
   bool is_gpu(int place) const {
     return places_.places[static_cast<size_t>(place)].kind == device::DeviceKind::cuda;
   }
-  // Whether the node only hands work to a GPU: copies to the CPU are made by the GPU.
+  // Whether the node only submits work to a GPU. Copies to the CPU count, since the GPU makes them.
   bool is_of_gpu(const Node& node) const {
     return is_gpu(node.place) ||
            (node.op == Op::copy && is_gpu(place_of_value(graph_, node.inputs.front())));
@@ -173,7 +173,7 @@ class Ordering {
     }
   }
 
-  // The first of a GPU, else the first of all.
+  // The first node of a GPU, else the first node.
   size_t first_ready(std::span<const Node> nodes, const std::vector<bool>& placed) {
     size_t first = nodes.size();
     for (size_t i = 0; i < nodes.size(); ++i) {
@@ -213,7 +213,7 @@ bool is_gated(const Graph& graph, const Node& gate, const Node& up, const Node& 
          is_read_once(graph, gate.output) && is_read_once(graph, up.output);
 }
 
-// Whether b, behind a on a GPU, is done by a's kernel.
+// Whether b, which follows a on a GPU, is fused into a's kernel.
 bool is_fused(const Graph& graph, const Node& a, const Node& b) {
   if (a.place != b.place || !a.on_gpu) return false;
   if (a.op == Op::add) return b.op == Op::rms_norm && b.inputs[0] == a.output;
@@ -228,14 +228,14 @@ bool is_fused(const Graph& graph, const Node& a, const Node& b) {
          (b.inputs[0] == a.output) != (b.inputs[1] == a.output) && is_read_once(graph, a.output);
 }
 
-// Whether b, behind a on the same place, adds what a made to a value that was there before.
+// Whether b, which follows a on the same place, adds a's output to a value computed before.
 bool is_sum_of(const Graph& graph, const Node& a, const Node& b) {
   return b.op == Op::add && b.place == a.place && b.layer == a.layer &&
          std::ranges::count(b.inputs, a.output) == 1 && is_read_once(graph, a.output);
 }
 
-// Nodes behind routed experts on the CPU that go with them: the shared expert's, which reads the
-// same value, and the sum of both.
+// The nodes after routed experts on the CPU that run in the same command: the shared expert, if it
+// reads the same value, and the sum of both.
 size_t shared_expert_nodes(const Graph& graph, std::span<const Node> nodes) {
   constexpr size_t count = 6;  // with the experts themselves
   const Node& moe = nodes.front();
@@ -291,7 +291,7 @@ Graph group_linears(Graph graph) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     size_t end = i + 1;
     while (end < nodes.size() && same_input(nodes[i], nodes[end])) ++end;
-    // A later linear needs nothing but the input that node i has already: it may move up to here.
+    // A later linear node needs only the input that node i has too, so it may move up to here.
     for (size_t j = end; j < nodes.size(); ++j)
       if (same_input(nodes[i], nodes[j])) {
         const auto at = nodes.begin();

@@ -1,5 +1,5 @@
-// What a build without CUDA has in place of cuda_*.cpp: no plan for GPUs comes as far as here,
-// since there is no such device.
+// Replaces cuda_*.cpp in builds without CUDA. Never reached: without GPUs there are no plans for
+// them.
 #ifndef KTX_HAVE_CUDA
 #include "core/base/error.hpp"
 #include "engine/run/commands.hpp"

@@ -52,7 +52,7 @@ double Profile::clock_error() const noexcept {
   return to_seconds(most);
 }
 
-// Two lanes a place: of the CPU the second stays empty.
+// Two lanes per place; the CPU's second one stays empty.
 std::vector<std::string> Profile::lanes() const {
   std::vector<std::string> lanes;
   for (const auto& place : program_.places()) {
@@ -81,7 +81,7 @@ std::vector<Span> Profile::spans() const {
                      .begin = to_seconds(marks.time(s.begin) - begun_),
                      .end = to_seconds(marks.time(s.end) - begun_)});
   }
-  // What contains others stands before them.
+  // Spans that contain others come before them.
   std::ranges::sort(spans, [](const Span& a, const Span& b) {
     return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
   });
@@ -108,7 +108,7 @@ void Profile::run(const Command& command, const StepContext& step) noexcept {
          [&] { on_gpu(name, Lane::main, label.kind, queue, [&] { command.run(step); }); });
 }
 
-// In a graph one command follows the other: one mark between them costs less than two.
+// In a graph, commands follow each other directly, so one mark between two of them is enough.
 void Profile::run_recorded(const Command& command, const StepContext& step) noexcept {
   const auto& label = command.label();
   const int place = command.place();

@@ -15,7 +15,7 @@ using graph::Op;
 
 namespace {
 
-// Bytes of scratch on each place: of the command that needs most.
+// Bytes of scratch on each place: the maximum over its commands.
 std::vector<size_t> most_scratch(const CommandContext& context) {
   std::vector<size_t> most(context.places.size(), 0);
   for (size_t i = 0; i < context.graph->nodes.size();) {
@@ -60,7 +60,7 @@ graph::ValueLayout layout_of(const graph::Graph& lowered, const ModulePlaces& pl
   return layout;
 }
 
-// The op; layers and norms, of which there are many, are told apart by their modules.
+// The op's name; linear layers and norms, of which there are many, also get their module's.
 std::string name_of(const CommandContext& context, const Node& node) {
   std::string name(graph::info(node.op).name);
   if (node.op == Op::linear || node.op == Op::rms_norm) {
@@ -70,14 +70,14 @@ std::string name_of(const CommandContext& context, const Node& node) {
   return name;
 }
 
-// A norm of latents goes by the name of the attention that it is a part of.
+// A norm of latents is named after the attention that it belongs to.
 CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes, int layer) {
   const Node& node = nodes.back().op == Op::mla ? nodes.back() : nodes.front();
   CommandLabel label{.name = name_of(context, node), .layer = layer};
   if (node.op == Op::copy) {
     const int from = context.values[static_cast<size_t>(node.inputs[0])].place;
     label.name = "copy to " + device::to_string(context.place(node.place));
-    // What another GPU has not made yet is waited for, as is the CPU's answer in a recorded step.
+    // The copy waits for another GPU, or in a recorded step for the CPU's answer.
     const bool waits = context.is_gpu(from) && context.is_gpu(node.place);
     label.kind = waits ? SpanKind::wait : SpanKind::copy;
     label.recorded_kind = context.is_gpu(node.place) ? SpanKind::wait : SpanKind::copy;
@@ -92,9 +92,9 @@ CommandLabel label_of(const CommandContext& context, std::span<const Node> nodes
   return label;
 }
 
-// Puts the commands of a program in order, and between them what the CPU and GPUs need to meet:
-// every post of a GPU is received and answered once, in the order of posts, whether or not
-// something is copied to that GPU then.
+// Orders the commands of a program and inserts those that synchronize the CPU with GPUs: every post
+// of a GPU is received and answered exactly once, in the order of posts, even if nothing is copied
+// to that GPU.
 class Assembly {
  public:
   using List = std::vector<std::unique_ptr<Command>>;
@@ -168,7 +168,7 @@ class Assembly {
   const CommandContext& context_;
   int layer_ = -1;
   std::vector<Line> lines_;     // [places]
-  std::vector<int> came_from_;  // [values] the GPU that the CPU's copy is still to come from, or -1
+  std::vector<int> came_from_;  // [values] the GPU whose copy the CPU has yet to receive, or -1
 };
 
 }  // namespace

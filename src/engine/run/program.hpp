@@ -70,8 +70,8 @@ class Command {
   CommandLabel label_;
 };
 
-/// Where the numbers of a value lie in every workspace: row t begins t * stride numbers behind
-/// `offset` bytes of its place's block. (Routing: see graph::ValueLayout.)
+/// Where a value is stored in every workspace: row t begins t * stride numbers after byte `offset`
+/// of its place's block. (Routing: see graph::ValueLayout.)
 struct ValueRef {
   int place = 0;
   graph::NumberType type = graph::NumberType::f32;
@@ -79,9 +79,9 @@ struct ValueRef {
   int64_t offset = 0, stride = 0, width = 0;
 };
 
-/// Which of its matrices on a place an expert is, for each place and module: [experts], -1 where it
-/// is elsewhere. Read at every step, so that experts can move between steps. Null: a place holds
-/// all experts of the module, in order.
+/// For each place and module, the index of each expert's matrices on that place: [experts], -1 if
+/// they are elsewhere. Read in every step, so that experts can move between steps. Null: the place
+/// holds all experts of the module, in order.
 using ExpertSlots = std::vector<std::vector<const int32_t*>>;  // [places][modules], or empty
 
 /// What may differ from a plan of one CPU place. Tests give several.

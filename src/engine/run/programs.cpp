@@ -90,7 +90,7 @@ std::vector<placement::DeviceMemory> step_memory(const placement::Plan& plan) {
   for (const auto& node : plan.model.graph.nodes) {
     const auto* rope = rope_of(node.params);
     if (rope == nullptr) continue;
-    // The CPU makes the table of a GPU.
+    // A GPU's table is computed on the CPU first.
     for (const int place : {0, modules.of_module[static_cast<size_t>(node.module)].front()}) {
       if (std::ranges::any_of(known, [&](const auto& k) {
             return k.second == place && same_rope(*k.first, *rope);

@@ -8,8 +8,8 @@
 
 namespace ktx::engine {
 
-// A graph is of one queue: those of other GPUs begin and end with it, when it is captured and when
-// it is launched.
+// A graph is captured from one queue. Queues of other GPUs fork from it and join it again, both
+// when the graph is captured and when it is launched.
 class Recording::Meeting {
  public:
   Meeting(const Program& program, int first) : devices_(*program.devices()), first_(first) {
@@ -17,12 +17,12 @@ class Recording::Meeting {
       others_.push_back({p, devices_.queue(p).make_event()});
     parted_ = devices_.queue(first).make_event();
   }
-  /// What the others are given next comes after what the first has been given.
+  /// Later work of the other queues waits for the first queue's work so far.
   void part() const noexcept {
     devices_.queue(first_).record(*parted_);
     for (const auto& other : others_) devices_.queue(other.place).wait(*parted_);
   }
-  /// What the first is given next comes after what the others have been given.
+  /// Later work of the first queue waits for the other queues' work so far.
   void join() const noexcept {
     for (const auto& other : others_) {
       devices_.queue(other.place).record(*other.joins);
@@ -45,7 +45,7 @@ Recording::Recording(const Program& program, Workspace& workspace, KvStore& cach
                      hw::WorkerPool& pool, Profile* profile)
     : program_(program), workspace_(workspace) {
   constexpr int first_gpu = 1;  // the CPU is place 0
-  // Events that were recorded in a graph are of no use outside.
+  // Events recorded in a graph can't be used outside of it.
   const Meeting captured(program, first_gpu);
   meeting_ = std::make_unique<Meeting>(program, first_gpu);
   const int64_t most = profile == nullptr ? std::min(most_rows, program.max_rows()) : 1;

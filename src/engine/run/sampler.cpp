@@ -1,4 +1,4 @@
-// The filters, each on the candidates that the one before it left.
+// The filters. Each works on the candidates that the previous one kept.
 #include "engine/run/sampler.hpp"
 
 #include <algorithm>
@@ -18,9 +18,9 @@ namespace ktx::engine {
 namespace {
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-constexpr size_t chunk_size = 64;  // logits: few enough to read for one candidate among them
+constexpr size_t chunk_size = 64;  // logits: few enough to scan for one candidate
 constexpr int64_t grain = 256;     // chunks that a worker takes at a time
-constexpr size_t lanes = 16;       // what loops do at once, whatever vectors the compiler has
+constexpr size_t lanes = 16;       // of unrolled loops, which the compiler maps to its vectors
 
 template <class T>
 void check(bool holds, const char* name, const char* expected, T found) {
@@ -119,7 +119,7 @@ int32_t Sampler::choose(hw::WorkerPool* pool) {
     take_top_p();
   } else if (o.min_p > 0) {
     const double range = static_cast<double>(o.temperature) * std::log(double{o.min_p});
-    take_from(best_logit_ + range - 1e-6 * (std::abs(best_logit_) - range));  // rounding aside
+    take_from(best_logit_ + range - 1e-6 * (std::abs(best_logit_) - range));  // and rounding
   } else {
     estimate_sums(pool);
     return draw_of_all(at_part);
@@ -143,7 +143,7 @@ void Sampler::adjust(std::span<const int32_t> history) {
     for (const auto& [id, bias] : options_.logit_bias)
       if (static_cast<size_t>(id) < tokens_.size()) tokens_[static_cast<size_t>(id)].bias += bias;
   }
-  if (++call_ == 0) {  // wrapped: marks of the first round would look new
+  if (++call_ == 0) {  // wrapped: marks of earlier calls would look current
     for (auto& token : tokens_) token.seen = 0;
     call_ = 1;
   }
@@ -244,8 +244,8 @@ double Sampler::estimated_total() const noexcept {
   return total;
 }
 
-// Of any sum of sums_, relative to the total. A weight e^x is off by |x| roundings, and the mean of
-// |x| is at most ln(tokens): no distribution has more entropy.
+// Error of any sum over sums_, relative to the total. A weight e^x is off by |x| roundings, and the
+// mean of |x| is at most ln(tokens), because no distribution has more entropy than the uniform one.
 double Sampler::largest_error() const noexcept {
   const double rounding = 0x1p-23;
   const double arithmetic = rounding * (2 * std::log(static_cast<double>(values_.size())) + 8);
@@ -256,7 +256,7 @@ double Sampler::largest_error() const noexcept {
 
 // ---- candidates ----
 
-// All of at least this value that weigh anything, in the order of ids.
+// Takes all tokens with at least this value and a weight above 0, in the order of ids.
 void Sampler::take_from(double least) {
   candidates_.clear();
   for (size_t c = 0; c < maxima_.size(); ++c) {
@@ -269,8 +269,8 @@ void Sampler::take_from(double least) {
   }
 }
 
-// At least the `count` best, and whatever is as good as one taken: as many chunks have such a
-// maximum.
+// Takes at least the `count` best tokens, and all that equal the last of these: as many tokens
+// reach the count-th largest maximum of a chunk.
 void Sampler::take_top(size_t count) {
   if (count >= maxima_.size()) return take_from(minus_infinity);
   sorted_maxima_ = maxima_;
@@ -293,9 +293,9 @@ void Sampler::keep_top_k() {
   candidates_.resize(k);
 }
 
-// How many of the candidates, best first, weigh more than `weight` together, or as much; they come
-// to the front, the last of them at their end. All of them when rounding leaves the sum below.
-// Halves the range in which the last one lies, without sorting.
+// The number of candidates, best first, that together have at least this weight. They are moved to
+// the front, the least of them last. All candidates if rounding leaves the sum below the weight. A
+// binary search by partitioning, without sorting.
 size_t Sampler::count_until(double weight) {
   const auto at = [this](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
   size_t begin = 0, end = candidates_.size();
@@ -318,8 +318,8 @@ void Sampler::keep_top_p() {
   candidates_.resize(count_until(total_weight() * static_cast<double>(options_.top_p)));
 }
 
-// Of all tokens: of those in a wider and wider range below the best, until they reach the
-// probability beyond doubt.
+// top-p of all tokens: takes those in a wider and wider range below the best, until they certainly
+// reach the probability.
 void Sampler::take_top_p() {
   const double total = estimated_total();
   const double enough = total * static_cast<double>(options_.top_p);
@@ -327,7 +327,7 @@ void Sampler::take_top_p() {
   const double temperature = options_.temperature;
   for (double range = 3; range < 30; range += 3) {
     take_from(best_logit_ - range * temperature);
-    if (candidates_.size() > values_.size() / 2) break;  // all cost as much
+    if (candidates_.size() > values_.size() / 2) break;  // taking all costs no more
     if (!(total_weight() >= enough + error)) continue;
     candidates_.resize(count_until(enough));
     const double sum = total_weight();
@@ -346,27 +346,27 @@ void Sampler::keep_min_p() {
                 [&](const Candidate& c) { return c.weight < static_cast<double>(options_.min_p); });
 }
 
-// The candidate where this part of all their weight is reached, best first.
+// The candidate at which the cumulated weight, best first, reaches this part of the total.
 int32_t Sampler::draw_best_first(double at_part) {
   const double more_than = at_part * total_weight();
   const size_t count = count_until(std::nextafter(more_than, 2 * more_than + 1));
   return candidates_[count - 1].id;
 }
 
-// The candidate where this part of all their weight is reached, in the order of ids.
+// The candidate at which the cumulated weight, in the order of ids, reaches this part of the total.
 int32_t Sampler::draw(double at_part) const noexcept {
   const double at = at_part * total_weight();
   double sum = 0;
   for (const auto& c : candidates_)
     if ((sum += c.weight) > at) return c.id;
-  return candidates_.back().id;  // of rounding: sums may end a bit below the total
+  return candidates_.back().id;  // rounding: the sum may end slightly below the total
 }
 
-// The same of all tokens.
+// The same, among all tokens.
 int32_t Sampler::draw_of_all(double at_part) {
   const double total = estimated_total();
   const double at = total * at_part;
-  const double error = 2 * total * largest_error();  // of the total's part, and of a sum before it
+  const double error = 2 * total * largest_error();  // of both total * part and a sum
   double sum = 0;
   size_t c = 0;
   while (c + 1 < sums_.size() && sum + static_cast<double>(sums_[c]) <= at)

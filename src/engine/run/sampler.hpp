@@ -24,8 +24,8 @@ using SamplerOptions = ktx::Sampling;
 ///
 /// NaN logits are never chosen, nor are -inf; +inf is chosen before anything finite.
 ///
-/// Few of a vocabulary's tokens matter. The greatest logit of every chunk says which chunks can
-/// hold them; sums over all tokens are estimated in float, and made anew in double where the
+/// Only few tokens of a vocabulary matter. The maxima of chunks of logits tell which chunks can
+/// hold them; sums over all tokens are estimated in float and computed again in double where the
 /// estimate is too rough to decide.
 class Sampler {
  public:

@@ -1,4 +1,4 @@
-// What each op on a GPU reads and writes, and the conversions where these differ.
+// The types that each op on a GPU reads and writes, and conversions where they differ.
 #include "engine/run/value_types.hpp"
 
 #include <algorithm>
@@ -51,7 +51,7 @@ class Typing {
       decide(node);
       graph_.nodes.push_back(node);
       const Wanted wanted = wanted_of(node.output);
-      // Next to its norm, so that one kernel writes both.
+      // Directly after its norm, so that one kernel writes both.
       if (node.on_gpu && node.op == Op::rms_norm && wanted.f32 && wanted.bf16)
         converted(node, node.output, NumberType::bf16);
     }
@@ -92,7 +92,7 @@ class Typing {
     return converted(node, input, type);
   }
 
-  // The value's other form, made once, where it lies.
+  // The value in the other type, converted once, on its own place.
   int converted(const Node& reader, int v, NumberType type) {
     for (const auto& [from, to] : conversions_)
       if (from == v) return to;
