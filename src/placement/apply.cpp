@@ -1,4 +1,4 @@
-// What rule keywords do when a plan is made.
+// The effects of rule keywords when a plan is made.
 #include "placement/apply.hpp"
 
 #include <algorithm>
@@ -36,8 +36,9 @@ void check_gpu(const std::string& device, const hw::Machine& machine, const std:
                       {list_devices(machine)});
 }
 
-// The rule's layers are cut into ranges of equal length, one a device. What stands before them is
-// on the first device, what comes behind them on the last: no token goes back for the final norm.
+// Splits the rule's layers into ranges of equal length, one per device. Modules before the layers
+// go to the first device, those after them to the last, so that no token returns for the final
+// norm.
 const std::string& device_of_layer(const std::vector<std::string>& devices,
                                    const Decision& decision, const std::string& where) {
   const auto& layers = decision.layers;
@@ -88,8 +89,8 @@ void apply_device(const Place& place, Decision& decision) {
   const auto& [devices, where] = *place.devices;
   for (const auto& device : devices) check_gpu(device, *decision.machine, where);
   if (devices.size() > 1 && !place.spread)
-    throw_input("device: " + base::join(devices) + " is a list, but the rule has no spread",
-                where, {"add spread: layers, or give one device"});
+    throw_input("device: " + base::join(devices) + " is a list, but the rule has no spread", where,
+                {"add spread: layers, or give one device"});
   decision.device =
       devices.size() == 1 ? devices.front() : device_of_layer(devices, decision, where);
 }
@@ -121,7 +122,7 @@ void apply_numa(const Place& place, Decision& decision) {
   if (is_gpu(decision.device)) {
     if (place.devices &&
         std::ranges::find(place.devices->value, "cpu") != place.devices->value.end())
-      return;  // it is for the rule's other layers
+      return;  // that GPU is for other layers of the rule
     throw_input("numa: " + decision.module->path + " is on " + decision.device +
                     ", which has no NUMA nodes",
                 where, {"leave numa out"});
@@ -137,7 +138,7 @@ void apply_numa(const Place& place, Decision& decision) {
                     {"nodes of this machine: " + base::join(ids)});
 }
 
-// What it does is in apply_device.
+// apply_device handles it.
 void apply_spread(const Place& place, Decision&) {
   if (!place.spread || (place.devices && place.devices->value.size() > 1)) return;
   throw_input(

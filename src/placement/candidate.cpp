@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t gib = uint64_t{1} << 30;
 
-/// Not more than so many bytes.
+/// A size of at most that many bytes.
 std::string size_text(uint64_t bytes) {
   constexpr uint64_t mib = uint64_t{1} << 20;
   return bytes >= 4 * gib ? std::to_string(bytes / gib) + "GiB"
@@ -30,7 +30,7 @@ std::string on_gpus(const std::vector<size_t>& gpus) {
   return "device: " + list_of(gpus) + (gpus.size() > 1 ? ", spread: layers" : "");
 }
 
-/// ", KEY: VALUE" of a flow mapping; empty where nothing is to be said.
+/// ", KEY: VALUE" of a flow mapping; empty if the value is the default.
 std::string entry(const std::string& key, const std::string& value) {
   return value.empty() || value == "keep" ? std::string() : ", " + key + ": " + value;
 }
@@ -58,7 +58,7 @@ class Writer {
     text_ += "  - name: " + name + "\n    match: " + match + "\n    place: {" + place + "}\n";
   }
 
-  // What is said of everything else holds for them, or they have a rule.
+  // The rule for everything else covers them, unless they need one of their own.
   void add_experts() {
     const std::string match = "{class: moe.experts}";
     if (c_.experts == Experts::cpu || c_.experts == Experts::gpu) {

@@ -28,8 +28,8 @@ struct Candidate {
   Experts experts = Experts::cpu;
   std::string format = "keep";  // of the experts
   std::string dense = "keep";   // of all other linear layers
-  std::string numa;             // policy of what is on the CPU; empty: one node
-  std::vector<size_t> gpus;     // numbers of those that it uses, ascending
+  std::string numa;             // policy of modules on the CPU; empty: the machine has one node
+  std::vector<size_t> gpus;     // numbers of the GPUs used, ascending
   int64_t chunk = 2048;         // tokens of a slice of a prompt
 };
 

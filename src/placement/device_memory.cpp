@@ -23,7 +23,7 @@ DeviceMemory& memory_of(Plan& plan, const std::string& device) {
   return *plan.devices.insert(before, std::move(memory));
 }
 
-// The number of the cache that a node keeps; -1: it keeps none.
+// The index of the KV cache that a node writes; -1: it has none.
 int cache_of(const graph::Node& node) {
   if (const auto* mla = std::get_if<graph::MlaParams>(&node.params)) return mla->cache;
   if (const auto* gqa = std::get_if<graph::GqaParams>(&node.params)) return gqa->cache;
@@ -32,7 +32,7 @@ int cache_of(const graph::Node& node) {
 
 void add_cache(const Plan& plan, const graph::KvRow& row, uint64_t& sum) {
   const auto tokens = static_cast<uint64_t>(plan.cache_pages * graph::page_tokens);
-  constexpr int64_t most_numbers = int64_t{1} << 48;  // their bytes still fit 64 bits
+  constexpr int64_t most_numbers = int64_t{1} << 48;  // their size in bytes still fits 64 bits
   uint64_t bytes = 0;
   if (row.scaled < 0 || row.scaled > most_numbers || row.exact < 0 || row.exact > most_numbers ||
       __builtin_mul_overflow(static_cast<uint64_t>(graph::row_bytes(plan.cache_format, row)),
@@ -43,7 +43,7 @@ void add_cache(const Plan& plan, const graph::KvRow& row, uint64_t& sum) {
                 std::to_string(row.numbers()) + " numbers a token in one layer");
 }
 
-// A cache lies where its attention runs.
+// A cache is stored where its attention runs.
 void count_cache(Plan& plan) {
   for (const auto& node : plan.model.graph.nodes) {
     const int cache = cache_of(node);

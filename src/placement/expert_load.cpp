@@ -17,7 +17,7 @@ double log_choices(double n, double k) {
 ExpertLoad::ExpertLoad(const Shape& shape) : up_to_(1) {
   const auto tokens = static_cast<double>(shape.tokens);
   const double p = std::clamp(shape.chance, 1e-12, 1 - 1e-12);
-  // What lies further from the mean has no weight.
+  // Counts further from the mean have a negligible probability.
   const double mean = tokens * p, spread = 10 * std::sqrt(mean) + 10;
   const auto first = static_cast<int64_t>(std::max(1.0, std::floor(mean - spread)));
   const auto last = static_cast<int64_t>(std::min(tokens, std::ceil(mean + spread)));

@@ -1,4 +1,4 @@
-// Experts a token: what each layer's tokens use, and the most that a request may ask for.
+// Experts per token: the number in each layer, and the most that a request may ask for.
 #include <algorithm>
 #include <string>
 
@@ -13,7 +13,7 @@ namespace {
 constexpr const char* keyword = "experts_per_token";
 constexpr const char* flag = "--experts-per-token";
 
-// The number of a layer, and where it is given; nothing: the checkpoint's holds.
+// The number of a layer, and where it was given; nothing: the checkpoint's number applies.
 Maybe<int> count_of(const ExpertsPerToken& experts, int layer) {
   for (const auto& [range, count] : experts.layers)
     if (range.value.contains(layer)) return Given<int>{count, range.where};
@@ -50,7 +50,7 @@ void check_count(const graph::Node& node, const char* what, int64_t count,
                " groups, of which a token uses " + std::to_string(router.top_groups)});
 }
 
-// The option in place of all that the rules say.
+// The option, which overrides everything in the rules.
 ExpertsPerToken asked_for(const Setup& setup) {
   const auto& options = setup.options;
   if (!options.experts_per_token) return setup.rules.model.experts_per_token;
@@ -88,7 +88,7 @@ void note_settings(const Setup& setup, const ExpertsPerToken& experts) {
          plan.max_experts_per_token == *setup.options.max_experts ? "--max-experts" : keyword});
 }
 
-// Routings have the columns of the most experts; what a token does not use is left empty.
+// Routings have as many columns as any token has experts; tokens with fewer leave some empty.
 void widen_routings(graph::Model& model, int columns) {
   for (auto& node : model.graph.nodes) {
     if (auto* router = std::get_if<graph::RouterParams>(&node.params)) {

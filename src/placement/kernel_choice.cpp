@@ -80,13 +80,13 @@ KernelPick pick_named(const KernelTask& task, std::span<const ops::KernelRow> ro
       choice.where, {usable_kernels(task, rows)});
 }
 
-// Whether the rule leaves the phase's kernel to us.
+// Whether the rule leaves the choice of this phase's kernel to the planner.
 bool is_auto(const OpChoice& choice, std::span<const ops::KernelRow> rows, bool decode) {
   const auto named = std::ranges::find(rows, choice.kernel, &ops::KernelRow::name);
   return choice.kernel == "auto" || (decode && named != rows.end() && named->for_prefill);
 }
 
-// other: the pick of the phase chosen before, whose layouts this one must share; or null.
+// other: the kernel already chosen for the other phase, whose layouts this one must share; or null.
 KernelPick pick_best(const KernelTask& task, std::span<const ops::KernelRow> rows,
                      const OpChoice& choice, bool decode, const KernelPick* other) {
   KernelPick pick;

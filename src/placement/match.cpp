@@ -18,7 +18,7 @@ std::string count_of(size_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-// Pieces of module paths that a pattern may have meant: components and tails of components.
+// Parts of module paths that a pattern may have meant: components, and suffixes of paths.
 std::vector<std::string> path_pieces(const graph::Model& model) {
   std::set<std::string> pieces;
   for (const auto& module : model.modules) {
@@ -33,7 +33,7 @@ std::vector<std::string> path_pieces(const graph::Model& model) {
   return {pieces.begin(), pieces.end()};
 }
 
-// The pattern without what only a pattern has, to compare it with names.
+// The pattern without regular-expression syntax, to compare it with names.
 std::string plain_text(const std::string& pattern) {
   std::string out;
   for (const char c : pattern)
@@ -64,9 +64,9 @@ std::string used_classes(const graph::Model& model) {
   return base::join(names);
 }
 
-// Whether a pattern that matches nothing names modules that other models have and this one lacks.
+// Whether a pattern that matches nothing names modules of other models that this one does not have.
 bool names_lacking(const NamePattern& pattern, const graph::Model& model) {
-  constexpr int layers = 128;  // more than published models have: a pattern may be for late ones
+  constexpr int layers = 128;  // more than published models have, for patterns of late layers
   std::set<std::string_view> here;
   for (const auto& module : model.modules) here.insert(module.path);
   std::set<size_t> named, had;  // kinds of modules, by their index
@@ -82,7 +82,7 @@ bool names_lacking(const NamePattern& pattern, const graph::Model& model) {
          std::ranges::none_of(named, [&](size_t kind) { return had.contains(kind); });
 }
 
-// Why nothing matches, key by key.
+// The reasons why nothing matches, key by key.
 std::vector<std::string> no_match_notes(const Match& match, const graph::Model& model) {
   std::vector<std::string> notes;
   if (!any_used(model, [&](const auto& m) { return matches_class(match, m); }))
@@ -113,7 +113,7 @@ std::vector<std::string> no_match_notes(const Match& match, const graph::Model& 
               no_match_notes(rule.match, model));
 }
 
-// The earlier rules that take the modules of a rule that never gets to decide.
+// The earlier rules that take all modules of a rule that never applies.
 void check_shadowed(const Rules& rules, size_t index, const graph::Model& model,
                     const std::vector<int>& assigned) {
   std::vector<size_t> takes(rules.rules.size());
@@ -161,7 +161,7 @@ std::vector<std::string> mismatch(const Match& match, const graph::Module& modul
 }
 
 std::string not_in_model(const Match& match, const graph::Model& model) {
-  const auto any = [&](auto holds) {  // of those that are not run too
+  const auto any = [&](auto holds) {  // including modules that are not run
     return std::ranges::any_of(model.modules, [&](const auto& m) { return holds(match, m); });
   };
   const bool has_class = any(matches_class), has_name = any(matches_name);

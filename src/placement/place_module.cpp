@@ -33,7 +33,7 @@ std::vector<int> layers_of(const Rule& rule, const graph::Model& model) {
               where, {"give " + std::string(key) + " in place"});
 }
 
-// A phase as `both` phases, but for the keys that its own map gives.
+// The place in one phase: `both`, overridden by the keys of the phase's own map.
 Decision decide_phase(const std::optional<Place>& place, const Decision& both, const char* phase) {
   if (!place) return both;
   Decision decision = both;
@@ -74,7 +74,7 @@ void check_stream(const Rule& rule, const Decision& decode, const Decision& pref
                 where, {"place: {device: cpu}, or leave stream out"});
 }
 
-// Experts of a token that are deferred while it is decoded.
+// The number of a token's experts that are deferred while decoding.
 int deferred_experts(const Rule& rule, const Decision& decode, const Plan& plan) {
   if (rule.prefill && rule.prefill->defer)
     throw_input("defer: prompts do not defer experts", rule.prefill->defer->where,

@@ -1,4 +1,4 @@
-// Small questions to a plan.
+// Queries on a plan.
 #include "placement/plan.hpp"
 
 #include <algorithm>

@@ -13,10 +13,10 @@
 
 namespace ktx::placement {
 
-/// replicate: every node holds a copy and computes its part of the rows from it. shard: every node
-/// holds some of the rows and computes those; no sums over nodes are needed, and every number is
-/// the same as one node's. interleave: one copy, its pages dealt out to the nodes. node: one copy
-/// in the memory of a node, whose workers compute all of it.
+/// replicate: every node holds a copy, from which it computes its share of the rows. shard: every
+/// node holds and computes some of the rows; no sums over nodes are needed, and results are the
+/// same as on one node. interleave: one copy, its pages distributed over the nodes. node: one copy
+/// in the memory of one node, whose workers compute all of it.
 enum class NumaKind : uint8_t { replicate, shard, interleave, node };
 
 struct NumaPolicy {
@@ -74,8 +74,8 @@ struct PlannedModule {
   /// experts with `device`.
   std::string prefill_device;
   bool stream = false;
-  /// Of the experts that are not resident, the part that passes through the GPU for a slice of
-  /// prefill_chunk tokens, predicted so that both devices finish together; 0: not known.
+  /// The fraction of non-resident experts to stream through the GPU for a slice of prefill_chunk
+  /// tokens, predicted so that both devices finish at the same time; 0: not known.
   double stream_share = 0;
   PlannedResidents residents;  // of routed experts; no experts: none
   int deferred = 0;  // of a decoded token's experts on `device`: computed beside the next layer
@@ -91,7 +91,7 @@ struct PlannedModule {
   uint64_t bytes_per_token = 0;  // weights read to decode one token
 };
 
-/// A rule as written, and what it came to.
+/// A rule as written, and the modules and bytes that it decided.
 struct PlannedRule {
   std::string name, where, text;  // where: file:line; text: match and place on one line
   size_t modules = 0;

@@ -23,7 +23,7 @@ void apply_settings(const Rules& rules, const PlanOptions& options, Plan& plan) 
   plan.cache_pages = plan.sessions * graph::pages_of(plan.cache_length);
 }
 
-// A format that no module of its rule takes is a mistake, not a wish for norms to stay as they are.
+// A format that applies to no module of its rule is a mistake, not a way to keep norms as they are.
 void check_format_applies(const Rule& rule, const Plan& plan) {
   if (!rule.place.format) return;
   const PlannedModule* first = nullptr;

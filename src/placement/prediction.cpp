@@ -16,18 +16,18 @@ namespace ktx::placement {
 
 namespace {
 
-/// The CPU's expert workers and a GPU meet through flags: both ways, with the hidden state.
+/// Handshake of the CPU's expert workers with a GPU: there and back, with the hidden state.
 constexpr double handshake_seconds = 9.6e-6;
 
-/// Two GPUs meet through an event each way, with the hidden state: about what CUDA takes for both
-/// and to begin the copy.
+/// Synchronization of two GPUs, by an event each way, around a copy of the hidden state: about what
+/// CUDA takes for the events and to begin the copy.
 constexpr double hop_seconds = 10e-6;
 
-/// Experts that are on their way to a GPU at once. A streamed layer takes about as much longer than
-/// its copies and products as these take to arrive.
+/// Experts being copied to a GPU at the same time. A streamed layer takes about as much longer than
+/// its copies or products as these take to arrive.
 constexpr double experts_on_their_way = 16;
 
-/// Where a module runs in a phase, but for experts that only pass through a GPU.
+/// The device of a module in a phase, not counting a GPU that experts are only streamed to.
 const std::string& device_of(const PlannedModule& planned, bool prefill) {
   return prefill && !planned.stream ? planned.prefill_device : planned.device;
 }
@@ -57,7 +57,7 @@ class Predictor {
     return step;
   }
 
-  /// The part of a module's experts that passes through a GPU.
+  /// The fraction of a module's experts that is streamed through a GPU.
   double stream_share(const PlannedModule& planned) {
     return routed(planned, module_of(planned)).streamed;
   }
@@ -74,7 +74,7 @@ class Predictor {
     return op ? ops::find_kernel(*op, (shape_.prefill ? planned.prefill : planned.decode).name)
               : nullptr;
   }
-  int threads() const {  // measured while loading: as if all were best
+  int threads() const {  // if still to be measured: as if all were fastest
     return shape_.prefill || plan_.decode_threads == 0 ? plan_.threads : plan_.decode_threads;
   }
   static const ops::KernelRow* gpu_kernel(graph::Op op) { return ops::find_kernel(op, "cuda"); }
@@ -96,7 +96,7 @@ class Predictor {
     return time;
   }
 
-  /// Of prompts, and of all that reads from the CPU's memory.
+  /// Prompts can be predicted only if the device's arithmetic speed is known.
   void need(const Speed& speed) {
     if (shape_.prefill && speed.flops <= 0) known_ = false;
   }
@@ -136,8 +136,8 @@ class Predictor {
                plan_.cache_format, plan_.model.info.caches[static_cast<size_t>(cache)]));
   }
 
-  // The heads' products with kv_b are counted already: absorbed into q and the sums, or, if that is
-  // less, of all keys.
+  // Products of the heads with kv_b are counted already: absorbed into the queries and outputs, or
+  // expanded for all keys, if that is less work.
   void add_mla(const graph::MlaParams& mla, Work& work) const {
     const double rows = static_cast<double>(shape_.rows), heads = mla.heads;
     const double all = static_cast<double>(shape_.past + shape_.rows);
@@ -157,7 +157,7 @@ class Predictor {
 
   struct Routed {
     ModuleTime time;
-    double streamed = 0;  // the part of those not resident that passes through a GPU
+    double streamed = 0;  // fraction of the non-resident ones that is streamed through a GPU
   };
 
   int used_experts(const graph::Module& module) const {  // by one row
@@ -182,7 +182,8 @@ class Predictor {
     Speed speed;
     double bytes, numbers, waits;  // of all experts
 
-    /// Of a part of them; of these again the part that has the fewest tokens.
+    /// Seconds for a `part` of them, counting only the fraction `fewest` that has the fewest
+    /// tokens.
     double seconds(double part, double fewest = 1) const {
       const auto sums = load.fewest(fewest);
       const Work work{.bytes = sums.used * bytes,
@@ -243,7 +244,7 @@ class Predictor {
                                              residents, (1 - deferred) * cpu.seconds(1), by_gpu);
     out.time.cpu = cpu.seconds(1 - resident);
     out.time.gpu = resident * by_gpu;
-    if (defers) {  // in a call of their own
+    if (defers) {  // deferred experts run in a separate call
       const double call = cpu.kernel.call;
       if (deferred > 0) out.time.deferred = call + deferred * (out.time.cpu - call);
       out.time.cpu += call;
@@ -256,11 +257,11 @@ class Predictor {
 
   struct Streaming {
     const std::string& gpu;
-    double by_gpu, resident;  // seconds of all experts there; the part that lies there
+    double by_gpu, resident;  // seconds if all experts were there; the fraction that is resident
   };
 
-  /// Experts with the most tokens pass through the GPU, as many as let both sides finish together;
-  /// none where that is no faster. The GPU computes while it copies.
+  /// Streams the experts with the most tokens through the GPU, as many as let both sides finish at
+  /// the same time, or none if that is no faster. The GPU computes while it copies.
   void stream(const PlannedModule& planned, const graph::Module& module, const Streaming& with,
               Routed& out) {
     const auto cpu = on_cpu(planned, module, true);
@@ -274,9 +275,9 @@ class Predictor {
                       .gpu = (with.resident + rest * share) * with.by_gpu,
                       .copied = rest * share * copied};
       time.seconds = std::max(time.gpu, time.copied) + copied * std::min(rest * share, arriving);
-      return time;  // seconds: of the GPU's side
+      return time;  // its seconds: the GPU's side
     };
-    double share = 0;  // by bisection: more for the GPU takes it longer, and the CPU less
+    double share = 0;  // by bisection: a larger share slows the GPU and speeds up the CPU
     for (double step = 0.5; step > 1e-9; step /= 2)
       if (const auto time = time_of(share + step); time.seconds < time.cpu) share += step;
     auto time = time_of(share);
@@ -286,7 +287,7 @@ class Predictor {
     out.streamed = share;
   }
 
-  // reads: the part of the time in which the CPU reads at its full rate meanwhile.
+  // reads: the fraction of the copying time in which the CPU reads at its full rate.
   double copy_seconds(const std::string& device, double bytes, double reads) {
     const auto& gpu = plan_.gpu(device);
     const double slow = gpu.copy_while_reading > 0 ? gpu.copy_while_reading : gpu.copy_bandwidth;
@@ -300,7 +301,7 @@ class Predictor {
     return device != nullptr && is_gpu(*device);
   }
 
-  // The hidden state to the CPU and the sum back.
+  // Copies of the hidden state to the CPU and of the sum back.
   double crossing_seconds(int layer) const {
     const double rate = plan_.gpu(*router_device_[static_cast<size_t>(layer)]).copy_bandwidth;
     const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape_.rows) *
@@ -308,8 +309,8 @@ class Predictor {
     return handshake_seconds + (rate > 0 ? bytes / rate : 0);
   }
 
-  // The hidden state from one GPU to the next; where they can't reach each other, through the CPU's
-  // memory.
+  // A copy of the hidden state from one GPU to the next; through the CPU's memory if they have no
+  // direct access to each other.
   double hop(const std::string& from, const std::string& to, int64_t rows) const {
     const auto& next = plan_.gpu(to);
     const double rate = next.peer_bandwidth > 0
@@ -326,11 +327,12 @@ class Predictor {
     return module.op == "moe" && !is_gpu(device_of(planned)) && router_on_gpu(module.layer);
   }
 
-  /// When each module begins; to the end of the step. Experts on the CPU run beside shared ones on
-  /// a GPU, where residents come after these; those that are deferred, until the CPU's next module.
+  /// Sets when each module begins; returns the end of the step. Experts on the CPU run in parallel
+  /// to shared experts on a GPU, which runs its residents after these; deferred ones run until the
+  /// CPU's next module.
   double schedule(std::vector<ModuleTime>& times) const {
     double now = 0, deferred_until = 0;
-    ModuleTime* experts = nullptr;  // of this layer, on the CPU beside a GPU
+    ModuleTime* experts = nullptr;  // of this layer, on the CPU in parallel to a GPU
     const auto join = [&] {
       if (experts == nullptr) return;
       experts->gpu_begin = now;

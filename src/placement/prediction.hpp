@@ -1,4 +1,4 @@
-// How long steps of a plan take, by the figures of its machine and what kernels reach of them.
+// How long steps of a plan take, from the machine's speeds and the efficiencies of kernels.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace ktx::placement {
 
-/// Of a layer's experts that may pass through a GPU: fewer are not worth the memory that they take
-/// on their way.
+/// The least fraction of a layer's experts worth streaming: fewer do not justify the GPU memory of
+/// the buffers.
 constexpr double least_stream = 0.005;
 
 /// A step of one sequence.
@@ -22,22 +22,22 @@ struct StepShape {
 
 /// Of a module, in seconds.
 struct ModuleTime {
-  double cpu = 0, gpu = 0, copied = 0;  // that the CPU, a GPU and copying to it are busy
-  double deferred = 0;                  // of the CPU's, beside the modules that follow
-  double begin = 0, gpu_begin = 0;      // after the step's; when the GPU turns to it
+  double cpu = 0, gpu = 0, copied = 0;  // busy time of the CPU, of a GPU, and of copies to it
+  double deferred = 0;                  // part of the CPU's time, in parallel to later modules
+  double begin = 0, gpu_begin = 0;      // since the step began; when the GPU starts on it
   double seconds = 0;                   // from its begin to its end
 };
 
 struct StepTime {
   std::vector<ModuleTime> modules;  // as Plan::modules
-  double seconds = 0;               // 0: a figure that is needed is not known
+  double seconds = 0;               // 0: not known, because a speed is missing
 };
 
-/// Modules run one after the other, but shared experts beside routed ones where these are on
-/// another device. A module takes what ops::Efficiency says of its kernel, on the bytes it reads
-/// and the operations it does; experts that several devices share, the time of the slowest. The
-/// hidden state takes its time from one GPU to the next. GPUs whose bandwidth is not known take no
-/// time to read.
+/// Modules run one after another, except that shared experts run in parallel to routed ones on
+/// another device. A module's time follows from the bytes it reads, the operations it does and its
+/// kernel's ops::Efficiency; experts on several devices take the time of the slowest. Copies of the
+/// hidden state from one GPU to the next take time too. GPUs of unknown bandwidth are assumed to
+/// read in no time.
 StepTime step_time(const Plan& plan, const StepShape& shape);
 
 /// The steps that printouts show: a token decoded behind plan.predicted_depth others, and the first
@@ -45,7 +45,7 @@ StepTime step_time(const Plan& plan, const StepShape& shape);
 StepTime decode_step(const Plan& plan);
 StepTime prefill_step(const Plan& plan);
 
-/// The GPU that works on a module in a step of that phase; empty: none.
+/// The GPU that runs a module, or part of it, in a step of that phase; empty: none.
 std::string gpu_of(const PlannedModule& planned, bool prefill);
 
 /// Tokens/s of decoding behind `past` tokens; 0: not known.
@@ -53,8 +53,8 @@ double decode_rate(const Plan& plan, int64_t past);
 /// Tokens/s of reading a prompt, in slices of plan.prefill_chunk; 0: not known.
 double prefill_rate(const Plan& plan, int64_t tokens);
 
-/// Fills in what each module reads to decode a token, what part of its experts is to pass through
-/// a GPU, and what the plan predicts.
+/// Fills in the bytes that each module reads to decode a token, the fraction of its experts to
+/// stream through a GPU, and the plan's predictions.
 void predict(Plan& plan);
 
 }  // namespace ktx::placement

@@ -45,13 +45,13 @@ std::vector<int> order_of(const ResidentExperts& asked, const graph::Module& mod
   std::vector<int> order(static_cast<size_t>(expert_count(module)));
   std::iota(order.begin(), order.end(), 0);
   if (!asked.random) return order;
-  // Fisher and Yates; std::shuffle may differ from one library to another.
+  // Fisher-Yates, because std::shuffle may differ between standard libraries.
   std::mt19937 draw(static_cast<uint32_t>(module.layer));
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[draw() % i]);
   return order;
 }
 
-// The first `count` of the order; the CPU's share of the weights is what is left.
+// Makes the first `count` of the order resident; the CPU keeps the rest of the weights.
 void make_resident(const std::vector<int>& order, size_t count, const graph::Module& module,
                    PlannedModule& planned) {
   auto& residents = planned.residents;
@@ -68,7 +68,7 @@ void make_resident(const std::vector<int>& order, size_t count, const graph::Mod
   }
 }
 
-// Modules of a rule whose residents a size of one GPU decides.
+// The modules of a rule whose residents are limited by a size on one GPU.
 struct Filling {
   const Given<ResidentExperts>* asked;
   std::string device;
@@ -90,7 +90,7 @@ std::vector<Filling> fillings_of(const Rule& rule, Plan& plan) {
   return fillings;
 }
 
-// One more of each layer in turn, until the next does not fit.
+// Adds one expert per layer in turn, until the next one does not fit.
 void fill(const Filling& filling, uint64_t room, const Plan& plan) {
   std::vector<size_t> counts(filling.modules.size(), 0);
   for (bool fits = true; fits;) {

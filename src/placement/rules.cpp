@@ -22,7 +22,7 @@ std::string rule_text(const base::Yaml& yaml) {
   return base::join(parts);
 }
 
-// What they are, where they come from another program.
+// Notes on a file that is a list: says what it is if it belongs to another program.
 std::vector<std::string> list_notes(const base::Yaml& list) {
   for (const auto& item : list.items)
     if (item.find("match") != nullptr && item.find("replace") != nullptr)
@@ -91,7 +91,7 @@ void parse_rule_list(const base::Yaml& list, Rules& rules) {
     throw_input("rules: expected at most " + std::to_string(limits::rules) + ", found " +
                     std::to_string(items.size()),
                 list.where);
-  std::map<std::string, std::string> names;  // and where they were given
+  std::map<std::string, std::string> names;  // and their positions
   for (const auto& item : items) {
     Rule rule = parse_rule(item, rules.rules.size() + 1);
     const auto [other, is_new] = names.emplace(rule.name, rule.where);
@@ -111,7 +111,7 @@ Rules parse_rules(const base::Yaml& yaml, const std::string& file) {
     throw_input("a rules file is a map with the keys " +
                     base::join(keyword_names(file_keywords())) + "; found " + yaml.describe(),
                 where, list_notes(yaml));
-  // The version first: what other keys may be there depends on it.
+  // The version first, because it decides which other keys are valid.
   if (yaml.find("ktx") == nullptr)
     throw_input("the rules file does not give its schema version", where,
                 {"begin it with the line 'ktx: 1'"});

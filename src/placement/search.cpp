@@ -17,12 +17,12 @@ namespace ktx::placement {
 
 namespace {
 
-// What a later trial may take of the best one's time to replace it. Simpler placements come first:
-// predictions are too rough to leave them for a few percent. A stream besides and larger slices win
-// ties, for they serve longer prompts too.
+// A later trial must take less than this fraction of the best one's time to replace it: simpler
+// placements come first, and predictions are too rough to give them up for a few percent. Added
+// streaming and larger slices win ties, because they help longer prompts too.
 constexpr double worth_leaving = 0.97, ties = 1.001;
 
-/// Tokens of a slice: the usual ones first, then those of a GPU that is too small for them.
+/// Tokens of a slice: the usual numbers first, then smaller ones for GPUs with too little memory.
 constexpr int64_t slices[] = {2048, 512, 4096, 8192};
 
 void keep_better(Trial& best, Trial&& trial, double most) {
@@ -30,13 +30,13 @@ void keep_better(Trial& best, Trial&& trial, double most) {
   if (better || (!best.plan && best.refusal.empty())) best = std::move(trial);
 }
 
-/// Whether all that changes is that prompts share the experts with the GPUs.
+/// Whether the only difference is that prompts stream experts through the GPUs.
 bool adds_stream(Experts from, Experts to) {
   return (from == Experts::resident && to == Experts::resident_streamed) ||
          (from == Experts::hybrid && to == Experts::streamed);
 }
 
-/// GPUs of equal strength are alike: what fits one fits the other.
+/// Equal GPUs are interchangeable: what fits one fits the other.
 std::pair<uint64_t, double> strength(const hw::Gpu& gpu) {
   return {gpu.memory_bytes, gpu.read_bandwidth};
 }
@@ -111,8 +111,8 @@ bool Search::is_quantized() const {
   return true;
 }
 
-/// Of the experts, and of all other linear layers: those of most bits first, for speed is not
-/// bought with quality where memory suffices.
+/// Formats of the experts and of all other linear layers, those with the most bits first: quality
+/// is not traded for speed where memory suffices.
 std::vector<std::string> Search::formats() const {
   if (is_quantized()) return {"keep"};
   return {source() == quant::Format::fp8 ? "keep" : "int8", "int4/64"};
@@ -123,15 +123,15 @@ std::vector<std::string> Search::numa_policies() const {
   return {"replicate", "shard", "interleave"};
 }
 
-/// Whether the next GPU is as strong as the last of so many.
+/// Whether the next GPU is as strong as the last of the first `count`.
 bool Search::has_more_alike(size_t count) const {
   return 0 < count && count < gpus_.size() &&
          strength(machine_.gpus[gpus_[count]]) == strength(machine_.gpus[gpus_[count - 1]]);
 }
 
-/// The strongest ones, without weaker ones that would bound what each holds. Of those that are
-/// alike all, but where they run the whole model: a token passes through them one after another, so
-/// that more are no faster.
+/// Sets of the strongest GPUs; weaker ones would limit how much each can hold. Equal GPUs are used
+/// together, unless they run the whole model: a token passes through them one after another, so
+/// that more of them are no faster.
 std::vector<std::vector<size_t>> Search::gpu_sets(Experts experts) const {
   if (experts == Experts::cpu) return {{}};
   std::vector<std::vector<size_t>> sets;
@@ -143,7 +143,7 @@ std::vector<std::vector<size_t>> Search::gpu_sets(Experts experts) const {
   return sets;
 }
 
-/// With each set of GPUs, and each policy where there is anything to read on the CPU.
+/// Combines with each set of GPUs, and with each NUMA policy if the CPU has weights to read.
 std::vector<Candidate> Search::candidates(const Candidate& like,
                                           const std::vector<std::string>& policies) const {
   std::vector<Candidate> out;
@@ -166,7 +166,7 @@ Trial Search::best(const hw::Machine& machine, const std::vector<std::string>& p
     for (const auto& dense : formats()) {
       if (on_gpu) break;
       for (const Experts experts : placements()) {
-        // Fewer bits are for GPUs that are too small, or where nothing fits.
+        // Formats of fewer bits are for GPUs with too little memory, or if nothing else fits.
         const bool fewer = dense != formats().front();
         if (fewer && best.plan && experts == Experts::cpu) continue;
         Trial trial =
@@ -181,8 +181,8 @@ Trial Search::best(const hw::Machine& machine, const std::vector<std::string>& p
   return best;
 }
 
-/// Of the candidates like one, each of which may fit with smaller slices only, the best one with
-/// the slices that suit it best.
+/// Tries candidates like this one with each size of slices, since some fit only with small ones;
+/// returns the best.
 Trial Search::best_slices(const Candidate& like, const std::vector<std::string>& policies,
                           const hw::Machine& machine) const {
   Trial best;
@@ -230,7 +230,7 @@ Trial Search::attempt(const Candidate& candidate, const hw::Machine& machine) co
   return trial;
 }
 
-/// Of a plan that could be carried out; empty: it is.
+/// Why a plan that could run is not accepted; empty: it is accepted.
 std::string Search::why_not_worth_it(const Candidate& candidate, const Plan& plan,
                                      const hw::Machine& machine) const {
   if (streams(candidate.experts) && stream_share(plan) < least_stream)

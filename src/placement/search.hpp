@@ -43,13 +43,13 @@ class Search {
   Trial best() const { return best(machine_, numa_policies()); }
   /// On a machine that differs from the search's only in how much it has of what.
   Trial best(const hw::Machine& machine, const std::vector<std::string>& policies) const;
-  /// With the plan that takes least of the CPU's memory, of whatever it has; none: nothing would
-  /// do.
+  /// The trial whose plan needs the least CPU memory, on a machine with any amount of it; none: no
+  /// plan is possible.
   Trial smallest() const;
   Trial attempt(const Candidate& candidate, const hw::Machine& machine) const;
 
   const GoalInfo& goal() const noexcept { return goal_; }
-  // Tokens of what is compared: as the goal has it, in a shorter context in the same proportion.
+  // Tokens of the request that is compared: as the goal says, scaled down for a shorter context.
   int64_t prompt() const;
   int64_t answer() const;
   /// Of a prompt and its answer; infinite: not known.

@@ -1,4 +1,4 @@
-// Settings: who decides, within which bounds.
+// Settings: where each value comes from, and its bounds.
 #include "placement/settings.hpp"
 
 #include <algorithm>
@@ -12,17 +12,17 @@ namespace ktx::placement {
 
 namespace {
 
-// Far beyond any use, and small enough that no sum of sizes overflows.
+// Far beyond any real use, but small enough that sums of sizes do not overflow.
 constexpr int64_t most_threads = 4096, most_sessions = 1024;
 constexpr int64_t most_context = 1 << 24;
 constexpr int64_t most_prefill_chunk = 65535;  // a GPU's grid has no more blocks in y
 
-// Where neither user nor model ask for less: at this length the bf16 cache of a 671 B model takes
-// 0.3 GiB.
+// The default, unless user or model ask for less: at this length, the bf16 cache of a 671 B model
+// takes 0.3 GiB.
 constexpr int64_t default_context = 4096;
 constexpr int64_t default_prefill_chunk = 2048;
 
-/// Those who may decide, the first of them first.
+/// The possible sources of a setting, in order of precedence.
 template <class T>
 struct Candidates {
   const char* name;  // the keyword
@@ -68,7 +68,7 @@ Maybe<std::string> beside(const std::string& rules_file, const Maybe<std::string
   return Given<std::string>{beside(rules_file, path->value), path->where};
 }
 
-// Empty: nobody gave one; the plan then prints `none`.
+// Empty: none was given; the plan then prints `none`.
 std::string decide_path(Plan& plan, const char* none, const Candidates<std::string>& candidates) {
   auto decided = decide(candidates);
   plan.settings.push_back(

@@ -9,13 +9,13 @@ namespace ktx::placement {
 
 namespace {
 
-/// Of the bandwidth of several nodes together: where each reads its own memory, from KTransformers'
-/// published 8.73 tokens/s on one socket and 12.2 on two; where half of it is on another one, as
-/// links between sockets have it.
+/// Fraction of the bandwidth of several nodes that is reached: if each reads its own memory,
+/// derived from KTransformers' published 8.73 tokens/s on one socket and 12.2 on two; if half of
+/// the memory is on another node, typical of links between sockets.
 constexpr double own_nodes_share = 0.82, interleaved_share = 0.6;
 
-/// What one core reads at least, where not all of them share a slower memory; on Sapphire Rapids 13
-/// to 16 GB/s.
+/// A lower bound of what one core reads, unless all cores share a slower memory; on Sapphire Rapids
+/// 13 to 16 GB/s.
 constexpr double core_read = 13e9;
 
 double speed_of(hw::Isa isa) {

@@ -1,4 +1,4 @@
-// What the devices of a plan's machine do a second, and how long a kernel's work takes of it.
+// The speeds of a machine's devices, and how long a kernel's work takes at these speeds.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace ktx::placement {
 
-/// What a device does a second; 0: not known.
+/// Speeds of a device per second; 0: not known.
 struct Speed {
   double read = 0;     // bytes
   double flops = 0;    // with a matrix's weights, many rows
-  double threads = 0;  // of a CPU, that decode weights; 0: as many as it takes
+  double threads = 0;  // of a CPU, to decode weights; 0: enough not to limit it
 };
 
 struct Work {
@@ -30,13 +30,13 @@ struct CpuUse {
   bool copying = false;                    // meanwhile, to a GPU
 };
 
-/// Of so many threads, one a core as far as there are cores: a few read all that memory gives, but
-/// each multiplies for itself. A module whose weights all lie on one node is read at that node's
-/// bandwidth alone; tensor_flops is what the machine's best instructions do.
+/// The speed of that many threads, one per core as far as there are cores: a few of them saturate
+/// the memory, but arithmetic scales with their number. A module whose weights are all on one node
+/// is read at that node's bandwidth; tensor_flops is the rate of the machine's best instructions.
 Speed cpu_speed(const Plan& plan, const PlannedModule& planned, const CpuUse& use);
 Speed gpu_speed(const Plan& plan, const std::string& device);
 
-/// Of a kernel of no table: what most reach.
+/// For kernels that are in no table: what most kernels reach.
 const ops::Efficiency& efficiency_of(const ops::KernelRow* kernel);
 
 double seconds(const ops::Efficiency& kernel, const Speed& speed, const Work& work);

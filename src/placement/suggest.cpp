@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint64_t gib = uint64_t{1} << 30;
 
-/// What is said of the best that a search finds.
+/// The comments on the best placement that a search finds.
 class Suggestion {
  public:
   explicit Suggestion(const Search& search)
@@ -53,7 +53,7 @@ class Suggestion {
            memory_text(*least.plan);
   }
 
-  /// The rules with what their plan needs of a machine, which is checked first.
+  /// The rules, with a `machine:` key of what their plan needs.
   std::string with_needs(const Trial& best) const {
     uint64_t ram = 0, vram = 0, all_vram = 0;
     for (const auto& memory : best.plan->devices)
@@ -65,7 +65,7 @@ class Suggestion {
     return text.insert(text.find("model:"), needs + "}\n");
   }
 
-  /// Up, but to no more than there is.
+  /// Rounded up, but to no more than the machine has.
   static std::string rounded(uint64_t bytes, uint64_t has) {
     constexpr uint64_t mib = uint64_t{1} << 20;
     const uint64_t whole = std::max<uint64_t>(1, (bytes + gib - 1) / gib);
@@ -142,7 +142,7 @@ class Suggestion {
     return all > 1 ? "the GPUs" : "the GPU";
   }
 
-  /// The GPUs that are left out, by the reason.
+  /// The GPUs that are not used, grouped by the reason.
   std::vector<std::string> unused_gpus(const Candidate& c) const {
     std::vector<std::string> lines, others;
     for (size_t i = 0; i < machine_.gpus.size(); ++i) {
@@ -171,7 +171,7 @@ class Suggestion {
     return parts.empty() ? "" : "Quantized while loading: " + base::join(parts) + ".";
   }
 
-  /// Other than for want of memory; empty: it could.
+  /// Why GPUs can't run the whole model, other than for too little memory; empty: they can.
   std::string why_not_on_gpu(const Trial& best) const {
     if (search_.gpus().empty() || best.candidate.experts == Experts::gpu) return {};
     Candidate all = best.candidate;
@@ -210,7 +210,7 @@ class Suggestion {
     return text;
   }
 
-  /// Changes of the machine or of quality that take at least a twentieth off.
+  /// Changes of the machine or of quality that save at least a twentieth of the time.
   std::vector<std::string> what_is_faster(const Trial& best) const {
     std::vector<std::string> lines;
     const auto say = [&](const std::string& what, const std::optional<Plan>& plan) {

@@ -1,4 +1,4 @@
-// What a rule's place asks for.
+// The keys of a rule's place as text.
 #include "placement/explain/asked.hpp"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace ktx::placement {
 
 namespace {
 
-// Where an optional value is given that knows it.
+// The position of an optional value; empty if it was not given.
 template <auto Member>
 std::string where_of(const Place& place) {
   return place.*Member ? (place.*Member)->where : "";

@@ -12,7 +12,7 @@ namespace ktx::placement {
 
 namespace {
 
-// What a rule decides of a module.
+// The parts of a module's placement that a rule decides.
 constexpr std::pair<const char*, std::string FoldedModule::*> properties[] = {
     {"op", &FoldedModule::op},
     {"device", &FoldedModule::device},

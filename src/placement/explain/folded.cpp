@@ -20,7 +20,7 @@ std::string folded_path(const graph::Module& module) {
   return module.path.substr(0, at) + ".*." + module.path.substr(at + number.size());
 }
 
-// "q4_k", or "gate,up q4_k; down q6_k". Vectors only where there is nothing else.
+// "q4_k", or "gate,up q4_k; down q6_k". Vectors are listed only if there are no matrices.
 std::string formats_text(const graph::Module& module, const std::vector<PlannedWeight>& planned) {
   std::vector<std::pair<std::string, std::vector<std::string>>> groups;
   const bool matrix = std::any_of(module.weights.begin(), module.weights.end(),
@@ -42,7 +42,7 @@ std::string formats_text(const graph::Module& module, const std::vector<PlannedW
   return base::join(parts, "; ");
 }
 
-// Those of both phases where they differ.
+// The formats of both phases, if they differ.
 std::string formats_text(const graph::Module& module, const PlannedModule& planned) {
   std::string text = formats_text(module, planned.weights);
   if (planned.prefill_weights.empty()) return text;
@@ -58,8 +58,8 @@ std::string op_text(const graph::Module& module, const PlannedModule& planned) {
   return text;
 }
 
-// "cpu", "cpu / cuda:0" for prompts elsewhere, "cpu / cpu + cuda:0" for prompts on both; with
-// residents " (16 on cuda:0)" or however many, with deferred experts " (defers 2)".
+// "cpu"; "cpu / cuda:0" if prompts run elsewhere; "cpu / cpu + cuda:0" if they run on both;
+// followed by " (16 on cuda:0)" for resident experts and " (defers 2)" for deferred ones.
 std::string device_text(const PlannedModule& planned) {
   std::string text = planned.device;
   if (planned.prefill_device != planned.device)

@@ -15,7 +15,7 @@ namespace ktx::placement {
 struct FoldedModule {
   std::string path;    // with `*` for the layer's number
   std::string op;      // "moe.amx", or with the kernel of prompts "moe.avx512_vnni / amx + cuda"
-  std::string device;  // "cpu", "cpu / cuda:0" for prompts elsewhere, "cpu / cpu + cuda:0" on both
+  std::string device;  // "cpu", "cpu / cuda:0" if prompts run there, "cpu / cpu + cuda:0" on both
   std::string format;  // "q4_k", or "gate,up q4_k; down q6_k"
   std::string numa;    // "-" where no policy applies
   std::string rule_where, rule_name;

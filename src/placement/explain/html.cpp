@@ -101,7 +101,7 @@ Json nodes_json(const Plan& plan) {
 
 // ---- modules ----
 
-// Where a module lies or runs, and how much of it.
+// The devices that hold or run a module, and what share of it.
 Json homes_json(const PlannedModule& planned, const graph::Module& module) {
   Json homes = Json::array();
   const auto add = [&](const std::string& device, double share, bool prompts, const char* how) {
@@ -148,7 +148,7 @@ Json ranges_json(const std::vector<int>& layers) {
   return out;
 }
 
-// Times of the page, in tenths of them.
+// Microseconds, rounded to tenths.
 double microseconds(double seconds) {
   return std::round(1e7 * seconds) / 10;
 }
@@ -229,7 +229,7 @@ std::string to_html(const Rules& rules, const Plan& plan, const std::vector<std:
   std::string data;
   for (const char c : base::dump_json(page_data(rules, plan, further)))
     if (c == '<')
-      data += "\\u003c";  // no end of the script, nor a comment, whatever a name says
+      data += "\\u003c";  // so that no name can end the script or open a comment
     else
       data += c;
   std::string page(page_template);

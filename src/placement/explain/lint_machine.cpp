@@ -27,7 +27,7 @@ std::map<int, const PlannedModule*> caches_of(const Plan& plan) {
   return caches;
 }
 
-// Whether a CPU multiplies by any matrix: else there is nothing to move to a GPU.
+// Whether the CPU multiplies by any matrix. If not, there is nothing to move to a GPU.
 bool computes_on_cpu(const Plan& plan) {
   return std::ranges::any_of(plan.modules, [&](const auto& planned) {
     const auto& op = plan.module_of(planned).op;
@@ -58,8 +58,8 @@ void find_more_threads(const Linted& linted, std::vector<Finding>& findings) {
                                  ": threads of one core slow each other down"});
 }
 
-// One that kernels can't run on is of no use, and one that is weaker than all that are used would
-// bound what each of them holds.
+// A GPU on which kernels can't run is useless, and one with less memory than all GPUs in use would
+// limit how much each of them can hold.
 void find_unused_gpus(const Linted& linted, std::vector<Finding>& findings) {
   const auto& plan = linted.plan;
   std::optional<uint64_t> least;  // memory of those that are used

@@ -20,7 +20,7 @@ namespace {
 
 constexpr double fewest_bits = 6;  // of heads: published files keep them at q6_k or more
 
-// How the rule places the module; nothing where it can't.
+// The module's placement by that rule; nothing if the rule can't place it.
 std::optional<PlannedModule> placed_by(const Rule& rule, const graph::Module& module,
                                        const Plan& plan) {
   try {
@@ -43,15 +43,15 @@ bool same_place(const PlannedModule& a, const PlannedModule& b) {
          same_weights(a.weights, b.weights) && same_weights(a.prefill_weights, b.prefill_weights);
 }
 
-// The rule that would decide the module without rules[index]; null: none.
+// The rule that would decide the module if rules[index] were removed; null: none.
 const Rule* next_match(const Rules& rules, size_t index, const graph::Module& module) {
   for (size_t i = index + 1; i < rules.rules.size(); ++i)
     if (matches(rules.rules[i].match, module)) return &rules.rules[i];
   return nullptr;
 }
 
-// The rule that would place the module the same if rules[index], which decides, was not there;
-// null: none. Experts that stay on a GPU are always a difference.
+// The rule that would place the module in the same way if rules[index], which decides it, were
+// removed; null: none. Resident experts always count as a difference.
 const Rule* substitute(const Linted& linted, size_t index, const PlannedModule& planned) {
   const auto& module = linted.plan.module_of(planned);
   const auto& rule = linted.rules.rules[index];
@@ -79,7 +79,7 @@ void find_repeated(const char* phase, const std::optional<Place>& place, const R
   }
 }
 
-// How many of the rule's modules hold.
+// Counts the modules of the rule for which the predicate holds.
 template <class Holds>
 size_t count_modules(const Linted& linted, const Rule& rule, Holds holds) {
   return static_cast<size_t>(std::ranges::count_if(linted.plan.modules, [&](const auto& planned) {
@@ -92,7 +92,7 @@ bool is_float(quant::Format format) {
          format == quant::Format::bf16 || format == quant::Format::fp8;
 }
 
-// Matrices that a rule's own format changes.
+// The matrices whose format the rule itself changes.
 template <class Report>
 void for_each_asked(const Linted& linted, const PlannedModule& planned, Report report) {
   const auto& rule = deciding_rule(linted.rules, planned);

@@ -17,7 +17,7 @@ namespace ktx::placement {
 
 namespace {
 
-// How many modules give the same line. cells: the texts that must be equal.
+// The number of modules with the same line. cells: the texts that must be equal.
 template <size_t N>
 struct Tally {
   std::array<std::string, N> cells;
@@ -127,7 +127,7 @@ std::string unused_section(const Plan& plan) {
   return rows.empty() ? "" : "\nnot run\n" + table(rows);
 }
 
-// What each node of several holds.
+// The memory of each NUMA node, if there are several.
 void add_node_rows(const Plan& plan, std::vector<Row>& rows) {
   const auto bytes = bytes_of_nodes(plan);
   for (size_t n = 0; bytes.size() > 1 && n < bytes.size(); ++n) {
@@ -138,7 +138,7 @@ void add_node_rows(const Plan& plan, std::vector<Row>& rows) {
   }
 }
 
-// What a part of the memory is for.
+// A note on what a part of a device's memory is for.
 std::string note_of(const Plan& plan, uint64_t DeviceMemory::*part) {
   const auto sessions = static_cast<size_t>(plan.sessions);
   if (part == &DeviceMemory::cache)

@@ -15,7 +15,7 @@ std::vector<std::string> possible_lanes(const Plan& plan) {
   return lanes;
 }
 
-// Lanes that work, renumbered.
+// The lanes that have work, renumbered.
 void drop_idle_lanes(Timeline& timeline) {
   std::vector<std::string> lanes;
   std::vector<size_t> number(timeline.lanes.size());

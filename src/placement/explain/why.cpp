@@ -1,4 +1,4 @@
-// The story of one module.
+// How one module came to its place.
 #include "placement/explain/why.hpp"
 
 #include <algorithm>

@@ -25,7 +25,7 @@ struct Kind {
   Layers wanted, open;
 };
 
-/// Kinds that one match takes: in some layers, or wherever they are open.
+/// Kinds that one match selects: in some layers, or wherever no earlier rule has taken them.
 struct Group {
   std::optional<Layers> layers;
   std::vector<Kind> kinds;
@@ -58,7 +58,7 @@ std::vector<Kind> kinds_of(const graph::Model& model, const ModuleSet& wanted,
     if (wanted[i]) kinds[at->second].wanted.insert(module.layer);
   }
   std::erase_if(kinds, [](const Kind& kind) { return kind.wanted.empty(); });
-  // Those of most layers first: others may fit into their group.
+  // Kinds in the most layers first, because others may fit into their groups.
   std::ranges::stable_sort(
       kinds, [](const Kind& a, const Kind& b) { return a.wanted.size() > b.wanted.size(); });
   return kinds;
@@ -123,7 +123,7 @@ Layers layers_of(const Group& group) {
   return layers;
 }
 
-// What may say it, the shortest first.
+// The possible ways to write the match, the shortest first.
 std::vector<Match> candidates(const Group& group) {
   Match limits;
   if (group.layers) limits.layers = {ranges(*group.layers), {}};

@@ -77,7 +77,7 @@ std::string device_name(int gpu) {
   return gpu < 0 ? "cpu" : "cuda:" + std::to_string(gpu);
 }
 
-// Commas part overrides and the first '=' parts pattern and buffer, as in llama.cpp.
+// As in llama.cpp, commas separate overrides, and the first '=' separates pattern and buffer.
 std::vector<Override> parse(const std::string& text) {
   std::vector<Override> out;
   for (size_t begin = 0; begin <= text.size();) {
@@ -100,7 +100,7 @@ std::vector<Override> parse(const std::string& text) {
   return out;
 }
 
-/// How overrides share a module's weights: by number, -1 for none.
+/// The share of each override in a module's weights, by override number; -1: no override.
 using Shares = std::map<int, int64_t>;
 
 class Importer {
@@ -131,7 +131,7 @@ class Importer {
     return found == overrides_.end() ? -1 : static_cast<int>(found - overrides_.begin());
   }
 
-  // Of what no override takes: the first GPU, or one of several.
+  // The GPU of modules without an override: the first, or one of several.
   bool same_device(int a, int b) const {
     const auto gpu = [&](int number) {
       return number < 0 ? (last_gpu_ > 0 ? last_gpu_ + 1 : 0)
@@ -140,8 +140,8 @@ class Importer {
     return gpu(a) == gpu(b);
   }
 
-  // All of a module's weights have one place: the CPU if some are to lie there, which has the room;
-  // else that of most of them. What is less than a hundredth of them, a bias, has no say.
+  // All weights of a module get one place: the CPU if some of them belong there, since it has the
+  // memory; otherwise the place of most of them. Less than a hundredth, such as a bias, is ignored.
   void decide(size_t number) {
     const auto& module = target_.model.modules[number];
     Shares shares;
@@ -195,7 +195,7 @@ class Importer {
                  : ""));
   }
 
-  // The last ones, should there be less than a module for each: that is most often the head.
+  // The last GPUs, if there are fewer modules than GPUs: the one left over is usually the head.
   WrittenPlace gpus(size_t most) const {
     WrittenPlace place;
     for (int gpu = std::max(0, last_gpu_ + 1 - static_cast<int>(most)); gpu <= last_gpu_; ++gpu)
@@ -203,7 +203,7 @@ class Importer {
     return place;
   }
 
-  // llama.cpp copies experts to a GPU for long prompts; ktx's words for that.
+  // llama.cpp copies experts to a GPU for long prompts; the same in ktx's terms.
   WrittenPlace prefill_of(const Match& match, int gpu) const {
     const auto modules = taken(match, target_.model, open_);
     if (gpu >= 0 || common_class(target_.model, modules) != "moe.experts") return {};
@@ -230,7 +230,7 @@ class Importer {
     write("the rest", modules, gpu);
   }
 
-  // What llama.cpp does without an override.
+  // The placement of llama.cpp without overrides.
   void write_rest() {
     if (is_empty(open_)) return;
     text_.section("What no override takes: the token embedding on the CPU, all else on GPUs.");
