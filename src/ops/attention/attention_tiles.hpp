@@ -36,7 +36,7 @@ enum class Direction : uint8_t { along_rows, across_rows };
 /// A matrix becomes panels.
 struct PanelPackArgs {
   const float* x = nullptr;         // [rows, cols]
-  const std::byte* bf16 = nullptr;  // [rows, cols] instead of x, for right panels; not scaled
+  const std::byte* bf16 = nullptr;  // [rows, cols] instead of x; not scaled
   int64_t stride = 0;               // numbers
   int64_t rows = 0, cols = 0;
   Direction k = Direction::along_rows;

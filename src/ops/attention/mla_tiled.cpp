@@ -28,14 +28,13 @@ struct Work {
       : shape(p),
         k_b(arena.take<uint8_t>(shape.nope * shape.lora_bytes())),
         v_b(arena.take<uint8_t>(shape.tiled.value_panels * shape.lora_bytes())),
-        rows(arena.take<float>(
-            std::max({int64_t(p.kv_lora) * std::max(p.nope, p.v), tile_queries * (p.nope + p.rope),
-                      square_side * (p.kv_lora + p.rope)}))),
+        rows(arena.take<float>(std::max(int64_t(p.kv_lora) * std::max(p.nope, p.v),
+                                        square_side * (p.kv_lora + p.rope)))),
         latents(arena.take<uint8_t>(shape.lora_bytes())),
         buffers(arena, shape.tiled, segment) {}
   Shape shape;
   uint8_t *k_b, *v_b;  // right panels, k = the latents' numbers
-  float* rows;         // what is to be packed: a matrix, queries, or rows of the cache
+  float* rows;         // what is to be packed: a matrix, ropes of queries, or rows of the cache
   uint8_t* latents;    // left panel of 32 keys
   TiledBuffers buffers;
 };
@@ -69,36 +68,71 @@ void pack_matrix(const Task& task, const PackedMatrix& matrix, Direction k,
                          .panel_bytes = task.work.shape.lora_bytes()});
 }
 
-/// Rows' numbers [0, nope) and then those of the rope to panels: both parts start a square.
-void pack_parts(const Task& task, PanelPackArgs rows) noexcept {
-  const graph::MlaParams& p = task.params();
-  rows.cols = p.nope;
-  task.tiled.tiles.pack(rows);
-  rows.x += p.nope;
-  rows.cols = p.rope;
-  rows.panels += task.work.shape.nope * square_bytes;
-  task.tiled.tiles.pack(rows);
+void fetch(const float* x, int64_t count) noexcept {
+  constexpr int64_t line = 16;
+  for (int64_t i = 0; i < count; i += line) __builtin_prefetch(x + i);
 }
 
+/// Fetches the panel after each: a head's numbers lie so far apart from row to row that the CPU
+/// doesn't foresee them.
 void pack_queries(const Task& task) noexcept {
   const graph::MlaParams& p = task.params();
   const int64_t key_dim = p.nope + p.rope;
+  const auto query = [&](int64_t row) noexcept {
+    return task.args.q + task.batch_row(row) * task.args.q_stride + task.head * key_dim;
+  };
   for_query_panels(task.tiled, [&](int64_t panel, int64_t row, int64_t rows) noexcept {
     for (int64_t r = 0; r < rows; ++r) {
-      float* q = task.work.rows + r * key_dim;
-      std::copy_n(task.args.q + task.batch_row(row + r) * task.args.q_stride + task.head * key_dim,
-                  key_dim, q);
-      task.args.rope->rotate(q + p.nope, task.tiled.position_of(row + r));
+      float* rope = task.work.rows + r * p.rope;
+      std::copy_n(query(row + r) + p.nope, p.rope, rope);
+      task.args.rope->rotate(rope, task.tiled.position_of(row + r));
+      if (row + r + tile_queries < task.tiled.rows) fetch(query(row + r + tile_queries), key_dim);
     }
-    pack_parts(task, {.x = task.work.rows,
-                      .stride = key_dim,
-                      .rows = rows,
-                      .k = Direction::along_rows,
-                      .side = Side::right,
-                      .scale = p.scale * log2_e,
-                      .panels = task.work.buffers.queries + panel * task.tiled.query_panel_bytes(),
-                      .panel_bytes = task.tiled.query_panel_bytes()});
+    PanelPackArgs pack{.x = query(row),
+                       .stride = task.args.q_stride,
+                       .rows = rows,
+                       .cols = p.nope,
+                       .k = Direction::along_rows,
+                       .side = Side::right,
+                       .scale = p.scale * log2_e,
+                       .panels = task.work.buffers.queries + panel * task.tiled.query_panel_bytes(),
+                       .panel_bytes = task.tiled.query_panel_bytes()};
+    task.tiled.tiles.pack(pack);
+    pack.x = task.work.rows;
+    pack.stride = pack.cols = p.rope;
+    pack.panels += task.work.shape.nope * square_bytes;
+    task.tiled.tiles.pack(pack);
   });
+}
+
+/// Keys that lie in one page, to become left panels; bf16 is read where it is.
+PanelPackArgs cache_rows(const Task& task, int64_t begin, int64_t keys) noexcept {
+  const KvPages& cache = task.args.cache;
+  PanelPackArgs rows{.rows = keys, .k = Direction::along_rows, .side = Side::left};
+  if (cache.format == graph::KvFormat::bf16) {
+    rows.bf16 = cache.row_of(task.sequence, begin);
+    rows.stride = cache.row.numbers();
+    return rows;
+  }
+  const FloatRows floats = read_rows({.cache = &cache,
+                                      .functions = task.sequence.kernel->functions,
+                                      .page = task.sequence.pages[begin / key_block],
+                                      .token = begin % key_block,
+                                      .tokens = keys,
+                                      .numbers = cache.row.numbers(),
+                                      .scratch = task.work.rows});
+  rows.x = floats.data;
+  rows.stride = floats.stride;
+  return rows;
+}
+
+/// Packs their numbers [first, first + rows.cols).
+void pack_numbers(const Task& task, PanelPackArgs rows, int64_t first) noexcept {
+  if (rows.bf16 != nullptr)
+    rows.bf16 += first * 2;
+  else
+    rows.x += first;
+  task.tiled.tiles.pack(rows);
 }
 
 /// Keys and values of the head for a panel of keys: positions [begin, begin + keys), the panel-th
@@ -107,22 +141,10 @@ void expand_panel(const Task& task, int64_t panel, int64_t begin, int64_t keys) 
   const graph::MlaParams& p = task.params();
   const Work& work = task.work;
   const AttentionTiles& tiles = task.tiled.tiles;
-  const FloatRows rows = read_rows({.cache = &task.args.cache,
-                                    .functions = task.sequence.kernel->functions,
-                                    .page = task.sequence.pages[begin / key_block],
-                                    .token = begin % key_block,
-                                    .tokens = keys,
-                                    .numbers = p.kv_lora + p.rope,
-                                    .scratch = work.rows});
-  PanelPackArgs pack{.x = rows.data,
-                     .stride = rows.stride,
-                     .rows = keys,
-                     .cols = p.kv_lora,
-                     .k = Direction::along_rows,
-                     .side = Side::left,
-                     .panels = work.latents,
-                     .panel_bytes = work.shape.lora_bytes()};
-  tiles.pack(pack);
+  PanelPackArgs pack = cache_rows(task, begin, keys);
+  pack.cols = p.kv_lora;
+  pack.panels = work.latents;
+  pack_numbers(task, pack, 0);
   ExpandArgs product{.left = work.latents,
                      .right = work.k_b,
                      .right_bytes = work.shape.lora_bytes(),
@@ -132,10 +154,9 @@ void expand_panel(const Task& task, int64_t panel, int64_t begin, int64_t keys) 
                      .out = work.buffers.keys + panel * task.tiled.key_panel_bytes(),
                      .out_bytes = square_bytes};
   tiles.expand(product);
-  pack.x = rows.data + p.kv_lora;
   pack.cols = p.rope;
   pack.panels = product.out + work.shape.nope * square_bytes;
-  tiles.pack(pack);
+  pack_numbers(task, pack, p.kv_lora);
   product.right = work.v_b;
   product.panels = work.shape.tiled.value_panels;
   product.k = Direction::across_rows;

@@ -109,7 +109,9 @@ void pack_panels(const PanelPackArgs& a) noexcept {
   using Floats = FloatSquare<Isa>;
   constexpr auto along = Direction::along_rows, across = Direction::across_rows;
   if (a.bf16 != nullptr)
-    a.k == along ? pack_squares<Bf16Square, along, Side::right>(a) : pack_pairs(a);
+    a.k == across          ? pack_pairs(a)
+    : a.side == Side::left ? pack_squares<Bf16Square, along, Side::left>(a)
+                           : pack_squares<Bf16Square, along, Side::right>(a);
   else if (a.k == along)
     a.side == Side::left ? pack_squares<Floats, along, Side::left>(a)
                          : pack_squares<Floats, along, Side::right>(a);

@@ -154,6 +154,19 @@ TEST_CASE("mla: tiles of keys and segments of tokens meet without a seam") {
   }
 }
 
+TEST_CASE("mla: tiles take rows of bf16 and fp8 caches") {
+  for (const MlaSequence& s : sequences())
+    for (const auto format : {graph::KvFormat::bf16, graph::KvFormat::fp8}) {
+      auto pages = cache_of(s, format);
+      const auto expected = run_mla_ref(s, pages);
+      for (const auto* tiles : usable_tile_kernels()) {
+        INFO(tiles->name << ", " << s.params.heads << " heads, " << graph::info(format).name);
+        const auto out = run_mla_path(s, *tiles, 2, s.total, tiled, format);
+        REQUIRE(relative_distance(out, expected) < bound_of(*tiles));
+      }
+    }
+}
+
 TEST_CASE("mla: a long cache is split into key ranges") {
   const MlaSequence s = make_mla(shape(2, 16, 8, 16, 32), 1500, 9);
   const ops::AttentionKernel& kernel = ops::best_attention_kernel(hw::usable_isa());
