@@ -12,17 +12,18 @@ namespace {
 // Blocks of the int8 kernels by what the thread has of the L2 cache. Half of it is left to the
 // weights that pass through.
 
-/// A quarter is for the sums of a panel's tokens, which are read again with every chunk.
-int64_t panel_tokens() noexcept {
-  constexpr int64_t bytes_of_token = int8_panel_rows * int64_t{sizeof(float)};
-  static const int64_t fit = hw::l2_bytes_of_thread() / 4 / bytes_of_token / tile_tokens;
-  return std::clamp<int64_t>(fit * tile_tokens, 4 * tile_tokens, int8_panel_tokens);
+/// A quarter is for the sums of a panel's rows and tokens, which are read again with every chunk.
+/// More tokens decode the rows' weights less often.
+int64_t panel_tokens(int64_t rows) noexcept {
+  static const int64_t fit = hw::l2_bytes_of_thread() / 4 / int64_t{sizeof(float)};
+  const int64_t tokens = std::clamp(fit / rows, 4 * tile_tokens, int8_panel_sums / rows);
+  return tokens / tile_tokens * tile_tokens;
 }
 
 /// A quarter is for the chunks of the tokens that all rows of a panel meet.
 int64_t panel_chunks(int64_t tokens) noexcept {
   static const int64_t bytes = hw::l2_bytes_of_thread() / 4;
-  return std::max<int64_t>(1, bytes / (std::min(tokens, panel_tokens()) * int8_chunk));
+  return std::max<int64_t>(1, bytes / (tokens * int8_chunk));
 }
 
 }  // namespace
@@ -45,14 +46,18 @@ void pack_tiles(const TileUnit& unit, ActivationFormat to, const TilePackArgs& a
 void multiply_tiles(const TileUnit& unit, std::span<const MatmulArgs> products) noexcept {
   const MatmulArgs& first = products.front();
   const X16 format = *x16_format(first.format);
-  TileArgs args{.matrices = static_cast<int>(products.size()),
+  const int64_t rows = first.row_end - first.row_begin;
+  const auto matrices = static_cast<int>(products.size());
+  const int64_t panel_rows = parts_of(rows, row_group) * row_group * matrices;
+  const int64_t tokens = panel_tokens(std::min(panel_rows, int8_panel_rows));
+  TileArgs args{.matrices = matrices,
                 .group_bytes = x16_group_bytes(format, first.cols),
-                .rows = first.row_end - first.row_begin,
+                .rows = rows,
                 .cols = first.cols,
                 .x = reinterpret_cast<const uint8_t*>(first.x.data),
                 .tokens = first.x.tokens,
-                .int8_panel_tokens = panel_tokens(),
-                .int8_panel_chunks = panel_chunks(first.x.tokens),
+                .int8_panel_tokens = tokens,
+                .int8_panel_chunks = panel_chunks(std::min(tokens, first.x.tokens)),
                 .y_stride = first.y_stride};
   for (size_t i = 0; i < products.size(); ++i) {
     args.weights[i] = reinterpret_cast<const uint8_t*>(products[i].weights) +

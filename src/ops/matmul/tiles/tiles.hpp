@@ -32,9 +32,10 @@ constexpr int64_t pack_columns = 1024;
 /// Tokens whose tiles lie together: what a kernel is given at a time.
 constexpr int64_t tile_part_tokens = 256;
 
-/// The most that the int8 kernels multiply at a time. How many tokens it is follows from the L2
-/// cache, where their sums stay.
-constexpr int64_t int8_panel_rows = 512, int8_panel_tokens = 192;
+/// The most rows, of all matrices, that the int8 kernels multiply at a time, and their sums with
+/// all tokens of a panel. How many tokens it is follows from the rows and from the L2 cache, where
+/// the sums stay.
+constexpr int64_t int8_panel_rows = 512, int8_panel_sums = int8_panel_rows * 192;
 
 constexpr int64_t bf16_chunk_bytes = bf16_chunk / bf16_step * tile_bytes;
 constexpr int64_t int8_chunk_bytes = int8_chunk / int8_step * tile_bytes + 64;
@@ -65,7 +66,7 @@ struct TileArgs {
   int64_t cols = 0;
   const uint8_t* x = nullptr;  // tiles of all columns of the tokens
   int64_t tokens = 0;
-  int64_t int8_panel_tokens = 0;  // a multiple of 16, up to the constant
+  int64_t int8_panel_tokens = 0;  // a multiple of 16, with no more sums than the constant
   int64_t int8_panel_chunks = 0;  // that all rows of a panel meet before the next
   float* y[most_matrices] = {};   // y[t * y_stride + r]
   int64_t y_stride = 0;

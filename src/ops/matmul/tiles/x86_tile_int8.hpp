@@ -26,7 +26,7 @@ struct Unit8 {
 struct Int8Buffers {
   Unit8 units[2];
   alignas(64) float products[2][4 * sums_of_tile];
-  alignas(64) float sums[int8_panel_rows * int8_panel_tokens];
+  alignas(64) float sums[int8_panel_sums];
 };
 
 /// Of the groups of all matrices, one matrix after the other, those of one panel.
