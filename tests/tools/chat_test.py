@@ -191,7 +191,7 @@ class Editing(Chat):
         kept = self.saved(chat)
         chat.say(b"/reset\r")
         chat.say(b"/system The history of\r")
-        self.assertIn("6 experts a token", chat.say(b"/experts 6\r"))
+        self.assertIn("6 experts per token", chat.say(b"/experts 6\r"))
         chat.say(b"Hello\r")
         self.assertEqual([m["role"] for m in self.saved(chat)], ["system", "user", "assistant"])
         file = self.folder / "kept.json"

@@ -63,8 +63,8 @@ class Run(Case):
                 os.truncate(entry, 0)
             stderr = process.communicate(timeout=60)[1]
         self.assertEqual(process.returncode, 1, stderr)
-        self.assertRegex(stderr, r"ktx-run: \S+/cache/[0-9a-f]{64}\.packed: was cut off while it was in use\n"
-                                 r"  note: the next start makes it anew\n$")
+        self.assertRegex(stderr, r"ktx-run: \S+/cache/[0-9a-f]{64}\.packed: was truncated while in use\n"
+                                 r"  note: the next start writes it again\n$")
         done = run("ktx-run", *args, "-n", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, r"expected \d+ bytes, found 0; it is written again\n")
