@@ -90,7 +90,9 @@ int deferred_experts(const Rule& rule, const Decision& decode, const Plan& plan)
     throw_input("defer: " + std::to_string(count) + " of the " + std::to_string(used) +
                     " experts that a token has in " + decode.module->path +
                     "; at least one must be computed in its own layer",
-                where, {"at most " + std::to_string(used - 1) + "; 1 or 2 are usually enough"});
+                where,
+                {used > 1 ? "at most " + std::to_string(used - 1) + "; 1 or 2 are usually enough"
+                          : "leave defer out"});
   return count;
 }
 

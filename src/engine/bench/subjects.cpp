@@ -16,8 +16,9 @@ namespace {
 
 // Routed experts of a token: DeepSeek-V3's.
 constexpr int most_experts_of_token = 8;
-// With many tokens an expert more experts are active; a few, to keep calls short.
-constexpr int decode_experts = 8, prefill_experts = 16;
+// With many tokens per expert more experts are active: a few, to keep calls short, but enough for
+// every thread to have as much work as in a whole layer.
+constexpr int decode_experts = 8, least_prefill_experts = 16;
 constexpr int64_t prefill_tokens = 16;
 
 // ---- weights ----
@@ -48,6 +49,7 @@ class Moe : public BenchSubject {
         down_(down_matrix(setup), count, pool) {}
 
   void set_tokens(int64_t of_expert) override {
+    const int prefill_experts = std::max(least_prefill_experts, pool_.threads());
     active_ = std::min(count_, of_expert < prefill_tokens ? decode_experts : prefill_experts);
     int top_k = std::min(active_, most_experts_of_token);
     while (active_ % top_k != 0) --top_k;

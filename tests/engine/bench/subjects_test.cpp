@@ -32,6 +32,15 @@ TEST_CASE("8 experts are active for few tokens, 16 for many, never more than the
   }
 }
 
+TEST_CASE("with many tokens every thread has an expert") {
+  hw::WorkerPool pool(20);
+  const auto subject = make_moe_subject(setup(quant::Format::q4_k, true), 40, pool);
+  subject->set_tokens(1);
+  CHECK(subject->active() == 8);
+  subject->set_tokens(64);
+  CHECK(subject->active() == 20);
+}
+
 TEST_CASE("a layer takes a router's choice of all its experts") {
   hw::WorkerPool pool(2);
   const auto layer = make_layer_subject(setup(quant::Format::q4_k, true), 40, pool);
