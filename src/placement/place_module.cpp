@@ -1,6 +1,8 @@
 // One module's place.
 #include "placement/place_module.hpp"
 
+#include <ranges>
+
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "placement/apply.hpp"
@@ -195,6 +197,14 @@ PlannedModule place_module(const Rule& rule, const graph::Module& module, const 
     check_experts_on_gpu(planned, module, "stream", prefill.device, rule.prefill->stream->where);
   if (both.experts) start_residents(*both.experts, both.experts_on, module, planned);
   return planned;
+}
+
+void defer_none_at_last(Plan& plan) {
+  for (auto& planned : plan.modules | std::views::reverse)
+    if (plan.module_of(planned).op == "moe" && planned.device == "cpu") {
+      planned.deferred = 0;
+      return;
+    }
 }
 
 }  // namespace ktx::placement

@@ -12,4 +12,7 @@ namespace ktx::placement {
 /// Throws input error for what is impossible, environment error for what the machine lacks.
 PlannedModule place_module(const Rule& rule, const graph::Module& module, const Plan& plan);
 
+/// The last routed experts on the CPU defer none: there are no later ones to add them to.
+void defer_none_at_last(Plan& plan);
+
 }  // namespace ktx::placement

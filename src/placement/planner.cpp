@@ -71,6 +71,7 @@ Plan make_plan(const Rules& rules, graph::Model model, hw::Machine machine,
     plan.modules.push_back(place_module(rule, plan.model.modules[i], plan));
     plan.modules.back().module = static_cast<int>(i);
   }
+  defer_none_at_last(plan);
   for (const auto& rule : rules.rules) check_format_applies(rule, plan);
   sum_up_memory(plan);
   if (options.run_memory) add_run_memory(options.run_memory(plan), plan);

@@ -44,8 +44,6 @@ class Predictor {
       const auto& module = module_of(planned);
       if (module.op == "router")
         router_device_[static_cast<size_t>(module.layer)] = &planned.device;
-      if (module.op == "moe" && !is_gpu(planned.device))
-        last_experts_ = std::max(last_experts_, module.layer);
     }
   }
 
@@ -235,7 +233,7 @@ class Predictor {
     const auto residents = static_cast<int>(planned.residents.experts.size());
     const double resident = residents / experts;
     const auto cpu = on_cpu(planned, module, false);
-    const bool defers = !shape_.prefill && planned.deferred > 0 && module.layer < last_experts_;
+    const bool defers = !shape_.prefill && planned.deferred > 0;
     const double deferred = defers && router_on_gpu(module.layer)
                                 ? planned.deferred / static_cast<double>(used_experts(module))
                                 : 0;  // that run beside a GPU
@@ -368,7 +366,6 @@ class Predictor {
   StepShape shape_;
   std::vector<const graph::Node*> node_of_;              // by module
   std::vector<const std::string*> router_device_;        // by layer; null: it has no router
-  int last_experts_ = -1;                                // the last layer with some on the CPU
   std::map<std::pair<int, int64_t>, ExpertLoad> loads_;  // by experts of a token, and tile
   bool known_ = true;
 };

@@ -10,6 +10,7 @@
 #include "core/base/text.hpp"
 #include "placement/apply.hpp"
 #include "placement/device_memory.hpp"
+#include "placement/place_module.hpp"
 #include "placement/prediction.hpp"
 #include "placement/rules.hpp"
 #include "placement/search.hpp"
@@ -258,6 +259,7 @@ class Suggestion {
     if (model_.info.experts_per_token < 4) return std::nullopt;
     for (auto& planned : plan.modules)
       if (plan.module_of(planned).op == "moe" && planned.device == "cpu") planned.deferred = 1;
+    defer_none_at_last(plan);
     plan.predicted_prefill.clear();
     predict(plan);
     return plan;

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "core/base/text.hpp"
 #include "placement/apply.hpp"
@@ -125,35 +126,36 @@ void find_idle_deferral(const Linted& linted, std::vector<Finding>& findings) {
   const auto& plan = linted.plan;
   const auto attention = caches_of(plan);
   std::map<int, const PlannedModule*> routers;
-  int last = -1;  // layer that has experts on the CPU
-  for (const auto& planned : plan.modules) {
-    const auto& module = plan.module_of(planned);
-    if (module.op == "router") routers[module.layer] = &planned;
-    if (module.op == "moe" && !is_gpu(planned.device)) last = std::max(last, module.layer);
-  }
+  for (const auto& planned : plan.modules)
+    if (const auto& module = plan.module_of(planned); module.op == "router")
+      routers[module.layer] = &planned;
   const auto on_cpu = [](const auto& of_layers, int layer) {
     const auto found = of_layers.find(layer);
     return found != of_layers.end() && !is_gpu(found->second->device);
   };
-  std::set<std::string> deferring, reported;  // rules
-  for (const auto& planned : plan.modules) {
-    if (planned.deferred == 0) continue;
-    const int layer = plan.module_of(planned).layer, next = layer + 1;
-    if (layer < last) deferring.insert(planned.rule_where);
-    std::string why;
-    if (on_cpu(attention, next))
-      why = "attention of layer " + std::to_string(next) +
-            " is on the cpu too: nothing runs at the same time";
-    else if (layer < last && on_cpu(routers, next))
-      why = "the router of layer " + std::to_string(next) +
-            " is on the cpu too: they run behind attention, not beside it";
-    else if (layer == last && !deferring.contains(planned.rule_where))
-      why = "layer " + std::to_string(layer) +
-            " is the last with experts on the cpu, and that defers none";
-    if (!why.empty() && reported.insert(planned.rule_where).second)
-      findings.push_back(
-          {.where = planned.rule_where,
-           .message = "rule '" + planned.rule_name + "' defers experts, but " + why});
+  // Why it saves nothing that experts of the layer before are deferred; empty: it may.
+  const auto idle_beside = [&](int layer) -> std::string {
+    if (on_cpu(attention, layer))
+      return "attention of layer " + std::to_string(layer) +
+             " is on the cpu too: nothing runs at the same time";
+    if (on_cpu(routers, layer))
+      return "the router of layer " + std::to_string(layer) +
+             " is on the cpu too: they run behind attention, not beside it";
+    return "";
+  };
+  for (const auto& rule : linted.rules.rules) {
+    const auto& place = rule.decode && rule.decode->defer ? *rule.decode : rule.place;
+    if (!place.defer || place.defer->value == 0) continue;
+    std::string why = "no later layer has experts on the cpu to add them to";
+    bool defers = false;
+    for (const auto& planned : plan.modules) {
+      if (planned.rule_name != rule.name || planned.deferred == 0) continue;
+      if (!std::exchange(defers, true)) why.clear();
+      if (why.empty()) why = idle_beside(plan.module_of(planned).layer + 1);
+    }
+    if (!why.empty())
+      findings.push_back({.where = file_and_line(rule.where),
+                          .message = "rule '" + rule.name + "' defers experts, but " + why});
   }
 }
 

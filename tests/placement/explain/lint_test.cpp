@@ -107,8 +107,7 @@ TEST_CASE("deferral needs a GPU beside it, and a layer of experts behind it") {
   CHECK(messages_of("  - {name: end, match: {class: moe.experts, layers: 5}, place: {device: cpu, "
                     "defer: 1}}\n" +
                     cpu) ==
-        "rule 'end' defers experts, but layer 5 is the last with experts on the cpu, and that "
-        "defers none");
+        "rule 'end' defers experts, but no later layer has experts on the cpu to add them to");
 }
 
 TEST_CASE("every check has a box that it warns of") {
