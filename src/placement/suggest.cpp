@@ -104,9 +104,9 @@ class Suggestion {
       lines.push_back("Context: " + std::to_string(search_.options().context) +
                       " tokens, the model was trained for no more.");
     if (const double share = stream_share(plan); share > 0)
-      lines.push_back("Of a layer's experts on the CPU " + base::format_number(100 * share) +
-                      " % pass through a GPU in slices of " + std::to_string(plan.prefill_chunk) +
-                      ".");
+      lines.push_back(base::format_number(100 * share) +
+                      " % of a layer's experts on the CPU pass through a GPU in slices of " +
+                      std::to_string(plan.prefill_chunk) + ".");
     const auto faster = what_is_faster(best);
     if (!faster.empty()) {
       lines.insert(lines.end(), {"", "Faster would be:"});
@@ -234,7 +234,7 @@ class Suggestion {
     auto other = machine_;
     other.read_bandwidth *= 1.5;
     other.read_while_copying *= 1.5;
-    say("half more memory bandwidth", with_speeds(*best.plan, other));
+    say("1.5 times the memory bandwidth", with_speeds(*best.plan, other));
     if (search_.gpus().empty()) return lines;
     other = machine_;
     for (auto& gpu : other.gpus) gpu.copy_bandwidth *= 2, gpu.copy_while_reading *= 2;
