@@ -1,7 +1,7 @@
 // One module's place.
 #include "placement/place_module.hpp"
 
-#include <ranges>
+#include <algorithm>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -200,11 +200,10 @@ PlannedModule place_module(const Rule& rule, const graph::Module& module, const 
 }
 
 void defer_none_at_last(Plan& plan) {
-  for (auto& planned : plan.modules | std::views::reverse)
-    if (plan.module_of(planned).op == "moe" && planned.device == "cpu") {
-      planned.deferred = 0;
-      return;
-    }
+  const auto last = std::find_if(plan.modules.rbegin(), plan.modules.rend(), [&](const auto& p) {
+    return plan.module_of(p).op == "moe" && p.device == "cpu";
+  });
+  if (last != plan.modules.rend()) last->deferred = 0;
 }
 
 }  // namespace ktx::placement

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -64,9 +63,8 @@ class Deferring {
   // The node with what GPUs were given since its layer began, which they may still fetch while it
   // runs: as an input it stays until then.
   Node with_fetched(Node node) const {
-    for (const Node& made : graph_.nodes | std::views::reverse) {
-      if (made.layer < node.layer) break;
-      if (made.op != Op::copy || !made.on_gpu) continue;
+    for (const Node& made : graph_.nodes) {
+      if (made.layer < node.layer || made.op != Op::copy || !made.on_gpu) continue;
       const int given = made.inputs[0];
       if (graph_.values[static_cast<size_t>(given)].place == cpu_place)
         node.inputs.push_back(given);
