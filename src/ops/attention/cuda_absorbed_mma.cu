@@ -20,7 +20,6 @@ constexpr int row_bytes = 2 * mla_row, chunks = row_bytes / 16;
 constexpr int tile_bytes = keys * row_bytes;
 constexpr int score_stride = keys + 4;        // floats
 constexpr int weight_stride = 2 * keys + 16;  // bytes, so that ldmatrix meets no bank twice
-constexpr int fp8_row_bytes = mla_latents + 4 * (mla_latents / 128) + 2 * mla_rope;
 constexpr int fp8_chunks = fp8_row_bytes / 16;
 constexpr int fp8_tile_bytes = keys * fp8_row_bytes;
 static_assert(fp8_row_bytes % 16 == 0 && tile_bytes % (16 * threads) == 0);
@@ -119,15 +118,8 @@ __device__ void decode_tile(const uint8_t* codes, uint8_t* tile) {
   const uint8_t* row = codes + key * fp8_row_bytes;
 #pragma unroll
   for (int chunk = threadIdx.x % 8; chunk < chunks; chunk += 8) {
-    uint4 numbers;
-    if (chunk < mla_latents / 8) {
-      const float scale = reinterpret_cast<const float*>(row + mla_latents)[chunk / 16];
-      numbers = scaled_codes(*reinterpret_cast<const uint2*>(row + 8 * chunk), scale);
-    } else {
-      numbers = *reinterpret_cast<const uint4*>(row + fp8_row_bytes - 2 * mla_rope +
-                                                16 * (chunk - mla_latents / 8));
-    }
-    *reinterpret_cast<uint4*>(tile + key * row_bytes + ((chunk ^ (key & 7)) << 4)) = numbers;
+    *reinterpret_cast<uint4*>(tile + key * row_bytes + ((chunk ^ (key & 7)) << 4)) =
+        decoded_chunk(row, chunk);
   }
 }
 

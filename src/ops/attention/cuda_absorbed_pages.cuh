@@ -13,7 +13,6 @@ constexpr int heads = 64, keys = 64, warpgroup = 128, threads = 3 * warpgroup;
 constexpr int block_bytes = keys * 128;  // 64 numbers of 64 rows
 constexpr int blocks = mla_row / 64, tile_bytes = blocks * block_bytes;
 constexpr int pages_ahead = 8;  // of which the numbers are known
-constexpr int fp8_row_bytes = mla_latents + 4 * (mla_latents / 128) + 2 * mla_rope;
 static_assert(heads == keys && keys == graph::page_tokens);
 
 /// A tile is two parts, which come and go by themselves: the first half of the latents, of which
@@ -161,16 +160,8 @@ __device__ inline void decode_page(const uint8_t* codes, uint8_t* first, uint8_t
     const uint8_t* row = codes + key * fp8_row_bytes;
 #pragma unroll
     for (int chunk = thread % 8, i = 0; i < blocks; chunk += 8, ++i) {
-      uint4 numbers;
-      if (i < mla_latents / 64) {
-        const float scale = reinterpret_cast<const float*>(row + mla_latents)[i / 2];
-        numbers = scaled_codes(*reinterpret_cast<const uint2*>(row + 8 * chunk), scale);
-      } else {
-        numbers = *reinterpret_cast<const uint4*>(row + fp8_row_bytes - 2 * mla_rope +
-                                                  16 * (chunk - mla_latents / 8));
-      }
       uint8_t* to = i < first_blocks ? first : last - first_blocks * block_bytes;
-      *reinterpret_cast<uint4*>(to + chunk_at(key, chunk)) = numbers;
+      *reinterpret_cast<uint4*>(to + chunk_at(key, chunk)) = decoded_chunk(row, chunk);
     }
   }
 }

@@ -120,4 +120,18 @@ __device__ inline uint4 scaled_codes(uint2 codes, float scale) {
   return make_uint4(pair(codes.x, 0), pair(codes.x, 16), pair(codes.y, 0), pair(codes.y, 16));
 }
 
+/// Bytes of a row of an fp8 cache: codes and scales of the latents, then the rope's numbers in
+/// bf16.
+constexpr int fp8_row_bytes = mla_latents + 4 * (mla_latents / 128) + 2 * mla_rope;
+
+/// Eight numbers of such a row, the chunk-th, as bf16.
+__device__ inline uint4 decoded_chunk(const uint8_t* row, int chunk) {
+  if (chunk < mla_latents / 8) {
+    const float scale = reinterpret_cast<const float*>(row + mla_latents)[chunk / 16];
+    return scaled_codes(*reinterpret_cast<const uint2*>(row + 8 * chunk), scale);
+  }
+  return *reinterpret_cast<const uint4*>(row + fp8_row_bytes - 2 * mla_rope +
+                                         16 * (chunk - mla_latents / 8));
+}
+
 }  // namespace ktx::ops::cuda
