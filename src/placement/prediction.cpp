@@ -40,11 +40,9 @@ class Predictor {
     for (const auto& node : plan.model.graph.nodes)
       if (node.module >= 0) node_of_[static_cast<size_t>(node.module)] = &node;
     router_device_.resize(static_cast<size_t>(plan.model.info.layers));
-    for (const auto& planned : plan.modules) {
-      const auto& module = module_of(planned);
-      if (module.op == "router")
+    for (const auto& planned : plan.modules)
+      if (const auto& module = module_of(planned); module.op == "router")
         router_device_[static_cast<size_t>(module.layer)] = &planned.device;
-    }
   }
 
   StepTime run() {
@@ -299,12 +297,14 @@ class Predictor {
     return device != nullptr && is_gpu(*device);
   }
 
+  double hidden_bytes(int64_t rows) const {
+    return sizeof(float) * static_cast<double>(rows) * static_cast<double>(plan_.model.info.hidden);
+  }
+
   // Copies of the hidden state to the CPU and of the sum back.
   double crossing_seconds(int layer) const {
     const double rate = plan_.gpu(*router_device_[static_cast<size_t>(layer)]).copy_bandwidth;
-    const double bytes = 2.0 * sizeof(float) * static_cast<double>(shape_.rows) *
-                         static_cast<double>(plan_.model.info.hidden);
-    return handshake_seconds + (rate > 0 ? bytes / rate : 0);
+    return handshake_seconds + (rate > 0 ? 2 * hidden_bytes(shape_.rows) / rate : 0);
   }
 
   // A copy of the hidden state from one GPU to the next; through the CPU's memory if they have no
@@ -314,9 +314,7 @@ class Predictor {
     const double rate = next.peer_bandwidth > 0
                             ? next.peer_bandwidth
                             : std::min(plan_.gpu(from).copy_bandwidth, next.copy_bandwidth) / 2;
-    const double bytes = 1.0 * sizeof(float) * static_cast<double>(rows) *
-                         static_cast<double>(plan_.model.info.hidden);
-    return hop_seconds + (rate > 0 ? bytes / rate : 0);
+    return hop_seconds + (rate > 0 ? hidden_bytes(rows) / rate : 0);
   }
 
   // ---- the step ----
