@@ -6,6 +6,7 @@
 
 #include "engine/run/commands_internal.hpp"
 #include "engine/run/deferral.hpp"
+#include "ops/arena.hpp"
 #include "ops/linear/linear.hpp"
 #include "ops/moe/moe.hpp"
 #include "ops/router/router.hpp"
@@ -113,13 +114,11 @@ std::optional<ops::SharedExpert> shared_expert(const CommandContext& c, const Ex
       .gate = matrix(nodes.gate()), .up = matrix(nodes.up()), .down = matrix(nodes.down())};
 }
 
-// Bytes of the expert ids at the start of a node's scratch; 0 if the node computes all experts and
-// needs no list.
-size_t chosen_bytes(const CommandContext& c, const graph::MoeParams& params) {
-  if (params.part == graph::MoePart::all) return 0;
-  constexpr size_t line = 64;
-  const auto ids = static_cast<size_t>(c.max_rows) * static_cast<size_t>(params.top_k);
-  return (ids * sizeof(int32_t) + line - 1) / line * line;
+// The ids of a node's experts, [max_rows, top_k], at the start of its scratch; none if the node
+// computes all experts.
+int32_t* take_ids(ops::Arena& scratch, const graph::MoeParams& params, int64_t max_rows) noexcept {
+  if (params.part == graph::MoePart::all) return nullptr;
+  return scratch.take<int32_t>(max_rows * params.top_k);
 }
 
 uint64_t bytes_of(const ops::SharedExpert& expert) noexcept {
@@ -137,15 +136,12 @@ class MoeCommand : public Command {
         routing_(input(c, node, 1)),
         y_(c.values[static_cast<size_t>(result)]),
         max_rows_(c.max_rows),
-        part_(std::get<graph::MoeParams>(node.params).part),
-        deferred_(std::get<graph::MoeParams>(node.params).deferred),
-        chosen_bytes_(chosen_bytes(c, std::get<graph::MoeParams>(node.params))),
+        params_(std::get<graph::MoeParams>(node.params)),
         streams_(c.streams(node.module)) {
-    const auto& params = std::get<graph::MoeParams>(node.params);
-    args_ = {.top_k = params.top_k,
-             .experts = params.experts,
-             .hidden = params.hidden,
-             .intermediate = params.intermediate,
+    args_ = {.top_k = params_.top_k,
+             .experts = params_.experts,
+             .hidden = params_.hidden,
+             .intermediate = params_.intermediate,
              .gate = expert_matrix(c, node, "gate"),
              .up = expert_matrix(c, node, "up"),
              .down = expert_matrix(c, node, "down"),
@@ -172,11 +168,12 @@ class MoeCommand : public Command {
     args.decode_kernels = step.batch.decode_kernels;
     args.y = y.data;
     args.y_stride = y.stride;
-    args.scratch = step.workspace.scratch(place());
-    if (part_ != graph::MoePart::all) {
-      args.ids = ids_of_part(step.batch, chosen, reinterpret_cast<int32_t*>(args.scratch));
-      args.scratch += chosen_bytes_;
+    ops::Arena scratch(step.workspace.scratch(place()));
+    if (int32_t* ids = take_ids(scratch, params_, max_rows_); ids != nullptr) {
+      select_ids(step.batch, chosen, ids);
+      args.ids = ids;
     }
+    args.scratch = step.workspace.scratch(place()) + scratch.used();
     if (streams_) args.slots = step.workspace.expert_slots.data();
     const auto start = std::chrono::steady_clock::now();
     const int64_t experts = ops::moe(args, step.pool);
@@ -184,7 +181,7 @@ class MoeCommand : public Command {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     step.workspace.expert_seconds = seconds;
     auto& use = step.workspace.expert_use;
-    if (part_ != graph::MoePart::deferred) use.layers += 1;
+    if (params_.part != graph::MoePart::deferred) use.layers += 1;
     use.experts += experts;
     use.bytes += static_cast<uint64_t>(experts) * expert_bytes_;
     if (shared != nullptr) use.bytes += bytes_of(*shared);
@@ -193,23 +190,20 @@ class MoeCommand : public Command {
 
  private:
   // Selects the chosen experts that this node computes. Prompts do not defer experts.
-  const int32_t* ids_of_part(const Batch& batch, const RoutingView& chosen,
-                             int32_t* ids) const noexcept {
-    const auto top_k = static_cast<size_t>(args_.top_k);
+  void select_ids(const Batch& batch, const RoutingView& chosen, int32_t* ids) const noexcept {
+    const auto top_k = static_cast<size_t>(params_.top_k);
     for (const auto& sequence : batch.sequences)
       for (int64_t t = sequence.first_row; t < sequence.first_row + sequence.rows; ++t) {
-        const int64_t first = t * args_.top_k;
-        select_experts({{chosen.ids + first, top_k}, {chosen.weights + first, top_k}}, part_,
-                       sequence.phase == Phase::decode ? deferred_ : 0, {ids + first, top_k});
+        const int64_t first = t * params_.top_k;
+        select_experts({{chosen.ids + first, top_k}, {chosen.weights + first, top_k}}, params_.part,
+                       sequence.phase == Phase::decode ? params_.deferred : 0,
+                       {ids + first, top_k});
       }
-    return ids;
   }
 
   ValueRef x_, routing_, y_;
   int64_t max_rows_;
-  graph::MoePart part_;
-  int deferred_;
-  size_t chosen_bytes_;
+  graph::MoeParams params_;
   bool streams_;
   ops::MoeArgs args_;
   uint64_t expert_bytes_ = 0;
@@ -260,9 +254,11 @@ std::unique_ptr<Command> make_moe_command(const CommandContext& context,
 size_t moe_scratch(const CommandContext& c, std::span<const Node> nodes) {
   const Node& node = nodes.front();
   const auto& params = std::get<graph::MoeParams>(node.params);
-  const auto shared = shared_expert(c, ExpertNodes(nodes));
+  const ExpertNodes experts(nodes);
+  const auto shared = shared_expert(c, experts);
+  ops::Arena ids;
+  take_ids(ids, params, c.max_rows);
   const auto bytes =
-      chosen_bytes(c, params) +
       static_cast<size_t>(ops::moe_scratch_bytes({.gate = expert_matrix(c, node, "gate"),
                                                   .up = expert_matrix(c, node, "up"),
                                                   .down = expert_matrix(c, node, "down"),
@@ -270,9 +266,9 @@ size_t moe_scratch(const CommandContext& c, std::span<const Node> nodes) {
                                                   .experts = params.experts,
                                                   .top_k = params.top_k,
                                                   .max_tokens = c.max_rows}));
-  size_t most = bytes;
+  size_t most = ids.used() + bytes;
   if (nodes.size() > 1)
-    for (const auto& of_command : ExpertNodes(nodes).apart())
+    for (const auto& of_command : experts.apart())
       most = std::max(most, scratch_bytes(c, of_command));
   return most;
 }
