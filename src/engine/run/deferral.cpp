@@ -16,8 +16,6 @@ using graph::Op;
 
 namespace {
 
-constexpr int cpu_place = 0;
-
 bool is_on_cpu(const Node& node) {
   return node.op == Op::moe && node.place == cpu_place;
 }

@@ -18,8 +18,6 @@ using graph::Value;
 
 namespace {
 
-constexpr int cpu_place = 0;
-
 bool same_input(const Node& a, const Node& b) {
   return a.op == Op::linear && b.op == Op::linear && a.place == b.place &&
          a.inputs[0] == b.inputs[0];

@@ -10,6 +10,8 @@
 
 namespace ktx::engine {
 
+constexpr int cpu_place = 0;  // index into ModulePlaces::places
+
 /// Where the modules of a model run.
 struct ModulePlaces {
   std::vector<device::Place> places{device::Place{}};
