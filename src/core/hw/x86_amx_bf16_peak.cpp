@@ -9,13 +9,13 @@ void run(int64_t rounds) noexcept {
   set_up(0x3f80, 0x807f);
   for (int64_t round = 0; round < rounds; ++round) {
     _tile_dpbf16ps(0, 4, 6);
-    step_aside();
+    amx_space();
     _tile_dpbf16ps(1, 4, 7);
-    step_aside();
+    amx_space();
     _tile_dpbf16ps(2, 5, 6);
-    step_aside();
+    amx_space();
     _tile_dpbf16ps(3, 5, 7);
-    step_aside();
+    amx_space();
   }
   _tile_release();
 }

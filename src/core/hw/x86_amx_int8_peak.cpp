@@ -8,13 +8,13 @@ void run(int64_t rounds) noexcept {
   set_up(0, 0xffff);
   for (int64_t round = 0; round < rounds; ++round) {
     _tile_dpbssd(0, 4, 6);
-    step_aside();
+    amx_space();
     _tile_dpbssd(1, 4, 7);
-    step_aside();
+    amx_space();
     _tile_dpbssd(2, 5, 6);
-    step_aside();
+    amx_space();
     _tile_dpbssd(3, 5, 7);
-    step_aside();
+    amx_space();
   }
   _tile_release();
 }

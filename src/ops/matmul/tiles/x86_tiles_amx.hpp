@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/hw/x86_amx_space.hpp"
 #include "core/hw/x86_tile_config.hpp"
 #include "ops/matmul/tiles/tiles.hpp"
 
@@ -35,7 +36,7 @@ class AmxTiles {
       asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
     else
       asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
-    space();
+    hw::amx_space();
   }
   template <int T>
   [[gnu::always_inline]] void store(void* p, int64_t stride) noexcept {
@@ -45,21 +46,14 @@ class AmxTiles {
   template <int C, int A, int B>
   [[gnu::always_inline]] void dot_bf16() noexcept {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
-    space();
+    hw::amx_space();
   }
   /// C[m][n] += sum over k of A[m][k] * B[k / 4][n][k % 4], 64 k: A and B int8, C int32.
   template <int C, int A, int B>
   [[gnu::always_inline]] void dot_int8() noexcept {
     asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
-    space();
+    hw::amx_space();
   }
-
- private:
-  /// Loads and products that follow each other closely are slow on a virtual machine of Emerald
-  /// Rapids: 4 products with their 4 loads take a thread 106 ns when all 16 run, with this behind
-  /// each 78; a thread on its own 95 and 63, but for its first milliseconds, which take it 23 both
-  /// ways.
-  [[gnu::always_inline]] static void space() noexcept { asm volatile(".rept 8\n\tnop\n\t.endr"); }
 };
 
 }  // namespace
